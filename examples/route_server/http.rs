@@ -1,0 +1,328 @@
+//! The protocol. All answers but that of `/` are JSON; a refusal is `{"error": "..."}`.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /lookup/{ip}` | 200 `{"version","ip","start","end","asn","organisation"}`; 404 where no network holds the address; 400 where it is none |
+//! | `POST /lookup`, body `["ip", ...]` | 200 `{"version","answers":[...]}`, in the order asked, all from the version named: each `{"ip","start","end","asn","organisation"}` or `{"ip","error"}`; 400 for a body that is no such array, naming the first bad address; 413 above [`MOST_ADDRESSES`] or [`MOST_BYTES`] |
+//! | `POST /reload` | reads the table again; 200 `{"version","table":{...},"replaced","reclaimed":false}` once the new one is in use; 422 where it is refused, and the one in use stays |
+//! | `POST /reload?wait=reclaimed` | the same, once the old one has been freed: `"reclaimed":true`, and `"freeing_ms"`, what the freeing took |
+//! | `GET /version` | 200 `{"version"}` |
+//! | `GET /stats` | 200 `{"table":{...},"rcu":{...}}` |
+//! | `GET /` | this list for people, and whose data it is |
+//!
+//! An IPv4 address in IPv6 clothes (`::ffff:1.1.1.1`) is looked up, and answered, as the IPv4 address. Nobody is asked who they are: do
+//! not offer `/reload` to strangers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_rcu::Stats;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use tokio::task::{spawn_blocking, yield_now};
+
+use crate::parse::quoted;
+use crate::routes::{ReloadError, Routes};
+use crate::table::{Network, Summary, milliseconds};
+
+/// How many addresses one `POST /lookup` may ask about.
+pub(crate) const MOST_ADDRESSES: usize = 10_000;
+/// How long a request's body may be.
+pub(crate) const MOST_BYTES: usize = 512 * 1024;
+/// After so many addresses a `POST /lookup` lets other requests have the thread.
+const ADDRESSES_AT_ONCE: usize = 256;
+
+const INDEX: &str = include_str!("index.html");
+
+pub(crate) fn router(routes: Arc<Routes>) -> Router {
+    Router::new()
+        .route("/", get(Html(INDEX)))
+        .route("/lookup/{ip}", get(lookup))
+        .route("/lookup", post(lookup_many))
+        .route("/reload", post(reload))
+        .route("/version", get(version))
+        .route("/stats", get(stats))
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here: see /"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method: see /")
+        })
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(routes)
+}
+
+/// A request that is not granted.
+struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self {
+            status,
+            why: why.into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            error: String,
+        }
+        (self.status, Json(Body { error: self.why })).into_response()
+    }
+}
+
+impl From<ReloadError> for Refusal {
+    fn from(error: ReloadError) -> Self {
+        let status = match &error {
+            ReloadError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ReloadError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    ip: IpAddr,
+    #[serde(flatten)]
+    network: Network<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    Found(Found<'a>),
+    NotFound { ip: IpAddr, error: &'static str },
+}
+
+async fn lookup(
+    State(routes): State<Arc<Routes>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        version: u64,
+        #[serde(flatten)]
+        found: Found<'a>,
+    }
+
+    let Path(ip) = path.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    let ip = address(&ip)?;
+    // The whole read: it borrows from the table, awaits nothing, and writes the answer before it ends.
+    routes.table().with(|table| {
+        let version = table.version();
+        let network = table.lookup(ip).ok_or_else(|| {
+            let why = format!("no network of table version {version} holds {ip}");
+            Refusal::new(StatusCode::NOT_FOUND, why)
+        })?;
+        let found = Found { ip, network };
+        Ok(Json(Body { version, found }).into_response())
+    })
+}
+
+async fn lookup_many(
+    State(routes): State<Arc<Routes>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        version: u64,
+        answers: Vec<Answer<'a>>,
+    }
+
+    let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    let asked: Vec<String> = serde_json::from_slice(&body).map_err(|error| {
+        let why = format!("the body is to be a JSON array of addresses: {error}");
+        Refusal::new(StatusCode::BAD_REQUEST, why)
+    })?;
+    if asked.len() > MOST_ADDRESSES {
+        let why = format!(
+            "{} addresses, and {MOST_ADDRESSES} is the most",
+            asked.len()
+        );
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why));
+    }
+    let addresses: Vec<IpAddr> = asked
+        .iter()
+        .map(|ip| address(ip))
+        .collect::<Result<_, _>>()?;
+
+    // One version for all addresses, held across the awaits below, whatever is swapped in meanwhile. Should the client go away, this
+    // future is dropped and the version with it.
+    let table = routes.table().read_owned();
+    let mut answers = Vec::with_capacity(addresses.len());
+    for (index, some) in addresses.chunks(ADDRESSES_AT_ONCE).enumerate() {
+        if index > 0 {
+            yield_now().await;
+        }
+        answers.extend(some.iter().map(|&ip| match table.lookup(ip) {
+            Some(network) => Answer::Found(Found { ip, network }),
+            None => Answer::NotFound {
+                ip,
+                error: "no network holds this address",
+            },
+        }));
+    }
+    let version = table.version();
+    Ok(Json(Body { version, answers }).into_response())
+}
+
+fn address(text: &str) -> Result<IpAddr, Refusal> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        let why = format!("{} is no IPv4 or IPv6 address", quoted(text));
+        Refusal::new(StatusCode::BAD_REQUEST, why)
+    })?;
+    Ok(address.to_canonical())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReloadQuery {
+    wait: Option<Wait>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wait {
+    Reclaimed,
+}
+
+async fn reload(
+    State(routes): State<Arc<Routes>>,
+    query: Result<Query<ReloadQuery>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Body {
+        version: u64,
+        table: Summary,
+        /// The version that was in use before.
+        replaced: u64,
+        reclaimed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        freeing_ms: Option<f64>,
+    }
+
+    let Query(query) = query.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    if !body.is_empty() {
+        // What to read is said on the command line: a request that could name files could read any of this machine.
+        let why = "a reload takes no body: it reads again what the server was started with";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, why));
+    }
+
+    let reloaded = routes.reload().await?;
+    let replaced = reloaded.old.version();
+    let freeing_ms = match query.wait {
+        None => {
+            // Half a million entries are freed after a grace period, on the thread of the RCU.
+            drop(reloaded.old);
+            None
+        }
+        Some(Wait::Reclaimed) => {
+            // After a grace period the old table is ours again. Freeing it takes long enough to be no work for this thread.
+            let old = reloaded.old.wait().await;
+            let freed = spawn_blocking(move || {
+                let began = Instant::now();
+                drop(old);
+                began.elapsed()
+            });
+            Some(milliseconds(freed.await.map_err(ReloadError::Failed)?))
+        }
+    };
+    let body = Body {
+        version: reloaded.version,
+        table: reloaded.summary,
+        replaced,
+        reclaimed: freeing_ms.is_some(),
+        freeing_ms,
+    };
+    Ok(Json(body).into_response())
+}
+
+async fn version(State(routes): State<Arc<Routes>>) -> Response {
+    #[derive(Serialize)]
+    struct Body {
+        version: u64,
+    }
+
+    let version = routes.table().with(|table| table.version());
+    Json(Body { version }).into_response()
+}
+
+async fn stats(State(routes): State<Arc<Routes>>) -> Response {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        table: TableStats<'a>,
+        rcu: RcuStats,
+    }
+    #[derive(Serialize)]
+    struct TableStats<'a> {
+        version: u64,
+        source: String,
+        #[serde(flatten)]
+        summary: &'a Summary,
+    }
+
+    let rcu = RcuStats::from(routes.table().rcu().stats());
+    routes.table().with(|table| {
+        let table = TableStats {
+            version: table.version(),
+            source: routes.source().to_string(),
+            summary: table.summary(),
+        };
+        Json(Body { table, rcu }).into_response()
+    })
+}
+
+/// The library's [`Stats`], under the same names.
+#[derive(Serialize)]
+struct RcuStats {
+    grace_periods: u64,
+    forced: u64,
+    queued: u64,
+    finished: u64,
+    panicked: u64,
+    cancelled: u64,
+    batches: u64,
+    threads: usize,
+    owned_guards: usize,
+    oldest_section_ms: Option<f64>,
+    longest_callback_ms: f64,
+    stalls: u64,
+    barrier: String,
+}
+
+impl From<Stats> for RcuStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            grace_periods: stats.grace_periods,
+            forced: stats.forced,
+            queued: stats.queued,
+            finished: stats.finished,
+            panicked: stats.panicked,
+            cancelled: stats.cancelled,
+            batches: stats.batches,
+            threads: stats.threads,
+            owned_guards: stats.owned_guards,
+            oldest_section_ms: stats.oldest_section.map(milliseconds),
+            longest_callback_ms: milliseconds(stats.longest_callback),
+            stalls: stats.stalls,
+            barrier: format!("{:?}", stats.barrier),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

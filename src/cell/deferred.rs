@@ -1,0 +1,67 @@
+//! A value whose drop waits for a grace period.
+
+use crate::Rcu;
+use std::fmt;
+use std::ops::Deref;
+
+/// Dropping it retires the value: it is freed after a grace period, on the domain's executor.
+///
+/// `Arc<Deferred<T>>` is a reference count whose last owner does not free under readers: what an object that is found under
+/// RCU and kept by count needs.
+///
+/// ```
+/// use async_rcu::{Deferred, Rcu};
+/// use std::sync::Arc;
+/// let device = Arc::new(Deferred::new("disk".to_owned()));
+/// let kept = Arc::clone(&device);
+/// drop(device);
+/// assert_eq!(&**kept, "disk");
+/// drop(kept);                                  // the last one: freed after a grace period
+/// # Rcu::global().blocking_drain();
+/// ```
+pub struct Deferred<T: Send + 'static> {
+    /// `None` only while it is dropped.
+    value: Option<Box<T>>,
+    rcu: Rcu,
+}
+
+impl<T: Send + 'static> Deferred<T> {
+    /// In the [global domain](Rcu::global).
+    pub fn new(value: T) -> Self {
+        Self::new_in(Rcu::global(), value)
+    }
+
+    /// In the domain of `rcu`.
+    pub fn new_in(rcu: &Rcu, value: T) -> Self {
+        Self {
+            value: Some(Box::new(value)),
+            rcu: rcu.clone(),
+        }
+    }
+
+    /// The domain that it will be retired in.
+    pub fn rcu(this: &Self) -> &Rcu {
+        &this.rcu
+    }
+}
+
+impl<T: Send + 'static> Deref for Deferred<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("taken by the drop only")
+    }
+}
+
+impl<T: Send + 'static> Drop for Deferred<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            self.rcu.retire(value);
+        }
+    }
+}
+
+impl<T: Send + fmt::Debug + 'static> fmt::Debug for Deferred<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deferred").field(&**self).finish()
+    }
+}

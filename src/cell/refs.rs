@@ -1,0 +1,191 @@
+//! A value and the section that protects it, in one.
+
+use super::RcuCell;
+use crate::{OwnedReadGuard, ReadGuard};
+use std::fmt;
+use std::ops::Deref;
+
+/// A reference to a version of a value, and the section of this thread that protects it. From [`RcuCell::read`].
+///
+/// What is not a method of `T` is an associated function, so as not to stand before one: `RcuRef::map(this, f)`.
+#[must_use = "the section ends when the reference is dropped"]
+pub struct RcuRef<'a, T: ?Sized> {
+    /// Valid as long as the guard's section.
+    value: *const T,
+    guard: ReadGuard<'a>,
+}
+
+/// A reference to a version of a value that may be held across `.await`, sent and dropped anywhere, and the section that
+/// protects it. From [`RcuCell::read_owned`].
+///
+/// ```compile_fail,E0277
+/// // What is shared between threads must be `Sync`.
+/// async_rcu::RcuCell::new(std::cell::Cell::new(1));
+/// ```
+/// ```
+/// async_rcu::RcuCell::new(std::sync::atomic::AtomicU32::new(1));
+/// ```
+#[must_use = "the section ends when the reference is dropped"]
+pub struct OwnedRcuRef<T: ?Sized + 'static> {
+    /// Valid as long as the guard's section.
+    value: *const T,
+    guard: OwnedReadGuard,
+}
+
+// SAFETY: a shared reference to a `T` that is `Sync`, and a guard that is `Send` and `Sync`.
+unsafe impl<T: ?Sized + Sync> Send for OwnedRcuRef<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Sync> Sync for OwnedRcuRef<T> {}
+
+impl<'a, T: ?Sized> RcuRef<'a, T> {
+    /// # Safety
+    /// `value` was loaded in the guard's section from a cell of the guard's domain.
+    #[inline(always)]
+    pub(super) unsafe fn new(guard: ReadGuard<'a>, value: *const T) -> Self {
+        Self { value, guard }
+    }
+
+    /// To a part of the value.
+    ///
+    /// ```
+    /// # use async_rcu::{RcuCell, RcuRef};
+    /// let cell = RcuCell::new((1, "one".to_owned()));
+    /// let name = RcuRef::map(cell.read(), |pair| pair.1.as_str());
+    /// assert_eq!(&*name, "one");
+    /// ```
+    pub fn map<U: ?Sized>(this: Self, f: impl FnOnce(&T) -> &U) -> RcuRef<'a, U> {
+        let value = f(&this);
+        RcuRef {
+            value,
+            guard: this.guard,
+        }
+    }
+
+    /// To a part that may not be there.
+    ///
+    /// # Errors
+    /// `this`, where `f` returns `None`.
+    pub fn filter_map<U: ?Sized>(
+        this: Self,
+        f: impl FnOnce(&T) -> Option<&U>,
+    ) -> Result<RcuRef<'a, U>, Self> {
+        match f(&this).map(std::ptr::from_ref) {
+            Some(value) => Ok(RcuRef {
+                value,
+                guard: this.guard,
+            }),
+            None => Err(this),
+        }
+    }
+
+    /// The section, to load other cells in.
+    pub fn guard(this: &Self) -> &ReadGuard<'a> {
+        &this.guard
+    }
+}
+
+impl<T: ?Sized> OwnedRcuRef<T> {
+    /// # Safety
+    /// As [`RcuRef::new`].
+    #[inline(always)]
+    pub(super) unsafe fn new(guard: OwnedReadGuard, value: *const T) -> Self {
+        Self { value, guard }
+    }
+
+    /// To a part of the value.
+    pub fn map<U: ?Sized>(this: Self, f: impl FnOnce(&T) -> &U) -> OwnedRcuRef<U> {
+        let value: *const U = f(&this);
+        OwnedRcuRef {
+            value,
+            guard: this.guard,
+        }
+    }
+
+    /// To a part that may not be there.
+    ///
+    /// # Errors
+    /// `this`, where `f` returns `None`.
+    pub fn filter_map<U: ?Sized>(
+        this: Self,
+        f: impl FnOnce(&T) -> Option<&U>,
+    ) -> Result<OwnedRcuRef<U>, Self> {
+        match f(&this).map(std::ptr::from_ref) {
+            Some(value) => Ok(OwnedRcuRef {
+                value,
+                guard: this.guard,
+            }),
+            None => Err(this),
+        }
+    }
+
+    /// The section, to load other cells in.
+    pub fn guard(this: &Self) -> &OwnedReadGuard {
+        &this.guard
+    }
+}
+
+impl<T: Send + Sync + 'static> OwnedRcuRef<T> {
+    /// Moves on to the current value of `cell`: the section is moved to now, so that the old version may be freed.
+    ///
+    /// ```
+    /// # use async_rcu::{OwnedRcuRef, RcuCell};
+    /// let cell = RcuCell::new(1);
+    /// let mut value = cell.read_owned();
+    /// cell.store(2);
+    /// assert_eq!(*value, 1);
+    /// OwnedRcuRef::reload(&mut value, &cell);
+    /// assert_eq!(*value, 2);
+    /// ```
+    ///
+    /// # Panics
+    /// Where the cell is of another domain; the reference is then as it was.
+    #[track_caller]
+    pub fn reload(this: &mut Self, cell: &RcuCell<T>) {
+        cell.assert_covered(&this.guard);
+        // No reference to the old value is left: `this` is borrowed mutably.
+        this.guard.refresh();
+        this.value = cell.load(&this.guard);
+    }
+}
+
+impl<T: ?Sized> Deref for RcuRef<'_, T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: valid as long as the section, which ends with `self`.
+        unsafe { &*self.value }
+    }
+}
+
+impl<T: ?Sized> Deref for OwnedRcuRef<T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: valid as long as the section, which ends with `self`.
+        unsafe { &*self.value }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RcuRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedRcuRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RcuRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for OwnedRcuRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,345 @@
+//! A batch: the callbacks of one collection, or one async callback, on its way through an executor.
+//!
+//! # Invariants
+//! 1. A callback is taken out of the batch before it runs, so that nothing runs twice; and what is left when the batch is
+//!    dropped goes to the worker, so that nothing is lost.
+//! 2. The ticket is open as long as there is something left.
+//! 3. The global lock is held during a time slice of callbacks and not between two; never by an async callback.
+
+use super::block::block_on;
+use super::global_lock::Held;
+use super::here::InBatch;
+use super::office::{Office, PanicSource};
+use super::runtime::Runtime;
+use super::tickets::Ticket;
+use crate::callback::calls::Calls;
+use crate::gp::wake::quietly;
+use crate::sys::prim::Ordering;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+use std::time::{Duration, Instant};
+
+/// How long a batch runs before it yields to whatever else its executor has to do.
+const SLICE: Duration = Duration::from_micros(200);
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Deferred work whose grace period is over: what an [`Executor`](crate::Executor) is given to run.
+///
+/// Either [run](Batch::run) it, on a thread that may be blocked for as long as its callbacks take, or spawn it: it
+/// is a `Future<Output = ()>` that is `Send + Unpin` and yields every 200 microseconds, so that a flood of callbacks does
+/// not starve a runtime.
+///
+/// A batch that is dropped before its end sends what is left to the domain's worker thread: every callback runs exactly
+/// once. Only one that is leaked (`mem::forget`) is lost, and then `drain` waits for ever.
+#[must_use = "run it or spawn it; dropped, it goes to the domain's worker thread"]
+pub struct Batch(Option<Open>);
+
+struct Open {
+    work: Work,
+    /// What callbacks get. Behind the work, and so dropped after it: the ticket closes last.
+    context: Context,
+    locking: Option<BoxFuture<Box<dyn Held>>>,
+}
+
+enum Work {
+    Calls(Calls<Context>),
+    Future(BoxFuture<()>, Running),
+}
+
+/// Where an async callback goes when its grace period is over.
+pub(crate) enum Home {
+    /// The runtime that was current at the call.
+    Runtime(Runtime),
+    /// The domain's executor.
+    Executor,
+    /// The domain's worker: it must run, whatever becomes of executors.
+    Worker,
+}
+
+/// What a callback is given when it runs.
+pub(crate) struct Context {
+    ticket: Ticket,
+    held: Option<Box<dyn Held>>,
+    /// Async callbacks of this slice; they are sent off when the lock is no longer held.
+    spawned: Vec<(Home, BoxFuture<()>)>,
+}
+
+/// Counts an async callback as running.
+pub(crate) struct Running(Ticket);
+
+impl Running {
+    fn new(ticket: Ticket) -> Self {
+        ticket
+            .office()
+            .counts
+            .running
+            .fetch_add(1, Ordering::Relaxed);
+        Self(ticket)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let running = &self.0.office().counts.running;
+        running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Context {
+    /// Sends a future off, as soon as the callback's slice is over.
+    pub(crate) fn spawn(&mut self, home: Home, future: BoxFuture<()>) {
+        self.spawned.push((home, future));
+    }
+
+    /// What the global lock with this address guards, where the batch holds that.
+    pub(crate) fn locked<T: 'static>(&mut self, lock: usize) -> Option<&mut T> {
+        if self.ticket.office().lock_id() != lock {
+            return None;
+        }
+        self.held.as_mut()?.value().downcast_mut()
+    }
+
+    fn office(&self) -> &Arc<Office> {
+        self.ticket.office()
+    }
+
+    fn send_off(&mut self) {
+        for (home, future) in self.spawned.drain(..) {
+            let running = Running::new(self.ticket.clone());
+            let office = self.ticket.office();
+            match home {
+                Home::Runtime(runtime) => {
+                    runtime.spawn(OnRuntime(Some((future, running))));
+                }
+                Home::Executor => office.execute(Batch::future(future, running)),
+                Home::Worker => office.rescue(Batch::future(future, running)),
+            }
+        }
+    }
+}
+
+impl Batch {
+    pub(crate) fn calls(calls: Calls<Context>, ticket: Ticket) -> Self {
+        Self::of(Work::Calls(calls), ticket)
+    }
+
+    fn future(future: BoxFuture<()>, running: Running) -> Self {
+        let ticket = running.0.clone();
+        Self::of(Work::Future(future, running), ticket)
+    }
+
+    fn of(work: Work, ticket: Ticket) -> Self {
+        Self(Some(Open {
+            work,
+            context: Context {
+                ticket,
+                held: None,
+                spawned: Vec::new(),
+            },
+            locking: None,
+        }))
+    }
+
+    /// How many callbacks are still to run.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a batch is made of at least one callback"
+    )]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            None => 0,
+            Some(Open {
+                work: Work::Calls(calls),
+                ..
+            }) => calls.len(),
+            Some(Open {
+                work: Work::Future(..),
+                ..
+            }) => 1,
+        }
+    }
+
+    /// Runs what is left, on this thread, to the end. Panics of callbacks are caught and reported.
+    ///
+    /// # Deadlocks
+    /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, it blocks the thread while it waits: not for a
+    /// thread that others need to run for the lock to be let go. Spawn the batch there.
+    pub fn run(self) {
+        block_on(self, None);
+    }
+
+    pub(crate) fn is_async(&self) -> bool {
+        matches!(
+            &self.0,
+            Some(Open {
+                work: Work::Future(..),
+                ..
+            })
+        )
+    }
+
+    /// Hands the batch to the domain's worker thread.
+    pub(super) fn hand_to_worker(self) {
+        if let Some(office) = self.office() {
+            office.rescue(self);
+        }
+    }
+
+    /// Hands the batch to the domain's grace-period thread, or to the worker where it must not run there.
+    pub(super) fn hand_to_gp_thread(self) {
+        if let Some(office) = self.office() {
+            if self.is_async() {
+                office.rescue(self);
+            } else {
+                office.push_inline(self);
+            }
+        }
+    }
+
+    fn office(&self) -> Option<Arc<Office>> {
+        self.0
+            .as_ref()
+            .map(|open| Arc::clone(open.context.office()))
+    }
+}
+
+impl Open {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        match &mut self.work {
+            Work::Calls(calls) => {
+                if let Some(lock) = &self.context.ticket.office().lock {
+                    let held = match &mut self.locking {
+                        None => match lock.try_lock() {
+                            Some(held) => held,
+                            None => ready!(self.locking.insert(lock.lock()).as_mut().poll(cx)),
+                        },
+                        Some(locking) => ready!(locking.as_mut().poll(cx)),
+                    };
+                    self.locking = None;
+                    self.context.held = Some(held);
+                }
+                let more = slice(calls, &mut self.context);
+                self.context.held = None;
+                self.context.send_off();
+                if more {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            }
+            Work::Future(future, _) => poll_async(future, &self.context.ticket, cx),
+        }
+    }
+}
+
+/// Runs callbacks for one time slice. `true` where some are left.
+fn slice(calls: &mut Calls<Context>, context: &mut Context) -> bool {
+    let office = Arc::clone(context.office());
+    let _here = InBatch::of(office.id(), office.lock_id());
+    let start = Instant::now();
+    let mut last = start;
+    let mut longest = Duration::ZERO;
+    while let Some(call) = calls.pop() {
+        if let Err(message) = quietly(|| call.run(context)) {
+            let ticket = context.ticket.clone();
+            office.report(PanicSource::Callback, message, Some(ticket));
+        }
+        let now = Instant::now();
+        longest = longest.max(now.saturating_duration_since(last));
+        last = now;
+        if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
+            break;
+        }
+    }
+    office.counts.callback_took(longest);
+    calls.len() != 0
+}
+
+/// Polls an async callback; a panic ends it, counted and reported.
+fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Context<'_>) -> Poll<()> {
+    let office = ticket.office();
+    let _here = InBatch::of(office.id(), 0);
+    match quietly(|| future.as_mut().poll(cx)) {
+        Ok(poll) => poll,
+        Err(message) => {
+            office.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
+            Poll::Ready(())
+        }
+    }
+}
+
+/// Drops a future that is over; that is foreign code too.
+fn drop_async(future: BoxFuture<()>, ticket: &Ticket) {
+    let office = ticket.office();
+    if let Err(message) = quietly(move || drop(future)) {
+        office.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
+    }
+}
+
+impl Future for Batch {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        if let Some(open) = &mut self.0 {
+            ready!(open.poll(cx));
+        }
+        if let Some(Open {
+            work: Work::Future(future, running),
+            context,
+            ..
+        }) = self.0.take()
+        {
+            drop_async(future, &context.ticket);
+            drop(running);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if let Some(mut open) = self.0.take() {
+            // The lock, if somebody dropped the batch while it waited for it, is waited for anew.
+            open.locking = None;
+            let office = Arc::clone(open.context.office());
+            office.rescue(Batch(Some(open)));
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("len", &self.len()).finish()
+    }
+}
+
+/// An async callback on the runtime that was current at its call. Where that runtime goes, so does it, counted.
+pub(super) struct OnRuntime(Option<(BoxFuture<()>, Running)>);
+
+impl Future for OnRuntime {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        if let Some((future, running)) = &mut self.0 {
+            ready!(poll_async(future, &running.0, cx));
+        }
+        if let Some((future, running)) = self.0.take() {
+            drop_async(future, &running.0);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for OnRuntime {
+    fn drop(&mut self) {
+        if let Some((future, running)) = self.0.take() {
+            let counts = &running.0.office().counts;
+            counts.cancelled.fetch_add(1, Ordering::Relaxed);
+            drop_async(future, &running.0);
+        }
+    }
+}

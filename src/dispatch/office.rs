@@ -1,0 +1,215 @@
+//! What everything on this floor shares: the executor, the global lock, the worker, tickets, reports, counts.
+
+use super::batch::Batch;
+use super::executor::Executor;
+use super::global_lock::BigLock;
+use super::tickets::{Ticket, Tickets};
+use super::worker::Worker;
+use crate::gp::wake::quietly;
+use crate::reader::hub::Hub;
+use crate::sys::prim::{AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sys::thread;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Something of the user's panicked and was caught. Given to [`Builder::on_panic`](crate::Builder::on_panic).
+///
+/// ```
+/// use std::sync::mpsc;
+/// let (send, reports) = mpsc::channel();
+/// let rcu = async_rcu::Rcu::builder()
+///     .on_panic(move |report| drop(send.send(report.to_string())))
+///     .build()?;
+/// rcu.call(|| panic!("no such device"));
+/// rcu.blocking_drain();
+/// assert!(reports.recv()?.contains("no such device"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PanicReport {
+    /// What panicked.
+    pub source: PanicSource,
+    /// The panic's message.
+    pub message: String,
+    /// The name of the thread that it happened on.
+    pub thread: Option<String>,
+    /// The name of the domain.
+    pub domain: String,
+}
+
+/// What kind of foreign code panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PanicSource {
+    /// A callback, or the drop of a retired value. Counted in [`Stats::panicked`](crate::Stats::panicked).
+    Callback,
+    /// An async callback. Counted in [`Stats::panicked`](crate::Stats::panicked).
+    AsyncCallback,
+    /// [`Executor::execute`].
+    Executor,
+    /// A hook set in the [`Builder`](crate::Builder).
+    Hook,
+}
+
+impl fmt::Display for PanicReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.source {
+            PanicSource::Callback => "a callback",
+            PanicSource::AsyncCallback => "an async callback",
+            PanicSource::Executor => "the executor",
+            PanicSource::Hook => "a hook",
+        };
+        write!(f, "{what} of RCU domain \"{}\" panicked", self.domain)?;
+        if let Some(thread) = &self.thread {
+            write!(f, " on thread \"{thread}\"")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// A report on its way to the grace-period thread, which alone emits. It holds its batch's ticket open, so that a drain
+/// returns after the report has been made.
+pub(crate) struct Pending {
+    pub(crate) report: PanicReport,
+    pub(crate) _ticket: Option<Ticket>,
+}
+
+pub(crate) struct Office {
+    hub: &'static Hub,
+    pub(crate) name: String,
+    executor: Box<dyn Executor>,
+    pub(crate) lock: Option<Box<dyn BigLock>>,
+    pub(crate) tickets: Tickets,
+    pub(crate) worker: Worker,
+    /// Batches that the grace-period thread is to poll.
+    inline: Mutex<VecDeque<Batch>>,
+    reports: Mutex<Vec<Pending>>,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) batches: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    longest: AtomicU64,
+    /// Async callbacks spawned and not yet over.
+    pub(crate) running: AtomicUsize,
+}
+
+impl Counts {
+    pub(crate) fn callback_took(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // A load first: most batches do not set a record.
+        if nanos > self.longest.load(Ordering::Relaxed) {
+            self.longest.fetch_max(nanos, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
+    }
+}
+
+impl Office {
+    pub(crate) fn new(
+        hub: &'static Hub,
+        name: String,
+        executor: Box<dyn Executor>,
+        lock: Option<Box<dyn BigLock>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            name,
+            executor,
+            lock,
+            tickets: Tickets::new(),
+            worker: Worker::new(),
+            inline: Mutex::new(VecDeque::new()),
+            reports: Mutex::new(Vec::new()),
+            counts: Counts::default(),
+        })
+    }
+
+    /// The address as a name.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// The address of the global lock, or 0.
+    pub(crate) fn lock_id(&self) -> usize {
+        self.lock.as_ref().map_or(0, |lock| lock.id())
+    }
+
+    /// Wakes the grace-period thread to look at what was handed to it.
+    pub(crate) fn kick(&self) {
+        self.hub.event.set();
+    }
+
+    /// Hands a batch to the executor.
+    pub(crate) fn execute(self: &Arc<Self>, batch: Batch) {
+        self.counts.batches.fetch_add(1, Ordering::Relaxed);
+        // What a panic leaves of the batch is dropped on the way, and so goes to the worker.
+        if let Err(message) = quietly(|| self.executor.execute(batch)) {
+            self.report(PanicSource::Executor, message, None);
+        }
+    }
+
+    /// A batch that nobody finished: runs on the worker; where that cannot be started, on the grace-period thread.
+    pub(crate) fn rescue(self: &Arc<Self>, batch: Batch) {
+        if let Err(batch) = Worker::push(self, batch) {
+            self.push_inline(batch);
+        }
+    }
+
+    pub(crate) fn push_inline(&self, batch: Batch) {
+        self.inline.lock().push_back(batch);
+        self.kick();
+    }
+
+    /// Grace-period thread: the batch to go on with.
+    pub(crate) fn pop_inline(&self) -> Option<Batch> {
+        self.inline.lock().pop_front()
+    }
+
+    /// Grace-period thread: it is not done yet, and keeps its turn.
+    pub(crate) fn unpop_inline(&self, batch: Batch) {
+        self.inline.lock().push_front(batch);
+    }
+
+    pub(crate) fn report(&self, source: PanicSource, message: String, ticket: Option<Ticket>) {
+        if matches!(source, PanicSource::Callback | PanicSource::AsyncCallback) {
+            self.counts.panicked.fetch_add(1, Ordering::Relaxed);
+        }
+        let report = PanicReport {
+            source,
+            message,
+            thread: thread::current_name(),
+            domain: self.name.clone(),
+        };
+        self.reports.lock().push(Pending {
+            report,
+            _ticket: ticket,
+        });
+        self.kick();
+    }
+
+    pub(crate) fn take_reports(&self) -> Vec<Pending> {
+        std::mem::take(&mut *self.reports.lock())
+    }
+
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.lock().is_empty()
+    }
+}
+
+impl fmt::Debug for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Office")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

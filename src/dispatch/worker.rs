@@ -1,0 +1,154 @@
+//! The domain's worker thread: the default executor, and where batches go that nobody finished.
+//!
+//! # States
+//! `idle` (no thread) `-> running` by a push, under the lock; `running -> idle` by the thread itself, under the lock, when
+//! it was asked to stop and nothing is queued. So a push finds a thread that will look again, or starts one.
+//!
+//! The thread polls the batch at the head of its queue until it is done, and beside it all async callbacks that it was
+//! given, concurrently.
+
+use super::batch::Batch;
+use super::block::WakeEvent;
+use super::office::Office;
+use crate::sys::event::Event;
+use crate::sys::prim::Mutex;
+use crate::sys::thread::{self, JoinHandle};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    state: Mutex<State>,
+    event: Arc<WakeEvent>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Batch>,
+    running: bool,
+    stop: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::default()),
+            event: Arc::new(WakeEvent(Event::new())),
+        }
+    }
+
+    /// Queues a batch, and starts the thread where there is none. `Err` where that fails and the batch can run elsewhere;
+    /// an async one is kept, and the next push tries again.
+    pub(super) fn push(office: &Arc<Office>, batch: Batch) -> Result<(), Batch> {
+        let worker = &office.worker;
+        let mut state = worker.state.lock();
+        state.queue.push_back(batch);
+        state.stop = false;
+        if !state.running {
+            let shared = Arc::clone(office);
+            match thread::spawn(format!("rcu-{}-cb", office.name), move || main(shared)) {
+                Ok(thread) => {
+                    state.running = true;
+                    state.thread = Some(thread);
+                }
+                Err(_) => {
+                    return match state.queue.pop_back() {
+                        Some(batch) if !batch.is_async() => Err(batch),
+                        Some(batch) => {
+                            state.queue.push_back(batch);
+                            Ok(())
+                        }
+                        None => Ok(()),
+                    };
+                }
+            }
+        }
+        drop(state);
+        worker.event.0.set();
+        Ok(())
+    }
+
+    /// Asks the thread to end when it has nothing left; `true` where there is none. It kicks the office as it goes.
+    pub(crate) fn stop(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.running {
+            state.stop = true;
+            drop(state);
+            self.event.0.set();
+            return false;
+        }
+        true
+    }
+
+    /// The ended thread's handle, to wait until the system has forgotten it.
+    pub(crate) fn take_thread(&self) -> Option<JoinHandle<()>> {
+        let mut state = self.state.lock();
+        match state.running {
+            false => state.thread.take(),
+            true => None,
+        }
+    }
+
+    fn take(&self) -> VecDeque<Batch> {
+        std::mem::take(&mut self.state.lock().queue)
+    }
+
+    /// The thread, with nothing left in its hands: whether it ends now.
+    fn end(&self) -> bool {
+        let mut state = self.state.lock();
+        let end = state.stop && state.queue.is_empty();
+        if end {
+            state.stop = false;
+            state.running = false;
+        }
+        end
+    }
+}
+
+fn main(office: Arc<Office>) {
+    // All foreign code is caught closer by. What arrives here is a bug of ours, with callbacks in its hands.
+    if catch_unwind(AssertUnwindSafe(|| work(&office))).is_err() {
+        std::process::abort();
+    }
+    office.kick();
+}
+
+fn work(office: &Office) {
+    let worker = &office.worker;
+    let waker = Waker::from(Arc::clone(&worker.event));
+    let mut context = Context::from_waker(&waker);
+    let mut calls: VecDeque<Batch> = VecDeque::new();
+    let mut futures: FuturesUnordered<Batch> = FuturesUnordered::new();
+    loop {
+        worker.event.0.reset();
+        for batch in worker.take() {
+            match batch.is_async() {
+                true => futures.push(batch),
+                false => calls.push_back(batch),
+            }
+        }
+        let mut again = false;
+        if let Some(batch) = calls.front_mut() {
+            if Pin::new(batch).poll(&mut context).is_ready() {
+                calls.pop_front();
+                again = true;
+            }
+        }
+        if let Poll::Ready(Some(())) = futures.poll_next_unpin(&mut context) {
+            again = true;
+        }
+        if again {
+            continue;
+        }
+        if calls.is_empty() && futures.is_empty() && worker.end() {
+            return;
+        }
+        worker.event.0.wait(None);
+    }
+}

@@ -1,0 +1,253 @@
+//! Starting grace periods, and finding out which have elapsed.
+//!
+//! # State
+//! Three numbers that only grow, equal and at least 1 at the beginning: `sequence` (newest started), `fenced` (newest whose
+//! heavy fence is done), `elapsed` (all up to it have elapsed). `elapsed <= fenced <= sequence`.
+//!
+//! - *start* (anyone): take `g = sequence + 1`; heavy fence; raise `fenced` to `g`.
+//! - *scan* (anyone): load `fenced` as the limit, **then** the registry's head, **then** the words; raise `elapsed` to the
+//!   least of the limit and all words that are not 0.
+//!
+//! # Why it is right
+//! Writer W unlinks and then has GP `g` started. Reader R stores its word, then loads the pointer.
+//! - R's store is before the heavy fence of `g` on R's processor: every scan with a limit of `g` or more sees it. If it is
+//!   below `g`, the scan stays below `g`. If not, R loaded `g` or later (Acquire) from the chain of read-modify-writes
+//!   on `sequence`, which comes after the unlink: R loads the new pointer.
+//! - R's store is after it: so is R's load of the pointer, which sees the unlink. The word may be old (R loaded the sequence,
+//!   then stalled); that makes later scans wait longer, and none end too early.
+//! - R's last access comes before the free: the scan reads (Acquire) the 0 that R stored (Release), or what R's word
+//!   got later, by somebody who read that 0.
+//!
+//! The limit is `fenced` and not `sequence`, nor the scanner's own number: a number that somebody has taken but not yet
+//! fenced proves nothing about readers. It is read first, so that a record which the scan does not find was registered
+//! after the fence that the limit stands for.
+//!
+//! A section with word `w` holds up GPs `w + 1` and later and no others. So grace periods overlap: a new one starts while
+//! older ones wait, and one scan ends all that can end.
+
+use crate::reader::registry::{Core, Local};
+use crate::reader::sequence::{Mark, Seq};
+use crate::sys::barrier;
+use crate::sys::prim::Mutex;
+use crossbeam_utils::CachePadded;
+
+#[derive(Debug)]
+pub(crate) struct Engine<L: Local> {
+    core: &'static Core<L>,
+    first: Seq,
+    fenced: CachePadded<Mark>,
+    elapsed: CachePadded<Mark>,
+    /// Held by a caller that starts and scans for itself: one at a time, the others join.
+    caller: Mutex<()>,
+}
+
+/// What a scan before a sleep found.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    pub(crate) elapsed: Seq,
+    /// Some section that holds up the wanted grace period will not wake the sleeper.
+    pub(crate) unflagged: bool,
+}
+
+impl<L: Local> Engine<L> {
+    /// An engine for a core in which no section is open and nothing is queued.
+    pub(crate) fn new(core: &'static Core<L>) -> Self {
+        let first = core.hub.sequence.newest();
+        Self {
+            core,
+            first,
+            fenced: CachePadded::new(Mark::at(first)),
+            elapsed: CachePadded::new(Mark::at(first)),
+            caller: Mutex::new(()),
+        }
+    }
+
+    /// Starts a grace period: it covers whatever was unlinked before the call.
+    pub(crate) fn start(&self) -> Seq {
+        let seq = self.core.hub.sequence.take();
+        barrier::heavy();
+        self.fenced.raise(seq);
+        seq
+    }
+
+    /// Looks at every reader word and ends what can end.
+    pub(crate) fn scan(&self) -> Seq {
+        let limit = self.fenced.get();
+        let mut oldest = limit;
+        for record in self.core.records() {
+            record.reader.for_each_word(|word| {
+                if let Some(seen) = word.holds() {
+                    oldest = oldest.min(seen);
+                }
+            });
+        }
+        self.elapsed.raise(oldest)
+    }
+
+    /// Asks every reader that holds up `wanted` to wake the sleeper. A heavy fence, then [`scan_flags`](Self::scan_flags).
+    pub(crate) fn flag_holders(&self, wanted: Seq) {
+        for record in self.core.records() {
+            let mut holds = false;
+            record
+                .reader
+                .for_each_word(|word| holds |= word.holds().is_some_and(|seen| seen < wanted));
+            if holds {
+                record.reader.ask_to_be_woken();
+            }
+        }
+    }
+
+    /// A scan behind the heavy fence that followed [`flag_holders`](Self::flag_holders).
+    ///
+    /// Each word is loaded once, and the flag after it. A word that still holds up `wanted`: its leaver's store is not
+    /// before the fence, so its leaver sees a flag that was put up before the fence, or another leaver took that down and
+    /// sets the event. Where the flag is not up, nobody may wake the sleeper: it must begin again at its reset.
+    pub(crate) fn scan_flags(&self, wanted: Seq) -> Outlook {
+        let limit = self.fenced.get();
+        let mut oldest = limit;
+        let mut unflagged = false;
+        for record in self.core.records() {
+            record.reader.for_each_word(|word| {
+                if let Some(seen) = word.holds() {
+                    oldest = oldest.min(seen);
+                    unflagged |= seen < wanted && !record.reader.will_wake();
+                }
+            });
+        }
+        Outlook {
+            elapsed: self.elapsed.raise(oldest),
+            unflagged,
+        }
+    }
+
+    /// One start and one scan on the caller's thread, where no other caller is at it: the number started.
+    pub(crate) fn try_start_and_scan(&self) -> Option<Seq> {
+        let _one = self.caller.try_lock()?;
+        let seq = self.start();
+        self.scan();
+        Some(seq)
+    }
+
+    /// The number of the next grace period, for one who waits for it and does not start it.
+    pub(crate) fn next(&self) -> Seq {
+        self.core.hub.sequence.next()
+    }
+
+    pub(crate) fn fenced(&self) -> Seq {
+        self.fenced.get()
+    }
+
+    pub(crate) fn elapsed(&self) -> Seq {
+        self.elapsed.get()
+    }
+
+    /// Acquire: where it is `true`, every section that held it up has ended before.
+    pub(crate) fn has_elapsed(&self, seq: Seq) -> bool {
+        self.elapsed() >= seq
+    }
+
+    /// Grace periods fenced and not elapsed.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.fenced().since(self.elapsed())
+    }
+
+    /// Grace periods started so far.
+    pub(crate) fn started(&self) -> u64 {
+        self.core.hub.sequence.newest().since(self.first)
+    }
+
+    /// What the oldest open section saw when it began.
+    pub(crate) fn oldest_section(&self) -> Option<Seq> {
+        let mut oldest: Option<Seq> = None;
+        for record in self.core.records() {
+            record.reader.for_each_word(|word| {
+                if let Some(seen) = word.holds() {
+                    oldest = Some(oldest.map_or(seen, |o| o.min(seen)));
+                }
+            });
+        }
+        oldest
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+    impl Local for Nothing {
+        fn new() -> Self {
+            Nothing
+        }
+        fn is_idle(&self) -> bool {
+            true
+        }
+        fn reset(&self) {}
+    }
+
+    fn engine_at(first: u64) -> (&'static Core<Nothing>, Engine<Nothing>) {
+        crate::sys::barrier::choose();
+        let core = Core::leak(Seq::from_raw(first));
+        (core, Engine::new(core))
+    }
+
+    #[test]
+    fn a_section_holds_up_later_grace_periods_and_no_others() {
+        // Around the edge at which a 32-bit counter would have wrapped.
+        for first in [1, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 1 << 40] {
+            let (core, engine) = engine_at(first);
+            let (a, b) = (core.acquire(), core.acquire());
+            let before = engine.start();
+            // SAFETY: this thread acquired both records and pairs the calls.
+            unsafe {
+                a.reader.enter();
+                let first_held = engine.start();
+                b.reader.enter();
+                let second_held = engine.start();
+                engine.scan();
+                assert!(engine.has_elapsed(before));
+                assert!(!engine.has_elapsed(first_held));
+                assert_eq!(engine.unfinished(), 2);
+                a.reader.leave();
+                engine.scan();
+                assert!(engine.has_elapsed(first_held));
+                assert!(!engine.has_elapsed(second_held));
+                b.reader.leave();
+                assert_eq!(engine.scan(), second_held);
+                assert_eq!(engine.started(), 3);
+            }
+        }
+    }
+
+    #[test]
+    fn a_caller_ends_its_own_grace_period_where_nobody_reads() {
+        let (_, engine) = engine_at(1);
+        let seq = engine.try_start_and_scan().unwrap();
+        assert!(engine.has_elapsed(seq));
+        assert_eq!(engine.next().since(seq), 1);
+    }
+
+    #[test]
+    fn a_sleeper_sees_who_would_not_wake_it() {
+        let (core, engine) = engine_at(1);
+        let (a, b) = (core.acquire(), core.acquire());
+        // SAFETY: this thread acquired both records and pairs the calls.
+        unsafe {
+            a.reader.enter();
+            let wanted = engine.start();
+            engine.flag_holders(wanted);
+            assert!(!engine.scan_flags(wanted).unflagged);
+            a.reader.leave();
+            assert!(core.hub.event.wait(Some(std::time::Duration::ZERO)));
+            assert!(!a.reader.will_wake());
+            a.reader.enter();
+            b.reader.enter();
+            let wanted = engine.start();
+            a.reader.ask_to_be_woken();
+            assert!(engine.scan_flags(wanted).unflagged);
+            a.reader.leave();
+            b.reader.leave();
+        }
+    }
+}

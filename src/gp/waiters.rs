@@ -1,0 +1,136 @@
+//! Who waits for which grace period: a target and a waker each.
+//!
+//! # Protocol
+//! A waiter registers, then looks at `elapsed` again. The ender raises `elapsed`, then takes out, under the same lock, all
+//! whose target it has reached. So either the ender finds the waiter, or the waiter's second look, behind the lock, sees
+//! the new `elapsed`. Wakers are cloned before the lock, and called and dropped after it.
+
+use super::wake::WakeList;
+use crate::reader::sequence::Seq;
+use crate::sys::prim::{AtomicUsize, Mutex, Ordering};
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+/// A place in the list: the target, and a number that makes it unique.
+pub(crate) type Key = (Seq, u64);
+
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    list: Mutex<List>,
+    len: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct List {
+    next: u64,
+    waiting: BTreeMap<Key, Waker>,
+}
+
+impl Waiters {
+    pub(crate) fn new() -> Self {
+        Self {
+            list: Mutex::new(List {
+                next: 0,
+                waiting: BTreeMap::new(),
+            }),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many wait, as of a moment ago.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Adds a waiter, which must then look at `elapsed` again.
+    pub(crate) fn register(&self, target: Seq, waker: &Waker) -> Key {
+        let waker = waker.clone();
+        let mut list = self.list.lock();
+        let key = (target, list.next);
+        list.next += 1;
+        list.waiting.insert(key, waker);
+        self.len.store(list.waiting.len(), Ordering::Relaxed);
+        key
+    }
+
+    /// Replaces a waiter's waker. `false` where it has been woken and is no longer here.
+    pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut list = self.list.lock();
+        let old = list
+            .waiting
+            .get_mut(&key)
+            .map(|place| std::mem::replace(place, waker));
+        drop(list);
+        old.is_some()
+    }
+
+    /// Takes a waiter out.
+    pub(crate) fn forget(&self, key: Key) {
+        let mut list = self.list.lock();
+        let old = list.waiting.remove(&key);
+        self.len.store(list.waiting.len(), Ordering::Relaxed);
+        drop(list);
+        drop(old);
+    }
+
+    /// Wakes everyone whose target is reached.
+    pub(crate) fn wake_up_to(&self, elapsed: Seq) {
+        let mut wakers = WakeList::default();
+        loop {
+            let mut list = self.list.lock();
+            while !wakers.is_full() {
+                match list.waiting.first_entry() {
+                    Some(entry) if entry.key().0 <= elapsed => wakers.push(entry.remove()),
+                    _ => break,
+                }
+            }
+            let more = wakers.is_full();
+            self.len.store(list.waiting.len(), Ordering::Relaxed);
+            drop(list);
+            wakers.wake_all();
+            if !more {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    struct Count(AtomicU32);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+
+    #[test]
+    fn wakes_what_is_reached_and_forgets_what_is_dropped() {
+        let waiters = Waiters::new();
+        let count = Arc::new(Count(AtomicU32::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let keys: Vec<_> = (1..=200)
+            .map(|n| waiters.register(Seq::from_raw(n), &waker))
+            .collect();
+        waiters.forget(keys[0]);
+        waiters.register(Seq::from_raw(2), &Waker::from(Arc::new(Panics)));
+        waiters.wake_up_to(Seq::from_raw(150));
+        assert_eq!(count.0.load(Ordering::Relaxed), 149);
+        assert_eq!(waiters.len(), 50);
+        assert!(!waiters.update(keys[1], &waker));
+        assert!(waiters.update(keys[199], &waker));
+    }
+}

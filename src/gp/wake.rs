@@ -1,0 +1,69 @@
+//! Calling wakers: outside locks, in chunks, and whatever they do.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+/// Wakers taken out under one lock at most; bounds the time that the lock is held.
+#[cfg(not(rcu_loom))]
+const CHUNK: usize = 64;
+#[cfg(rcu_loom)]
+const CHUNK: usize = 1;
+
+/// Wakers that were taken out of a lock, to be called after it.
+#[derive(Debug, Default)]
+pub(crate) struct WakeList(Vec<Waker>);
+
+impl WakeList {
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= CHUNK
+    }
+
+    pub(crate) fn push(&mut self, waker: Waker) {
+        self.0.push(waker);
+    }
+
+    /// Calls them all. One that panics does not keep the others from being called; its panic is swallowed, as it has
+    /// already been reported by the panic hook.
+    pub(crate) fn wake_all(&mut self) {
+        for waker in self.0.drain(..) {
+            let _ = quietly(move || waker.wake());
+        }
+    }
+}
+
+/// Runs foreign code that must not take this thread down. `Err` where it panicked, with the message.
+pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let message = payload
+            .downcast_ref::<&'static str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a message".to_owned());
+        // A payload is foreign too, and may panic when dropped.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+            std::mem::forget(second);
+        }
+        message
+    })
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_panics_when_dropped_is_survived() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        assert_eq!(quietly(|| 7), Ok(7));
+        assert_eq!(
+            quietly(|| panic!("a {}", 1)),
+            Err::<(), _>("a 1".to_owned())
+        );
+        assert!(quietly(|| std::panic::panic_any(Bomb)).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Read-copy-update as a service for async Rust.
+//!
+//! Readers never wait and never write to shared memory. Writers publish a new version, and the old one is reclaimed after a
+//! *grace period*: when every reader that could still see it has left. Detecting that is the job of one dedicated thread;
+//! running what was deferred is the job of an [executor](Executor) of your choice, or of one task that holds your
+//! [global lock](GlobalLock). Waiting is a future, with a blocking twin.
+//!
+//! ```
+//! use async_rcu::RcuCell;
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let routes = RcuCell::new(vec![("/", "index")]);
+//! assert_eq!(routes.with(|r| r[0].1), "index");            // read: no lock, no count
+//! let old = routes.swap(vec![("/", "home")]);              // replace: readers see it at once
+//! let old = old.wait().await;                              // nobody sees the old one any more
+//! assert_eq!(old[0].1, "index");
+//! # });
+//! ```
+//!
+//! # Words
+//! | word | meaning |
+//! |---|---|
+//! | section | a read-side critical section: from a guard's creation to its drop |
+//! | grace period | a span in which every section that existed at its start has ended |
+//! | callback | what runs after a grace period; a [`Batch`] is the callbacks of one grace period |
+//! | force | ask that the grace periods under way end now |
+//! | drain | wait until every callback queued before has *finished* |
+//! | domain | what clones of one [`Rcu`] share; domains do not wait for each other's readers |
+//!
+//! # Where to begin
+//! - [`RcuCell`]: a value that is read all the time and replaced now and then.
+//! - [`Rcu`]: sections, grace periods and callbacks, to build one's own structures on.
+//! - [`guide`]: patterns, the old names of QEMU, liburcu and Linux, how it works, limits.
+//!
+//! # What is promised
+//! - No safe code reaches a freed value: not by leaking guards, not by dropping them on other threads or in
+//!   thread-local destructors, not by guards of another domain.
+//! - A callback runs exactly once, after every section that existed when it was queued, whatever becomes of its
+//!   executor; and it is not held up by sections that began after its grace period.
+//! - A panic in a callback, a hook, an executor, a waker or a `Drop` stays where it is.
+//! - An idle process sees no wake-up at all.
+//!
+//! # What is not
+//! - A section that never ends keeps its grace periods from ending, and memory from being freed.
+//! - Nothing runs after `main` has returned: [`drain`](Rcu::drain) first.
+//! - Nothing here may be used in a signal handler.
+//!
+//! # Features
+//! `rt` (default): [`Executor`] for `tokio::runtime::Handle`, and [`Rcu::call_async`] on the current runtime. Without it
+//! only tokio's `sync` is used, and no runtime is needed.
+
+#![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub))]
+
+mod callback;
+#[cfg(not(rcu_loom))]
+mod cell;
+#[cfg(not(rcu_loom))]
+mod dispatch;
+mod gp;
+#[cfg(not(rcu_loom))]
+pub mod guide;
+#[cfg(all(test, rcu_loom))]
+mod loom_models;
+mod reader;
+#[cfg(not(rcu_loom))]
+mod service;
+mod sys;
+
+/// What the crate shows. (loom's models stop at the floors below.)
+#[cfg(not(rcu_loom))]
+mod facade {
+    pub use crate::cell::{Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired};
+    pub use crate::dispatch::batch::Batch;
+    pub use crate::dispatch::channel::{Batches, ChannelExecutor};
+    pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};
+    pub use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
+    pub use crate::dispatch::office::{PanicReport, PanicSource};
+    pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, Registration};
+    pub use crate::service::builder::{BuildError, Builder, InstallError};
+    pub use crate::service::cookie::GracePeriod;
+    pub use crate::service::futures::{Drain, Shutdown, Synchronize};
+    pub use crate::service::locked::{DrainUnlocked, SynchronizeUnlocked};
+    pub use crate::service::rcu::{Rcu, Timeout};
+    pub use crate::service::stats::Stats;
+    pub use crate::sys::barrier::Barrier;
+}
+#[cfg(not(rcu_loom))]
+pub use facade::*;
+
+/// The README's code blocks, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

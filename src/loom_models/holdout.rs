@@ -1,0 +1,68 @@
+//! The sleep on sections that hold a grace period up: nobody sleeps for ever.
+
+use super::{Cell, ModelCore, engine};
+use crate::gp::engine::Engine;
+use crate::reader::sequence::Seq;
+use crate::sys::barrier;
+use loom::thread;
+
+/// What the grace-period thread does until `seq` has elapsed.
+fn sleep_until(core: ModelCore, engine: &Engine<super::Nothing>, seq: Seq) {
+    loop {
+        core.hub.event.reset();
+        if engine.scan() >= seq {
+            return;
+        }
+        engine.flag_holders(seq);
+        barrier::heavy();
+        let outlook = engine.scan_flags(seq);
+        if outlook.elapsed < seq && !outlook.unflagged {
+            core.hub.event.wait(None);
+        }
+    }
+}
+
+/// Two readers, one of which may enter after the flags were put up.
+#[test]
+fn loom_models_the_last_reader_wakes_the_sleeper() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let record = core.acquire();
+                let cell = cell.clone();
+                thread::spawn(move || {
+                    // SAFETY: handed to this thread, which alone uses it, paired.
+                    unsafe { record.reader.enter() };
+                    cell.look();
+                    unsafe { record.reader.leave() };
+                })
+            })
+            .collect();
+        cell.unlink();
+        let seq = engine.start();
+        sleep_until(core, &engine, seq);
+        cell.free();
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+/// Two owned words of one record, which has one flag, released by two threads.
+#[test]
+fn loom_models_two_words_and_one_flag() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let record = core.acquire();
+        // SAFETY: the record is this thread's.
+        let words = unsafe { [record.reader.claim(), record.reader.claim()] };
+        let seq = engine.start();
+        let leavers = words.map(|word| thread::spawn(move || record.reader.leave_owned(word)));
+        sleep_until(core, &engine, seq);
+        for leaver in leavers {
+            leaver.join().unwrap();
+        }
+    });
+}

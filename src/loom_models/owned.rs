@@ -1,0 +1,90 @@
+//! Owned words: claimed by one thread, released by another; growth, parking, refresh.
+
+use super::{Cell, engine, scan_until};
+use loom::sync::mpsc::channel;
+use loom::thread;
+
+/// Claimed here, used and released there.
+#[test]
+fn loom_models_an_owned_guard_travels() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let (send, receive) = channel();
+        let holder = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let word: &'static crate::reader::word::Word = receive.recv().unwrap();
+                cell.look();
+                record.reader.leave_owned(word);
+            })
+        };
+        let claimer = thread::spawn(move || {
+            // SAFETY: the record is this thread's.
+            send.send(unsafe { record.reader.claim() }).unwrap();
+        });
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        claimer.join().unwrap();
+        holder.join().unwrap();
+    });
+}
+
+/// Two at once need a second block, and a word is claimed again after somebody else released it.
+#[test]
+fn loom_models_owned_words_grow_and_are_used_again() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let claimer = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: the record is this thread's.
+                let first = unsafe { record.reader.claim() };
+                let second = unsafe { record.reader.claim() };
+                record.reader.leave_owned(first);
+                cell.look();
+                record.reader.leave_owned(second);
+                // The sweep parks what is idle, and the claim unparks what it takes.
+                let third = unsafe { record.reader.claim() };
+                cell.look();
+                record.reader.leave_owned(third);
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        claimer.join().unwrap();
+    });
+}
+
+/// A refresh lets grace periods pass, and what is read after it is protected.
+#[test]
+fn loom_models_refresh() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let holder = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: the record is this thread's.
+                let word = unsafe { record.reader.claim() };
+                cell.look();
+                record.reader.refresh_owned(word);
+                cell.look();
+                record.reader.leave_owned(word);
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        holder.join().unwrap();
+    });
+}

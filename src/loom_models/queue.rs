@@ -1,0 +1,116 @@
+//! The callback queue with the collector's sleep: nothing is lost, nothing is seen half, nobody sleeps on work.
+
+use crate::callback::calls::Calls;
+use crate::callback::erased::Callback;
+use crate::callback::queue::Queue;
+use crate::reader::registry::Local;
+use crate::sys::barrier;
+use crate::sys::doze::{Doze, Rouse};
+use crate::sys::event::Event;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+type Out = Vec<usize>;
+
+struct Shared {
+    doze: Doze,
+    event: Event,
+    /// Written by the producer before it queues, read by the callback.
+    unlinked: [UnsafeCell<usize>; 3],
+}
+
+// SAFETY: `unlinked` is what loom watches: it fails where two threads touch a place unordered.
+unsafe impl Sync for Shared {}
+
+fn shared() -> (&'static Queue<Out>, Arc<Shared>) {
+    let doze = Doze::stopped();
+    assert!(doze.take_over());
+    let shared = Shared {
+        doze,
+        event: Event::new(),
+        unlinked: std::array::from_fn(|_| UnsafeCell::new(0)),
+    };
+    (Box::leak(Box::new(Queue::new())), Arc::new(shared))
+}
+
+fn produce(queue: &'static Queue<Out>, shared: &Arc<Shared>, n: usize) {
+    // SAFETY: only the producer, before it queues.
+    shared.unlinked[n].with_mut(|place| unsafe { *place = n + 1 });
+    let seen = Arc::clone(shared);
+    let callback = Callback::new(move |out: &mut Out| {
+        // SAFETY: after the queue handed the callback over; loom checks it.
+        out.push(seen.unlinked[n].with(|place| unsafe { *place }));
+    });
+    // SAFETY: the one producer.
+    unsafe { queue.push(callback) };
+    barrier::light();
+    if !shared.doze.is_awake() && shared.doze.rouse() == Rouse::Wake {
+        shared.event.set();
+    }
+}
+
+/// Three callbacks cross the border of a chunk of two; the collector sleeps whenever it finds nothing.
+#[test]
+fn loom_models_call_wakes_the_collector() {
+    loom::model(|| {
+        let (queue, shared) = shared();
+        let producer = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || (0..3).for_each(|n| produce(queue, &shared, n)))
+        };
+        let mut out = Out::new();
+        while out.len() < 3 {
+            shared.event.reset();
+            let mut calls = Calls::new();
+            // SAFETY: the one collector.
+            unsafe { queue.collect(|span| calls.push(span)) };
+            if calls.len() != 0 {
+                while let Some(call) = calls.pop() {
+                    call.run(&mut out);
+                }
+                continue;
+            }
+            shared.doze.fall_asleep();
+            barrier::heavy();
+            // SAFETY: the one collector.
+            if !unsafe { queue.has_more() } {
+                shared.event.wait(None);
+            }
+            shared.doze.wake_up();
+        }
+        assert_eq!(out, [1, 2, 3]);
+        producer.join().unwrap();
+        assert!(queue.is_idle());
+    });
+}
+
+/// Spans run on another thread than the collector's, and chunks come back to the producer.
+#[test]
+fn loom_models_chunks_are_used_again() {
+    loom::model(|| {
+        let (queue, shared) = shared();
+        let (send, receive) = loom::sync::mpsc::channel::<Calls<Out>>();
+        let finisher = thread::spawn(move || {
+            let mut out = Out::new();
+            for _ in 0..2 {
+                let mut calls = receive.recv().unwrap();
+                while let Some(call) = calls.pop() {
+                    call.run(&mut out);
+                }
+            }
+            out
+        });
+        for n in 0..3 {
+            produce(queue, &shared, n);
+            if n > 0 {
+                let mut calls = Calls::new();
+                // SAFETY: this thread is producer and collector.
+                unsafe { queue.collect(|span| calls.push(span)) };
+                send.send(calls).unwrap();
+            }
+        }
+        assert_eq!(finisher.join().unwrap(), [1, 2, 3]);
+        assert!(queue.is_idle());
+    });
+}

@@ -1,0 +1,74 @@
+//! Stop and restart: there is always exactly one consumer, or none and no work.
+
+use crate::sys::barrier;
+use crate::sys::doze::{Doze, Rouse};
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+struct Shared {
+    doze: Doze,
+    queued: AtomicUsize,
+    consumers: AtomicUsize,
+}
+
+impl Shared {
+    /// The consumer stops; `false` where it undoes it.
+    fn stop(&self) -> bool {
+        self.doze.stop();
+        barrier::heavy();
+        let work = self.queued.load(Ordering::Relaxed) != 0;
+        let gone = !work || !self.doze.take_over();
+        if gone {
+            self.consumers.fetch_sub(1, Ordering::AcqRel);
+        }
+        gone
+    }
+
+    /// A producer with work; a consumer that it starts is only counted.
+    fn produce(&self) {
+        self.queued.store(1, Ordering::Relaxed);
+        barrier::light();
+        if !self.doze.is_awake() && self.doze.rouse() == Rouse::Start {
+            self.consumers.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+fn model(producers: usize) {
+    loom::model(move || {
+        let doze = Doze::stopped();
+        assert!(doze.take_over());
+        let shared = Arc::new(Shared {
+            doze,
+            queued: AtomicUsize::new(0),
+            consumers: AtomicUsize::new(1),
+        });
+        let handles: Vec<_> = (0..producers)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || shared.produce())
+            })
+            .collect();
+        shared.stop();
+        for handle in handles {
+            handle.join().unwrap();
+        }
+        assert_eq!(
+            shared.consumers.load(Ordering::Acquire),
+            1,
+            "there is work, so there is one consumer"
+        );
+        assert!(shared.doze.is_awake());
+    });
+}
+
+#[test]
+fn loom_models_restart_after_stop() {
+    model(1);
+}
+
+#[test]
+fn loom_models_two_producers_beside_a_stop() {
+    model(2);
+}

@@ -1,0 +1,152 @@
+//! Enter, leave, start, scan: no version is freed under a reader, and registration may come at any time.
+
+use super::{Cell, engine, scan_until};
+use loom::thread;
+
+/// A reader that registers while the writer is at work.
+#[test]
+fn loom_models_a_reader_and_a_writer() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let record = core.acquire();
+                // SAFETY: this thread's record, paired.
+                unsafe { record.reader.enter() };
+                cell.look();
+                unsafe { record.reader.leave() };
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        reader.join().unwrap();
+    });
+}
+
+/// Somebody else starts and scans beside the writer: his scan must not end the writer's grace period too early.
+#[test]
+fn loom_models_two_starters() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: handed to this thread, which alone uses it, paired.
+                unsafe { record.reader.enter() };
+                cell.look();
+                unsafe { record.reader.leave() };
+            })
+        };
+        let other = {
+            let engine = engine.clone();
+            thread::spawn(move || {
+                engine.try_start_and_scan();
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        reader.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// A cookie is taken by one and its grace period started by another.
+#[test]
+fn loom_models_a_cookie() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: handed to this thread, which alone uses it, paired.
+                unsafe { record.reader.enter() };
+                cell.look();
+                unsafe { record.reader.leave() };
+            })
+        };
+        let writer = {
+            let (cell, engine) = (cell.clone(), engine.clone());
+            thread::spawn(move || {
+                cell.unlink();
+                let cookie = engine.next();
+                if engine.has_elapsed(cookie) {
+                    cell.free();
+                }
+            })
+        };
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// Nested sections end with the last leave, and a second section of the same thread counts anew.
+#[test]
+fn loom_models_nested_sections() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: handed to this thread, which alone uses it, paired.
+                unsafe {
+                    record.reader.enter();
+                    record.reader.enter();
+                    record.reader.leave();
+                    cell.look();
+                    record.reader.leave();
+                    record.reader.enter();
+                    cell.look();
+                    record.reader.leave();
+                }
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        reader.join().unwrap();
+    });
+}
+
+/// A record goes from one thread to another while a grace period waits for the first one's section.
+#[test]
+fn loom_models_a_record_used_again() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let record = core.acquire();
+                    // SAFETY: acquired here, paired, and then given up.
+                    unsafe {
+                        record.reader.enter();
+                        cell.look();
+                        record.reader.leave();
+                        record.orphan();
+                    }
+                }
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        reader.join().unwrap();
+    });
+}

@@ -1,0 +1,191 @@
+//! What a thread has in a domain: its reader word, its nesting count, its owned words.
+//!
+//! # Invariants
+//! 1. The word is opened, moved and closed, and `inner` touched, only by the thread that the record belongs to; both pass
+//!    to the next owner through the slots' lock, after the word was read as 0 (Acquire).
+//! 2. `inner` counts the sections inside the outermost one, so it is 0 whenever the word is 0. The word itself says that
+//!    the outermost is open: the outermost pair writes one word twice and reads `inner` once.
+//! 3. A record is never freed.
+
+use super::hub::Hub;
+use super::owned::OwnedWords;
+use super::word::Word;
+use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
+
+/// The part of a record that a scan reads, and that guards point to.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Reader {
+    word: Word,
+    inner: UnsafeCell<usize>,
+    /// Up while the grace-period thread sleeps on a section of this record.
+    waiting: AtomicBool,
+    hub: &'static Hub,
+    owned: OwnedWords,
+}
+
+// SAFETY: `inner`, and the cursor within `owned`, are touched by one thread at a time: invariant 1. The rest is atomic.
+unsafe impl Sync for Reader {}
+// SAFETY: nothing in it belongs to a particular thread for good; the raw pointers lead to memory that is never freed.
+unsafe impl Send for Reader {}
+
+impl Reader {
+    pub(super) fn new(hub: &'static Hub) -> Self {
+        Self {
+            word: Word::new(),
+            inner: UnsafeCell::new(0),
+            waiting: AtomicBool::new(false),
+            hub,
+            owned: OwnedWords::new(),
+        }
+    }
+
+    pub(crate) fn hub(&self) -> &'static Hub {
+        self.hub
+    }
+
+    /// Begins a section, or one more inside the open one.
+    ///
+    /// # Safety
+    /// Only by the thread that the record belongs to, which pairs it with one [`leave`](Self::leave).
+    #[inline(always)]
+    pub(crate) unsafe fn enter(&self) {
+        if self.word.is_open() {
+            // SAFETY: passed on.
+            unsafe { self.enter_inner() }
+        } else {
+            self.word.open(&self.hub.sequence);
+        }
+    }
+
+    #[inline]
+    unsafe fn enter_inner(&self) {
+        self.inner.with_mut(|inner| {
+            // SAFETY: invariant 1.
+            let inner = unsafe { &mut *inner };
+            match inner.checked_add(1) {
+                Some(more) => *inner = more,
+                // Only by leaking guards in a loop for centuries; wrapping would end a section that is open.
+                None => std::process::abort(),
+            }
+        });
+    }
+
+    /// Ends a section.
+    ///
+    /// # Safety
+    /// As [`enter`](Self::enter), whose pair it is.
+    #[inline(always)]
+    pub(crate) unsafe fn leave(&self) {
+        let outermost = self.inner.with_mut(|inner| {
+            // SAFETY: invariant 1.
+            let inner = unsafe { &mut *inner };
+            match *inner {
+                0 => true,
+                n => {
+                    *inner = n - 1;
+                    false
+                }
+            }
+        });
+        if outermost {
+            self.word.close();
+            self.left();
+        }
+    }
+
+    /// Ends a section of an owned word, on any thread.
+    #[inline(always)]
+    pub(crate) fn leave_owned(&self, word: &Word) {
+        word.close();
+        self.left();
+    }
+
+    /// Behind the fence of [`Word::close`] or [`Word::open`]: does somebody sleep on what just ended?
+    #[inline(always)]
+    fn left(&self) {
+        if self.waiting.load(Ordering::Relaxed) {
+            self.wake_scanner();
+        }
+    }
+
+    #[cold]
+    fn wake_scanner(&self) {
+        // Down first: a second leaver that still sees the flag must wake by itself.
+        if self.waiting.swap(false, Ordering::AcqRel) {
+            self.hub.event.set();
+        }
+    }
+
+    /// Claims an owned word and opens its section.
+    ///
+    /// # Safety
+    /// Only by the thread that the record belongs to.
+    #[inline(always)]
+    pub(crate) unsafe fn claim(&self) -> &'static Word {
+        // SAFETY: passed on.
+        unsafe { self.owned.claim(&self.hub.sequence) }
+    }
+
+    /// Moves the open section to now. `false`, and nothing done, where more than one is open.
+    ///
+    /// # Safety
+    /// Only by the thread that the record belongs to, inside a section, with no reference taken in it left.
+    pub(crate) unsafe fn refresh(&self) -> bool {
+        // SAFETY: invariant 1.
+        if self.inner.with(|inner| unsafe { *inner }) != 0 {
+            return false;
+        }
+        self.refresh_owned(&self.word);
+        true
+    }
+
+    /// Moves the section of an owned word to now; never passes 0, then does what a leaver does.
+    pub(crate) fn refresh_owned(&self, word: &Word) {
+        word.open(&self.hub.sequence);
+        self.left();
+    }
+
+    /// Whether the thread is inside a section of its own, asked by that thread.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.word.is_open()
+    }
+
+    /// Every word that may hold a section. For scans.
+    #[inline(always)]
+    pub(crate) fn for_each_word(&self, mut f: impl FnMut(&Word)) {
+        f(&self.word);
+        self.owned.for_each(f);
+    }
+
+    /// Scanner: asks to be woken by the next leaver. A heavy fence and another look at the words must follow.
+    pub(crate) fn ask_to_be_woken(&self) {
+        self.waiting.store(true, Ordering::Relaxed);
+    }
+
+    /// Scanner, behind that fence: has nobody taken the flag down since?
+    pub(crate) fn will_wake(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many owned guards are held.
+    pub(crate) fn owned_held(&self) -> usize {
+        self.owned.held()
+    }
+
+    /// Whether no section is open. Acquire: what follows comes after all of them.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut idle = true;
+        self.for_each_word(|word| idle &= word.holds().is_none());
+        idle
+    }
+
+    /// The thread gives the record up.
+    ///
+    /// # Safety
+    /// Only by the thread that it belongs to, which does not enter or claim here again.
+    pub(super) unsafe fn retire(&self) {
+        // SAFETY: passed on.
+        unsafe { self.owned.retire() }
+    }
+}

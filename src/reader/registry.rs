@@ -1,0 +1,221 @@
+//! All records of a domain: a list for scans, and the slots that threads take and give back.
+//!
+//! # States of a record
+//! `free` (in `Slots::free`) `-> taken` (a thread's) `-> orphan` (in `Slots::orphans`: its thread gave it up, sections or
+//! callbacks may be left) `-> free`, by whoever next collects orphans and finds it idle. All moves are made under the
+//! slots' lock; the list of all records is only ever added to and is read without it, so a scan never waits for a
+//! registration, nor a registration for a scan.
+//!
+//! # Invariants
+//! 1. Records and cores are never freed.
+//! 2. A taken record belongs to exactly one thread.
+
+use super::hub::Hub;
+use super::record::Reader;
+use super::sequence::Seq;
+use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
+use std::ptr;
+
+/// What a floor above keeps beside each thread's reader word.
+pub(crate) trait Local: Send + Sync + 'static {
+    fn new() -> Self;
+    /// Whether nothing of a past thread is left in it.
+    fn is_idle(&self) -> bool;
+    /// A new domain begins: counts start again. Nobody else has access.
+    fn reset(&self);
+}
+
+/// One thread's part in one domain.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Record<L: Local> {
+    pub(crate) reader: Reader,
+    next: AtomicPtr<Record<L>>,
+    core: &'static Core<L>,
+    pub(crate) local: L,
+}
+
+/// A domain's hub and records. Never freed; used again by a later domain.
+#[derive(Debug)]
+pub(crate) struct Core<L: Local> {
+    pub(crate) hub: &'static Hub,
+    head: AtomicPtr<Record<L>>,
+    slots: Mutex<Slots<L>>,
+    /// Orphans in `slots`, to know without the lock that there are none.
+    orphans: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Slots<L: Local> {
+    all: usize,
+    free: Vec<&'static Record<L>>,
+    orphans: Vec<&'static Record<L>>,
+}
+
+impl<L: Local> Core<L> {
+    pub(crate) fn leak(first: Seq) -> &'static Core<L> {
+        Box::leak(Box::new(Core {
+            hub: Box::leak(Box::new(Hub::new(first))),
+            head: AtomicPtr::new(ptr::null_mut()),
+            slots: Mutex::new(Slots {
+                all: 0,
+                free: Vec::new(),
+                orphans: Vec::new(),
+            }),
+            orphans: AtomicUsize::new(0),
+        }))
+    }
+
+    /// A record for one thread, which owns it until it calls [`Record::orphan`].
+    pub(crate) fn acquire(&'static self) -> &'static Record<L> {
+        let mut slots = self.slots.lock();
+        if slots.free.is_empty() {
+            self.collect_in(&mut slots);
+        }
+        if let Some(record) = slots.free.pop() {
+            return record;
+        }
+        slots.all += 1;
+        let record: &'static Record<L> = Box::leak(Box::new(Record {
+            reader: Reader::new(self.hub),
+            // Pushes are made under the lock, so the head stands still.
+            next: AtomicPtr::new(self.head.load(Ordering::Relaxed)),
+            core: self,
+            local: L::new(),
+        }));
+        // Release: a scan that finds the record finds it whole. One that does not find it loaded `fenced` before, so the
+        // sections that it misses began after the fence of every grace period that it can end.
+        self.head
+            .store(ptr::from_ref(record).cast_mut(), Ordering::Release);
+        record
+    }
+
+    /// All records, newest first.
+    #[inline]
+    pub(crate) fn records(&self) -> Records<L> {
+        Records(self.head.load(Ordering::Acquire))
+    }
+
+    /// Frees the orphans that are idle by now.
+    pub(crate) fn collect_orphans(&self) {
+        if self.orphans.load(Ordering::Relaxed) != 0 {
+            self.collect_in(&mut self.slots.lock());
+        }
+    }
+
+    fn collect_in(&self, slots: &mut Slots<L>) {
+        let Slots { free, orphans, .. } = slots;
+        orphans.retain(|record| {
+            // Acquire, on every word and count: the next owner comes after all that the last one did.
+            let idle = record.reader.is_idle() && record.local.is_idle();
+            if idle {
+                free.push(record);
+            }
+            !idle
+        });
+        self.orphans.store(orphans.len(), Ordering::Relaxed);
+    }
+
+    /// Records that belong to a living thread.
+    pub(crate) fn threads(&self) -> usize {
+        let slots = self.slots.lock();
+        slots.all - slots.free.len() - slots.orphans.len()
+    }
+
+    /// For a domain that has ended: whether every record is free, so that another may have the core. If so, the counts
+    /// start again.
+    pub(crate) fn try_reuse(&self) -> bool {
+        let mut slots = self.slots.lock();
+        self.collect_in(&mut slots);
+        let whole = slots.free.len() == slots.all;
+        if whole {
+            slots.free.iter().for_each(|record| record.local.reset());
+        }
+        whole
+    }
+}
+
+impl<L: Local> Record<L> {
+    pub(crate) fn hub(&self) -> &'static Hub {
+        self.core.hub
+    }
+
+    /// Gives the record up: it is free for another thread as soon as its sections have ended and its callbacks finished.
+    ///
+    /// # Safety
+    /// Only by the thread that it belongs to, which does not enter, claim or queue here again. Sections that are open
+    /// may be left later.
+    pub(crate) unsafe fn orphan(&'static self) {
+        // SAFETY: passed on.
+        unsafe { self.reader.retire() };
+        let mut slots = self.core.slots.lock();
+        slots.orphans.push(self);
+        self.core.collect_in(&mut slots);
+    }
+
+    /// Whether no section is open and nothing is queued here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reader.is_idle() && self.local.is_idle()
+    }
+}
+
+/// Iterator over all records of a core.
+#[derive(Debug)]
+pub(crate) struct Records<L: Local>(*const Record<L>);
+
+impl<L: Local> Iterator for Records<L> {
+    type Item = &'static Record<L>;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'static Record<L>> {
+        // SAFETY: null or a record, which is never freed (invariant 1); published whole by the Release at the head.
+        let record = unsafe { self.0.as_ref() }?;
+        self.0 = record.next.load(Ordering::Relaxed);
+        Some(record)
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+    impl Local for Nothing {
+        fn new() -> Self {
+            Nothing
+        }
+        fn is_idle(&self) -> bool {
+            true
+        }
+        fn reset(&self) {}
+    }
+
+    #[test]
+    fn a_record_is_used_again_only_when_its_sections_have_ended() {
+        let core = Core::<Nothing>::leak(Seq::FIRST);
+        let first = core.acquire();
+        assert_eq!(core.threads(), 1);
+        // SAFETY: this thread acquired it, and leaves once for each enter.
+        unsafe {
+            first.reader.enter();
+            first.reader.enter();
+            first.orphan();
+            assert_eq!(core.threads(), 0);
+            assert!(!core.try_reuse());
+            let second = core.acquire();
+            assert!(!std::ptr::eq(first, second));
+            first.reader.leave();
+            core.collect_orphans();
+            assert!(!first.is_idle());
+            first.reader.leave();
+            core.collect_orphans();
+            let third = core.acquire();
+            assert!(std::ptr::eq(first, third));
+            second.orphan();
+            third.orphan();
+        }
+        assert!(core.try_reuse());
+        assert_eq!(core.records().count(), 2);
+    }
+}

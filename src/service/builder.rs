@@ -1,0 +1,147 @@
+//! How a domain is made.
+
+use super::domain::{Domain, Settings};
+use super::rcu::Rcu;
+use crate::dispatch::executor::{Executor, WorkerThread};
+use crate::dispatch::global_lock::{BigLock, GlobalLock};
+use crate::dispatch::office::{Office, PanicReport};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Sets up a domain; from [`Rcu::builder`].
+///
+/// ```
+/// use async_rcu::{InlineExecutor, Rcu};
+/// use std::time::Duration;
+/// let rcu = Rcu::builder()
+///     .name("routes")
+///     .executor(InlineExecutor)
+///     .batch_interval(Duration::from_millis(5))
+///     .build()?;
+/// # Ok::<(), async_rcu::BuildError>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    name: Option<String>,
+    executor: Box<dyn Executor>,
+    lock: Option<Box<dyn BigLock>>,
+    settings: Settings,
+}
+
+/// Why a domain could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The system did not start the grace-period thread.
+    #[error("the grace-period thread could not be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a domain could not be made the global one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The global domain is in use already; it cannot be replaced.
+    #[error("the global domain was started already")]
+    AlreadyStarted,
+    /// The domain could not be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            name: None,
+            executor: Box::new(WorkerThread),
+            lock: None,
+            settings: Settings {
+                batch_interval: Duration::from_millis(1),
+                on_panic: None,
+                on_idle: None,
+            },
+        }
+    }
+
+    /// The domain's name: its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a number.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Who runs callbacks. Default: [`WorkerThread`].
+    pub fn executor(mut self, executor: impl Executor) -> Self {
+        self.executor = Box::new(executor);
+        self
+    }
+
+    /// Callbacks run under this lock, a time slice after another, on the executor. Default: under none.
+    ///
+    /// See [`GlobalLock`]. Waiting for the lock never holds up grace periods.
+    pub fn global_lock<T: Send + 'static>(mut self, lock: &GlobalLock<T>) -> Self {
+        self.lock = Some(lock.erase());
+        self
+    }
+
+    /// The least time between two grace periods that only callbacks want. Default: one millisecond.
+    ///
+    /// Each grace period interrupts every processor that runs this process. The first one after idleness starts at
+    /// once; waits, force and drain do not wait for the interval.
+    pub fn batch_interval(mut self, interval: Duration) -> Self {
+        self.settings.batch_interval = interval;
+        self
+    }
+
+    /// Called with every panic that was caught: of callbacks, of executors, of hooks. Default: none; an error event of
+    /// target `async_rcu::panic` is emitted in any case.
+    ///
+    /// Runs on the grace-period thread, and must be short. [`Rcu::drain`] returns after it has been called.
+    pub fn on_panic(mut self, hook: impl Fn(&PanicReport) + Send + Sync + 'static) -> Self {
+        self.settings.on_panic = Some(Box::new(hook));
+        self
+    }
+
+    /// Called when work was done and there is nothing left to do: a time to give memory back to the system. Default: none.
+    ///
+    /// Runs on the grace-period thread.
+    pub fn on_idle(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.settings.on_idle = Some(Box::new(hook));
+        self
+    }
+
+    /// Makes the domain, and starts its grace-period thread.
+    ///
+    /// # Errors
+    /// [`BuildError::Thread`] where the system does not start the thread (on targets without threads it never does).
+    pub fn build(self) -> Result<Rcu, BuildError> {
+        let Builder {
+            name,
+            executor,
+            lock,
+            settings,
+        } = self;
+        let domain = Domain::start(name, settings, |core, name| {
+            Office::new(core.hub, name, executor, lock)
+        });
+        domain.map(Rcu::from_domain).map_err(BuildError::Thread)
+    }
+
+    /// Makes the domain, and makes it what [`Rcu::global`] gives out.
+    ///
+    /// # Errors
+    /// [`InstallError::AlreadyStarted`] where the global domain is in use; or what [`build`](Self::build) says.
+    pub fn install_global(self) -> Result<&'static Rcu, InstallError> {
+        Rcu::install(self)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("batch_interval", &self.settings.batch_interval)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,312 @@
+//! A domain: what clones of one `Rcu` share, and its life.
+//!
+//! # States of the grace-period thread
+//! They are those of the hub's `Doze`: awake, asleep, stopped. Stopped is a kind of asleep: whoever has work for it starts
+//! it again. `STOPPED -> AWAKE` is a compare-exchange, so that one starter wins, or the old thread that finds work.
+//!
+//! # Two ways to be heard
+//! - A *call* publishes in its queue, passes a light fence, and looks at the doze: awake means that the queue will be
+//!   read again.
+//! - A *request* (a wait, force, drain, stop, the end) changes what it asks with a read-modify-write or under a lock, passes
+//!   a light fence, starts the thread if it is stopped, and sets the event: always, whatever the doze says. A
+//!   thread that naps by the clock is awake for the doze, and must still hear requests.
+//!
+//! # The end
+//! When the last handle goes, the thread finishes everything that is queued, then puts the core among those that a new
+//! domain may take once all its records are free.
+
+use super::driver::{self, Driver};
+use crate::callback::queue::Queue;
+use crate::dispatch::batch::Context;
+use crate::dispatch::office::{Office, PanicReport};
+use crate::gp::engine::Engine;
+use crate::gp::waiters::Waiters;
+use crate::gp::wake::{WakeList, quietly};
+use crate::reader::registry::Core;
+use crate::reader::sequence::{Mark, Seq};
+use crate::sys::barrier::{self, Barrier};
+use crate::sys::doze::Rouse;
+use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sys::thread::{self, JoinHandle};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// A core whose records have callback queues.
+pub(crate) type DomainCore = Core<Queue<Context>>;
+
+pub(crate) type PanicHook = Box<dyn Fn(&PanicReport) + Send + Sync>;
+pub(crate) type IdleHook = Box<dyn Fn() + Send + Sync>;
+
+/// What the builder sets.
+pub(crate) struct Settings {
+    pub(crate) batch_interval: Duration,
+    pub(crate) on_panic: Option<PanicHook>,
+    pub(crate) on_idle: Option<IdleHook>,
+}
+
+pub(crate) struct Domain {
+    /// Never used again, unlike the core's address.
+    pub(crate) id: u64,
+    pub(crate) core: &'static DomainCore,
+    pub(crate) engine: Engine<Queue<Context>>,
+    pub(crate) waiters: Waiters,
+    pub(crate) office: Arc<Office>,
+    pub(crate) settings: Settings,
+    pub(crate) barrier: Barrier,
+    /// The highest grace period that somebody asked for.
+    pub(super) wanted: Mark,
+    pub(super) force: AtomicBool,
+    /// Grace periods that were started at once because of a force or a drain.
+    pub(super) forced: AtomicU64,
+    /// No handle is left.
+    pub(super) ended: AtomicBool,
+    /// The collector's role, and all that is collected and not yet handed out.
+    pub(super) driver: Mutex<Driver>,
+    stops: Mutex<Stops>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Who waits for an attempt to stop the thread.
+#[derive(Default)]
+struct Stops {
+    next: u64,
+    /// Attempts made so far.
+    waiting: Vec<(u64, Waker)>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Cores of ended domains.
+static ENDED: Mutex<Vec<&'static DomainCore>> = Mutex::new(Vec::new());
+
+/// A core for a new domain: one of an ended domain that is wholly free, else a new one.
+fn take_core() -> &'static DomainCore {
+    let mut ended = ENDED.lock();
+    let reusable = ended.iter().position(|core| core.try_reuse());
+    let core = match reusable {
+        Some(place) => ended.swap_remove(place),
+        None => Core::leak(Seq::FIRST),
+    };
+    core.hub.set_ended(false);
+    core
+}
+
+impl Domain {
+    /// A domain whose thread runs.
+    pub(crate) fn start(
+        name: Option<String>,
+        settings: Settings,
+        office: impl FnOnce(&'static DomainCore, String) -> Arc<Office>,
+    ) -> io::Result<Arc<Domain>> {
+        let barrier = barrier::choose();
+        let core = take_core();
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let engine = Engine::new(core);
+        let wanted = Mark::at(engine.elapsed());
+        let domain = Arc::new(Domain {
+            id,
+            core,
+            engine,
+            waiters: Waiters::new(),
+            office: office(core, name.unwrap_or_else(|| id.to_string())),
+            settings,
+            barrier,
+            wanted,
+            force: AtomicBool::new(false),
+            forced: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            driver: Mutex::new(Driver::new()),
+            stops: Mutex::new(Stops::default()),
+            thread: Mutex::new(None),
+        });
+        let first = core.hub.doze.take_over();
+        debug_assert!(first, "a core that can be taken has no thread");
+        if let Err(error) = domain.spawn() {
+            core.hub.doze.give_back();
+            domain.recycle();
+            return Err(error);
+        }
+        Ok(domain)
+    }
+
+    /// Starts the thread, by whoever took the doze over.
+    fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        // Held until the handle is in its place, so that who finds "stopped" under it finds the stopped thread's handle.
+        let mut place = self.thread.lock();
+        let thread = thread::spawn(format!("rcu-{}", self.office.name), move || {
+            driver::run(shared);
+        })?;
+        *place = Some(thread);
+        Ok(())
+    }
+
+    /// As [`spawn`](Self::spawn); where that fails, the next one that has work tries again, and who waits polls again.
+    fn spawn_or_give_back(self: &Arc<Self>) -> bool {
+        match self.spawn() {
+            Ok(()) => true,
+            Err(error) => {
+                self.core.hub.doze.give_back();
+                let name = &self.office.name;
+                let told = quietly(|| {
+                    tracing::error!(target: "async_rcu::gp", domain = %name, %error, "the grace-period thread could not be started again; work stays queued");
+                });
+                if told.is_err()
+                    || !tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
+                {
+                    eprintln!(
+                        "async-rcu: the grace-period thread of domain \"{name}\" could not be started again ({error}); work stays queued"
+                    );
+                }
+                self.waiters.wake_up_to(Seq::LAST);
+                self.office.tickets.wake_all();
+                false
+            }
+        }
+    }
+
+    /// A producer found the thread not awake.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn rouse(self: &Arc<Self>) {
+        match self.core.hub.doze.rouse() {
+            Rouse::Nothing => {}
+            Rouse::Wake => self.core.hub.event.set(),
+            Rouse::Start => {
+                self.spawn_or_give_back();
+            }
+        }
+    }
+
+    /// A request was made: the thread hears of it. `false` where there is none and none could be started.
+    pub(crate) fn kick(self: &Arc<Self>) -> bool {
+        barrier::light();
+        let doze = &self.core.hub.doze;
+        if doze.is_stopped() && doze.take_over() && !self.spawn_or_give_back() {
+            return false;
+        }
+        self.core.hub.event.set();
+        true
+    }
+
+    /// Asks for a grace period by number.
+    pub(crate) fn want(self: &Arc<Self>, seq: Seq) -> bool {
+        self.wanted.raise(seq);
+        self.kick()
+    }
+
+    /// Asks that what is under way ends now.
+    pub(crate) fn force(self: &Arc<Self>) -> bool {
+        self.force.swap(true, Ordering::AcqRel);
+        self.kick()
+    }
+
+    /// Whether nothing is queued, running or being reported. For callers: sees at least what came before the call.
+    pub(crate) fn is_drained(&self) -> bool {
+        // `finished` first: it is never above what `produced` then tells, and where they are equal it is this many that
+        // have finished, and they are all.
+        let finished = self.core.records().all(|record| {
+            let finished = record.local.finished();
+            finished == record.local.produced()
+        });
+        finished && !self.office.tickets.any_open()
+    }
+
+    /// Asks for an attempt to stop the thread, when nothing is left to do.
+    pub(crate) fn ask_stop(self: &Arc<Self>, waker: &Waker) -> u64 {
+        let waker = waker.clone();
+        let mut stops = self.stops.lock();
+        let id = stops.next;
+        stops.next += 1;
+        stops.waiting.push((id, waker));
+        drop(stops);
+        self.kick();
+        id
+    }
+
+    /// Whether the attempt was made.
+    pub(crate) fn poll_stop(&self, id: u64, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut stops = self.stops.lock();
+        match stops.waiting.iter_mut().find(|(other, _)| *other == id) {
+            None => true,
+            Some((_, old)) => {
+                let old = std::mem::replace(old, waker);
+                drop(stops);
+                drop(old);
+                false
+            }
+        }
+    }
+
+    pub(crate) fn forget_stop(&self, id: u64) {
+        let mut stops = self.stops.lock();
+        let place = stops.waiting.iter().position(|(other, _)| *other == id);
+        let stop = place.map(|place| stops.waiting.swap_remove(place));
+        drop(stops);
+        drop(stop);
+    }
+
+    pub(super) fn stop_asked(&self) -> bool {
+        !self.stops.lock().waiting.is_empty()
+    }
+
+    /// The attempt was made, with whatever outcome.
+    pub(super) fn stop_tried(&self) {
+        let mut wakers = WakeList::default();
+        for (_, waker) in std::mem::take(&mut self.stops.lock().waiting) {
+            wakers.push(waker);
+        }
+        wakers.wake_all();
+    }
+
+    /// Waits until the system has forgotten the threads, if they are stopped.
+    pub(crate) fn join(&self) {
+        let mut place = self.thread.lock();
+        let stopped = self.core.hub.doze.is_stopped();
+        let thread = if stopped { place.take() } else { None };
+        drop(place);
+        let worker = self.office.worker.take_thread();
+        for thread in thread.into_iter().chain(worker) {
+            // Its panics are caught within, or abort.
+            let _ = thread.join();
+        }
+    }
+
+    /// The last handle is gone.
+    pub(crate) fn end(self: &Arc<Self>) {
+        // Under the driver's lock a thread that is about to go has either not looked yet, and will see that the domain
+        // has ended, or has gone for good.
+        let driver = self.driver.lock();
+        self.ended.store(true, Ordering::Release);
+        let doze = &self.core.hub.doze;
+        if !doze.is_stopped() {
+            drop(driver);
+            self.core.hub.event.set();
+        } else if self.is_drained() {
+            self.recycle();
+        } else if doze.take_over() && !self.spawn_or_give_back() {
+            eprintln!(
+                "async-rcu: domain \"{}\" ended with callbacks queued and no thread to run them",
+                self.office.name
+            );
+        }
+    }
+
+    /// Gives the core to whoever next builds a domain. The last thing that is done with it.
+    pub(super) fn recycle(&self) {
+        self.core.hub.set_ended(true);
+        ENDED.lock().push(self.core);
+    }
+}
+
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Domain")
+            .field("name", &self.office.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! What the service gives out to wait on: named futures, each with a blocking twin in [`Rcu`].
+//!
+//! All of them keep the domain alive by a handle, register a waker and look again, and forget it when dropped. Where the
+//! thread is stopped and cannot be started, a poll takes its turn itself and wakes itself, so that nothing hangs.
+
+use super::rcu::Rcu;
+use crate::gp::waiters::Key;
+use crate::reader::sequence::Seq;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// Future of [`Rcu::synchronize`] and [`Rcu::wait_for`]: ready when the grace period has elapsed.
+///
+/// # Cancel safety
+/// May be dropped at any point; the grace period may happen all the same.
+///
+/// # Deadlocks
+/// Awaited by a task that itself holds a guard of the same domain, it waits for ever.
+#[must_use = "futures do nothing unless polled"]
+pub struct Synchronize {
+    rcu: Rcu,
+    target: Option<Seq>,
+    key: Option<Key>,
+}
+
+impl Synchronize {
+    pub(super) fn new(rcu: Rcu, target: Option<Seq>) -> Self {
+        Self {
+            rcu,
+            target,
+            key: None,
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.rcu.domain().waiters.forget(key);
+        }
+    }
+}
+
+impl Future for Synchronize {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let domain = this.rcu.domain();
+        let target = *this.target.get_or_insert_with(|| domain.engine.next());
+        if domain.engine.has_elapsed(target) {
+            this.forget();
+            return Poll::Ready(());
+        }
+        let updated = this
+            .key
+            .is_some_and(|key| domain.waiters.update(key, cx.waker()));
+        if !updated {
+            this.key = Some(domain.waiters.register(target, cx.waker()));
+        }
+        if !domain.want(target) {
+            domain.turn();
+            cx.waker().wake_by_ref();
+        }
+        // The look behind the registration.
+        if domain.engine.has_elapsed(target) {
+            this.forget();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Synchronize {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// Future of [`Rcu::drain`]: ready when every callback that was queued before its first poll has finished.
+///
+/// # Cancel safety
+/// May be dropped at any point; the callbacks run all the same.
+///
+/// # Deadlocks
+/// Awaited in an async callback of the same domain, or by a task that holds a guard of it, or the global lock under which
+/// its callbacks run, it waits for ever.
+#[must_use = "futures do nothing unless polled"]
+pub struct Drain {
+    rcu: Rcu,
+    state: Asked,
+}
+
+/// How far a request has come that is made at the first poll.
+enum Asked {
+    NotYet,
+    As(u64),
+    Done,
+}
+
+impl Drain {
+    pub(super) fn new(rcu: Rcu) -> Self {
+        Self {
+            rcu,
+            state: Asked::NotYet,
+        }
+    }
+}
+
+impl Future for Drain {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let domain = this.rcu.domain();
+        let mut driven = true;
+        match this.state {
+            Asked::Done => return Poll::Ready(()),
+            Asked::As(_) => driven = !domain.core.hub.doze.is_stopped() || domain.kick(),
+            Asked::NotYet => {
+                if domain.is_drained() {
+                    this.state = Asked::Done;
+                    return Poll::Ready(());
+                }
+                this.state = Asked::As(domain.office.tickets.ask(cx.waker()));
+                driven &= domain.force();
+            }
+        }
+        if !driven {
+            domain.turn();
+            cx.waker().wake_by_ref();
+        }
+        if let Asked::As(id) = this.state {
+            ready!(domain.office.tickets.poll(id, cx.waker()));
+            this.state = Asked::Done;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        if let Asked::As(id) = self.state {
+            self.rcu.domain().office.tickets.forget(id);
+        }
+    }
+}
+
+/// Future of [`Rcu::shutdown`]: ready when the domain was drained and its threads were stopped, or found more work.
+///
+/// # Cancel safety
+/// May be dropped at any point; the callbacks run all the same, and the threads may stop or not.
+#[must_use = "futures do nothing unless polled"]
+pub struct Shutdown {
+    drain: Drain,
+    state: Asked,
+}
+
+impl Shutdown {
+    pub(super) fn new(rcu: Rcu) -> Self {
+        Self {
+            drain: Drain::new(rcu),
+            state: Asked::NotYet,
+        }
+    }
+}
+
+impl Future for Shutdown {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.drain).poll(cx));
+        let domain = this.drain.rcu.domain();
+        match this.state {
+            Asked::Done => {}
+            Asked::NotYet if domain.core.hub.doze.is_stopped() => this.state = Asked::Done,
+            Asked::NotYet => {
+                this.state = Asked::As(domain.ask_stop(cx.waker()));
+                return Poll::Pending;
+            }
+            Asked::As(id) if domain.poll_stop(id, cx.waker()) => this.state = Asked::Done,
+            Asked::As(_) => return Poll::Pending,
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Shutdown {
+    fn drop(&mut self) {
+        if let Asked::As(id) = self.state {
+            self.drain.rcu.domain().forget_stop(id);
+        }
+    }
+}
+
+macro_rules! opaque_debug {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+opaque_debug!(Synchronize, Drain, Shutdown);

@@ -1,0 +1,121 @@
+//! Where the global lock meets the domain.
+
+use super::futures::{Drain, Synchronize};
+use super::rcu::Rcu;
+use crate::dispatch::batch::{Context, Home};
+use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
+
+impl<T: Send + 'static> GlobalLock<T> {
+    /// Queues a callback that gets what the lock guards: `call_rcu` with `&mut` to the state under the big lock.
+    ///
+    /// Works with any [`Rcu`]. Where that is [built on this lock](crate::Builder::global_lock) the callback runs in its batch,
+    /// under the lock that the batch holds; else it runs on the domain's worker thread, and locks for itself. Exactly once in
+    /// both cases, and [`Rcu::drain`] waits for it.
+    pub fn call(&self, rcu: &Rcu, f: impl FnOnce(&mut T) + Send + 'static) {
+        let lock = self.clone();
+        let id = self.id();
+        rcu.enqueue(move |context: &mut Context| match context.locked(id) {
+            Some(value) => f(value),
+            None => context.spawn(
+                Home::Worker,
+                Box::pin(async move { f(&mut *lock.lock().await) }),
+            ),
+        });
+    }
+}
+
+impl<T: Send + 'static> GlobalLockGuard<T> {
+    /// Lets the lock go, drains, and locks again: `drain_call_rcu` as one calls it under the big lock.
+    ///
+    /// The lock is let go by this call. What it guards may have changed when the new guard is given out.
+    pub fn drain(self, rcu: &Rcu) -> DrainUnlocked<T> {
+        DrainUnlocked(Relock::new(self, rcu.drain()))
+    }
+
+    /// Lets the lock go, waits for a grace period, and locks again.
+    pub fn synchronize(self, rcu: &Rcu) -> SynchronizeUnlocked<T> {
+        SynchronizeUnlocked(Relock::new(self, rcu.synchronize()))
+    }
+
+    /// [`drain`](Self::drain), blocking the thread.
+    ///
+    /// # Panics
+    /// As [`Rcu::blocking_drain`]; the lock is let go then too.
+    #[track_caller]
+    pub fn blocking_drain(self, rcu: &Rcu) -> GlobalLockGuard<T> {
+        let lock = self.unlock();
+        rcu.blocking_drain();
+        lock.blocking_lock()
+    }
+}
+
+/// Waits without the lock, then for the lock.
+enum Relock<T, F> {
+    Waiting(F, GlobalLock<T>),
+    Locking(LockGlobal<T>),
+}
+
+impl<T: Send + 'static, F: Future<Output = ()> + Unpin> Relock<T, F> {
+    fn new(guard: GlobalLockGuard<T>, wait: F) -> Self {
+        Relock::Waiting(wait, guard.unlock())
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<GlobalLockGuard<T>> {
+        loop {
+            match self {
+                Relock::Waiting(wait, lock) => {
+                    ready!(Pin::new(wait).poll(cx));
+                    *self = Relock::Locking(lock.lock());
+                }
+                Relock::Locking(lock) => return Pin::new(lock).poll(cx),
+            }
+        }
+    }
+}
+
+/// Future of [`GlobalLockGuard::drain`]: the lock again, after a drain.
+///
+/// # Cancel safety
+/// Dropped, it leaves the lock unlocked.
+#[must_use = "futures do nothing unless polled"]
+pub struct DrainUnlocked<T>(Relock<T, Drain>);
+
+/// Future of [`GlobalLockGuard::synchronize`]: the lock again, after a grace period.
+///
+/// # Cancel safety
+/// Dropped, it leaves the lock unlocked.
+#[must_use = "futures do nothing unless polled"]
+pub struct SynchronizeUnlocked<T>(Relock<T, Synchronize>);
+
+impl<T: Send + 'static> Future for DrainUnlocked<T> {
+    type Output = GlobalLockGuard<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+impl<T: Send + 'static> Future for SynchronizeUnlocked<T> {
+    type Output = GlobalLockGuard<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for DrainUnlocked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DrainUnlocked").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for SynchronizeUnlocked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SynchronizeUnlocked")
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,421 @@
+//! The handle.
+
+use super::builder::{Builder, InstallError};
+use super::cookie::GracePeriod;
+use super::domain::{Domain, DomainCore};
+use super::futures::{Drain, Shutdown, Synchronize};
+use super::stats::Stats;
+use crate::callback::erased::Callback;
+use crate::dispatch::batch::{Context, Home};
+use crate::dispatch::block::{assert_blocking_allowed, block_on};
+use crate::dispatch::here;
+use crate::dispatch::runtime::Runtime;
+use crate::reader::guard::{Guard, HubId, OwnedReadGuard, ReadGuard, Registration};
+use crate::reader::local::{self, Found};
+use crate::sys::barrier;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use thiserror::Error;
+
+/// A handle to an RCU domain: sections, grace periods, and callbacks that run after them.
+///
+/// Clones share one domain: its readers, its callbacks, its grace-period thread. Domains do not wait for each other's
+/// readers. A library makes one of its own; a program without special wishes uses [`Rcu::global`].
+///
+/// When the last handle is dropped, what is queued still runs, and then the domain's threads end.
+///
+/// ```
+/// use async_rcu::{Rcu, RcuCell};
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let rcu = Rcu::new();
+/// let cell = RcuCell::new_in(&rcu, "old");
+/// let guard = rcu.read_owned();
+/// let seen = cell.load(&guard);
+/// cell.store("new");                                // readers from now on see this
+/// rcu.call(|| println!("nobody sees the old one"));
+/// assert_eq!(*seen, "old");                         // this reader still does
+/// drop(guard);
+/// rcu.drain().await;                                // the callback has run
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Rcu {
+    core: &'static DomainCore,
+    handle: Arc<Handle>,
+}
+
+/// What all clones share; its drop is the end of the last.
+struct Handle(Arc<Domain>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+static GLOBAL: OnceLock<Rcu> = OnceLock::new();
+
+/// The time was over before the wait was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("timed out")]
+pub struct Timeout(());
+
+impl Rcu {
+    /// A domain of its own, with every setting at its default.
+    ///
+    /// # Panics
+    /// Where the grace-period thread cannot be started; [`Builder::build`] tells it as an error.
+    pub fn new() -> Rcu {
+        match Rcu::builder().build() {
+            Ok(rcu) => rcu,
+            Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+        }
+    }
+
+    /// A domain of its own, with settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The domain of the process, started at first use, and never ended. Callbacks that are queued when `main` returns do
+    /// not run: [`drain`](Self::drain) first.
+    ///
+    /// # Panics
+    /// Where the grace-period thread cannot be started; [`Builder::install_global`] tells it as an error.
+    pub fn global() -> &'static Rcu {
+        match GLOBAL.get() {
+            Some(rcu) => rcu,
+            None => Self::start_global(),
+        }
+    }
+
+    #[cold]
+    fn start_global() -> &'static Rcu {
+        GLOBAL.get_or_init(|| match Rcu::builder().name("global").build() {
+            Ok(rcu) => rcu,
+            Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+        })
+    }
+
+    /// The domain of the process if it is in use.
+    pub(crate) fn global_if_started() -> Option<&'static Rcu> {
+        GLOBAL.get()
+    }
+
+    pub(super) fn install(builder: Builder) -> Result<&'static Rcu, InstallError> {
+        if GLOBAL.get().is_some() {
+            return Err(InstallError::AlreadyStarted);
+        }
+        let rcu = builder.build()?;
+        let mut ours = Some(rcu);
+        let global = GLOBAL.get_or_init(|| ours.take().expect("called once"));
+        match ours {
+            None => Ok(global),
+            Some(_) => Err(InstallError::AlreadyStarted),
+        }
+    }
+
+    pub(super) fn from_domain(domain: Arc<Domain>) -> Rcu {
+        Rcu {
+            core: domain.core,
+            handle: Arc::new(Handle(domain)),
+        }
+    }
+
+    pub(super) fn domain(&self) -> &Arc<Domain> {
+        &self.handle.0
+    }
+
+    /// Whether both are handles of one domain.
+    pub fn same_domain(&self, other: &Rcu) -> bool {
+        std::ptr::eq(self.core, other.core)
+    }
+
+    /// Whether the guard is of this domain.
+    #[inline(always)]
+    pub(crate) fn covers(&self, guard: &impl Guard) -> bool {
+        guard.hub() == HubId::of(self.core.hub)
+    }
+
+    /// Begins a section on this thread, which lasts until the guard is dropped.
+    ///
+    /// Wait-free, and without a fence or a locked instruction where the system has a process-wide barrier. The first one of
+    /// a thread registers it.
+    #[inline]
+    pub fn read(&self) -> ReadGuard<'_> {
+        ReadGuard::enter(self.core)
+    }
+
+    /// Begins a section that may be held across `.await`, sent to other threads and dropped anywhere.
+    #[inline]
+    pub fn read_owned(&self) -> OwnedReadGuard {
+        OwnedReadGuard::enter(self.core)
+    }
+
+    /// Registers this thread now, so that its first read need not. Not needed otherwise.
+    pub fn register_thread(&self) -> Registration {
+        Registration::new(self.core)
+    }
+
+    /// Waits for a grace period: until every section that existed when the future was first polled has ended.
+    ///
+    /// Any number of waiters share grace periods.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.synchronize().await;
+    /// # });
+    /// ```
+    pub fn synchronize(&self) -> Synchronize {
+        Synchronize::new(self.clone(), None)
+    }
+
+    /// [`synchronize`](Self::synchronize), blocking the thread.
+    ///
+    /// # Panics
+    /// Where it would wait for itself: while this thread has a [`ReadGuard`] of this domain, inside one of the domain's
+    /// callbacks, on a grace-period thread. And in an async context, where tokio's own blocking calls panic.
+    #[track_caller]
+    pub fn blocking_synchronize(&self) {
+        self.assert_may_wait("blocking_synchronize");
+        let engine = &self.domain().engine;
+        let target = match engine.try_start_and_scan() {
+            Some(own) if engine.has_elapsed(own) => return,
+            Some(own) => own,
+            None => engine.next(),
+        };
+        block_on(Synchronize::new(self.clone(), Some(target)), None);
+    }
+
+    /// A cookie for the next grace period, which this does not start: one that elapses covers whatever was unlinked before.
+    ///
+    /// Linux's `get_state_synchronize_rcu`.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let cookie = rcu.grace_period();
+    /// assert!(!rcu.has_elapsed(cookie));
+    /// rcu.blocking_synchronize();
+    /// assert!(rcu.has_elapsed(cookie));
+    /// ```
+    pub fn grace_period(&self) -> GracePeriod {
+        let domain = self.domain();
+        GracePeriod::new(domain.id, domain.engine.next())
+    }
+
+    /// A cookie for the next grace period, which is asked for: it starts soon, and a section that begins before it does
+    /// still holds it up.
+    ///
+    /// Linux's `start_poll_synchronize_rcu`.
+    pub fn start_grace_period(&self) -> GracePeriod {
+        let domain = self.domain();
+        let seq = domain.engine.next();
+        domain.want(seq);
+        GracePeriod::new(domain.id, seq)
+    }
+
+    /// Has a cookie's grace period started, if it is not.
+    pub(crate) fn want(&self, gp: GracePeriod) {
+        let domain = self.domain();
+        domain.want(gp.of(domain.id));
+    }
+
+    /// Whether a cookie's grace period has elapsed. Never blocks.
+    ///
+    /// # Panics
+    /// With a cookie of another domain.
+    #[track_caller]
+    pub fn has_elapsed(&self, gp: GracePeriod) -> bool {
+        let domain = self.domain();
+        domain.engine.has_elapsed(gp.of(domain.id))
+    }
+
+    /// Waits for a cookie's grace period, and has it started if need be.
+    ///
+    /// # Panics
+    /// With a cookie of another domain.
+    #[track_caller]
+    pub fn wait_for(&self, gp: GracePeriod) -> Synchronize {
+        Synchronize::new(self.clone(), Some(gp.of(self.domain().id)))
+    }
+
+    /// Runs `f` after a grace period, on the domain's executor: `call_rcu`.
+    ///
+    /// Never blocks and never fails. Exactly once, unless the process ends before. A panic in `f` is caught, counted and
+    /// reported. What `f` captures is dropped where it runs; up to three words of it need no allocation of their own.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| println!("every section that existed has ended"));
+    /// # rcu.blocking_drain();
+    /// ```
+    #[inline]
+    pub fn call(&self, f: impl FnOnce() + Send + 'static) {
+        self.enqueue(move |_: &mut Context| f());
+    }
+
+    #[inline]
+    pub(super) fn enqueue(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
+        let callback = Callback::new(f);
+        match local::cached(self.core) {
+            // SAFETY: the current thread's record.
+            Some(record) => unsafe { record.local.push(callback) },
+            None => self.enqueue_first(callback),
+        }
+        // Pairs with the heavy fence behind which the grace-period thread looks at the queues before it sleeps.
+        barrier::light();
+        if !self.core.hub.doze.is_awake() {
+            self.domain().rouse();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enqueue_first(&self, callback: Callback<Context>) {
+        // SAFETY: the current thread's record; a temporary one is given up with the callback in it.
+        unsafe {
+            match local::find(self.core) {
+                Found::Mine(record) => record.local.push(callback),
+                Found::Temporary(record) => {
+                    record.local.push(callback);
+                    record.orphan();
+                }
+            }
+        }
+    }
+
+    /// Polls `f` to its end after a grace period: an async `call_rcu`.
+    ///
+    /// On the tokio runtime that is current at this call; without one, on the domain's executor. Async callbacks run
+    /// concurrently with each other, hold no global lock, and [`drain`](Self::drain) waits for them. One whose runtime is
+    /// shut down before its end is dropped, and counted in [`Stats::cancelled`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// # async fn close() {}
+    /// rcu.call_async(async { close().await });
+    /// rcu.drain().await;
+    /// # });
+    /// ```
+    pub fn call_async(&self, f: impl Future<Output = ()> + Send + 'static) {
+        let home = Runtime::current().map_or(Home::Executor, Home::Runtime);
+        let future = Box::pin(f);
+        self.enqueue(move |context: &mut Context| context.spawn(home, future));
+    }
+
+    /// Drops `value` after a grace period, on the domain's executor: `kfree_rcu`.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.retire(Box::new([0u8; 4096]));
+    /// # rcu.blocking_drain();
+    /// ```
+    #[inline]
+    pub fn retire<T: ?Sized + Send + 'static>(&self, value: Box<T>) {
+        self.call(move || drop(value));
+    }
+
+    /// Asks that the grace periods under way end now: what is queued does not wait for the batch interval.
+    pub fn force(&self) {
+        self.domain().force();
+    }
+
+    /// Waits until every callback that was queued before the first poll has finished, async ones included. Forces.
+    ///
+    /// Callbacks queued before on other threads count if their `call` happened before (in the sense of the memory
+    /// model). With nothing queued it is ready at once. `rcu_barrier`; QEMU's `drain_call_rcu`.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.drain().await;
+    /// # });
+    /// ```
+    pub fn drain(&self) -> Drain {
+        Drain::new(self.clone())
+    }
+
+    /// [`drain`](Self::drain), blocking the thread.
+    ///
+    /// # Panics
+    /// As [`blocking_synchronize`](Self::blocking_synchronize).
+    #[track_caller]
+    pub fn blocking_drain(&self) {
+        self.assert_may_wait("blocking_drain");
+        block_on(self.drain(), None);
+    }
+
+    /// [`blocking_drain`](Self::blocking_drain), for `d` at the most.
+    ///
+    /// # Errors
+    /// [`Timeout`] where callbacks are left then. They run all the same.
+    ///
+    /// # Panics
+    /// As [`blocking_synchronize`](Self::blocking_synchronize).
+    #[track_caller]
+    pub fn blocking_drain_timeout(&self, d: Duration) -> Result<(), Timeout> {
+        self.assert_may_wait("blocking_drain_timeout");
+        block_on(self.drain(), Some(d)).ok_or(Timeout(()))
+    }
+
+    /// Drains, then stops the domain's threads. Later work starts them again.
+    ///
+    /// Under load it makes one attempt to stop, and is ready also where that finds new work.
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(self.clone())
+    }
+
+    /// [`shutdown`](Self::shutdown), blocking the thread; the stopped threads are gone from the system when it returns.
+    ///
+    /// # Panics
+    /// As [`blocking_synchronize`](Self::blocking_synchronize).
+    #[track_caller]
+    pub fn blocking_shutdown(&self) {
+        self.assert_may_wait("blocking_shutdown");
+        block_on(self.shutdown(), None);
+        self.domain().join();
+    }
+
+    /// Figures of the domain. Reads every record: not for hot paths.
+    pub fn stats(&self) -> Stats {
+        self.domain().stats()
+    }
+
+    /// Panics where a blocking wait for this domain could never end, or must not be made.
+    #[track_caller]
+    pub(crate) fn assert_may_wait(&self, what: &str) {
+        if here::on_gp_thread() {
+            panic!("deadlock: {what} on a grace-period thread, which would wait for itself");
+        }
+        if here::in_batch_of(self.domain().office.id()) {
+            panic!(
+                "deadlock: {what} inside a callback of the same Rcu, which would wait for itself"
+            );
+        }
+        if local::known(self.core).is_some_and(|record| record.reader.is_reading()) {
+            panic!(
+                "deadlock: {what} while this thread holds a ReadGuard of the same Rcu: no grace period can end before it is dropped"
+            );
+        }
+        assert_blocking_allowed();
+    }
+}
+
+impl Default for Rcu {
+    /// A new domain, as [`Rcu::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Rcu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rcu")
+            .field("name", &self.domain().office.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! What a domain tells about itself.
+
+use super::domain::Domain;
+use crate::sys::barrier::Barrier;
+use crate::sys::prim::Ordering;
+use std::time::Duration;
+
+/// Figures of a domain, as of a moment ago; from [`Rcu::stats`](crate::Rcu::stats). Counts are cumulative since the domain
+/// began.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Grace periods started.
+    pub grace_periods: u64,
+    /// Those of them that a force or a drain had started at once.
+    pub forced: u64,
+    /// Callbacks queued: `call`, `call_async`, `retire`, and what is dropped into a retired state.
+    pub queued: u64,
+    /// Callbacks that have finished, those that panicked included; async ones when their future has.
+    pub finished: u64,
+    /// Callbacks and drops of retired values that panicked.
+    pub panicked: u64,
+    /// Async callbacks dropped because their runtime was gone.
+    pub cancelled: u64,
+    /// Batches handed to the executor.
+    pub batches: u64,
+    /// Threads registered as readers or callers.
+    pub threads: usize,
+    /// [`OwnedReadGuard`](crate::OwnedReadGuard)s held.
+    pub owned_guards: usize,
+    /// How long the oldest open section has lasted, at the least: the time since the first grace period that it holds up was
+    /// started; zero where it holds up none, and `None` where no section is open.
+    pub oldest_section: Option<Duration>,
+    /// The longest that a callback has taken.
+    pub longest_callback: Duration,
+    /// Which process-wide barrier is in use.
+    pub barrier: Barrier,
+}
+
+impl Domain {
+    pub(super) fn stats(&self) -> Stats {
+        let counts = &self.office.counts;
+        // `finished` before `queued`, so that it is never the greater.
+        let mut finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
+        let running = counts.running.load(Ordering::Relaxed) as u64;
+        finished = finished.saturating_sub(running);
+        let oldest = self.engine.oldest_section();
+        Stats {
+            grace_periods: self.engine.started(),
+            forced: self.forced.load(Ordering::Relaxed),
+            queued: self.core.records().map(|r| r.local.produced()).sum(),
+            finished,
+            panicked: counts.panicked.load(Ordering::Relaxed),
+            cancelled: counts.cancelled.load(Ordering::Relaxed),
+            batches: counts.batches.load(Ordering::Relaxed),
+            threads: self.core.threads(),
+            owned_guards: self.core.records().map(|r| r.reader.owned_held()).sum(),
+            oldest_section: oldest.map(|seen| self.driver.lock().age_of(seen)),
+            longest_callback: counts.longest(),
+            barrier: self.barrier,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Linux: `membarrier(2)`, private and expedited.
+
+use super::Barrier;
+use rustix::io::Errno;
+use rustix::thread::{MembarrierCommand, membarrier};
+
+/// Registers the process for the expedited command, and tries it once.
+pub(super) fn register() -> Barrier {
+    let registered = membarrier(MembarrierCommand::RegisterPrivateExpedited)
+        .and_then(|()| membarrier(MembarrierCommand::PrivateExpedited));
+    match registered {
+        Ok(()) => Barrier::Membarrier,
+        Err(_) => Barrier::Fence,
+    }
+}
+
+/// A full barrier on every processor that runs a thread of this process.
+pub(super) fn barrier() {
+    loop {
+        match membarrier(MembarrierCommand::PrivateExpedited) {
+            Ok(()) => return,
+            // The kernel wants a processor mask and has no memory for it just now.
+            Err(Errno::NOMEM) => std::thread::yield_now(),
+            Err(error) => {
+                eprintln!(
+                    "async-rcu: membarrier, granted at start, now fails ({error}): readers run without fences, so no grace period could be trusted; aborting"
+                );
+                std::process::abort();
+            }
+        }
+    }
+}

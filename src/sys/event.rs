@@ -1,0 +1,117 @@
+//! A level-triggered event: many set it, one waits.
+//!
+//! # States
+//! `EMPTY -> WAITING` the waiter, about to sleep; `EMPTY | WAITING -> SET` a setter, which wakes the waiter in the second
+//! case; `WAITING -> EMPTY` the waiter, when its time is over; `SET -> EMPTY` the waiter, by [`Event::reset`].
+//!
+//! # Order
+//! [`set`](Event::set) and [`reset`](Event::reset) are read-modify-writes with acquire and release. So what came before a
+//! `set` is seen after the `reset` that took it away, and a `reset` cannot hide a `set` whose cause the waiter does not
+//! then see. The waiter resets first and looks at its causes after; kicks collapse and none masks another.
+
+use super::park::Park;
+use super::prim::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const EMPTY: u32 = 0;
+const SET: u32 = 1;
+const WAITING: u32 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Event {
+    state: AtomicU32,
+    park: Park,
+}
+
+impl Event {
+    #[cfg(not(rcu_loom))]
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(EMPTY),
+            park: Park::new(),
+        }
+    }
+
+    #[cfg(rcu_loom)]
+    pub(crate) fn new() -> Self {
+        Self {
+            state: AtomicU32::new(EMPTY),
+            park: Park::new(),
+        }
+    }
+
+    /// Sets the event, and wakes its waiter if that sleeps.
+    pub(crate) fn set(&self) {
+        if self.state.swap(SET, Ordering::AcqRel) == WAITING {
+            self.park.wake(&self.state);
+        }
+    }
+
+    /// Takes the event away. By the waiter only.
+    pub(crate) fn reset(&self) {
+        self.state.swap(EMPTY, Ordering::AcqRel);
+    }
+
+    /// Sleeps until the event is set or `timeout` is over; tells whether it was set, and leaves it so. By one thread at a time.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+        let armed =
+            self.state
+                .compare_exchange(EMPTY, WAITING, Ordering::Acquire, Ordering::Acquire);
+        if armed.is_err() {
+            return true;
+        }
+        let deadline = timeout.and_then(|d| Instant::now().checked_add(d));
+        loop {
+            let left = match deadline {
+                None => None,
+                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                    Some(left) if !left.is_zero() => Some(left),
+                    _ => {
+                        return self
+                            .state
+                            .compare_exchange(WAITING, EMPTY, Ordering::Acquire, Ordering::Acquire)
+                            .is_err();
+                    }
+                },
+            };
+            self.park.wait(&self.state, WAITING, left);
+            if self.state.load(Ordering::Acquire) == SET {
+                return true;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_set_before_the_wait_is_not_lost_and_stays_until_reset() {
+        let event = Event::new();
+        event.set();
+        assert!(event.wait(None));
+        assert!(event.wait(Some(Duration::ZERO)));
+        event.reset();
+        assert!(!event.wait(Some(Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn a_set_wakes_a_sleeper() {
+        let event = Arc::new(Event::new());
+        let other = Arc::clone(&event);
+        let waiter = std::thread::spawn(move || other.wait(None));
+        event.set();
+        assert!(waiter.join().unwrap());
+    }
+
+    #[test]
+    fn a_time_out_leaves_no_trace() {
+        let event = Event::new();
+        assert!(!event.wait(Some(Duration::from_micros(1))));
+        assert_eq!(event.state.load(Ordering::Relaxed), EMPTY);
+        event.set();
+        assert!(event.wait(Some(Duration::MAX)));
+    }
+}

@@ -1,0 +1,19 @@
+//! Floor 0: what the machine offers. Knows nothing of RCU.
+//!
+//! - [`prim`]: atomics, cells, locks; `std`'s, or loom's under `--cfg rcu_loom`.
+//! - [`barrier`]: the asymmetric fence: free on the many side, a process-wide barrier on the one side.
+//! - [`event`]: a level-triggered event for one sleeper.
+//! - [`doze`]: whether that sleeper has to be woken at all.
+//! - [`thread`]: named threads, and the identity of the current one.
+//!
+//! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
+
+pub(crate) mod barrier;
+pub(crate) mod doze;
+pub(crate) mod event;
+mod park;
+#[cfg_attr(not(rcu_loom), path = "prim/native.rs")]
+#[cfg_attr(rcu_loom, path = "prim/loom.rs")]
+pub(crate) mod prim;
+#[cfg(not(rcu_loom))]
+pub(crate) mod thread;

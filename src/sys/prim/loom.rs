@@ -1,0 +1,30 @@
+//! loom's atomics and locks, in the same shape as `native.rs`.
+
+pub(crate) use loom::cell::UnsafeCell;
+pub(crate) use loom::sync::MutexGuard;
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+
+/// loom has no compiler fence and needs none: its light fence is always the real one.
+pub(crate) fn compiler_fence(order: Ordering) {
+    fence(order);
+}
+
+/// loom's lock, without the poison.
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
+}
