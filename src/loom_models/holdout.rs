@@ -2,7 +2,7 @@
 
 use super::{Cell, ModelCore, engine};
 use crate::gp::engine::Engine;
-use crate::reader::sequence::Seq;
+use crate::reader::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use loom::thread;
 
@@ -64,5 +64,29 @@ fn loom_models_two_words_and_one_flag() {
         for leaver in leavers {
             leaver.join().unwrap();
         }
+    });
+}
+
+/// One section is left unflagged just before the flags go up, and another, whose number is old, begins just after: the
+/// sleeper must notice that the second would not wake it.
+#[test]
+fn loom_models_a_late_section_with_an_old_number() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let (early, late) = (core.acquire(), core.acquire());
+        // SAFETY: both records are this thread's so far.
+        let (early_word, late_word) = unsafe { (early.reader.claim(), late.reader.claim()) };
+        late.reader.leave_owned(late_word);
+        let stale = Sequence::starting_at(Seq::FIRST);
+        let seq = engine.start();
+        let leaver = thread::spawn(move || early.reader.leave_owned(early_word));
+        let latecomer = thread::spawn(move || {
+            // It loaded the sequence before the start, and stores it only now.
+            late_word.open(&stale);
+            late.reader.leave_owned(late_word);
+        });
+        sleep_until(core, &engine, seq);
+        leaver.join().unwrap();
+        latecomer.join().unwrap();
     });
 }

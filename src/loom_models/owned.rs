@@ -88,3 +88,66 @@ fn loom_models_refresh() {
         holder.join().unwrap();
     });
 }
+
+/// A refresh elsewhere beside a claim by the record's thread: the word is never free in between, so the two sections
+/// never share one.
+#[test]
+fn loom_models_refresh_beside_a_claim() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        // SAFETY: the record is this thread's.
+        let word = unsafe { record.reader.claim() };
+        let holder = thread::spawn(move || {
+            record.reader.refresh_owned(word);
+            record.reader.leave_owned(word);
+        });
+        let writer = {
+            let (cell, engine) = (cell.clone(), engine.clone());
+            thread::spawn(move || {
+                cell.unlink();
+                let seq = engine.start();
+                engine.scan();
+                if engine.has_elapsed(seq) {
+                    cell.free();
+                }
+            })
+        };
+        // SAFETY: the record is this thread's.
+        let other = unsafe { record.reader.claim() };
+        cell.look();
+        record.reader.leave_owned(other);
+        holder.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// A block that was parked is claimed from again: scans see the claim.
+#[test]
+fn loom_models_a_parked_block_comes_back() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        // SAFETY: the record is this thread's.
+        let (first, second) = unsafe { (record.reader.claim(), record.reader.claim()) };
+        record.reader.leave_owned(first);
+        let holder = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // Finds its block full, parks the idle one, and takes a word from there.
+                // SAFETY: the record is handed to this thread.
+                let third = unsafe { record.reader.claim() };
+                record.reader.leave_owned(second);
+                cell.look();
+                record.reader.leave_owned(third);
+            })
+        };
+        cell.unlink();
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        cell.free();
+        holder.join().unwrap();
+    });
+}

@@ -17,7 +17,7 @@ struct Shared {
     doze: Doze,
     event: Event,
     /// Written by the producer before it queues, read by the callback.
-    unlinked: [UnsafeCell<usize>; 3],
+    unlinked: [UnsafeCell<usize>; 5],
 }
 
 // SAFETY: `unlinked` is what loom watches: it fails where two threads touch a place unordered.
@@ -85,32 +85,41 @@ fn loom_models_call_wakes_the_collector() {
     });
 }
 
-/// Spans run on another thread than the collector's, and chunks come back to the producer.
+/// The two spans of one chunk run on two other threads, and the chunk comes back to the producer.
 #[test]
 fn loom_models_chunks_are_used_again() {
     loom::model(|| {
         let (queue, shared) = shared();
-        let (send, receive) = loom::sync::mpsc::channel::<Calls<Out>>();
-        let finisher = thread::spawn(move || {
-            let mut out = Out::new();
-            for _ in 0..2 {
-                let mut calls = receive.recv().unwrap();
+        let mut spans = (0..2).map(|n| {
+            produce(queue, &shared, n);
+            let mut calls = Calls::new();
+            // SAFETY: this thread is producer and collector.
+            unsafe { queue.collect(|span| calls.push(span)) };
+            calls
+        });
+        let finishers = [spans.next(), spans.next()].map(|calls| {
+            thread::spawn(move || {
+                let mut out = Out::new();
+                let mut calls = calls.unwrap();
                 while let Some(call) = calls.pop() {
                     call.run(&mut out);
                 }
-            }
-            out
+                out
+            })
         });
-        for n in 0..3 {
-            produce(queue, &shared, n);
-            if n > 0 {
-                let mut calls = Calls::new();
-                // SAFETY: this thread is producer and collector.
-                unsafe { queue.collect(|span| calls.push(span)) };
-                send.send(calls).unwrap();
-            }
+        // Fills the second chunk, takes a third, which may be the first again, and writes into it.
+        (2..5).for_each(|n| produce(queue, &shared, n));
+        for (n, finisher) in finishers.into_iter().enumerate() {
+            assert_eq!(finisher.join().unwrap(), [n + 1]);
         }
-        assert_eq!(finisher.join().unwrap(), [1, 2, 3]);
+        let mut calls = Calls::new();
+        // SAFETY: this thread is producer and collector.
+        unsafe { queue.collect(|span| calls.push(span)) };
+        let mut out = Out::new();
+        while let Some(call) = calls.pop() {
+            call.run(&mut out);
+        }
+        assert_eq!(out, [3, 4, 5]);
         assert!(queue.is_idle());
     });
 }
