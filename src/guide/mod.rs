@@ -1,1 +1,9 @@
-//! The guide: pages, no code.
+//! The guide: pages of documentation, no code.
+//!
+//! - [`internals`]: how it works, why it is right, and what shows it.
+//! - [`names`]: the old names of QEMU, liburcu and Linux, and what they are called here.
+//! - [`limits`]: what it does not do, and what goes wrong when.
+
+pub mod internals;
+pub mod limits;
+pub mod names;
