@@ -236,10 +236,12 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
     /// assert_eq!(CONFIG.with(|c| c.clone()).as_deref(), Some("loaded"));
     /// ```
     pub const fn none() -> Self {
+        // Named once: two mentions of a constant need not have one address.
+        let none = Self::NONE;
         Self {
-            current: AtomicPtr::new(std::ptr::from_ref(Self::NONE).cast_mut()),
+            current: AtomicPtr::new(std::ptr::from_ref(none).cast_mut()),
             rcu: None,
-            first: Some((Self::NONE, || None)),
+            first: Some((none, || None)),
         }
     }
 }

@@ -8,8 +8,27 @@ use std::ops::Deref;
 /// A reference to a version of a value, and the section of this thread that protects it. From [`RcuCell::read`].
 ///
 /// What is not a method of `T` is an associated function, so as not to stand before one: `RcuRef::map(this, f)`.
+///
+/// A part that [`map`](Self::map) chooses lives as long as the section, so that no shorter borrow can be smuggled in:
+///
+/// ```compile_fail
+/// use async_rcu::{RcuCell, RcuRef};
+/// static CELL: RcuCell<Option<&'static str>> = RcuCell::none();
+/// fn smuggle<'a>(local: &'a String) -> RcuRef<'static, String> {
+///     let read: RcuRef<'static, Option<&'a str>> = CELL.read();
+///     RcuRef::map(read, |_: &Option<&'a str>| local)
+/// }
+/// ```
+/// ```
+/// use async_rcu::{RcuCell, RcuRef};
+/// static CELL: RcuCell<Option<&'static str>> = RcuCell::none();
+/// fn part() -> RcuRef<'static, str> {
+///     RcuRef::map(CELL.read(), |text: &Option<&'static str>| text.unwrap_or_default())
+/// }
+/// assert_eq!(&*part(), "");
+/// ```
 #[must_use = "the section ends when the reference is dropped"]
-pub struct RcuRef<'a, T: ?Sized> {
+pub struct RcuRef<'a, T: ?Sized + 'a> {
     /// Valid as long as the guard's section.
     value: *const T,
     guard: ReadGuard<'a>,

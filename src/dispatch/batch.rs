@@ -4,11 +4,12 @@
 //! 1. A callback is taken out of the batch before it runs, so that nothing runs twice; and what is left when the batch is
 //!    dropped goes to the worker, so that nothing is lost.
 //! 2. The ticket is open as long as there is something left.
-//! 3. The global lock is held during a time slice of callbacks and not between two; never by an async callback.
+//! 3. The global lock is held during a time slice of callbacks and not between two; never by an async callback. Under it
+//!    collections run in order: batches are turns at the head of one line.
 
 use super::block::block_on;
 use super::global_lock::Held;
-use super::here::InBatch;
+use super::here::{self, InBatch};
 use super::office::{Office, PanicSource};
 use super::runtime::Runtime;
 use super::tickets::Ticket;
@@ -39,15 +40,24 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Batch(Option<Open>);
 
 struct Open {
+    office: Arc<Office>,
     work: Work,
-    /// What callbacks get. Behind the work, and so dropped after it: the ticket closes last.
-    context: Context,
     locking: Option<BoxFuture<Box<dyn Held>>>,
 }
 
 enum Work {
-    Calls(Calls<Context>),
+    Calls(Job),
+    /// A turn at the head of the office's line, for a job of so many callbacks. There are as many turns as jobs, and each
+    /// ends with one of them: so jobs run in order, whatever the executor does with the batches.
+    Turn(usize),
     Future(BoxFuture<()>, Running),
+}
+
+/// The callbacks of one collection, and what they are given.
+pub(super) struct Job {
+    calls: Calls<Context>,
+    /// Behind the calls, and so dropped after them: the ticket closes last.
+    context: Context,
 }
 
 /// Where an async callback goes when its grace period is over.
@@ -65,19 +75,22 @@ pub(crate) struct Context {
     ticket: Ticket,
     held: Option<Box<dyn Held>>,
     /// Async callbacks of this slice; they are sent off when the lock is no longer held.
-    spawned: Vec<(Home, BoxFuture<()>)>,
+    spawned: Vec<Spawned>,
 }
 
-/// Counts an async callback as running.
+struct Spawned {
+    home: Home,
+    future: BoxFuture<()>,
+    running: Running,
+}
+
+/// Counts an async callback as running, and keeps its ticket open.
 pub(crate) struct Running(Ticket);
 
 impl Running {
     fn new(ticket: Ticket) -> Self {
-        ticket
-            .office()
-            .counts
-            .running
-            .fetch_add(1, Ordering::Relaxed);
+        let running = &ticket.office().counts.running;
+        running.fetch_add(1, Ordering::Relaxed);
         Self(ticket)
     }
 }
@@ -92,7 +105,11 @@ impl Drop for Running {
 impl Context {
     /// Sends a future off, as soon as the callback's slice is over.
     pub(crate) fn spawn(&mut self, home: Home, future: BoxFuture<()>) {
-        self.spawned.push((home, future));
+        self.spawned.push(Spawned {
+            home,
+            future,
+            running: Running::new(self.ticket.clone()),
+        });
     }
 
     /// What the global lock with this address guards, where the batch holds that.
@@ -102,84 +119,103 @@ impl Context {
         }
         self.held.as_mut()?.value().downcast_mut()
     }
+}
 
-    fn office(&self) -> &Arc<Office> {
-        self.ticket.office()
-    }
-
-    fn send_off(&mut self) {
-        for (home, future) in self.spawned.drain(..) {
-            let running = Running::new(self.ticket.clone());
-            let office = self.ticket.office();
-            match home {
-                Home::Runtime(runtime) => {
-                    runtime.spawn(OnRuntime(Some((future, running))));
-                }
-                Home::Executor => office.execute(Batch::future(future, running)),
-                Home::Worker => office.rescue(Batch::future(future, running)),
+fn send_off(office: &Arc<Office>, spawned: Vec<Spawned>) {
+    for Spawned {
+        home,
+        future,
+        running,
+    } in spawned
+    {
+        match home {
+            // The runtime is foreign; what a panic leaves is dropped, and so counted as cancelled.
+            Home::Runtime(runtime) => {
+                let _ = quietly(move || runtime.spawn(OnRuntime(Some((future, running)))));
             }
+            Home::Executor => office.execute(Batch::future(office, future, running)),
+            Home::Worker => office.rescue(Batch::future(office, future, running)),
         }
     }
 }
 
 impl Batch {
+    /// The batch of a collection. Under a global lock, also puts it in the line.
     pub(crate) fn calls(calls: Calls<Context>, ticket: Ticket) -> Self {
-        Self::of(Work::Calls(calls), ticket)
+        let office = Arc::clone(ticket.office());
+        let len = calls.len();
+        let context = Context {
+            ticket,
+            held: None,
+            spawned: Vec::new(),
+        };
+        let job = Job { calls, context };
+        if office.lock.is_none() {
+            return Self::of(office, Work::Calls(job));
+        }
+        office.line.lock().push_back(job);
+        Self::of(office, Work::Turn(len))
     }
 
-    fn future(future: BoxFuture<()>, running: Running) -> Self {
-        let ticket = running.0.clone();
-        Self::of(Work::Future(future, running), ticket)
+    fn future(office: &Arc<Office>, future: BoxFuture<()>, running: Running) -> Self {
+        Self::of(Arc::clone(office), Work::Future(future, running))
     }
 
-    fn of(work: Work, ticket: Ticket) -> Self {
+    fn of(office: Arc<Office>, work: Work) -> Self {
         Self(Some(Open {
+            office,
             work,
-            context: Context {
-                ticket,
-                held: None,
-                spawned: Vec::new(),
-            },
             locking: None,
         }))
     }
 
-    /// How many callbacks are still to run.
+    /// How many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock), where batches take turns, how many
+    /// there were.
     #[expect(
         clippy::len_without_is_empty,
         reason = "a batch is made of at least one callback"
     )]
     pub fn len(&self) -> usize {
-        match &self.0 {
+        match self.0.as_ref().map(|open| &open.work) {
             None => 0,
-            Some(Open {
-                work: Work::Calls(calls),
-                ..
-            }) => calls.len(),
-            Some(Open {
-                work: Work::Future(..),
-                ..
-            }) => 1,
+            Some(Work::Calls(job)) => job.calls.len(),
+            Some(Work::Turn(len)) => *len,
+            Some(Work::Future(..)) => 1,
         }
     }
 
     /// Runs what is left, on this thread, to the end. Panics of callbacks are caught and reported.
     ///
+    /// On the grace-period thread (an executor that runs batches where it is called) nothing may wait: there, async callbacks
+    /// go to the domain's worker thread instead, and batches under a [`GlobalLock`](crate::GlobalLock) are gone on with as by
+    /// [`InlineExecutor`](crate::InlineExecutor).
+    ///
     /// # Deadlocks
     /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, it blocks the thread while it waits: not for a
     /// thread that others need to run for the lock to be let go. Spawn the batch there.
     pub fn run(self) {
-        block_on(self, None);
+        let waits = !matches!(self.0.as_ref().map(|o| &o.work), Some(Work::Calls(_)));
+        if waits && here::on_gp_thread() {
+            self.hand_to_gp_thread();
+        } else {
+            block_on(self, None);
+        }
     }
 
     pub(crate) fn is_async(&self) -> bool {
         matches!(
-            &self.0,
-            Some(Open {
-                work: Work::Future(..),
-                ..
-            })
+            self.0.as_ref().map(|open| &open.work),
+            Some(Work::Future(..))
         )
+    }
+
+    /// The ticket of what is in it. A turn has none of its own.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match &self.0.as_ref()?.work {
+            Work::Calls(job) => Some(job.context.ticket.clone()),
+            Work::Turn(_) => None,
+            Work::Future(_, running) => Some(running.0.clone()),
+        }
     }
 
     /// Hands the batch to the domain's worker thread.
@@ -201,62 +237,94 @@ impl Batch {
     }
 
     fn office(&self) -> Option<Arc<Office>> {
-        self.0
-            .as_ref()
-            .map(|open| Arc::clone(open.context.office()))
+        self.0.as_ref().map(|open| Arc::clone(&open.office))
     }
 }
 
 impl Open {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
-        match &mut self.work {
-            Work::Calls(calls) => {
-                if let Some(lock) = &self.context.ticket.office().lock {
-                    let held = match &mut self.locking {
-                        None => match lock.try_lock() {
-                            Some(held) => held,
-                            None => ready!(self.locking.insert(lock.lock()).as_mut().poll(cx)),
-                        },
-                        Some(locking) => ready!(locking.as_mut().poll(cx)),
-                    };
-                    self.locking = None;
-                    self.context.held = Some(held);
-                }
-                let more = slice(calls, &mut self.context);
-                self.context.held = None;
-                self.context.send_off();
-                if more {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(())
+        let more = match &mut self.work {
+            Work::Future(future, running) => return poll_async(future, &running.0, cx),
+            Work::Calls(job) => {
+                let more = job.slice();
+                send_off(&self.office, std::mem::take(&mut job.context.spawned));
+                more
             }
-            Work::Future(future, _) => poll_async(future, &self.context.ticket, cx),
+            Work::Turn(_) => {
+                let held = ready!(lock(&self.office, &mut self.locking, cx));
+                // Alone in the line from here, by the lock.
+                let Some(mut job) = self.office.line.lock().pop_front() else {
+                    return Poll::Ready(());
+                };
+                job.context.held = held;
+                let more = job.slice();
+                let held = job.context.held.take();
+                let spawned = std::mem::take(&mut job.context.spawned);
+                // Back in the line before the lock is let go; or gone, and its ticket closed, after.
+                let done = match more {
+                    true => {
+                        self.office.line.lock().push_front(job);
+                        None
+                    }
+                    false => Some(job),
+                };
+                drop((held, done));
+                send_off(&self.office, spawned);
+                more
+            }
+        };
+        if more {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        Poll::Ready(())
     }
 }
 
-/// Runs callbacks for one time slice. `true` where some are left.
-fn slice(calls: &mut Calls<Context>, context: &mut Context) -> bool {
-    let office = Arc::clone(context.office());
-    let _here = InBatch::of(office.id(), office.lock_id());
-    let start = Instant::now();
-    let mut last = start;
-    let mut longest = Duration::ZERO;
-    while let Some(call) = calls.pop() {
-        if let Err(message) = quietly(|| call.run(context)) {
-            let ticket = context.ticket.clone();
-            office.report(PanicSource::Callback, message, Some(ticket));
+/// The office's global lock, waited for by `locking` where it is not free.
+fn lock(
+    office: &Office,
+    locking: &mut Option<BoxFuture<Box<dyn Held>>>,
+    cx: &mut task::Context<'_>,
+) -> Poll<Option<Box<dyn Held>>> {
+    let Some(lock) = &office.lock else {
+        return Poll::Ready(None);
+    };
+    let held = match locking {
+        None => match lock.try_lock() {
+            Some(held) => held,
+            None => ready!(locking.insert(lock.lock()).as_mut().poll(cx)),
+        },
+        Some(locking) => ready!(locking.as_mut().poll(cx)),
+    };
+    *locking = None;
+    Poll::Ready(Some(held))
+}
+
+impl Job {
+    /// Runs callbacks for one time slice. `true` where some are left.
+    fn slice(&mut self) -> bool {
+        let Job { calls, context } = self;
+        let office = Arc::clone(context.ticket.office());
+        let _here = InBatch::of(office.id(), office.lock_id());
+        let start = Instant::now();
+        let mut last = start;
+        let mut longest = Duration::ZERO;
+        while let Some(call) = calls.pop() {
+            if let Err(message) = quietly(|| call.run(context)) {
+                let ticket = context.ticket.clone();
+                office.report(PanicSource::Callback, message, Some(ticket));
+            }
+            let now = Instant::now();
+            longest = longest.max(now.saturating_duration_since(last));
+            last = now;
+            if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
+                break;
+            }
         }
-        let now = Instant::now();
-        longest = longest.max(now.saturating_duration_since(last));
-        last = now;
-        if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
-            break;
-        }
+        office.counts.callback_took(longest);
+        calls.len() != 0
     }
-    office.counts.callback_took(longest);
-    calls.len() != 0
 }
 
 /// Polls an async callback; a panic ends it, counted and reported.
@@ -287,14 +355,8 @@ impl Future for Batch {
         if let Some(open) = &mut self.0 {
             ready!(open.poll(cx));
         }
-        if let Some(Open {
-            work: Work::Future(future, running),
-            context,
-            ..
-        }) = self.0.take()
-        {
-            drop_async(future, &context.ticket);
-            drop(running);
+        if let Some(Work::Future(future, running)) = self.0.take().map(|open| open.work) {
+            drop_async(future, &running.0);
         }
         Poll::Ready(())
     }
@@ -305,7 +367,7 @@ impl Drop for Batch {
         if let Some(mut open) = self.0.take() {
             // The lock, if somebody dropped the batch while it waited for it, is waited for anew.
             open.locking = None;
-            let office = Arc::clone(open.context.office());
+            let office = Arc::clone(&open.office);
             office.rescue(Batch(Some(open)));
         }
     }

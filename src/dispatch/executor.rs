@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// Runs the callbacks of a domain, a [`Batch`] at a time. Set by [`Builder::executor`](crate::Builder::executor).
 ///
-/// `execute` is called on the domain's grace-period thread, so it should hand the batch on (spawn it, send it) and
-/// return. It is called without any lock held, and a panic in it is caught. A batch that it drops goes to the domain's
+/// `execute` is called on the domain's grace-period thread (for async callbacks, on whatever thread runs the batch that
+/// they were queued in), so it should hand the batch on (spawn it, send it) and return. It is called without any lock held, and a panic in it is caught. A batch that it drops goes to the domain's
 /// worker thread: an executor cannot lose callbacks but by leaking them.
 ///
 /// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], `tokio::runtime::Handle`, [`SpawnExecutor`],

@@ -1,6 +1,6 @@
 //! What everything on this floor shares: the executor, the global lock, the worker, tickets, reports, counts.
 
-use super::batch::Batch;
+use super::batch::{Batch, Job};
 use super::executor::Executor;
 use super::global_lock::BigLock;
 use super::tickets::{Ticket, Tickets};
@@ -80,12 +80,15 @@ pub(crate) struct Pending {
 pub(crate) struct Office {
     hub: &'static Hub,
     pub(crate) name: String,
-    executor: Box<dyn Executor>,
+    /// Taken out at the end, so that it is dropped by the grace-period thread and not by whoever has the last ticket.
+    executor: Mutex<Option<Arc<dyn Executor>>>,
     pub(crate) lock: Option<Box<dyn BigLock>>,
     pub(crate) tickets: Tickets,
     pub(crate) worker: Worker,
     /// Batches that the grace-period thread is to poll.
     inline: Mutex<VecDeque<Batch>>,
+    /// Under a global lock: what is to run, in order. Batches are then turns at the head of this line.
+    pub(super) line: Mutex<VecDeque<Job>>,
     reports: Mutex<Vec<Pending>>,
     pub(crate) counts: Counts,
 }
@@ -118,17 +121,18 @@ impl Office {
     pub(crate) fn new(
         hub: &'static Hub,
         name: String,
-        executor: Box<dyn Executor>,
+        executor: Arc<dyn Executor>,
         lock: Option<Box<dyn BigLock>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             hub,
             name,
-            executor,
+            executor: Mutex::new(Some(executor)),
             lock,
             tickets: Tickets::new(),
             worker: Worker::new(),
             inline: Mutex::new(VecDeque::new()),
+            line: Mutex::new(VecDeque::new()),
             reports: Mutex::new(Vec::new()),
             counts: Counts::default(),
         })
@@ -152,10 +156,20 @@ impl Office {
     /// Hands a batch to the executor.
     pub(crate) fn execute(self: &Arc<Self>, batch: Batch) {
         self.counts.batches.fetch_add(1, Ordering::Relaxed);
+        let Some(executor) = self.executor.lock().clone() else {
+            return self.rescue(batch);
+        };
+        let ticket = batch.ticket();
         // What a panic leaves of the batch is dropped on the way, and so goes to the worker.
-        if let Err(message) = quietly(|| self.executor.execute(batch)) {
-            self.report(PanicSource::Executor, message, None);
+        if let Err(message) = quietly(|| executor.execute(batch)) {
+            self.report(PanicSource::Executor, message, ticket);
         }
+    }
+
+    /// The domain is over: drops the executor.
+    pub(crate) fn dismiss_executor(&self) {
+        let executor = self.executor.lock().take();
+        let _ = quietly(move || drop(executor));
     }
 
     /// A batch that nobody finished: runs on the worker; where that cannot be started, on the grace-period thread.

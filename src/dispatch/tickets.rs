@@ -162,10 +162,10 @@ impl Tickets {
             drop(asked);
             return Poll::Ready(());
         }
-        let old = state
-            .drains
-            .get_mut(&id)
-            .and_then(|asked| asked.waker.replace(waker));
+        let old = match state.drains.get_mut(&id) {
+            Some(asked) => asked.waker.replace(waker),
+            None => Some(waker),
+        };
         drop(state);
         drop(old);
         Poll::Pending

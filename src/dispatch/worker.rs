@@ -32,7 +32,22 @@ struct State {
     queue: VecDeque<Batch>,
     running: bool,
     stop: bool,
+    /// Something is queued that only the thread may run, and it could not be started.
+    stranded: bool,
     thread: Option<JoinHandle<()>>,
+}
+
+impl State {
+    /// Starts the thread where there is none. `false` where that fails.
+    fn start(&mut self, office: &Arc<Office>) -> bool {
+        if !self.running {
+            let shared = Arc::clone(office);
+            let thread = thread::spawn(format!("rcu-{}-cb", office.name), move || main(shared));
+            self.running = thread.is_ok();
+            self.thread = thread.ok();
+        }
+        self.running
+    }
 }
 
 impl Worker {
@@ -44,34 +59,32 @@ impl Worker {
     }
 
     /// Queues a batch, and starts the thread where there is none. `Err` where that fails and the batch can run elsewhere;
-    /// an async one is kept, and the next push tries again.
+    /// an async one is kept, and the grace-period thread tries again.
     pub(super) fn push(office: &Arc<Office>, batch: Batch) -> Result<(), Batch> {
         let worker = &office.worker;
         let mut state = worker.state.lock();
-        state.queue.push_back(batch);
         state.stop = false;
-        if !state.running {
-            let shared = Arc::clone(office);
-            match thread::spawn(format!("rcu-{}-cb", office.name), move || main(shared)) {
-                Ok(thread) => {
-                    state.running = true;
-                    state.thread = Some(thread);
-                }
-                Err(_) => {
-                    return match state.queue.pop_back() {
-                        Some(batch) if !batch.is_async() => Err(batch),
-                        Some(batch) => {
-                            state.queue.push_back(batch);
-                            Ok(())
-                        }
-                        None => Ok(()),
-                    };
-                }
-            }
+        if !state.start(office) && !batch.is_async() {
+            return Err(batch);
         }
+        state.queue.push_back(batch);
+        state.stranded = !state.running;
+        let stranded = state.stranded;
         drop(state);
         worker.event.0.set();
+        if stranded {
+            office.kick();
+        }
         Ok(())
+    }
+
+    /// Grace-period thread: tries again to start the thread, where something waits for it. `true` where that failed again.
+    pub(crate) fn retry(office: &Arc<Office>) -> bool {
+        let mut state = office.worker.state.lock();
+        if state.stranded {
+            state.stranded = !state.start(office);
+        }
+        state.stranded
     }
 
     /// Asks the thread to end when it has nothing left; `true` where there is none. It kicks the office as it goes.

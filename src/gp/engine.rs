@@ -120,9 +120,13 @@ impl<L: Local> Engine<L> {
         }
     }
 
-    /// One start and one scan on the caller's thread, where no other caller is at it: the number started.
+    /// One start and one scan on the caller's thread: the number started. `None` where another caller is at it, or two
+    /// are unfinished already: then the caller joins the next.
     pub(crate) fn try_start_and_scan(&self) -> Option<Seq> {
         let _one = self.caller.try_lock()?;
+        if self.unfinished() >= 2 {
+            return None;
+        }
         let seq = self.start();
         self.scan();
         Some(seq)

@@ -57,12 +57,14 @@ impl Waiters {
     pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut list = self.list.lock();
-        let old = list
-            .waiting
-            .get_mut(&key)
-            .map(|place| std::mem::replace(place, waker));
+        let (here, other) = match list.waiting.get_mut(&key) {
+            Some(place) => (true, std::mem::replace(place, waker)),
+            None => (false, waker),
+        };
         drop(list);
-        old.is_some()
+        // Foreign code, as every drop of a waker is.
+        drop(other);
+        here
     }
 
     /// Takes a waiter out.

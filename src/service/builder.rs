@@ -7,6 +7,7 @@ use crate::dispatch::global_lock::{BigLock, GlobalLock};
 use crate::dispatch::office::{Office, PanicReport};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -25,7 +26,7 @@ use thiserror::Error;
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     name: Option<String>,
-    executor: Box<dyn Executor>,
+    executor: Arc<dyn Executor>,
     lock: Option<Box<dyn BigLock>>,
     settings: Settings,
 }
@@ -55,7 +56,7 @@ impl Builder {
     pub(super) fn new() -> Self {
         Self {
             name: None,
-            executor: Box::new(WorkerThread),
+            executor: Arc::new(WorkerThread),
             lock: None,
             settings: Settings {
                 batch_interval: Duration::from_millis(1),
@@ -73,7 +74,7 @@ impl Builder {
 
     /// Who runs callbacks. Default: [`WorkerThread`].
     pub fn executor(mut self, executor: impl Executor) -> Self {
-        self.executor = Box::new(executor);
+        self.executor = Arc::new(executor);
         self
     }
 
@@ -97,7 +98,8 @@ impl Builder {
     /// Called with every panic that was caught: of callbacks, of executors, of hooks. Default: none; an error event of
     /// target `async_rcu::panic` is emitted in any case.
     ///
-    /// Runs on the grace-period thread, and must be short. [`Rcu::drain`] returns after it has been called.
+    /// Runs on the grace-period thread, and must be short. For what was queued before a [`Rcu::drain`], it has been
+    /// called when that is ready.
     pub fn on_panic(mut self, hook: impl Fn(&PanicReport) + Send + Sync + 'static) -> Self {
         self.settings.on_panic = Some(Box::new(hook));
         self

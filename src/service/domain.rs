@@ -27,6 +27,7 @@ use crate::reader::sequence::{Mark, Seq};
 use crate::sys::barrier::{self, Barrier};
 use crate::sys::doze::Rouse;
 use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
 use std::fmt;
 use std::io;
@@ -73,7 +74,6 @@ pub(crate) struct Domain {
 #[derive(Default)]
 struct Stops {
     next: u64,
-    /// Attempts made so far.
     waiting: Vec<(u64, Waker)>,
 }
 
@@ -151,18 +151,18 @@ impl Domain {
             Err(error) => {
                 self.core.hub.doze.give_back();
                 let name = &self.office.name;
-                let told = quietly(|| {
+                let heard = quietly(|| {
                     tracing::error!(target: "async_rcu::gp", domain = %name, %error, "the grace-period thread could not be started again; work stays queued");
+                    tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
                 });
-                if told.is_err()
-                    || !tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
-                {
-                    eprintln!(
-                        "async-rcu: the grace-period thread of domain \"{name}\" could not be started again ({error}); work stays queued"
-                    );
+                if heard != Ok(true) {
+                    stderr::tell(format_args!(
+                        "the grace-period thread of domain \"{name}\" could not be started again ({error}); work stays queued"
+                    ));
                 }
                 self.waiters.wake_up_to(Seq::LAST);
                 self.office.tickets.wake_all();
+                self.stop_tried();
                 false
             }
         }
@@ -223,7 +223,9 @@ impl Domain {
         stops.next += 1;
         stops.waiting.push((id, waker));
         drop(stops);
-        self.kick();
+        // No kick: a thread that has stopped by now is not to be started for it.
+        barrier::light();
+        self.core.hub.event.set();
         id
     }
 
@@ -231,15 +233,13 @@ impl Domain {
     pub(crate) fn poll_stop(&self, id: u64, waker: &Waker) -> bool {
         let waker = waker.clone();
         let mut stops = self.stops.lock();
-        match stops.waiting.iter_mut().find(|(other, _)| *other == id) {
-            None => true,
-            Some((_, old)) => {
-                let old = std::mem::replace(old, waker);
-                drop(stops);
-                drop(old);
-                false
-            }
-        }
+        let (here, old) = match stops.waiting.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, old)) => (true, std::mem::replace(old, waker)),
+            None => (false, waker),
+        };
+        drop(stops);
+        drop(old);
+        !here
     }
 
     pub(crate) fn forget_stop(&self, id: u64) {
@@ -288,11 +288,20 @@ impl Domain {
             self.core.hub.event.set();
         } else if self.is_drained() {
             self.recycle();
-        } else if doze.take_over() && !self.spawn_or_give_back() {
-            eprintln!(
-                "async-rcu: domain \"{}\" ended with callbacks queued and no thread to run them",
-                self.office.name
-            );
+            drop(driver);
+            // A waiter that drove the domain for want of a thread may have started it.
+            self.office.worker.stop();
+            self.office.dismiss_executor();
+        } else if doze.take_over() {
+            drop(driver);
+            if !self.spawn_or_give_back() {
+                stderr::tell(format_args!(
+                    "domain \"{}\" ends with callbacks queued and no thread to run them; they are leaked",
+                    self.office.name
+                ));
+                // Dropped, what is collected would be freed under its readers.
+                std::mem::forget(Arc::clone(self));
+            }
         }
     }
 

@@ -35,11 +35,13 @@ use crate::dispatch::batch::{Batch, Context};
 use crate::dispatch::here;
 use crate::dispatch::office::{PanicSource, Pending};
 use crate::dispatch::tickets::Ticket;
+use crate::dispatch::worker::Worker;
 use crate::gp::wake::quietly;
 use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::prim::Ordering;
+use crate::sys::stderr;
 use crate::sys::thread;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -58,12 +60,18 @@ const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_micros(10);
 
+/// Between two attempts to start a worker that the system refused, while something waits for it.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// The collector's state. Whoever holds its lock is the collector.
 pub(crate) struct Driver {
     /// Number of the last collection.
     collection: u64,
     /// Collected and waiting for a grace period, oldest first.
     waiting: VecDeque<Collected>,
+    /// What the last turn took for elapsed: up to it, everyone was woken and everything handed out. `elapsed` itself may be
+    /// further: a caller that scans for itself raises it and tells nobody.
+    handled: Seq,
     last_start: Option<Instant>,
     /// Starts that have not elapsed, and when they were.
     starts: VecDeque<(Seq, Instant)>,
@@ -82,6 +90,7 @@ impl Driver {
         Self {
             collection: 0,
             waiting: VecDeque::new(),
+            handled: Seq::FIRST,
             last_start: None,
             starts: VecDeque::new(),
             worked: false,
@@ -102,7 +111,11 @@ pub(super) fn run(domain: Arc<Domain>) {
     if catch_unwind(AssertUnwindSafe(|| drive(&domain))).is_err() {
         std::process::abort();
     }
-    // The executor and the hooks may go with it.
+    if domain.ended.load(Ordering::Acquire) {
+        // Here, and not wherever the last batch is let go.
+        domain.office.dismiss_executor();
+    }
+    // The hooks may go with it.
     let _ = quietly(move || drop(domain));
 }
 
@@ -159,6 +172,7 @@ impl Domain {
         if self.highest_awaited(&driver) > elapsed {
             elapsed = self.engine.scan();
         }
+        driver.handled = driver.handled.max(elapsed);
         let mut ready = Vec::new();
         while driver.waiting.front().is_some_and(|c| c.seq <= elapsed) {
             ready.extend(driver.waiting.pop_front());
@@ -230,7 +244,10 @@ impl Domain {
     /// How long callbacks must still wait for their grace period to be started.
     fn until_due(&self, driver: &Driver) -> Duration {
         driver.last_start.map_or(Duration::ZERO, |last| {
-            self.settings.batch_interval.saturating_sub(last.elapsed())
+            match self.ended.load(Ordering::Acquire) {
+                true => Duration::ZERO,
+                false => self.settings.batch_interval.saturating_sub(last.elapsed()),
+            }
         })
     }
 
@@ -285,7 +302,9 @@ impl Domain {
             };
             if let (Err(message), _) | (_, Err(message)) = (told, hooked) {
                 // Not through the hook that has just panicked.
-                eprintln!("async-rcu: reporting that {report}, the hook panicked too: {message}");
+                stderr::tell(format_args!(
+                    "reporting that {report}, the hook panicked too: {message}"
+                ));
             }
         }
         any
@@ -309,8 +328,11 @@ impl Domain {
         let hub = self.core.hub;
         let driver = self.driver.lock();
         let awaited = self.highest_awaited(&driver);
-        let elapsed = self.engine.elapsed();
-        let holdouts = awaited > elapsed;
+        let handled = driver.handled;
+        if self.engine.elapsed() > handled {
+            return Rest::Over;
+        }
+        let holdouts = awaited > handled;
         let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
         let worked = driver.worked;
         drop(driver);
@@ -328,6 +350,8 @@ impl Domain {
             self.stop_tried();
         }
 
+        let stranded = Worker::retry(&self.office).then_some(RETRY);
+
         if nap.is_none() {
             hub.doze.fall_asleep();
         }
@@ -337,16 +361,16 @@ impl Domain {
         if nap.is_none() || holdouts {
             barrier::heavy();
         }
-        let stay_up = self.must_stay_up(&self.driver.lock(), elapsed, awaited, nap.is_some());
+        let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
         if !stay_up {
-            hub.event.wait(nap);
+            hub.event.wait(nap.or(stranded));
         }
         hub.doze.wake_up();
         Rest::Over
     }
 
     /// The look behind the fence: did anything come, or may anything pass unnoticed?
-    fn must_stay_up(&self, driver: &Driver, elapsed: Seq, awaited: Seq, napping: bool) -> bool {
+    fn must_stay_up(&self, driver: &Driver, awaited: Seq, napping: bool) -> bool {
         if self.force.load(Ordering::Acquire)
             || self.may_start_for_waiters(false)
             || self.office.tickets.any_asked()
@@ -356,9 +380,9 @@ impl Domain {
         {
             return true;
         }
-        if awaited > elapsed {
+        if awaited > driver.handled {
             let outlook = self.engine.scan_flags(awaited);
-            return outlook.elapsed > elapsed || outlook.unflagged;
+            return outlook.elapsed > driver.handled || outlook.unflagged;
         }
         false
     }
@@ -390,8 +414,7 @@ impl Domain {
         let driver = self.driver.lock();
         doze.stop();
         barrier::heavy();
-        let elapsed = self.engine.elapsed();
-        let rest = if !self.must_stay_up(&driver, elapsed, elapsed, false) {
+        let rest = if !self.must_stay_up(&driver, driver.handled, false) {
             if self.ended.load(Ordering::Acquire) {
                 self.recycle();
             }

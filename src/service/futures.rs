@@ -1,7 +1,7 @@
 //! What the service gives out to wait on: named futures, each with a blocking twin in [`Rcu`].
 //!
 //! All of them keep the domain alive by a handle, register a waker and look again, and forget it when dropped. Where the
-//! thread is stopped and cannot be started, a poll takes its turn itself and wakes itself, so that nothing hangs.
+//! thread is stopped and cannot be started, a poll takes the thread's turn and wakes itself, so that waiting goes on.
 
 use super::rcu::Rcu;
 use crate::gp::waiters::Key;
@@ -173,14 +173,17 @@ impl Future for Shutdown {
         ready!(Pin::new(&mut this.drain).poll(cx));
         let domain = this.drain.rcu.domain();
         match this.state {
-            Asked::Done => {}
-            Asked::NotYet if domain.core.hub.doze.is_stopped() => this.state = Asked::Done,
-            Asked::NotYet => {
-                this.state = Asked::As(domain.ask_stop(cx.waker()));
+            Asked::Done => return Poll::Ready(()),
+            Asked::NotYet => this.state = Asked::As(domain.ask_stop(cx.waker())),
+            Asked::As(_) => {}
+        }
+        if let Asked::As(id) = this.state {
+            // The look at the doze comes after the asking: a thread that stopped before it does not answer.
+            if !domain.poll_stop(id, cx.waker()) && !domain.core.hub.doze.is_stopped() {
                 return Poll::Pending;
             }
-            Asked::As(id) if domain.poll_stop(id, cx.waker()) => this.state = Asked::Done,
-            Asked::As(_) => return Poll::Pending,
+            domain.forget_stop(id);
+            this.state = Asked::Done;
         }
         Poll::Ready(())
     }

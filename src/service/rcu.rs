@@ -369,7 +369,8 @@ impl Rcu {
         Shutdown::new(self.clone())
     }
 
-    /// [`shutdown`](Self::shutdown), blocking the thread; the stopped threads are gone from the system when it returns.
+    /// [`shutdown`](Self::shutdown), blocking the thread; where nobody else shuts down at the same time, the stopped threads
+    /// are gone from the system when it returns.
     ///
     /// # Panics
     /// As [`blocking_synchronize`](Self::blocking_synchronize).

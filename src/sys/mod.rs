@@ -4,7 +4,7 @@
 //! - [`barrier`]: the asymmetric fence: free on the many side, a process-wide barrier on the one side.
 //! - [`event`]: a level-triggered event for one sleeper.
 //! - [`doze`]: whether that sleeper has to be woken at all.
-//! - [`thread`]: named threads, and the identity of the current one.
+//! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
 //!
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
 
@@ -15,5 +15,6 @@ mod park;
 #[cfg_attr(not(rcu_loom), path = "prim/native.rs")]
 #[cfg_attr(rcu_loom, path = "prim/loom.rs")]
 pub(crate) mod prim;
+pub(crate) mod stderr;
 #[cfg(not(rcu_loom))]
 pub(crate) mod thread;

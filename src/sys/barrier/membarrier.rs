@@ -1,6 +1,7 @@
 //! Linux: `membarrier(2)`, private and expedited.
 
 use super::Barrier;
+use crate::sys::stderr::tell;
 use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, membarrier};
 
@@ -22,9 +23,9 @@ pub(super) fn barrier() {
             // The kernel wants a processor mask and has no memory for it just now.
             Err(Errno::NOMEM) => std::thread::yield_now(),
             Err(error) => {
-                eprintln!(
-                    "async-rcu: membarrier, granted at start, now fails ({error}): readers run without fences, so no grace period could be trusted; aborting"
-                );
+                tell(format_args!(
+                    "membarrier, granted at start, now fails ({error}): readers run without fences, so no grace period could be trusted; aborting"
+                ));
                 std::process::abort();
             }
         }

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Examples as smoke tests: each ends by itself, in time, with success.
+# Alone: bash ci/examples.sh
+#
+# quickstart and global_lock are left built by ci/test.sh. torture checks its readers while it runs (its must-be-zero error
+# count is its exit status); it needs the release profile to be worth its seconds, and runs in both barrier modes.
+# TORTURE_SECONDS lengthens it: TORTURE_SECONDS=600 bash ci/examples.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+seconds=${TORTURE_SECONDS:-5}
+
+# within SECONDS COMMAND...: a hang is a failure here, not a job that the CI service kills an hour later.
+within() {
+    local limit=$1 status=0
+    shift
+    echo "examples: $*"
+    if ! command -v timeout >/dev/null; then
+        "$@"
+        return
+    fi
+    timeout --kill-after=10 "$limit" "$@" || status=$?
+    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+        echo "examples: not done after $limit s: $*" >&2
+    fi
+    return "$status"
+}
+
+# Built first: compiling must not count against the limits.
+cargo build --example quickstart --example global_lock
+within 60 cargo run --quiet --example quickstart
+within 60 cargo run --quiet --example global_lock
+
+cargo build --release --example torture
+within $((seconds + 60)) cargo run --quiet --release --example torture -- --seconds "$seconds"
+within $((seconds + 60)) env ASYNC_RCU_BARRIER=fence \
+    cargo run --quiet --release --example torture -- --seconds "$seconds"
+
+bash ci/route_server_smoke.sh

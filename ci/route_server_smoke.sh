@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# The example route_server as its user runs it: started, asked with curl, reloaded, stopped. Needs curl; the loopback is all the network.
+# Alone: bash ci/route_server_smoke.sh. With another cargo profile than dev: PROFILE=release bash ci/route_server_smoke.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+profile=${PROFILE:-dev}
+limit=60 # seconds that any one thing may take
+work=$(mktemp -d)
+server=
+
+cleanup() {
+    local status=$?
+    trap - EXIT
+    if [ -n "$server" ]; then
+        kill -KILL "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    if [ "$status" -ne 0 ]; then
+        for file in "$work"/*.out "$work"/*.err; do
+            [ -e "$file" ] && sed "s|^|$(basename "$file"): |" "$file" >&2
+        done
+    fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+fail() {
+    echo "route_server_smoke: $*" >&2
+    exit 1
+}
+
+# until_true WHAT COMMAND...: waits until the command succeeds, as long as the server runs.
+until_true() {
+    local what=$1 deadline=$((SECONDS + limit))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "$what: not within $limit s"
+        kill -0 "$server" 2>/dev/null || fail "$what: the server is gone"
+        sleep 0.05
+    done
+}
+
+is_listening() { grep -qs '^listening on http://' "$work/$1.out"; }
+
+# start NAME ARGUMENT...: starts a server on a free port; its address is then in $url.
+start() {
+    local name=$1
+    shift
+    "$program" --listen 127.0.0.1:0 "$@" >"$work/$name.out" 2>"$work/$name.err" &
+    server=$!
+    until_true "$name listens" is_listening "$name"
+    url=$(sed -n 's|^listening on \(http://.*\)$|\1|p' "$work/$name.out")
+}
+
+# stop NAME SIGNAL: the server says goodbye and exits with status 0.
+stop() {
+    local name=$1 signal=$2 status=0 deadline=$((SECONDS + limit))
+    kill -s "$signal" "$server"
+    while kill -0 "$server" 2>/dev/null; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "$name: still running $limit s after SIG$signal"
+        sleep 0.05
+    done
+    wait "$server" || status=$?
+    server=
+    [ "$status" -eq 0 ] || fail "$name: exit status $status after SIG$signal"
+    grep -q "^SIG$signal: shutting down\$" "$work/$name.out" || fail "$name: no word about SIG$signal"
+    grep -q '^drained: ' "$work/$name.out" || fail "$name: no word about the drain"
+}
+
+# ask STATUS PATTERN CURL-ARGUMENT...: the answer has this status, and its body matches this glob pattern.
+ask() {
+    local status=$1 pattern=$2 answer
+    shift 2
+    answer=$(curl --silent --show-error --noproxy '*' --max-time "$limit" --write-out '\n%{http_code}' "$@") ||
+        fail "curl $*: failed"
+    [ "${answer##*$'\n'}" = "$status" ] || fail "curl $*: not $status: $answer"
+    # shellcheck disable=SC2053 # a pattern is meant
+    [[ ${answer%$'\n'*} == $pattern ]] || fail "curl $*: not like $pattern: $answer"
+}
+
+version_is() { [ "$(curl --silent --noproxy '*' --max-time "$limit" "$url/version")" = "{\"version\":$1}" ]; }
+
+# refuses_to_start PATTERN ARGUMENT...: the server exits with status 1 and such a message.
+refuses_to_start() {
+    local pattern=$1 status=0
+    shift
+    "$program" "$@" >"$work/refused.out" 2>"$work/refused.err" || status=$?
+    [ "$status" -eq 1 ] || fail "$*: exit status $status instead of 1"
+    grep -q "$pattern" "$work/refused.err" || fail "$*: no message like $pattern"
+}
+
+echo "building (profile $profile)"
+program=$(cargo build --quiet --profile "$profile" --example route_server --message-format json |
+    sed -n 's/.*"name":"route_server".*"executable":"\([^"]*\)".*/\1/p')
+[ -x "$program" ] || fail "no program was built"
+
+echo "the built-in table"
+start builtin
+ask 200 '{"version":1,"ip":"1.1.1.1","start":"1.1.1.0","end":"1.1.1.255","asn":13335,"organisation":"Cloudflare, Inc."}' "$url/lookup/1.1.1.1"
+ask 200 '*"start":"2606:4700::",*"asn":13335,*' "$url/lookup/2606:4700::1111"
+ask 404 '{"error":*}' "$url/lookup/10.0.0.1"
+ask 400 '{"error":*no IPv4 or IPv6 address*}' "$url/lookup/1.1.1"
+ask 200 '{"version":1,"answers":?{"ip":"8.8.8.8",*"asn":15169,*},{"ip":"10.0.0.1","error":*},{"ip":"2001:4860:4860::8888",*}?}' \
+    --data '["8.8.8.8", "10.0.0.1", "2001:4860:4860::8888"]' "$url/lookup"
+ask 400 '{"error":*8.8.8.888*}' --data '["8.8.8.8", "8.8.8.888"]' "$url/lookup"
+ask 400 '{"error":*}' --data '{"ip": 1}' "$url/lookup"
+ask 200 '{"version":1}' "$url/version"
+ask 200 '*"barrier":*' "$url/stats"
+ask 200 '*db-ip.com*' "$url/"
+ask 200 '{"version":2,*"replaced":1,"reclaimed":false}' --request POST "$url/reload"
+ask 200 '{"version":3,*"replaced":2,"reclaimed":true,"freeing_ms":*}' --request POST "$url/reload?wait=reclaimed"
+ask 400 '{"error":*}' --data '{"tables": ["/etc/hosts"]}' "$url/reload"
+ask 200 '{"version":3}' "$url/version"
+refuses_to_start "cannot listen on ${url#http://}" --listen "${url#http://}"
+stop builtin INT
+
+echo "a table of our own"
+cp examples/route_server/builtin.csv "$work/table.csv"
+start own --table "$work/table.csv"
+ask 200 '*"organisation":"Cloudflare, Inc."}' "$url/lookup/1.1.1.1"
+printf '1.1.1.0,1.1.1.255,64496,"Example, ""quoted"""\n' >"$work/new.csv"
+mv "$work/new.csv" "$work/table.csv"
+ask 200 '{"version":1,*"asn":13335,*}' "$url/lookup/1.1.1.1"
+ask 200 '{"version":2,*}' --request POST "$url/reload?wait=reclaimed"
+ask 200 '{"version":2,*"asn":64496,"organisation":"Example, \\"quoted\\""}' "$url/lookup/1.1.1.1"
+printf '1.1.1.0,1.1.1.255,1,bad\n1.1.2.0,1.1.2.256,1,bad\n' >"$work/table.csv"
+ask 422 '{"error":*table.csv, line 2:*1.1.2.256*}' --request POST "$url/reload"
+ask 200 '{"version":2,*"asn":64496,*}' "$url/lookup/1.1.1.1"
+refuses_to_start 'table.csv, line 2:' --listen 127.0.0.1:0 --table "$work/table.csv"
+refuses_to_start 'missing.csv: cannot open' --listen 127.0.0.1:0 --table "$work/missing.csv"
+stop own TERM
+
+echo "a watched table"
+mkdir "$work/watched"
+printf '1.1.1.0,1.1.1.255,1,one\n' >"$work/watched/one.csv"
+printf '1.1.1.0,1.1.1.255,2,two\n' >"$work/watched/two.csv"
+ln -s one.csv "$work/watched/table.csv"
+start watched --table "$work/watched/table.csv" --watch
+ask 200 '*"organisation":"one"}' "$url/lookup/1.1.1.1"
+ln -s two.csv "$work/watched/new"
+mv "$work/watched/new" "$work/watched/table.csv"
+until_true "the switched link is noticed" version_is 2
+ask 200 '*"organisation":"two"}' "$url/lookup/1.1.1.1"
+stop watched INT
+
+echo "route_server: all is well"

@@ -1,0 +1,251 @@
+//! Bugs that were, each a test named after it.
+
+use async_rcu::{Batch, GlobalLock, Rcu};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// Against hangs only.
+const HANG: Duration = Duration::from_secs(30);
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < HANG, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A waker that stays in its call, on the grace-period thread, until it is let go.
+struct Held {
+    called: Barrier,
+    let_go: Barrier,
+}
+
+impl Wake for Held {
+    fn wake(self: Arc<Self>) {
+        self.called.wait();
+        self.let_go.wait();
+    }
+}
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A blocking caller ended a grace period by its own scan while the grace-period thread was between its turn and its rest;
+/// that then took the end for one that it had seen to, and slept on a waiter and a callback that were due.
+#[test]
+fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
+    let rcu = Rcu::new();
+    let first = rcu.read_owned();
+    let held = Arc::new(Held {
+        called: Barrier::new(2),
+        let_go: Barrier::new(2),
+    });
+    let holding = Waker::from(Arc::clone(&held));
+    let mut one = rcu.synchronize();
+    assert!(
+        Pin::new(&mut one)
+            .poll(&mut Context::from_waker(&holding))
+            .is_pending()
+    );
+    wait_until("the first grace period starts", || {
+        rcu.stats().grace_periods >= 1
+    });
+
+    // One more grace period, held up by `second`, with a callback and a waiter.
+    let second = rcu.read_owned();
+    let next = rcu.grace_period();
+    let (send, ran) = mpsc::channel();
+    rcu.call(move || send.send(()).unwrap());
+    wait_until("the callback is collected", || {
+        rcu.stats().grace_periods >= 2
+    });
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut two = rcu.wait_for(next);
+    assert!(
+        Pin::new(&mut two)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+
+    drop(first);
+    held.called.wait(); // the grace-period thread is in the waker, behind its scan
+    drop(second);
+    rcu.blocking_synchronize(); // starts and scans by itself
+    held.let_go.wait();
+
+    ran.recv_timeout(HANG)
+        .expect("the callback runs without another kick");
+    wait_until("the waiter is woken without another kick", || {
+        flag.0.load(Ordering::Acquire)
+    });
+    assert!(
+        Pin::new(&mut two)
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+    );
+}
+
+/// An executor that runs batches in place made the grace-period thread block on async callbacks.
+#[test]
+fn an_executor_in_place_does_not_block_grace_periods_on_async_callbacks() {
+    let rcu = Rcu::builder()
+        .executor(|batch: Batch| batch.run())
+        .build()
+        .unwrap();
+    let inner = rcu.clone();
+    rcu.call_async(async move { inner.synchronize().await });
+    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+}
+
+/// The same under a global lock that somebody keeps who waits for a grace period.
+#[test]
+fn an_executor_in_place_does_not_block_grace_periods_on_the_global_lock() {
+    let lock = GlobalLock::new(0);
+    let rcu = Rcu::builder()
+        .executor(|batch: Batch| batch.run())
+        .global_lock(&lock)
+        .build()
+        .unwrap();
+    let guard = lock.blocking_lock();
+    lock.call(&rcu, |n| *n += 1);
+    rcu.force();
+    rcu.blocking_synchronize();
+    rcu.blocking_synchronize();
+    drop(guard);
+    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(*lock.blocking_lock(), 1);
+}
+
+/// Under a global lock a later batch, on another task, overtook an earlier one between two slices of that.
+#[test]
+fn batches_under_a_global_lock_do_not_overtake_each_other() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    let lock = GlobalLock::new(Vec::<u32>::new());
+    let rcu = Rcu::builder()
+        .executor(runtime.handle().clone())
+        .global_lock(&lock)
+        .batch_interval(Duration::ZERO)
+        .build()
+        .unwrap();
+    // Each takes a good part of a slice, so that batches need several.
+    let slow = || {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(100) {
+            std::hint::spin_loop();
+        }
+    };
+    for n in 0..400 {
+        lock.call(&rcu, move |seen| {
+            seen.push(n);
+            slow();
+        });
+        slow();
+    }
+    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert!(lock.blocking_lock().iter().copied().eq(0..400));
+}
+
+/// Every blocking caller started a grace period of its own.
+#[test]
+fn blocking_callers_share_grace_periods() {
+    const CALLERS: usize = 50;
+    let rcu = Rcu::new();
+    let guard = rcu.read_owned();
+    let entered = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (rcu, entered) = (rcu.clone(), Arc::clone(&entered));
+            std::thread::spawn(move || {
+                entered.fetch_add(1, Ordering::Relaxed);
+                rcu.blocking_synchronize();
+            })
+        })
+        .collect();
+    wait_until("all callers are there", || {
+        entered.load(Ordering::Relaxed) == CALLERS
+    });
+    let under_the_reader = rcu.stats().grace_periods;
+    assert!(
+        under_the_reader <= 4,
+        "{under_the_reader} grace periods under one reader"
+    );
+    drop(guard);
+    callers
+        .into_iter()
+        .for_each(|caller| caller.join().unwrap());
+}
+
+/// What was queued when the last handle went waited for the rest of the batch interval.
+#[test]
+fn the_end_does_not_wait_for_the_batch_interval() {
+    let rcu = Rcu::builder()
+        .batch_interval(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    rcu.call(|| ());
+    rcu.blocking_drain();
+    let (send, ran) = mpsc::channel();
+    rcu.call(move || send.send(()).unwrap());
+    drop(rcu);
+    ran.recv_timeout(HANG).expect("runs at the end");
+}
+
+/// A shutdown that was asked for while another one stopped the thread was never answered, or started the thread again.
+#[test]
+fn shutdowns_beside_each_other_all_end() {
+    let rcu = Rcu::new();
+    for _ in 0..100 {
+        rcu.call(|| ());
+        let callers: Vec<_> = (0..3)
+            .map(|_| {
+                let rcu = rcu.clone();
+                std::thread::spawn(move || rcu.blocking_shutdown())
+            })
+            .collect();
+        callers
+            .into_iter()
+            .for_each(|caller| caller.join().unwrap());
+    }
+}
+
+/// A waker's clone was dropped under the waiters' lock when its waiter had just been woken; this one's drop asks for it again.
+#[test]
+fn a_waker_whose_drop_uses_the_domain_does_not_deadlock() {
+    struct Meddles(Rcu);
+    impl Wake for Meddles {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Meddles {
+        fn drop(&mut self) {
+            let mut wait = self.0.synchronize();
+            let _ = Pin::new(&mut wait).poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+    let rcu = Rcu::new();
+    for _ in 0..200 {
+        let mut wait = rcu.synchronize();
+        let begun = Instant::now();
+        loop {
+            let waker = Waker::from(Arc::new(Meddles(rcu.clone())));
+            let poll = Pin::new(&mut wait).poll(&mut Context::from_waker(&waker));
+            if poll == Poll::Ready(()) {
+                break;
+            }
+            assert!(begun.elapsed() < HANG, "never ready");
+        }
+    }
+}
