@@ -2,16 +2,26 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /lookup/{ip}` | 200 `{"version","ip","start","end","asn","organisation"}`; 404 where no network holds the address; 400 where it is none |
-//! | `POST /lookup`, body `["ip", ...]` | 200 `{"version","answers":[...]}`, in the order asked, all from the version named: each `{"ip","start","end","asn","organisation"}` or `{"ip","error"}`; 400 for a body that is no such array, naming the first bad address; 413 above [`MOST_ADDRESSES`] or [`MOST_BYTES`] |
-//! | `POST /reload` | reads the table again; 200 `{"version","table":{...},"replaced","reclaimed":false}` once the new one is in use; 422 where it is refused, and the one in use stays |
-//! | `POST /reload?wait=reclaimed` | the same, once the old one has been freed: `"reclaimed":true`, and `"freeing_ms"`, what the freeing took |
+//! | `GET /lookup/{ip}` | 200 `{"version","ip","start","end","asn","organisation"}`, or 404, or 400 |
+//! | `POST /lookup`, body `["ip",...]` | 200 `{"version","answers":[...]}`, or 400, or 413 |
+//! | `POST /reload` | 200 `{"version","table":{...},"replaced","reclaimed":false}`, or 422 |
+//! | `POST /reload?wait=reclaimed` | 200 with `"reclaimed":true,"freeing_ms"`, or 422 |
 //! | `GET /version` | 200 `{"version"}` |
 //! | `GET /stats` | 200 `{"table":{...},"rcu":{...}}` |
-//! | `GET /` | this list for people, and whose data it is |
+//! | `GET /` | a page for people, that says whose data it is |
 //!
-//! An IPv4 address in IPv6 clothes (`::ffff:1.1.1.1`) is looked up, and answered, as the IPv4 address. Nobody is asked who they are: do
-//! not offer `/reload` to strangers.
+//! `GET /lookup/{ip}`: 404 where no network holds the address, 400 where it is none.
+//!
+//! `POST /lookup`: the answers are in the order asked, and all from the version named. Each is
+//! `{"ip","start","end","asn","organisation"}`, or `{"ip","error"}` where no network holds the address. 400 for a body that
+//! is no such array; the first bad address is named. 413 above [`MOST_ADDRESSES`] or [`MOST_BYTES`].
+//!
+//! `POST /reload` reads again what the server was started with, and answers once the new table is in use; with
+//! `wait=reclaimed`, once the old one has been freed as well, which took `freeing_ms`. 422 where the new table is refused:
+//! the one in use stays, and the error says which line of which file is at fault.
+//!
+//! An IPv4 address in IPv6 clothes (`::ffff:1.1.1.1`) is looked up, and answered, as the IPv4 address. Nobody is asked
+//! who they are: do not offer `/reload` to strangers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -158,8 +168,8 @@ async fn lookup_many(
         .map(|ip| address(ip))
         .collect::<Result<_, _>>()?;
 
-    // One version for all addresses, held across the awaits below, whatever is swapped in meanwhile. Should the client go away, this
-    // future is dropped and the version with it.
+    // One version for all addresses, held across the awaits below, whatever is swapped in meanwhile. Should the client
+    // go away, this future is dropped and the version with it.
     let table = routes.table().read_owned();
     let mut answers = Vec::with_capacity(addresses.len());
     for (index, some) in addresses.chunks(ADDRESSES_AT_ONCE).enumerate() {
@@ -231,7 +241,8 @@ async fn reload(
             None
         }
         Some(Wait::Reclaimed) => {
-            // After a grace period the old table is ours again. Freeing it takes long enough to be no work for this thread.
+            // After a grace period the old table is ours again. Freeing it takes long enough to be no work for this
+            // thread.
             let old = reloaded.old.wait().await;
             let freed = spawn_blocking(move || {
                 let began = Instant::now();
@@ -300,7 +311,6 @@ struct RcuStats {
     owned_guards: usize,
     oldest_section_ms: Option<f64>,
     longest_callback_ms: f64,
-    stalls: u64,
     barrier: String,
 }
 
@@ -318,7 +328,6 @@ impl From<Stats> for RcuStats {
             owned_guards: stats.owned_guards,
             oldest_section_ms: stats.oldest_section.map(milliseconds),
             longest_callback_ms: milliseconds(stats.longest_callback),
-            stalls: stats.stalls,
             barrier: format!("{:?}", stats.barrier),
         }
     }

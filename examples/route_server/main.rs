@@ -7,19 +7,20 @@
 //! $ curl --request POST 'http://127.0.0.1:8080/reload?wait=reclaimed'
 //! ```
 //!
-//! Without more, it answers from a small table that is built in. A real one, of half a million networks, is the npm package
-//! `@ip-location-db/asn`:
+//! Without more, it answers from a small table that is built in. A real one, of half a million networks, is the npm
+//! package `@ip-location-db/asn`:
 //!
 //! ```console
-//! $ npm pack @ip-location-db/asn && tar xzf ip-location-db-asn-*.tgz
+//! $ npm pack @ip-location-db/asn@2.3.2026061719 && tar xzf ip-location-db-asn-*.tgz
 //! $ cargo run --release --example route_server -- --table package/asn-ipv4.csv --table package/asn-ipv6.csv --watch
 //! ```
 //!
 //! What to look at:
 //!
-//! - [`routes`]: the table in an `RcuCell`. A reload parses on a blocking thread and swaps; the old table is freed after a grace period.
-//! - [`http`]: the protocol, and the three ways to read and to wait: `with` for one address, `read_owned` for many addresses from one
-//!   version across awaits, `Retired::wait` for `?wait=reclaimed`.
+//! - [`routes`]: the table in an `RcuCell`. A reload parses on a blocking thread and swaps; the old table is freed
+//!   after a grace period.
+//! - [`http`]: the protocol, and the three ways to read and to wait: `with` for one address, `read_owned` for many
+//!   addresses from one version across awaits, `Retired::wait` for `?wait=reclaimed`.
 //! - [`serve`]: shutdown. Requests end, the last reload ends, `drain` completes: nothing that was deferred is lost.
 //! - [`ranges`], [`parse`], [`table`]: the table itself. It knows nothing of RCU.
 //!
@@ -69,7 +70,8 @@ struct Args {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// A CSV file of the npm package @ip-location-db/asn; may be given several times [default: a small table that is built in]
+    /// A CSV file of the npm package @ip-location-db/asn; may be given several times [default: a small table that is
+    /// built in]
     #[arg(long, value_name = "FILE")]
     table: Vec<PathBuf>,
     /// Reload when a table file changes
@@ -112,7 +114,8 @@ fn run(args: Args) -> Result<(), String> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Tables are made and freed there, one at a time. On more threads the allocator would keep the memory of one table for each.
+        // Tables are made and freed there, one at a time. On more threads the allocator would keep the memory of one
+        // table for each.
         .max_blocking_threads(1)
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;

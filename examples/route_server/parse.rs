@@ -5,8 +5,9 @@
 //! 2606:4700::,2606:4700:1:ffff:ffff:ffff:ffff:ffff,13335,"Cloudflare, Inc."
 //! ```
 //!
-//! A row is: first address, last address, number of the autonomous system, name of the organisation. Both families may stand in one
-//! file. There is no header. Anything unexpected refuses the whole file, by name and line: a table is taken in full or not at all.
+//! A row is: first address, last address, number of the autonomous system, name of the organisation. Both families may
+//! stand in one file. There is no header. Anything unexpected refuses the whole file, by name and line: a table is
+//! taken in full or not at all.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -145,7 +146,8 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// Gives its reader no byte of a line before the line's turn, so that `line` is the line at which the CSV parser stands.
+/// Gives its reader no byte of a line before the line's turn, so that `line` is the line at which the CSV parser
+/// stands.
 ///
 /// The parser has a line count of its own, but that one is off by one after `\r\n` and does not see empty lines.
 struct LineByLine<R> {

@@ -1,7 +1,8 @@
 //! Ranges of addresses of one family, made disjoint for the search.
 //!
-//! A table may hold ranges that overlap. Which of them answers for an address is decided here, once, when the table is loaded: the
-//! narrowest range that holds the address, and of equally wide ones the one that was read last. A lookup is then one binary search.
+//! A table may hold ranges that overlap. Which of them answers for an address is decided here, once, when the table is
+//! loaded: the narrowest range that holds the address, and of equally wide ones the one that was read last. A lookup is
+//! then one binary search.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,7 +11,8 @@ use std::collections::BinaryHeap;
 pub(crate) trait Key: Copy + Ord {
     /// The address after this one, or `None` for the last one of the family.
     fn after(self) -> Option<Self>;
-    /// How many addresses `self` is above `start`. Of two ranges, the one whose end is less above its start is the narrower one.
+    /// How many addresses `self` is above `start`. Of two ranges, the one whose end is less above its start is the
+    /// narrower one.
     fn above(self, start: Self) -> Self;
 }
 
@@ -59,8 +61,8 @@ pub(crate) struct Irregular {
 
 /// The rows of one family, with the disjoint segments that they make.
 ///
-/// A segment ends where its row ends or where the next segment begins, whichever comes first: every address of a row is in some
-/// segment, so nothing but a segment can cut the row short, and a segment needs no end of its own.
+/// A segment ends where its row ends or where the next segment begins, whichever comes first: every address of a row is
+/// in some segment, so nothing but a segment can cut the row short, and a segment needs no end of its own.
 #[derive(Debug)]
 pub(crate) struct Ranges<K> {
     rows: Box<[Row<K>]>,
@@ -71,7 +73,8 @@ pub(crate) struct Ranges<K> {
 }
 
 impl<K: Key> Ranges<K> {
-    /// Sorts `rows`, drops repeated ones, and resolves overlaps. There are fewer than 2^32 rows, and no range is reversed.
+    /// Sorts `rows`, drops repeated ones, and resolves overlaps. There are fewer than 2^32 rows, and no range is
+    /// reversed.
     pub(crate) fn new(mut rows: Vec<Row<K>>) -> (Self, Irregular) {
         let read = rows.len();
         rows.sort_unstable_by_key(|row| (row.start, row.end, row.asn, row.organisation, row.order));
@@ -151,7 +154,8 @@ fn segments<K: Key>(rows: &[Row<K>]) -> (Vec<K>, Vec<u32>) {
     (starts, owners)
 }
 
-/// Each row overlaps those before it (by start) that have not ended: all before it, less those that end below its start.
+/// Each row overlaps those before it (by start) that have not ended: all before it, less those that end below its
+/// start.
 fn overlapping_pairs<K: Key>(rows: &[Row<K>]) -> u64 {
     let mut ends: Vec<K> = rows.iter().map(|row| row.end).collect();
     ends.sort_unstable();

@@ -1,8 +1,8 @@
 //! The table in use, where it comes from, and how another one takes its place.
 //!
-//! Requests read the table through an `RcuCell`: they never wait, neither for each other nor for a reload. A reload parses on a
-//! blocking thread, swaps, and is done; the old table is freed after a grace period, when the last request that could still see it
-//! has been answered. Only reloads wait for one another.
+//! Requests read the table through an `RcuCell`: they never wait, neither for each other nor for a reload. A reload
+//! parses on a blocking thread, swaps, and is done; the old table is freed after a grace period, when the last request
+//! that could still see it has been answered. Only reloads wait for one another.
 
 use std::fmt;
 use std::fs::File;
@@ -72,7 +72,8 @@ impl fmt::Display for Source {
 pub(crate) struct Routes {
     cell: RcuCell<Table>,
     source: Source,
-    /// Held by the reload under way. What it guards: how the files looked when they were last read, whether they were taken or not.
+    /// Held by the reload under way. What it guards: how the files looked when they were last read, whether they were
+    /// taken or not.
     reloading: Arc<Mutex<Stamp>>,
 }
 
@@ -125,8 +126,8 @@ impl Routes {
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let mut stamp = Arc::clone(&self.reloading).lock_owned().await;
         let routes = Arc::clone(self);
-        // The lock goes along to the blocking thread: should the request that asked for this be given up, the reload still comes to
-        // its end, and the next one waits for that.
+        // The lock goes along to the blocking thread: should the request that asked for this be given up, the reload
+        // still comes to its end, and the next one waits for that.
         spawn_blocking(move || {
             *stamp = Stamp::of(routes.source.files());
             routes.replace()

@@ -1,6 +1,7 @@
 //! A table: which network owns an address.
 //!
-//! A [`Table`] never changes. A reload makes another one, and the two are exchanged in the `RcuCell` that holds the one in use.
+//! A [`Table`] never changes. A reload makes another one, and the two are exchanged in the `RcuCell` that holds the one
+//! in use.
 
 use std::collections::HashMap;
 use std::fmt;

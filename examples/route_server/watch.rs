@@ -1,8 +1,9 @@
 //! `--watch`: a reload when a table file changes.
 //!
-//! What is watched is directories, not files: that of each file, of what it links to, and those in which a link on the way stands. So a
-//! file that is replaced by renaming another one over it is noticed, and so is a symbolic link that is switched. Any change there, once
-//! things have been quiet for a moment, leads to a look at the files themselves, and only where they look different are they read.
+//! What is watched is directories, not files: that of each file, of what it links to, and those in which a link on the
+//! way stands. So a file that is replaced by renaming another one over it is noticed, and so is a symbolic link that is
+//! switched. Any change there, once things have been quiet for a moment, leads to a look at the files themselves, and
+//! only where they look different are they read.
 //!
 //! Replace a file by renaming: one that is written in place may be read half written.
 
@@ -105,8 +106,8 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// The directories in which something has to change for one of `files` to become another: that of each file, and those in which a link
-/// on the way to it stands. Links in the root directory are taken to stay what they are.
+/// The directories in which something has to change for one of `files` to become another: that of each file, and those
+/// in which a link on the way to it stands. Links in the root directory are taken to stay what they are.
 fn directories(files: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     let mut seen = BTreeSet::new();

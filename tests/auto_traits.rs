@@ -1,0 +1,147 @@
+//! What may be sent, shared, moved and named: promises that the compiler checks. They fail to compile, not to run; each
+//! test says what the assertions in it are about.
+
+use async_rcu::{
+    Barrier, Batch, Batches, BuildError, Builder, ChannelExecutor, Deferred, Drain, DrainUnlocked,
+    Executor, GlobalLock, GlobalLockGuard, GracePeriod, Guard, InlineExecutor, InstallError,
+    LockGlobal, OwnedRcuRef, OwnedReadGuard, PanicReport, Rcu, RcuCell, RcuRef, ReadGuard, Reclaim,
+    ReclaimAll, Registration, Retired, Shutdown, SpawnExecutor, Stats, Synchronize,
+    SynchronizeUnlocked, Timeout, WorkerThread,
+};
+use futures::Stream;
+use futures::task::{FutureObj, Spawn, SpawnError};
+use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe};
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::hash::Hash;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+fn is_future<F: Future<Output = T> + Send + Unpin + Debug + 'static, T>() {}
+fn is_static<T: 'static>() {}
+fn is_executor<E: Executor + ?Sized>() {}
+
+/// A spawner that is no more than that.
+struct Elsewhere;
+
+impl Spawn for Elsewhere {
+    fn spawn_obj(&self, _: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        Err(SpawnError::shutdown())
+    }
+}
+
+/// `Send`, not `Sync`: what a global lock may guard.
+type Single = Cell<u32>;
+
+#[test]
+fn a_section_of_a_thread_stays_there() {
+    assert_not_impl_any!(ReadGuard<'static>: Send, Sync, Clone);
+    assert_not_impl_any!(RcuRef<'static, u32>: Send);
+    assert_not_impl_any!(RcuRef<'static, str>: Send);
+    assert_not_impl_any!(Registration: Send);
+    assert_impl_all!(ReadGuard<'static>: Debug, Guard, Unpin);
+    assert_impl_all!(RcuRef<'static, u32>: Debug, Deref<Target = u32>, Unpin);
+    assert_impl_all!(Registration: Debug);
+}
+
+#[test]
+fn an_owned_section_goes_anywhere() {
+    assert_impl_all!(OwnedReadGuard: Send, Sync, Unpin, Debug, Guard);
+    assert_not_impl_any!(OwnedReadGuard: Clone);
+    is_static::<OwnedReadGuard>();
+    assert_impl_all!(OwnedRcuRef<u32>: Send, Unpin, Debug, Deref<Target = u32>);
+    is_static::<OwnedRcuRef<u32>>();
+}
+
+#[test]
+fn handles_and_cells_are_shared() {
+    assert_impl_all!(Rcu: Clone, Send, Sync, Debug, Unpin);
+    is_static::<Rcu>();
+    assert_impl_all!(RcuCell<u32>: Send, Sync, Debug, Default, From<u32>);
+    assert_impl_all!(RcuCell<Option<Arc<str>>>: Send, Sync);
+    assert_impl_all!(Retired<u32>: Send, Sync, Unpin, Debug, Deref<Target = u32>);
+    assert_impl_all!(Deferred<u32>: Send, Sync, Debug, Deref<Target = u32>);
+    assert_not_impl_any!(RcuCell<u32>: Clone, Deref);
+    assert_not_impl_any!(Retired<u32>: Clone, DerefMut);
+    assert_not_impl_any!(Deferred<u32>: Clone, DerefMut);
+}
+
+#[test]
+fn futures_are_sent_pinned_nowhere_and_borrow_nothing() {
+    is_future::<Synchronize, ()>();
+    is_future::<Drain, ()>();
+    is_future::<Shutdown, ()>();
+    is_future::<Reclaim<u32>, Box<u32>>();
+    is_future::<ReclaimAll<u32>, Vec<Box<u32>>>();
+    is_future::<LockGlobal<Single>, GlobalLockGuard<Single>>();
+    is_future::<DrainUnlocked<Single>, GlobalLockGuard<Single>>();
+    is_future::<SynchronizeUnlocked<Single>, GlobalLockGuard<Single>>();
+    is_future::<Batch, ()>();
+}
+
+#[test]
+fn a_global_lock_needs_no_sync() {
+    assert_impl_all!(GlobalLock<Single>: Clone, Send, Sync, Debug);
+    assert_impl_all!(GlobalLock<Single>: From<Arc<tokio::sync::Mutex<Single>>>);
+    assert_impl_all!(GlobalLockGuard<Single>: Send, Debug, Deref<Target = Single>, DerefMut);
+    is_static::<GlobalLockGuard<Single>>();
+}
+
+#[test]
+fn executors_are_these_and_may_be_objects() {
+    assert_obj_safe!(Executor);
+    is_executor::<WorkerThread>();
+    is_executor::<InlineExecutor>();
+    is_executor::<ChannelExecutor>();
+    is_executor::<tokio::runtime::Handle>();
+    is_executor::<SpawnExecutor<Elsewhere>>();
+    is_executor::<Arc<WorkerThread>>();
+    is_executor::<Arc<dyn Executor>>();
+    is_executor::<fn(Batch)>();
+    is_executor::<fn(Batch) -> u32>();
+    assert_impl_all!(WorkerThread: Default, Debug);
+    assert_impl_all!(InlineExecutor: Default, Debug);
+    assert_impl_all!(ChannelExecutor: Send, Sync, Debug);
+    assert_impl_all!(Batches: Stream<Item = Batch>, Send, Unpin, Debug);
+    is_static::<Batches>();
+    assert_impl_all!(Builder: Debug);
+}
+
+#[test]
+fn cookies_are_plain_values() {
+    assert_impl_all!(GracePeriod: Copy, Eq, Hash, Debug, PartialOrd, Send, Sync);
+    assert_not_impl_any!(GracePeriod: Ord);
+}
+
+#[test]
+fn errors_are_small_and_travel() {
+    assert_impl_all!(BuildError: Error, Send, Sync);
+    assert_impl_all!(InstallError: Error, Send, Sync);
+    assert_impl_all!(Timeout: Error, Send, Sync);
+    for size in [
+        size_of::<BuildError>(),
+        size_of::<InstallError>(),
+        size_of::<Timeout>(),
+    ] {
+        assert!(size <= 4 * size_of::<usize>());
+    }
+}
+
+#[test]
+fn reports_and_figures_can_be_shown_and_sent() {
+    assert_impl_all!(PanicReport: Debug, Display);
+    assert_impl_all!(Stats: Debug, Send, Sync);
+    assert_impl_all!(Barrier: Debug, Copy, Eq, Send, Sync);
+}
+
+#[test]
+fn a_held_guard_costs_no_more_than_it_must() {
+    // An owned guard: its word, and whose it is.
+    assert!(size_of::<OwnedReadGuard>() <= 2 * size_of::<usize>());
+    assert_eq!(
+        size_of::<Option<OwnedReadGuard>>(),
+        size_of::<OwnedReadGuard>()
+    );
+    assert_eq!(size_of::<Option<ReadGuard<'_>>>(), size_of::<usize>());
+}

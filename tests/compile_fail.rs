@@ -1,0 +1,159 @@
+//! What must not compile does not, and for the right reason; its twin, which differs in one place, does.
+//!
+//! Each file of `tests/compile_fail/` is compiled twice. With `--cfg wrong`, rustc must report an error whose code or message
+//! is what the comment `//~ ...` says, on the line of that comment, and no error anywhere else. Without it, the file must
+//! compile. So a snippet that fails for an unrelated reason (a renamed function, a missing import) is found.
+//!
+//! trybuild compares the compiler's whole output, which changes from version to version. A code and a line do not; of the
+//! few errors that have no code, the words that have stood there for years are compared. The compiler is asked directly,
+//! with the library that this test was built with, so a snippet takes a fraction of a second and no network.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// The library that this test was linked with. Cargo does not tell which it was, but has just built it: it is the newest
+/// beside the test.
+fn library() -> (PathBuf, PathBuf) {
+    let dir = env::current_exe().unwrap().parent().unwrap().to_owned();
+    let newest = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("libasync_rcu-") && name.ends_with(".rlib")
+        })
+        .max_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).unwrap());
+    let library = newest.unwrap_or_else(|| panic!("no libasync_rcu-*.rlib in {}", dir.display()));
+    (dir, library)
+}
+
+/// An error of the compiler: its code, its message, and the line of its main place.
+#[derive(Debug)]
+struct Reported {
+    code: Option<String>,
+    message: String,
+    line: u64,
+}
+
+/// The errors in a file, compiled as it is or as its wrong twin.
+fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
+    let (dir, library) = library();
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc
+        .args(["--edition", "2024", "--crate-type", "lib", "--crate-name"])
+        .args(["snippet", "--emit", "metadata", "--error-format", "json"])
+        .args(["--cap-lints", "allow", "-o", "-", "-L"])
+        .arg(format!("dependency={}", dir.display()))
+        .arg("--extern")
+        .arg(format!("async_rcu={}", library.display()));
+    // What the library was built with, where it changes what can be linked with it.
+    if let Ok(flags) = env::var("RUSTFLAGS") {
+        rustc.args(flags.split_ascii_whitespace());
+    }
+    if wrong {
+        rustc.args(["--cfg", "wrong"]);
+    }
+    let output = rustc.arg(file).output().expect("rustc runs");
+    let errors: Vec<_> = String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["level"] == "error" && message["spans"] != Value::Array(vec![]))
+        .map(|message| Reported {
+            code: message["code"]["code"].as_str().map(str::to_owned),
+            message: message["message"].as_str().unwrap_or_default().to_owned(),
+            line: message["spans"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|span| span["is_primary"] == true)
+                .and_then(|span| span["line_start"].as_u64())
+                .unwrap_or(0),
+        })
+        .collect();
+    assert_eq!(
+        output.status.success(),
+        errors.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    errors
+}
+
+/// Checks one file: see the head of this one.
+#[track_caller]
+fn check(name: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/compile_fail")
+        .join(name)
+        .with_extension("rs");
+    let text = fs::read_to_string(&file).unwrap();
+    let expected: Vec<(u64, &str)> = (1..)
+        .zip(text.lines())
+        .filter_map(|(number, line)| Some((number, line.split_once("//~ ")?.1.trim())))
+        .collect();
+    assert!(!expected.is_empty(), "{name} does not say what is wrong");
+
+    let errors = compile(&file, false);
+    assert!(errors.is_empty(), "the good twin of {name}: {errors:#?}");
+
+    let errors = compile(&file, true);
+    let fits = |error: &Reported, &(line, what): &(u64, &str)| {
+        let same = match &error.code {
+            Some(code) if what.starts_with('E') => code == what,
+            _ => error.message.contains(what),
+        };
+        same && error.line == line
+    };
+    for error in &errors {
+        let known = expected.iter().any(|place| fits(error, place));
+        assert!(known, "{name}: {error:#?} where {expected:?} was to be");
+    }
+    for place in &expected {
+        let found = errors.iter().any(|error| fits(error, place));
+        assert!(found, "{name}: no {place:?} among {errors:#?}");
+    }
+}
+
+macro_rules! checks {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { check(stringify!($name)); })*
+
+        #[test]
+        fn every_file_is_checked() {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");
+            let mut there: Vec<String> = fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+                .collect();
+            there.sort();
+            let mut checked = vec![$(stringify!($name)),*];
+            checked.sort();
+            assert_eq!(there, checked);
+        }
+    };
+}
+
+checks![
+    a_callback_borrows_nothing,
+    a_callback_is_send,
+    a_cell_holds_nothing_borrowed,
+    a_cell_is_invariant,
+    a_cell_needs_sync,
+    a_future_with_a_read_guard_is_not_send,
+    a_guard_does_not_outlive_its_handle,
+    a_loaded_value_is_not_written,
+    a_mapped_reference_stays_in_its_value,
+    a_read_guard_is_not_sent,
+    a_read_guard_is_not_shared,
+    a_reference_does_not_leave_with,
+    a_reference_does_not_outlive_its_guard,
+    a_reference_does_not_survive_a_refresh,
+    a_reference_does_not_survive_a_reload,
+    a_reference_does_not_survive_an_owned_refresh,
+    a_reference_in_a_section_is_not_sent,
+    a_retired_value_is_not_moved_out,
+    an_owned_reference_needs_sync,
+    under_the_lock_nothing_is_kept,
+];

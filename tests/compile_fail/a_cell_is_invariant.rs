@@ -1,0 +1,19 @@
+use async_rcu::RcuCell;
+
+type Any = for<'a> fn(&'a str);
+type Static = fn(&'static str);
+
+#[cfg(wrong)]
+pub fn f(cell: &RcuCell<Any>) -> &RcuCell<Static> {
+    cell //~ E0308
+}
+
+// Covariant: the conversion is sound as such.
+#[cfg(not(wrong))]
+pub fn f(cell: &Box<Any>) -> &Box<Static> {
+    cell
+}
+
+pub fn same(cell: &RcuCell<Any>) -> &RcuCell<Any> {
+    cell
+}

@@ -1,0 +1,11 @@
+use async_rcu::OwnedRcuRef;
+#[cfg(wrong)]
+use std::cell::Cell as Inner;
+#[cfg(not(wrong))]
+use std::sync::Mutex as Inner;
+
+fn send<T: Send>(_: T) {}
+
+pub fn f(owned: OwnedRcuRef<Inner<u32>>) {
+    send(owned); //~ E0277
+}

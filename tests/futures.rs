@@ -1,0 +1,438 @@
+//! Futures, poll by poll: they start nothing before the first poll, are woken when there is something to see, take another
+//! waker at any time, and may be dropped at any point.
+
+mod common_read;
+
+use async_rcu::{GlobalLock, OwnedReadGuard, Rcu, RcuCell};
+use common_read::{Drops, HANG, Probe, settle, until};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use tokio_test::task::{Spawn, spawn};
+use tokio_test::{assert_pending, assert_ready};
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The same future with nothing to give.
+fn quiet<F: Future + Send + 'static>(future: F) -> Boxed
+where
+    F::Output: Send,
+{
+    Box::pin(async move {
+        future.await;
+    })
+}
+
+type Make = fn(&Rcu) -> Boxed;
+
+/// Every future that waits for sections to end, by name.
+const WAITS: [(&str, Make); 8] = [
+    ("synchronize", |rcu| quiet(rcu.synchronize())),
+    ("wait_for", |rcu| quiet(rcu.wait_for(rcu.grace_period()))),
+    ("drain", |rcu| {
+        rcu.call(|| ());
+        quiet(rcu.drain())
+    }),
+    ("shutdown", |rcu| {
+        rcu.call(|| ());
+        quiet(rcu.shutdown())
+    }),
+    ("wait", |rcu| {
+        quiet(RcuCell::new_in(rcu, 1).into_retired().wait())
+    }),
+    ("reclaim_all", |rcu| {
+        let all = [(); 3].map(|()| RcuCell::new_in(rcu, 1).into_retired());
+        quiet(rcu.reclaim_all(all))
+    }),
+    ("GlobalLockGuard::drain", |rcu| {
+        rcu.call(|| ());
+        let guard = GlobalLock::new(()).try_lock().unwrap();
+        quiet(guard.drain(rcu))
+    }),
+    ("GlobalLockGuard::synchronize", |rcu| {
+        let guard = GlobalLock::new(()).try_lock().unwrap();
+        quiet(guard.synchronize(rcu))
+    }),
+];
+
+/// A future of each kind, and an open section that they all wait for.
+fn pending_ones() -> impl Iterator<Item = (&'static str, Rcu, OwnedReadGuard, Boxed)> {
+    WAITS.into_iter().map(|(name, make)| {
+        let rcu = Rcu::new();
+        let section = rcu.read_owned();
+        let future = make(&rcu);
+        (name, rcu, section, future)
+    })
+}
+
+/// Polls only when woken, to the end.
+#[track_caller]
+fn ready_when_woken<F: Future>(task: &mut Spawn<F>) -> F::Output {
+    loop {
+        until("a wake-up", || task.is_woken());
+        if let Poll::Ready(output) = task.poll() {
+            return output;
+        }
+    }
+}
+
+/// Polls now, and then when woken, to the end.
+#[track_caller]
+fn ready<F: Future>(task: &mut Spawn<F>) -> F::Output {
+    match task.poll() {
+        Poll::Ready(output) => output,
+        Poll::Pending => ready_when_woken(task),
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Count {
+    fn woken(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+fn poll_with(future: &mut Boxed, waker: &Waker) -> Poll<()> {
+    future.as_mut().poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn pending_until_the_sections_have_ended_and_woken_then() {
+    for (name, rcu, section, future) in pending_ones() {
+        let mut task = spawn(future);
+        assert_pending!(task.poll(), "{name}");
+        // Polled for no reason, it stays so.
+        assert_pending!(task.poll(), "{name}");
+        drop(section);
+        ready_when_woken(&mut task);
+        settle(rcu.drain());
+    }
+}
+
+#[test]
+fn a_section_entered_before_the_first_poll_holds_synchronize_up() {
+    let rcu = Rcu::new();
+    let before = rcu.stats().grace_periods;
+    let mut task = spawn(rcu.synchronize());
+    let lock = GlobalLock::new(());
+    let mut unlocked = spawn(lock.try_lock().unwrap().synchronize(&rcu));
+    assert_eq!(
+        rcu.stats().grace_periods,
+        before,
+        "nothing starts by itself"
+    );
+    // Grace periods in between do not count, nor make it ready.
+    rcu.blocking_synchronize();
+    let section = rcu.read_owned();
+    assert_pending!(task.poll());
+    assert_pending!(unlocked.poll());
+    drop(section);
+    ready_when_woken(&mut task);
+    drop(ready_when_woken(&mut unlocked));
+}
+
+#[test]
+fn a_section_entered_after_the_start_does_not_hold_synchronize_up() {
+    let rcu = Rcu::new();
+    let older = rcu.read_owned();
+    let gp = rcu.grace_period();
+    let mut task = spawn(rcu.synchronize());
+    assert_pending!(task.poll());
+    until("the start", || rcu.grace_period() > gp);
+    let _younger = rcu.read_owned();
+    drop(older);
+    ready_when_woken(&mut task);
+}
+
+#[test]
+fn ready_at_the_latest_when_woken_where_nothing_holds_it_up() {
+    for (_, make) in WAITS {
+        let rcu = Rcu::new();
+        for _ in 0..3 {
+            ready(&mut spawn(make(&rcu)));
+        }
+    }
+}
+
+#[test]
+fn drain_and_shutdown_with_nothing_queued_are_soon_ready() {
+    let rcu = Rcu::new();
+    let section = rcu.read_owned();
+    ready(&mut spawn(rcu.drain()));
+    ready(&mut spawn(rcu.shutdown()));
+    ready(&mut spawn(rcu.shutdown()));
+    ready(&mut spawn(rcu.drain()));
+    drop(section);
+    // It starts again with the next work.
+    let drops = Drops::default();
+    rcu.retire(Box::new(drops.value(1)));
+    drops.reach(1);
+}
+
+#[test]
+fn a_shut_down_domain_starts_again_for_every_kind_of_wait() {
+    let rcu = Rcu::new();
+    for (_, make) in WAITS {
+        ready(&mut spawn(rcu.shutdown()));
+        let section = rcu.read_owned();
+        let mut task = spawn(make(&rcu));
+        assert_pending!(task.poll());
+        drop(section);
+        ready_when_woken(&mut task);
+    }
+}
+
+#[test]
+fn may_be_dropped_before_the_first_poll() {
+    for (_, rcu, section, future) in pending_ones() {
+        drop(future);
+        drop(section);
+        settle(rcu.drain());
+        settle(rcu.synchronize());
+    }
+}
+
+#[test]
+fn may_be_dropped_while_pending_and_forgets_its_waker() {
+    for (name, rcu, section, mut future) in pending_ones() {
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let known = Arc::strong_count(&count);
+        let probe = Probe::new(&rcu);
+        assert!(poll_with(&mut future, &waker).is_pending());
+        assert!(Arc::strong_count(&count) > known, "{name} keeps the waker");
+        drop(future);
+        assert_eq!(Arc::strong_count(&count), known, "{name} forgets it");
+        drop(probe);
+        drop(section);
+        settle(rcu.synchronize());
+        settle(rcu.drain());
+        assert_eq!(count.woken(), 0, "{name}");
+    }
+}
+
+#[test]
+fn may_be_dropped_after_it_was_woken_and_after_it_was_ready() {
+    for (name, rcu, section, future) in pending_ones() {
+        let mut task = spawn(future);
+        assert_pending!(task.poll());
+        drop(section);
+        until(name, || task.is_woken());
+        drop(task);
+        settle(rcu.drain());
+    }
+    for (_, rcu, section, future) in pending_ones() {
+        let mut task = spawn(future);
+        assert_pending!(task.poll());
+        drop(section);
+        ready_when_woken(&mut task);
+        drop(task);
+        settle(rcu.drain());
+    }
+}
+
+#[test]
+fn many_are_dropped_while_they_are_being_woken() {
+    for (_, make) in WAITS {
+        let rcu = Rcu::new();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let section = rcu.read_owned();
+                        let mut task = spawn(make(&rcu));
+                        assert_pending!(task.poll());
+                        drop(section);
+                        drop(task);
+                    }
+                });
+            }
+        });
+        settle(rcu.drain());
+        settle(rcu.synchronize());
+    }
+}
+
+#[test]
+fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
+    for (name, _rcu, section, mut future) in pending_ones() {
+        let counts = [(); 3].map(|()| Arc::new(Count::default()));
+        let wakers = counts.clone().map(Waker::from);
+        for waker in &wakers {
+            assert!(poll_with(&mut future, waker).is_pending());
+        }
+        for old in &counts[..2] {
+            assert_eq!(Arc::strong_count(old), 2, "{name} keeps an old waker");
+        }
+        drop(section);
+        let [first, second, last] = counts;
+        until(name, || last.woken() > 0);
+        settle(future);
+        assert_eq!((first.woken(), second.woken()), (0, 0), "{name}");
+    }
+}
+
+#[test]
+fn shutdown_keeps_one_waker_and_forgets_it_while_the_thread_is_busy() {
+    let (busy, is_busy) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let hook = move || {
+        let _ = busy.send(());
+        let _ = wait.lock().unwrap().recv();
+    };
+    let rcu = Rcu::builder().on_idle(hook).build().unwrap();
+    rcu.call(|| ());
+    is_busy.recv_timeout(HANG).unwrap();
+    let counts = [(); 2].map(|()| Arc::new(Count::default()));
+    let [first, second] = counts.clone().map(Waker::from);
+    let mut future = quiet(rcu.shutdown());
+    assert!(poll_with(&mut future, &first).is_pending());
+    assert!(poll_with(&mut future, &second).is_pending());
+    assert_eq!(Arc::strong_count(&counts[0]), 2, "keeps an old waker");
+    drop(future);
+    assert_eq!(Arc::strong_count(&counts[1]), 2, "forgets its waker");
+    let mut task = spawn(rcu.shutdown());
+    assert_pending!(task.poll());
+    drop(go_on);
+    ready_when_woken(&mut task);
+}
+
+#[test]
+fn may_move_to_another_thread_between_polls() {
+    for (_, _rcu, section, mut future) in pending_ones() {
+        assert!(poll_with(&mut future, Waker::noop()).is_pending());
+        let future = thread::spawn(move || {
+            assert!(poll_with(&mut future, Waker::noop()).is_pending());
+            drop(section);
+            future
+        })
+        .join()
+        .unwrap();
+        settle(future);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_hurts_nobody_else() {
+    for (name, make) in WAITS {
+        let rcu = Rcu::new();
+        let section = rcu.read_owned();
+        let mut before = spawn(make(&rcu));
+        let mut panics = make(&rcu);
+        let mut after = spawn(make(&rcu));
+        assert_pending!(before.poll(), "{name}");
+        let panicking = Waker::from(Arc::new(Panics));
+        assert!(poll_with(&mut panics, &panicking).is_pending());
+        assert_pending!(after.poll(), "{name}");
+        drop(section);
+        ready_when_woken(&mut before);
+        ready_when_woken(&mut after);
+        // Its wake-up is lost, by its own fault; with a good waker it goes on.
+        settle(panics);
+        settle(rcu.synchronize());
+        settle(rcu.drain());
+    }
+}
+
+#[test]
+fn any_executor_drives_them() {
+    for (_, rcu, section, future) in pending_ones() {
+        drop(section);
+        futures::executor::block_on(future);
+        drop(rcu);
+    }
+    for (_, _rcu, section, future) in pending_ones() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let task = runtime.spawn(future);
+        drop(section);
+        settle(task).unwrap();
+    }
+}
+
+#[test]
+fn a_wait_keeps_its_domain_going_without_other_handles() {
+    for (_, rcu, section, future) in pending_ones() {
+        drop(rcu);
+        let mut task = spawn(future);
+        assert_pending!(task.poll());
+        drop(section);
+        ready_when_woken(&mut task);
+    }
+}
+
+#[test]
+fn drain_waits_for_callbacks_and_not_only_for_their_grace_period() {
+    let rcu = Rcu::new();
+    let (end, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    rcu.call(move || {
+        begun.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    let mut drain = spawn(rcu.drain());
+    let mut shutdown = spawn(rcu.shutdown());
+    assert_pending!(drain.poll());
+    assert_pending!(shutdown.poll());
+    has_begun.recv_timeout(HANG).unwrap();
+    settle(rcu.synchronize());
+    assert_pending!(drain.poll());
+    assert_pending!(shutdown.poll());
+    end.send(()).unwrap();
+    ready_when_woken(&mut drain);
+    ready_when_woken(&mut shutdown);
+}
+
+#[test]
+fn reclaimed_values_are_handed_out_by_the_poll_that_is_ready() {
+    let rcu = Rcu::new();
+    let drops = Drops::default();
+    let section = rcu.read_owned();
+    let one = RcuCell::new_in(&rcu, drops.value(1)).into_retired();
+    let all = (2..5).map(|label| RcuCell::new_in(&rcu, drops.value(label)).into_retired());
+    let mut all = spawn(rcu.reclaim_all(all));
+    let mut one = spawn(one.wait());
+    assert_pending!(one.poll());
+    assert_pending!(all.poll());
+    drop(section);
+    assert_eq!(ready_when_woken(&mut one).label(), 1);
+    let labels: Vec<_> = ready_when_woken(&mut all)
+        .iter()
+        .map(|value| value.label())
+        .collect();
+    assert_eq!(labels, [2, 3, 4]);
+    drop((one, all));
+    assert_eq!(drops.count(), 4);
+}
+
+#[test]
+fn an_elapsed_wait_is_ready_at_the_first_poll() {
+    let rcu = Rcu::new();
+    let retired = RcuCell::new_in(&rcu, 7).into_retired();
+    let gp = rcu.grace_period();
+    rcu.blocking_synchronize();
+    let _section = rcu.read_owned();
+    assert_ready!(spawn(rcu.wait_for(gp)).poll());
+    assert_eq!(*assert_ready!(spawn(retired.wait()).poll()), 7);
+}
