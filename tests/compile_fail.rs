@@ -9,24 +9,51 @@
 //! with the library that this test was built with, so a snippet takes a fraction of a second and no network.
 
 use serde_json::Value;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// The library that this test was linked with. Cargo does not tell which it was, but has just built it: it is the newest
-/// beside the test.
-fn library() -> (PathBuf, PathBuf) {
-    let dir = env::current_exe().unwrap().parent().unwrap().to_owned();
-    let newest = fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("libasync_rcu-") && name.ends_with(".rlib")
-        })
-        .max_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).unwrap());
-    let library = newest.unwrap_or_else(|| panic!("no libasync_rcu-*.rlib in {}", dir.display()));
-    (dir, library)
+/// Where cargo put what this test was linked with: `target/PROFILE/deps`, or `target/TRIPLE/PROFILE/deps` where it was told
+/// `--target`; then what runs in the compiler (procedural macros) is in the former.
+struct Built {
+    deps: PathBuf,
+    /// The other directory, and the triple.
+    host: Option<(PathBuf, OsString)>,
+}
+
+impl Built {
+    fn new() -> Self {
+        let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
+        let mut above = deps.ancestors().skip(1);
+        let mut next = || above.next().unwrap_or(Path::new(""));
+        let (profile, triple, target) = (next(), next(), next());
+        let host = target
+            .join(profile.file_name().unwrap_or_default())
+            .join("deps");
+        let triple = triple.file_name().unwrap_or_default().to_owned();
+        let host = host.is_dir().then_some((host, triple));
+        Self { deps, host }
+    }
+
+    /// The library. Cargo does not tell which it was, but has just built it: it is the newest beside the test.
+    fn library(&self) -> PathBuf {
+        let newest = fs::read_dir(&self.deps)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with("libasync_rcu-") && name.ends_with(".rlib")
+            })
+            .max_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).unwrap());
+        newest.unwrap_or_else(|| panic!("no libasync_rcu-*.rlib in {}", self.deps.display()))
+    }
+}
+
+fn dependencies(dir: &Path) -> OsString {
+    let mut argument = OsString::from("dependency=");
+    argument.push(dir);
+    argument
 }
 
 /// An error of the compiler: its code, its message, and the line of its main place.
@@ -39,15 +66,21 @@ struct Reported {
 
 /// The errors in a file, compiled as it is or as its wrong twin.
 fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
-    let (dir, library) = library();
+    let built = Built::new();
+    let mut library = OsString::from("async_rcu=");
+    library.push(built.library());
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc
-        .args(["--edition", "2024", "--crate-type", "lib", "--crate-name"])
-        .args(["snippet", "--emit", "metadata", "--error-format", "json"])
-        .args(["--cap-lints", "allow", "-o", "-", "-L"])
-        .arg(format!("dependency={}", dir.display()))
+        .args(["--edition", "2024", "--crate-type", "lib"])
+        .args(["--crate-name", "snippet", "--emit", "metadata", "-o", "-"])
+        .args(["--error-format", "json", "--cap-lints", "allow", "-L"])
+        .arg(dependencies(&built.deps))
         .arg("--extern")
-        .arg(format!("async_rcu={}", library.display()));
+        .arg(library);
+    if let Some((host, triple)) = built.host {
+        rustc.arg("--target").arg(triple).arg("-L");
+        rustc.arg(dependencies(&host));
+    }
     // What the library was built with, where it changes what can be linked with it.
     if let Ok(flags) = env::var("RUSTFLAGS") {
         rustc.args(flags.split_ascii_whitespace());

@@ -3,6 +3,7 @@
 //! | case | what happens |
 //! |---|---|
 //! | a blocking wait while this thread has a [`ReadGuard`](crate::ReadGuard) of the same domain, inside one of its callbacks, or on a grace-period thread | panic that names the deadlock, at once |
+//! | the same in a thread-local destructor that runs after the crate's own, inside a section that began there | not recognised: waits for ever |
 //! | a blocking wait in an async context | panic, where tokio's own blocking calls panic |
 //! | an awaited wait while one's own task holds a guard of the same domain | waits for ever: it cannot be told from a slow reader |
 //! | `drain` awaited while one holds the global lock, or inside an async callback of the same domain | waits for ever; for the first, use [`GlobalLockGuard::drain`](crate::GlobalLockGuard::drain) |

@@ -128,7 +128,7 @@ impl<'a> ReadGuard<'a> {
 
     /// Leaves the section and enters it anew, so that grace periods may pass; what is read after it is current.
     ///
-    /// `false`, and nothing is done, where another guard of this domain is open on this thread: the section goes on
+    /// `false`, and nothing is done, where another `ReadGuard` of this domain is open on this thread: the section goes on
     /// until the last one is dropped. The borrow checker sees to it that no reference taken under the guard is left.
     ///
     /// ```

@@ -13,6 +13,10 @@ use std::task::{Context, Poll, ready};
 
 /// Future of [`Rcu::synchronize`] and [`Rcu::wait_for`]: ready when the grace period has elapsed.
 ///
+/// Its grace period starts soon after the first poll; where two are unfinished already, when the older of them has
+/// elapsed, so that any number of waiters needs few. A section that begins before it starts may hold it up. To have one
+/// started at once, [`force`](Rcu::force).
+///
 /// # Cancel safety
 /// May be dropped at any point; the grace period may happen all the same.
 ///

@@ -14,7 +14,8 @@ pub struct Stats {
     pub grace_periods: u64,
     /// Those of them that a force or a drain had started at once.
     pub forced: u64,
-    /// Callbacks queued: `call`, `call_async`, `retire`, and what is dropped into a retired state.
+    /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a [`Retired`](crate::Retired), a
+    /// [`Deferred`](crate::Deferred) or a cell. What is waited for and taken back is none.
     pub queued: u64,
     /// Callbacks that have finished, those that panicked included; async ones when their future has.
     pub finished: u64,
