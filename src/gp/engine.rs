@@ -178,19 +178,7 @@ impl<L: Local> Engine<L> {
 mod tests {
     use super::*;
 
-    #[derive(Debug)]
-    struct Nothing;
-    impl Local for Nothing {
-        fn new() -> Self {
-            Nothing
-        }
-        fn is_idle(&self) -> bool {
-            true
-        }
-        fn reset(&self) {}
-    }
-
-    fn engine_at(first: u64) -> (&'static Core<Nothing>, Engine<Nothing>) {
+    fn engine_at(first: u64) -> (&'static Core<()>, Engine<()>) {
         crate::sys::barrier::choose();
         let core = Core::leak(Seq::from_raw(first));
         (core, Engine::new(core))

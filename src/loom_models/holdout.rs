@@ -1,13 +1,13 @@
 //! The sleep on sections that hold a grace period up: nobody sleeps for ever.
 
-use super::{Cell, ModelCore, engine};
+use super::{Cell, ModelCore, engine, reads};
 use crate::gp::engine::Engine;
 use crate::reader::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use loom::thread;
 
 /// What the grace-period thread does until `seq` has elapsed.
-fn sleep_until(core: ModelCore, engine: &Engine<super::Nothing>, seq: Seq) {
+fn sleep_until(core: ModelCore, engine: &Engine<()>, seq: Seq) {
     loop {
         core.hub.event.reset();
         if engine.scan() >= seq {
@@ -28,18 +28,7 @@ fn loom_models_the_last_reader_wakes_the_sleeper() {
     loom::model(|| {
         let (core, engine) = engine();
         let cell = Cell::new();
-        let readers: Vec<_> = (0..2)
-            .map(|_| {
-                let record = core.acquire();
-                let cell = cell.clone();
-                thread::spawn(move || {
-                    // SAFETY: handed to this thread, which alone uses it, paired.
-                    unsafe { record.reader.enter() };
-                    cell.look();
-                    unsafe { record.reader.leave() };
-                })
-            })
-            .collect();
+        let readers: Vec<_> = (0..2).map(|_| reads(core.acquire(), &cell)).collect();
         cell.unlink();
         let seq = engine.start();
         sleep_until(core, &engine, seq);

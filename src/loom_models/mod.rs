@@ -15,25 +15,12 @@ mod section;
 mod waiters;
 
 use crate::gp::engine::Engine;
-use crate::reader::registry::{Core, Local};
+use crate::reader::registry::{Core, Record};
 use crate::reader::sequence::Seq;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-
-/// Nothing beside the reader word.
-#[derive(Debug)]
-pub(super) struct Nothing;
-
-impl Local for Nothing {
-    fn new() -> Self {
-        Nothing
-    }
-    fn is_idle(&self) -> bool {
-        true
-    }
-    fn reset(&self) {}
-}
+use loom::thread::{self, JoinHandle};
 
 /// Two versions behind an index that a writer moves from the first to the second.
 pub(super) struct Cell {
@@ -75,17 +62,37 @@ impl Cell {
     }
 }
 
-pub(super) type ModelCore = &'static Core<Nothing>;
+pub(super) type ModelCore = &'static Core<()>;
 
-pub(super) fn engine() -> (ModelCore, Arc<Engine<Nothing>>) {
+pub(super) fn engine() -> (ModelCore, Arc<Engine<()>>) {
     let core = Core::leak(Seq::FIRST);
     (core, Arc::new(Engine::new(core)))
 }
 
 /// Scans until `seq` has elapsed.
-pub(super) fn scan_until(engine: &Engine<Nothing>, seq: Seq) {
+pub(super) fn scan_until(engine: &Engine<()>, seq: Seq) {
     while !engine.has_elapsed(seq) {
         engine.scan();
         loom::thread::yield_now();
     }
+}
+
+/// A thread that reads in one section of this record, which it alone uses.
+pub(super) fn reads(record: &'static Record<()>, cell: &Arc<Cell>) -> JoinHandle<()> {
+    let cell = cell.clone();
+    thread::spawn(move || {
+        // SAFETY: handed to this thread, which alone uses it, paired.
+        unsafe { record.reader.enter() };
+        cell.look();
+        // SAFETY: its pair.
+        unsafe { record.reader.leave() };
+    })
+}
+
+/// The writer: unlinks, waits for a grace period of its own, and frees.
+pub(super) fn replace(engine: &Engine<()>, cell: &Cell) {
+    cell.unlink();
+    let seq = engine.start();
+    scan_until(engine, seq);
+    cell.free();
 }

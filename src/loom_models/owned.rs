@@ -1,6 +1,6 @@
 //! Owned words: claimed by one thread, released by another; growth, parking, refresh.
 
-use super::{Cell, engine, scan_until};
+use super::{Cell, engine, replace};
 use loom::sync::mpsc::channel;
 use loom::thread;
 
@@ -24,10 +24,7 @@ fn loom_models_an_owned_guard_travels() {
             // SAFETY: the record is this thread's.
             send.send(unsafe { record.reader.claim() }).unwrap();
         });
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         claimer.join().unwrap();
         holder.join().unwrap();
     });
@@ -55,10 +52,7 @@ fn loom_models_owned_words_grow_and_are_used_again() {
                 record.reader.leave_owned(third);
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         claimer.join().unwrap();
     });
 }
@@ -81,10 +75,7 @@ fn loom_models_refresh() {
                 record.reader.leave_owned(word);
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         holder.join().unwrap();
     });
 }
@@ -144,10 +135,7 @@ fn loom_models_a_parked_block_comes_back() {
                 record.reader.leave_owned(third);
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         holder.join().unwrap();
     });
 }

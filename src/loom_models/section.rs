@@ -1,6 +1,6 @@
 //! Enter, leave, start, scan: no version is freed under a reader, and registration may come at any time.
 
-use super::{Cell, engine, scan_until};
+use super::{Cell, engine, reads, replace, scan_until};
 use loom::thread;
 
 /// A reader that registers while the writer is at work.
@@ -19,10 +19,7 @@ fn loom_models_a_reader_and_a_writer() {
                 unsafe { record.reader.leave() };
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         reader.join().unwrap();
     });
 }
@@ -34,25 +31,14 @@ fn loom_models_two_starters() {
         let (core, engine) = engine();
         let cell = Cell::new();
         let record = core.acquire();
-        let reader = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter() };
-                cell.look();
-                unsafe { record.reader.leave() };
-            })
-        };
+        let reader = reads(record, &cell);
         let other = {
             let engine = engine.clone();
             thread::spawn(move || {
                 engine.try_start_and_scan();
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         reader.join().unwrap();
         other.join().unwrap();
     });
@@ -65,15 +51,7 @@ fn loom_models_a_cookie() {
         let (core, engine) = engine();
         let cell = Cell::new();
         let record = core.acquire();
-        let reader = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter() };
-                cell.look();
-                unsafe { record.reader.leave() };
-            })
-        };
+        let reader = reads(record, &cell);
         let writer = {
             let (cell, engine) = (cell.clone(), engine.clone());
             thread::spawn(move || {
@@ -114,10 +92,7 @@ fn loom_models_nested_sections() {
                 }
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         reader.join().unwrap();
     });
 }
@@ -143,10 +118,7 @@ fn loom_models_a_record_used_again() {
                 }
             })
         };
-        cell.unlink();
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        cell.free();
+        replace(&engine, &cell);
         reader.join().unwrap();
     });
 }
