@@ -218,6 +218,21 @@ impl Batch {
         }
     }
 
+    /// Polls, with a way of its own to come back after a time slice.
+    pub(super) fn poll_by(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        again: impl FnOnce(&mut task::Context<'_>),
+    ) -> Poll<()> {
+        if let Some(open) = &mut self.0 {
+            ready!(open.poll(cx, again));
+        }
+        if let Some(Work::Future(future, running)) = self.0.take().map(|open| open.work) {
+            drop_async(future, &running.0);
+        }
+        Poll::Ready(())
+    }
+
     /// Hands the batch to the domain's worker thread.
     pub(super) fn hand_to_worker(self) {
         if let Some(office) = self.office() {
@@ -242,7 +257,12 @@ impl Batch {
 }
 
 impl Open {
-    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+    /// Runs a slice. `again` sees to it that the next one comes, when the time slice was over.
+    fn poll(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        again: impl FnOnce(&mut task::Context<'_>),
+    ) -> Poll<()> {
         let more = match &mut self.work {
             Work::Future(future, running) => return poll_async(future, &running.0, cx),
             Work::Calls(job) => {
@@ -274,7 +294,7 @@ impl Open {
             }
         };
         if more {
-            cx.waker().wake_by_ref();
+            again(cx);
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -352,13 +372,7 @@ impl Future for Batch {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        if let Some(open) = &mut self.0 {
-            ready!(open.poll(cx));
-        }
-        if let Some(Work::Future(future, running)) = self.0.take().map(|open| open.work) {
-            drop_async(future, &running.0);
-        }
-        Poll::Ready(())
+        self.poll_by(cx, |cx| cx.waker().wake_by_ref())
     }
 }
 
