@@ -3,7 +3,9 @@
 //! - [`internals`]: how it works, why it is right, and what shows it.
 //! - [`names`]: the old names of QEMU, liburcu and Linux, and what they are called here.
 //! - [`limits`]: what it does not do, and what goes wrong when.
+//! - [`performance`]: what was measured, and how to measure it again.
 
 pub mod internals;
 pub mod limits;
 pub mod names;
+pub mod performance;
