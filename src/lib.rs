@@ -9,9 +9,9 @@
 //! use async_rcu::RcuCell;
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let routes = RcuCell::new(vec![("/", "index")]);
-//! assert_eq!(routes.with(|r| r[0].1), "index");            // read: no lock, no count
-//! let old = routes.swap(vec![("/", "home")]);              // replace: readers see it at once
-//! let old = old.wait().await;                              // nobody sees the old one any more
+//! assert_eq!(routes.with(|r| r[0].1), "index");     // read: no lock, no count
+//! let old = routes.swap(vec![("/", "home")]);       // replace: seen at once
+//! let old = old.wait().await;                       // seen by nobody else
 //! assert_eq!(old[0].1, "index");
 //! # });
 //! ```
@@ -29,7 +29,7 @@
 //! # Where to begin
 //! - [`RcuCell`]: a value that is read all the time and replaced now and then.
 //! - [`Rcu`]: sections, grace periods and callbacks, to build one's own structures on.
-//! - [`guide`]: patterns, the old names of QEMU, liburcu and Linux, how it works, limits.
+//! - [`guide`]: how it works, the old names of QEMU, liburcu and Linux, limits, figures.
 //!
 //! # What is promised
 //! - No safe code reaches a freed value: not by leaking guards, not by dropping them on other threads or in

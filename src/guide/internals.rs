@@ -38,6 +38,7 @@
 //! | exactly once, on every executor and through every fault | `tests/executors.rs`, `tests/panics.rs`, `tests/shutdown.rs` |
 //! | all of it together, on values that poison themselves when dropped | `tests/torture.rs`, `examples/torture` |
 //! | imports run downwards | `tests/layering.rs` |
+//! | readers without fences are seen by the system's barrier: a build without it is caught within half a second | the last quarter of `examples/torture`, in release |
 //!
 //! loom knows fences and no system calls: its models show the fence mode, to which every test is also run. That the
 //! asymmetric mode is as strong rests on the contract of the system call: a light fence is only ever paired with a
