@@ -249,3 +249,31 @@ fn a_waker_whose_drop_uses_the_domain_does_not_deadlock() {
         }
     }
 }
+
+/// Under a global lock, a drain was ready before the report of an executor that dropped its batch and then panicked: the
+/// report did not hold the batch's ticket.
+#[test]
+fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
+    let lock = GlobalLock::new(());
+    let (send, ran) = mpsc::channel();
+    let ran = std::sync::Mutex::new(ran);
+    let reports = Arc::new(AtomicUsize::new(0));
+    let reported = Arc::clone(&reports);
+    let rcu = Rcu::builder()
+        .global_lock(&lock)
+        .executor(move |batch: Batch| {
+            drop(batch);
+            ran.lock().unwrap().recv_timeout(HANG).unwrap();
+            // Time for the worker to let the batch's ticket go. Too little of it hides the bug and breaks nothing.
+            (0..1000).for_each(|_| std::thread::yield_now());
+            std::panic::resume_unwind(Box::new("an executor that panics"));
+        })
+        .on_panic(move |_| {
+            reported.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    lock.call(&rcu, move |()| send.send(()).unwrap());
+    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(reports.load(Ordering::Relaxed), 1);
+}

@@ -35,7 +35,8 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// not starve a runtime.
 ///
 /// A batch that is dropped before its end sends what is left to the domain's worker thread: every callback runs exactly
-/// once. Only one that is leaked (`mem::forget`) is lost, and then `drain` waits for ever.
+/// once. Only one that is leaked (`mem::forget`) is lost, and then `drain` waits for ever (under a
+/// [`GlobalLock`](crate::GlobalLock), where batches take turns, what is lost is a turn: the last callbacks wait for the next).
 #[must_use = "run it or spawn it; dropped, it goes to the domain's worker thread"]
 pub struct Batch(Option<Open>);
 
@@ -133,7 +134,10 @@ fn send_off(office: &Arc<Office>, spawned: Vec<Spawned>) {
             Home::Runtime(runtime) => {
                 let _ = quietly(move || runtime.spawn(OnRuntime(Some((future, running)))));
             }
-            Home::Executor => office.execute(Batch::future(office, future, running)),
+            Home::Executor => {
+                let ticket = running.0.clone();
+                office.execute(Batch::future(office, future, running), ticket);
+            }
             Home::Worker => office.rescue(Batch::future(office, future, running)),
         }
     }
@@ -209,15 +213,6 @@ impl Batch {
         )
     }
 
-    /// The ticket of what is in it. A turn has none of its own.
-    pub(super) fn ticket(&self) -> Option<Ticket> {
-        match &self.0.as_ref()?.work {
-            Work::Calls(job) => Some(job.context.ticket.clone()),
-            Work::Turn(_) => None,
-            Work::Future(_, running) => Some(running.0.clone()),
-        }
-    }
-
     /// Polls, with a way of its own to come back after a time slice.
     pub(super) fn poll_by(
         &mut self,
@@ -288,8 +283,10 @@ impl Open {
                     }
                     false => Some(job),
                 };
-                drop((held, done));
+                // Wakes whoever is next in line for the lock: foreign code.
+                let _ = quietly(move || drop(held));
                 send_off(&self.office, spawned);
+                drop(done);
                 more
             }
         };
@@ -380,7 +377,8 @@ impl Drop for Batch {
     fn drop(&mut self) {
         if let Some(mut open) = self.0.take() {
             // The lock, if somebody dropped the batch while it waited for it, is waited for anew.
-            open.locking = None;
+            let locking = open.locking.take();
+            let _ = quietly(move || drop(locking));
             let office = Arc::clone(&open.office);
             office.rescue(Batch(Some(open)));
         }

@@ -153,16 +153,18 @@ impl Office {
         self.hub.event.set();
     }
 
-    /// Hands a batch to the executor.
-    pub(crate) fn execute(self: &Arc<Self>, batch: Batch) {
+    /// Hands a batch to the executor. `ticket`: the batch's, for a report.
+    pub(crate) fn execute(self: &Arc<Self>, batch: Batch, ticket: Ticket) {
         self.counts.batches.fetch_add(1, Ordering::Relaxed);
         let Some(executor) = self.executor.lock().clone() else {
             return self.rescue(batch);
         };
-        let ticket = batch.ticket();
         // What a panic leaves of the batch is dropped on the way, and so goes to the worker.
-        if let Err(message) = quietly(|| executor.execute(batch)) {
-            self.report(PanicSource::Executor, message, ticket);
+        let executed = quietly(|| executor.execute(batch));
+        // Before the ticket, without which the domain may end: so this is not the last of it but by accident.
+        let _ = quietly(move || drop(executor));
+        if let Err(message) = executed {
+            self.report(PanicSource::Executor, message, Some(ticket));
         }
     }
 

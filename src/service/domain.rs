@@ -266,7 +266,10 @@ impl Domain {
     /// Waits until the system has forgotten the threads, if they are stopped.
     pub(crate) fn join(&self) {
         let mut place = self.thread.lock();
+        // Under the driver's lock, where a thread that only looks whether it can stop is not seen as stopped.
+        let driver = self.driver.lock();
         let stopped = self.core.hub.doze.is_stopped();
+        drop(driver);
         let thread = if stopped { place.take() } else { None };
         drop(place);
         let worker = self.office.worker.take_thread();

@@ -108,18 +108,19 @@ impl Driver {
 pub(super) fn run(domain: Arc<Domain>) {
     here::become_gp_thread();
     // Foreign code is caught closer by. What arrives here is a bug of ours, and readers rely on this thread.
-    if catch_unwind(AssertUnwindSafe(|| drive(&domain))).is_err() {
-        std::process::abort();
-    }
-    if domain.ended.load(Ordering::Acquire) {
+    let last = catch_unwind(AssertUnwindSafe(|| drive(&domain)));
+    match last {
+        Err(_) => std::process::abort(),
         // Here, and not wherever the last batch is let go.
-        domain.office.dismiss_executor();
+        Ok(true) => domain.office.dismiss_executor(),
+        Ok(false) => {}
     }
     // The hooks may go with it.
     let _ = quietly(move || drop(domain));
 }
 
-fn drive(domain: &Arc<Domain>) {
+/// Turns and rests, until the thread goes; `true` where the domain is over with it.
+fn drive(domain: &Arc<Domain>) -> bool {
     loop {
         // Before the turn: whatever is asked during it leaves the event set, and the rest does not last.
         domain.core.hub.event.reset();
@@ -128,14 +129,17 @@ fn drive(domain: &Arc<Domain>) {
         }
         match domain.rest() {
             Rest::Over => {}
-            Rest::Gone => return,
+            Rest::Gone { last } => return last,
         }
     }
 }
 
 enum Rest {
     Over,
-    Gone,
+    /// The thread goes; `last`: and the domain, whose core it has given away.
+    Gone {
+        last: bool,
+    },
 }
 
 impl Domain {
@@ -192,7 +196,8 @@ impl Domain {
         self.trace(started, elapsed, &ready);
         self.waiters.wake_up_to(elapsed);
         for Collected { calls, ticket, .. } in ready {
-            self.office.execute(Batch::calls(calls, ticket));
+            let report = ticket.clone();
+            self.office.execute(Batch::calls(calls, ticket), report);
         }
         if !asked.is_empty() {
             self.office.tickets.assign(&asked, number);
@@ -363,7 +368,7 @@ impl Domain {
         }
         let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
         if !stay_up {
-            hub.event.wait(nap.or(stranded));
+            hub.event.wait(nap.into_iter().chain(stranded).min());
         }
         hub.doze.wake_up();
         Rest::Over
@@ -415,15 +420,16 @@ impl Domain {
         doze.stop();
         barrier::heavy();
         let rest = if !self.must_stay_up(&driver, driver.handled, false) {
-            if self.ended.load(Ordering::Acquire) {
+            let last = self.ended.load(Ordering::Acquire);
+            if last {
                 self.recycle();
             }
-            Rest::Gone
+            Rest::Gone { last }
         } else if doze.take_over() {
             Rest::Over
         } else {
             // Somebody has started another thread, which finds what we found.
-            Rest::Gone
+            Rest::Gone { last: false }
         };
         drop(driver);
         self.stop_tried();

@@ -17,7 +17,8 @@ pub struct Stats {
     /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a [`Retired`](crate::Retired), a
     /// [`Deferred`](crate::Deferred) or a cell. What is waited for and taken back is none.
     pub queued: u64,
-    /// Callbacks that have finished, those that panicked included; async ones when their future has.
+    /// Callbacks that have finished, those that panicked included; async ones when their future has. Counted in groups
+    /// of up to 62 of one thread, and never more than `queued`; while async callbacks run, it may fall short for a moment.
     pub finished: u64,
     /// Callbacks and drops of retired values that panicked.
     pub panicked: u64,
