@@ -161,7 +161,7 @@ impl Office {
         };
         // What a panic leaves of the batch is dropped on the way, and so goes to the worker.
         let executed = quietly(|| executor.execute(batch));
-        // Before the ticket, without which the domain may end: so this is not the last of it but by accident.
+        // Before the ticket: as long as that is open the domain goes on, and the executor has another owner.
         let _ = quietly(move || drop(executor));
         if let Err(message) = executed {
             self.report(PanicSource::Executor, message, Some(ticket));

@@ -42,11 +42,13 @@ fn loom_models_owned_words_grow_and_are_used_again() {
             thread::spawn(move || {
                 // SAFETY: the record is this thread's.
                 let first = unsafe { record.reader.claim() };
+                // SAFETY: likewise.
                 let second = unsafe { record.reader.claim() };
                 record.reader.leave_owned(first);
                 cell.look();
                 record.reader.leave_owned(second);
                 // The sweep parks what is idle, and the claim unparks what it takes.
+                // SAFETY: likewise.
                 let third = unsafe { record.reader.claim() };
                 cell.look();
                 record.reader.leave_owned(third);
