@@ -47,6 +47,9 @@
 //! # Features
 //! `rt` (default): [`Executor`] for `tokio::runtime::Handle`, and [`Rcu::call_async`] on the current runtime. Without it
 //! only tokio's `sync` is used, and no runtime is needed.
+//!
+//! `locations`: guards remember where they were made, and by which task, in release builds too, so that stall reports name
+//! it; it makes reading slower. In debug builds they always do.
 
 #![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub))]
 
@@ -75,12 +78,17 @@ mod facade {
     pub use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
     pub use crate::dispatch::office::{PanicReport, PanicSource};
     pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, Registration};
+    pub use crate::reader::release::ReleaseRequested;
     pub use crate::service::builder::{BuildError, Builder, InstallError};
     pub use crate::service::cookie::GracePeriod;
     pub use crate::service::futures::{Drain, Shutdown, Synchronize};
+    pub use crate::service::latency::Latency;
     pub use crate::service::locked::{DrainUnlocked, SynchronizeUnlocked};
     pub use crate::service::rcu::{Rcu, Timeout};
+    pub use crate::service::report::{ForceEvent, HeldSection, StallKind, StallReport};
+    pub use crate::service::reserve::{Full, Permit, Reserve};
     pub use crate::service::stats::Stats;
+    pub use crate::service::watchdog::ForceNotifier;
     pub use crate::sys::barrier::Barrier;
 }
 #[cfg(not(rcu_loom))]

@@ -74,6 +74,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
     /// Calls `f` with the current value, in a section that ends with the call.
     #[inline]
+    #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
         let guard = self.rcu().read();
         f(self.get(&guard))
@@ -81,6 +82,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
     /// The current value, in a section of this thread that lasts as long as the reference.
     #[inline]
+    #[track_caller]
     pub fn read(&self) -> RcuRef<'_, T> {
         let guard = self.rcu().read();
         let value = self.current.load(Ordering::Acquire);
@@ -100,6 +102,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// # });
     /// ```
     #[inline]
+    #[track_caller]
     pub fn read_owned(&self) -> OwnedRcuRef<T> {
         let guard = self.rcu().read_owned();
         let value = self.current.load(Ordering::Acquire);

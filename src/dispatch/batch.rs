@@ -13,9 +13,10 @@ use super::here::{self, InBatch};
 use super::office::{Office, PanicSource};
 use super::runtime::Runtime;
 use super::tickets::Ticket;
+use super::watch::Entry;
 use crate::callback::calls::Calls;
-use crate::gp::wake::quietly;
 use crate::sys::prim::Ordering;
+use crate::sys::wake::quietly;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -38,12 +39,27 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// once. Only one that is leaked (`mem::forget`) is lost, and then `drain` waits for ever (under a
 /// [`GlobalLock`](crate::GlobalLock), where batches take turns, what is lost is a turn: the last callbacks wait for the next).
 #[must_use = "run it or spawn it; dropped, it goes to the domain's worker thread"]
-pub struct Batch(Option<Open>);
+pub struct Batch(Option<Box<Open>>);
 
 struct Open {
-    office: Arc<Office>,
+    /// Dropped first: what is over is no longer watched when its ticket closes.
+    watched: Watched,
     work: Work,
     locking: Option<BoxFuture<Box<dyn Held>>>,
+}
+
+/// A batch of callbacks as the watch sees it; an async callback is watched by its `Running`.
+struct Watched {
+    office: Arc<Office>,
+    entry: Option<Arc<Entry>>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(entry) = &self.entry {
+            self.office.watch.remove(entry);
+        }
+    }
 }
 
 enum Work {
@@ -86,20 +102,23 @@ struct Spawned {
 }
 
 /// Counts an async callback as running, and keeps its ticket open.
-pub(crate) struct Running(Ticket);
+pub(crate) struct Running(Ticket, Arc<Entry>);
 
 impl Running {
     fn new(ticket: Ticket) -> Self {
-        let running = &ticket.office().counts.running;
-        running.fetch_add(1, Ordering::Relaxed);
-        Self(ticket)
+        let office = ticket.office();
+        office.counts.running.fetch_add(1, Ordering::Relaxed);
+        let entry = office.watch.future();
+        Self(ticket, entry)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let running = &self.0.office().counts.running;
-        running.fetch_sub(1, Ordering::Relaxed);
+        let office = self.0.office();
+        office.watch.remove(&self.1);
+        office.counts.running.fetch_sub(1, Ordering::Relaxed);
+        office.give_back(1);
     }
 }
 
@@ -166,11 +185,15 @@ impl Batch {
     }
 
     fn of(office: Arc<Office>, work: Work) -> Self {
-        Self(Some(Open {
-            office,
+        let entry = match work {
+            Work::Future(..) => None,
+            Work::Calls(_) | Work::Turn(_) => Some(office.watch.batch()),
+        };
+        Self(Some(Box::new(Open {
+            watched: Watched { office, entry },
             work,
             locking: None,
-        }))
+        })))
     }
 
     /// How many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock), where batches take turns, how many
@@ -247,7 +270,7 @@ impl Batch {
     }
 
     fn office(&self) -> Option<Arc<Office>> {
-        self.0.as_ref().map(|open| Arc::clone(&open.office))
+        self.0.as_ref().map(|open| Arc::clone(&open.watched.office))
     }
 }
 
@@ -258,34 +281,43 @@ impl Open {
         cx: &mut task::Context<'_>,
         again: impl FnOnce(&mut task::Context<'_>),
     ) -> Poll<()> {
+        let Watched { office, entry } = &self.watched;
         let more = match &mut self.work {
             Work::Future(future, running) => return poll_async(future, &running.0, cx),
             Work::Calls(job) => {
-                let more = job.slice();
-                send_off(&self.office, std::mem::take(&mut job.context.spawned));
+                let more = job.slice(entry.as_deref());
+                send_off(office, std::mem::take(&mut job.context.spawned));
                 more
             }
             Work::Turn(_) => {
-                let held = ready!(lock(&self.office, &mut self.locking, cx));
+                let held = match lock(office, &mut self.locking, cx) {
+                    Poll::Ready(held) => held,
+                    Poll::Pending => {
+                        if let Some(entry) = entry {
+                            office.watch.waits_for_lock(entry);
+                        }
+                        return Poll::Pending;
+                    }
+                };
                 // Alone in the line from here, by the lock.
-                let Some(mut job) = self.office.line.lock().pop_front() else {
+                let Some(mut job) = office.line.lock().pop_front() else {
                     return Poll::Ready(());
                 };
                 job.context.held = held;
-                let more = job.slice();
+                let more = job.slice(entry.as_deref());
                 let held = job.context.held.take();
                 let spawned = std::mem::take(&mut job.context.spawned);
                 // Back in the line before the lock is let go; or gone, and its ticket closed, after.
                 let done = match more {
                     true => {
-                        self.office.line.lock().push_front(job);
+                        office.line.lock().push_front(job);
                         None
                     }
                     false => Some(job),
                 };
                 // Wakes whoever is next in line for the lock: foreign code.
                 let _ = quietly(move || drop(held));
-                send_off(&self.office, spawned);
+                send_off(office, spawned);
                 drop(done);
                 more
             }
@@ -320,11 +352,15 @@ fn lock(
 
 impl Job {
     /// Runs callbacks for one time slice. `true` where some are left.
-    fn slice(&mut self) -> bool {
+    fn slice(&mut self, entry: Option<&Entry>) -> bool {
         let Job { calls, context } = self;
         let office = Arc::clone(context.ticket.office());
         let _here = InBatch::of(office.id(), office.lock_id());
         let start = Instant::now();
+        if let Some(entry) = entry {
+            office.watch.runs(entry, start);
+        }
+        let before = calls.len();
         let mut last = start;
         let mut longest = Duration::ZERO;
         while let Some(call) = calls.pop() {
@@ -335,11 +371,20 @@ impl Job {
             let now = Instant::now();
             longest = longest.max(now.saturating_duration_since(last));
             last = now;
+            if let Some(entry) = entry {
+                office.watch.goes_on(entry, now);
+            }
             if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
                 break;
             }
         }
+        if let Some(entry) = entry {
+            office.watch.rests(entry, last);
+        }
         office.counts.callback_took(longest);
+        // An async callback gives its place back when it is over.
+        let ended = before - calls.len() - context.spawned.len();
+        office.give_back(ended);
         calls.len() != 0
     }
 }
@@ -379,7 +424,7 @@ impl Drop for Batch {
             // The lock, if somebody dropped the batch while it waited for it, is waited for anew.
             let locking = open.locking.take();
             let _ = quietly(move || drop(locking));
-            let office = Arc::clone(&open.office);
+            let office = Arc::clone(&open.watched.office);
             office.rescue(Batch(Some(open)));
         }
     }

@@ -11,6 +11,7 @@
 //! Every lock on this floor is held for a few instructions, and never around foreign code: executors, wakers, callbacks,
 //! futures, drops of either. None is taken inside another.
 
+pub(crate) mod backlog;
 pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod channel;
@@ -22,4 +23,5 @@ pub(crate) mod office;
 #[cfg_attr(not(feature = "rt"), path = "no_runtime.rs")]
 pub(crate) mod runtime;
 pub(crate) mod tickets;
+pub(crate) mod watch;
 pub(crate) mod worker;

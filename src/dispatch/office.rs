@@ -1,14 +1,18 @@
 //! What everything on this floor shares: the executor, the global lock, the worker, tickets, reports, counts.
 
+use super::backlog::Backlog;
 use super::batch::{Batch, Job};
 use super::executor::Executor;
 use super::global_lock::BigLock;
+use super::runtime;
 use super::tickets::{Ticket, Tickets};
+use super::watch::Watch;
 use super::worker::Worker;
-use crate::gp::wake::quietly;
 use crate::reader::hub::Hub;
+use crate::reader::place::ask_for_tasks;
 use crate::sys::prim::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread;
+use crate::sys::wake::quietly;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -90,6 +94,9 @@ pub(crate) struct Office {
     /// Under a global lock: what is to run, in order. Batches are then turns at the head of this line.
     pub(super) line: Mutex<VecDeque<Job>>,
     reports: Mutex<Vec<Pending>>,
+    pub(crate) watch: Watch,
+    /// Where a limit is set.
+    pub(crate) backlog: Option<Backlog>,
     pub(crate) counts: Counts,
 }
 
@@ -123,7 +130,9 @@ impl Office {
         name: String,
         executor: Arc<dyn Executor>,
         lock: Option<Box<dyn BigLock>>,
+        max_pending: Option<usize>,
     ) -> Arc<Self> {
+        ask_for_tasks(runtime::current_task);
         Arc::new(Self {
             hub,
             name,
@@ -134,6 +143,8 @@ impl Office {
             inline: Mutex::new(VecDeque::new()),
             line: Mutex::new(VecDeque::new()),
             reports: Mutex::new(Vec::new()),
+            watch: Watch::new(),
+            backlog: max_pending.map(Backlog::new),
             counts: Counts::default(),
         })
     }
@@ -146,6 +157,13 @@ impl Office {
     /// The address of the global lock, or 0.
     pub(crate) fn lock_id(&self) -> usize {
         self.lock.as_ref().map_or(0, |lock| lock.id())
+    }
+
+    /// So many callbacks have finished.
+    pub(crate) fn give_back(&self, n: usize) {
+        if let Some(backlog) = &self.backlog {
+            backlog.give_back(n);
+        }
     }
 
     /// Wakes the grace-period thread to look at what was handed to it.

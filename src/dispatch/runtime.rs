@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, OnRuntime};
 use super::executor::Executor;
+use std::fmt::{self, Write};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -30,6 +31,23 @@ impl Future for Task {
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         })
     }
+}
+
+/// The number of the task that runs here. tokio tells it in writing only.
+pub(super) fn current_task() -> Option<u64> {
+    struct Number(u64);
+    impl fmt::Write for Number {
+        fn write_str(&mut self, digits: &str) -> fmt::Result {
+            for digit in digits.chars() {
+                let digit = digit.to_digit(10).ok_or(fmt::Error)?;
+                self.0 = self.0.wrapping_mul(10).wrapping_add(u64::from(digit));
+            }
+            Ok(())
+        }
+    }
+    let mut number = Number(0);
+    write!(number, "{}", tokio::task::try_id()?).ok()?;
+    Some(number.0)
 }
 
 /// A runtime that was current at some call.

@@ -10,8 +10,8 @@
 //! its number is open.
 
 use super::office::Office;
-use crate::gp::wake::WakeList;
 use crate::sys::prim::Mutex;
+use crate::sys::wake::WakeList;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -193,6 +193,11 @@ impl Tickets {
         let state = self.0.lock();
         let asked = state.drains.iter().filter(|(_, d)| d.number.is_none());
         asked.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether anybody waits for a drain.
+    pub(crate) fn any_drain(&self) -> bool {
+        !self.0.lock().drains.is_empty()
     }
 
     /// Driver: whether there are such.

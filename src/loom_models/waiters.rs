@@ -1,7 +1,7 @@
 //! Waiter registration beside the end of a grace period: nobody waits for what is over.
 
 use super::engine;
-use crate::gp::waiters::Waiters;
+use crate::reader::waiters::Waiters;
 use crate::sys::event::Event;
 use loom::sync::Arc;
 use loom::thread;

@@ -4,6 +4,7 @@ use super::hub::Hub;
 use super::local::{self, Found};
 use super::record::Reader;
 use super::registry::{Core, Local};
+use super::release::ReleaseRequested;
 use super::word::Word;
 use std::fmt;
 use std::marker::PhantomData;
@@ -87,6 +88,7 @@ impl HubId {
 
 impl<'a> ReadGuard<'a> {
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn enter<L: Local>(core: &'static Core<L>) -> Self {
         match local::cached(core) {
             // SAFETY: the current thread's record; the guard cannot leave the thread, and leaves once, when dropped.
@@ -100,6 +102,7 @@ impl<'a> ReadGuard<'a> {
 
     #[cold]
     #[inline(never)]
+    #[track_caller]
     fn enter_first<L: Local>(core: &'static Core<L>) -> Self {
         // SAFETY: as in `enter`; a temporary record is given up with its section open, so nobody has it before the guard
         // is gone.
@@ -124,6 +127,25 @@ impl<'a> ReadGuard<'a> {
             reader,
             _bound: PhantomData,
         }
+    }
+
+    /// Whether somebody asks for the section to end: a grace period that it holds up was forced (by
+    /// [`Rcu::force`](crate::Rcu::force) or a drain) or is stalled. To look at now and then in long loops.
+    ///
+    /// ```
+    /// # let cell = async_rcu::RcuCell::new((0..100).collect::<Vec<u32>>());
+    /// let mut guard = cell.rcu().read();
+    /// let mut next = 0;
+    /// while next < cell.load(&guard).len() {
+    ///     // ... a row of a long table ...
+    ///     next += 1;
+    ///     if guard.is_release_requested() {
+    ///         guard.refresh();          // the old version may go; from here on we read the new one
+    ///     }
+    /// }
+    /// ```
+    pub fn is_release_requested(&self) -> bool {
+        self.reader.is_asked()
     }
 
     /// Leaves the section and enters it anew, so that grace periods may pass; what is read after it is current.
@@ -156,6 +178,7 @@ impl Drop for ReadGuard<'_> {
 
 impl OwnedReadGuard {
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn enter<L: Local>(core: &'static Core<L>) -> Self {
         match local::cached(core) {
             Some(record) => Self {
@@ -169,6 +192,7 @@ impl OwnedReadGuard {
 
     #[cold]
     #[inline(never)]
+    #[track_caller]
     fn enter_first<L: Local>(core: &'static Core<L>) -> Self {
         let (record, temporary) = match local::find(core) {
             Found::Mine(record) => (record, false),
@@ -185,6 +209,43 @@ impl OwnedReadGuard {
                 word,
             }
         }
+    }
+
+    /// Whether somebody asks for the section to end: see [`ReadGuard::is_release_requested`].
+    pub fn is_release_requested(&self) -> bool {
+        self.reader.is_asked_owned(self.word)
+    }
+
+    /// Waits until somebody asks for the section to end: a grace period that it holds up was forced or is stalled. It may
+    /// also be ready when nobody waits any more.
+    ///
+    /// A task that keeps a version for long waits for this beside its work, and then lets go of the guard or
+    /// [refreshes](Self::refresh) it:
+    ///
+    /// ```
+    /// # use async_rcu::{OwnedRcuRef, RcuCell};
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # async fn send(_: &str) {}
+    /// let page = RcuCell::new("<html>".to_owned());
+    /// let mut snapshot = page.read_owned();
+    /// # page.store("<body>".to_owned());
+    /// # page.rcu().call(|| ());
+    /// # page.rcu().force();
+    /// loop {
+    ///     tokio::select! {
+    ///         () = OwnedRcuRef::guard(&snapshot).release_requested() => {
+    ///             OwnedRcuRef::reload(&mut snapshot, &page);
+    /// #           break;
+    ///         }
+    ///         () = send(&snapshot) => {}
+    ///     }
+    /// #   tokio::task::yield_now().await;
+    /// }
+    /// # assert_eq!(*snapshot, "<body>");
+    /// # });
+    /// ```
+    pub fn release_requested(&self) -> ReleaseRequested {
+        ReleaseRequested::new(self.reader.hub(), self.reader.seen(self.word))
     }
 
     /// Moves the section to now, so that grace periods may pass; what is read after it is current.

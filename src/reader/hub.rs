@@ -1,5 +1,6 @@
 //! The small part of a domain that guards and records point to, and that is therefore never freed.
 
+use super::release::Release;
 use super::sequence::{Seq, Sequence};
 use crate::sys::doze::Doze;
 use crate::sys::event::Event;
@@ -16,6 +17,8 @@ pub(crate) struct Hub {
     pub(crate) doze: CachePadded<Doze>,
     /// What the grace-period thread sleeps on.
     pub(crate) event: CachePadded<Event>,
+    /// What guards look at to see whether they are asked to leave.
+    pub(crate) release: Release,
     /// The domain is over: threads give up their records here when they next register anywhere.
     ended: AtomicBool,
 }
@@ -26,6 +29,7 @@ impl Hub {
             sequence: CachePadded::new(Sequence::starting_at(first)),
             doze: CachePadded::new(Doze::stopped()),
             event: CachePadded::new(Event::new()),
+            release: Release::new(first),
             ended: AtomicBool::new(false),
         }
     }
@@ -34,8 +38,15 @@ impl Hub {
         self.ended.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_ended(&self, ended: bool) {
-        self.ended.store(ended, Ordering::Release);
+    /// A domain begins that has the hub from now on.
+    pub(crate) fn begin(&self) {
+        self.release.begin();
+        self.ended.store(false, Ordering::Release);
+    }
+
+    /// The domain is over.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
     }
 
     /// The address as a name.

@@ -32,7 +32,12 @@ pub(crate) mod hub;
 #[cfg_attr(rcu_loom, allow(dead_code))]
 pub(crate) mod local;
 pub(crate) mod owned;
+#[cfg_attr(rcu_loom, allow(dead_code))]
+pub(crate) mod place;
 pub(crate) mod record;
 pub(crate) mod registry;
+#[cfg_attr(rcu_loom, allow(dead_code))]
+pub(crate) mod release;
 pub(crate) mod sequence;
+pub(crate) mod waiters;
 pub(crate) mod word;

@@ -112,6 +112,7 @@ impl OwnedWords {
     /// # Safety
     /// Only by the thread that the record belongs to (invariant 1).
     #[inline]
+    #[track_caller]
     pub(crate) unsafe fn claim(&self, sequence: &Sequence) -> &'static Word {
         let quick = self.cursor.with_mut(|cursor| {
             // SAFETY: invariant 1: nobody else touches the cursor, and no reference to it outlives this closure.

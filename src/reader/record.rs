@@ -9,6 +9,8 @@
 
 use super::hub::Hub;
 use super::owned::OwnedWords;
+use super::place::Origin;
+use super::sequence::Seq;
 use super::word::Word;
 use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
 
@@ -49,6 +51,7 @@ impl Reader {
     /// # Safety
     /// Only by the thread that the record belongs to, which pairs it with one [`leave`](Self::leave).
     #[inline(always)]
+    #[track_caller]
     pub(crate) unsafe fn enter(&self) {
         if self.word.is_open() {
             // SAFETY: passed on.
@@ -122,6 +125,7 @@ impl Reader {
     /// # Safety
     /// Only by the thread that the record belongs to.
     #[inline(always)]
+    #[track_caller]
     pub(crate) unsafe fn claim(&self) -> &'static Word {
         // SAFETY: passed on.
         unsafe { self.owned.claim(&self.hub.sequence) }
@@ -142,13 +146,46 @@ impl Reader {
 
     /// Moves the section of an owned word to now; never passes 0, then does what a leaver does.
     pub(crate) fn refresh_owned(&self, word: &Word) {
-        word.open(&self.hub.sequence);
+        word.renew(&self.hub.sequence);
         self.left();
     }
 
     /// Whether the thread is inside a section of its own, asked by that thread.
     pub(crate) fn is_reading(&self) -> bool {
         self.word.is_open()
+    }
+
+    /// Where that section was opened.
+    pub(crate) fn origin(&self) -> Origin {
+        self.word.origin()
+    }
+
+    /// Whether the thread's section is asked to end, asked by that thread.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked_owned(&self.word)
+    }
+
+    /// Whether the section of an owned word is asked to end, by its holder.
+    pub(super) fn is_asked_owned(&self, word: &Word) -> bool {
+        word.holds()
+            .is_some_and(|seen| self.hub.release.is_asked(seen))
+    }
+
+    /// What the section of an owned word saw, by its holder.
+    pub(super) fn seen(&self, word: &Word) -> Seq {
+        word.holds().unwrap_or(Seq::LAST)
+    }
+
+    /// Every open section: what it saw, where it was opened, and whether it is an owned one. For reports.
+    pub(crate) fn for_each_section(&self, mut f: impl FnMut(Seq, Origin, bool)) {
+        if let Some(seen) = self.word.holds() {
+            f(seen, self.word.origin(), false);
+        }
+        self.owned.for_each(|word| {
+            if let Some(seen) = word.holds() {
+                f(seen, word.origin(), true);
+            }
+        });
     }
 
     /// Every word that may hold a section. For scans.

@@ -11,9 +11,11 @@
 //! 2. A taken record belongs to exactly one thread.
 
 use super::hub::Hub;
+use super::place::Origin;
 use super::record::Reader;
 use super::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
+use crate::sys::thread::{self, Thread};
 use std::ptr;
 
 /// What a floor above keeps beside each thread's reader word.
@@ -31,8 +33,27 @@ pub(crate) trait Local: Send + Sync + 'static {
 pub(crate) struct Record<L: Local> {
     pub(crate) reader: Reader,
     next: AtomicPtr<Record<L>>,
+    /// Its place in `Slots::owners`.
+    index: usize,
     core: &'static Core<L>,
     pub(crate) local: L,
+}
+
+/// Whose a record is, or was last.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) thread: Thread,
+    /// It gave the record up: what is open there was left behind or is held elsewhere.
+    pub(crate) ended: bool,
+}
+
+/// An open section, for a report.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    pub(crate) seen: Seq,
+    pub(crate) origin: Origin,
+    pub(crate) owned: bool,
+    pub(crate) owner: Owner,
 }
 
 /// A domain's hub and records. Never freed; used again by a later domain.
@@ -47,7 +68,8 @@ pub(crate) struct Core<L: Local> {
 
 #[derive(Debug)]
 struct Slots<L: Local> {
-    all: usize,
+    /// Of each record, in the order in which they were made.
+    owners: Vec<Owner>,
     free: Vec<&'static Record<L>>,
     orphans: Vec<&'static Record<L>>,
 }
@@ -58,7 +80,7 @@ impl<L: Local> Core<L> {
             hub: Box::leak(Box::new(Hub::new(first))),
             head: AtomicPtr::new(ptr::null_mut()),
             slots: Mutex::new(Slots {
-                all: 0,
+                owners: Vec::new(),
                 free: Vec::new(),
                 orphans: Vec::new(),
             }),
@@ -72,14 +94,21 @@ impl<L: Local> Core<L> {
         if slots.free.is_empty() {
             self.collect_in(&mut slots);
         }
+        let owner = Owner {
+            thread: thread::current(),
+            ended: false,
+        };
         if let Some(record) = slots.free.pop() {
+            slots.owners[record.index] = owner;
             return record;
         }
-        slots.all += 1;
+        let index = slots.owners.len();
+        slots.owners.push(owner);
         let record: &'static Record<L> = Box::leak(Box::new(Record {
             reader: Reader::new(self.hub),
             // Pushes are made under the lock, so the head stands still.
             next: AtomicPtr::new(self.head.load(Ordering::Relaxed)),
+            index,
             core: self,
             local: L::new(),
         }));
@@ -116,10 +145,36 @@ impl<L: Local> Core<L> {
         self.orphans.store(orphans.len(), Ordering::Relaxed);
     }
 
+    /// Every section that holds up grace period `wanted`, at most `most` of them, and how many there are.
+    pub(crate) fn sections_before(&self, wanted: Seq, most: usize) -> (Vec<Section>, usize) {
+        let mut found = Vec::new();
+        let mut all = 0;
+        for record in self.records() {
+            record.reader.for_each_section(|seen, origin, owned| {
+                if seen < wanted {
+                    all += 1;
+                    if found.len() < most {
+                        found.push((seen, origin, owned, record.index));
+                    }
+                }
+            });
+        }
+        let slots = self.slots.lock();
+        let named = found
+            .into_iter()
+            .map(|(seen, origin, owned, index)| Section {
+                seen,
+                origin,
+                owned,
+                owner: slots.owners[index].clone(),
+            });
+        (named.collect(), all)
+    }
+
     /// Records that belong to a living thread.
     pub(crate) fn threads(&self) -> usize {
         let slots = self.slots.lock();
-        slots.all - slots.free.len() - slots.orphans.len()
+        slots.owners.len() - slots.free.len() - slots.orphans.len()
     }
 
     /// For a domain that has ended: whether every record is free, so that another may have the core. If so, the counts
@@ -127,7 +182,7 @@ impl<L: Local> Core<L> {
     pub(crate) fn try_reuse(&self) -> bool {
         let mut slots = self.slots.lock();
         self.collect_in(&mut slots);
-        let whole = slots.free.len() == slots.all;
+        let whole = slots.free.len() == slots.owners.len();
         if whole {
             slots.free.iter().for_each(|record| record.local.reset());
         }
@@ -150,6 +205,7 @@ impl<L: Local> Record<L> {
         unsafe { self.reader.retire() };
         let mut slots = self.core.slots.lock();
         slots.orphans.push(self);
+        slots.owners[self.index].ended = true;
         self.core.collect_in(&mut slots);
     }
 

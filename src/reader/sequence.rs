@@ -26,7 +26,7 @@ impl Seq {
         self.0
     }
 
-    fn next(self) -> Seq {
+    pub(crate) fn next(self) -> Seq {
         Seq(self.0 + 1)
     }
 

@@ -1,24 +1,33 @@
 //! The reader word: the one thing that a section writes.
 
+use super::place::{Origin, Place, Sign};
 use super::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use crate::sys::prim::{AtomicU64, Ordering};
 
 const IDLE: u64 = 0;
 
-/// 0, or the sequence that the open section saw.
+/// 0, or the sequence that the open section saw; and a sign of who opened it, which is nothing in release builds.
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU64);
+pub(crate) struct Word(AtomicU64, Sign);
 
 impl Word {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(IDLE))
+        Self(AtomicU64::new(IDLE), Sign::new())
     }
 
     /// Whether a section is open, asked by the only thread that opens and closes it.
     #[inline(always)]
     pub(crate) fn is_open(&self) -> bool {
         self.0.load(Ordering::Relaxed) != IDLE
+    }
+
+    /// Opens the section.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn open(&self, sequence: &Sequence) {
+        self.1.put(Place::here());
+        self.renew(sequence);
     }
 
     /// Opens the section, or moves an open one to now. Never passes 0.
@@ -30,7 +39,7 @@ impl Word {
     /// The store is Release because the word may be one that another section left earlier: a scan that reads this number
     /// instead of that section's 0 must still see the end of its accesses.
     #[inline(always)]
-    pub(crate) fn open(&self, sequence: &Sequence) {
+    pub(crate) fn renew(&self, sequence: &Sequence) {
         self.0.store(sequence.newest_raw(), Ordering::Release);
         barrier::light();
     }
@@ -44,6 +53,11 @@ impl Word {
     pub(crate) fn close(&self) {
         self.0.store(IDLE, Ordering::Release);
         barrier::light();
+    }
+
+    /// Where it was opened. After [`holds`](Self::holds): then of that section, or a later one.
+    pub(crate) fn origin(&self) -> Origin {
+        self.1.read()
     }
 
     /// What the open section saw, for a scan. Acquire: pairs with both stores above.

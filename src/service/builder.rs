@@ -2,6 +2,7 @@
 
 use super::domain::{Domain, Settings};
 use super::rcu::Rcu;
+use super::report::StallReport;
 use crate::dispatch::executor::{Executor, WorkerThread};
 use crate::dispatch::global_lock::{BigLock, GlobalLock};
 use crate::dispatch::office::{Office, PanicReport};
@@ -28,6 +29,7 @@ pub struct Builder {
     name: Option<String>,
     executor: Arc<dyn Executor>,
     lock: Option<Box<dyn BigLock>>,
+    max_pending: Option<usize>,
     settings: Settings,
 }
 
@@ -58,8 +60,11 @@ impl Builder {
             name: None,
             executor: Arc::new(WorkerThread),
             lock: None,
+            max_pending: None,
             settings: Settings {
                 batch_interval: Duration::from_millis(1),
+                stall_timeout: Duration::from_secs(10),
+                on_stall: None,
                 on_panic: None,
                 on_idle: None,
             },
@@ -95,6 +100,34 @@ impl Builder {
         self
     }
 
+    /// How many callbacks may be pending: queued and not finished, running ones and [permits](crate::Permit) included. Default:
+    /// without limit, and then nothing is counted.
+    ///
+    /// Past half of it, grace periods no longer wait for the [interval](Self::batch_interval). At it,
+    /// [`Rcu::try_call`] gives the closure back and [`Rcu::reserve`] waits; [`Rcu::call`] and
+    /// [`Rcu::retire`], which never fail, are taken all the same, have grace periods forced, and are reported (target
+    /// `async_rcu::backpressure`). With a limit, each callback costs an atomic addition to a count that all threads share.
+    pub fn max_pending(mut self, n: usize) -> Self {
+        self.max_pending = Some(n);
+        self
+    }
+
+    /// How long a section may hold up a grace period, a callback run, or a batch get nowhere, before that is reported; after
+    /// that with doubling pauses. Default: ten seconds. `Duration::MAX` is never.
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.stall_timeout = timeout;
+        self
+    }
+
+    /// Called with every stall. Default: none; a warning of target `async_rcu::stall` is emitted in any case, and where no
+    /// subscriber takes it, written to standard error.
+    ///
+    /// Runs on the grace-period thread, and must be short.
+    pub fn on_stall(mut self, hook: impl Fn(&StallReport) + Send + Sync + 'static) -> Self {
+        self.settings.on_stall = Some(Box::new(hook));
+        self
+    }
+
     /// Called with every panic that was caught: of callbacks, of executors, of hooks. Default: none; an error event of
     /// target `async_rcu::panic` is emitted in any case.
     ///
@@ -122,10 +155,11 @@ impl Builder {
             name,
             executor,
             lock,
+            max_pending,
             settings,
         } = self;
         let domain = Domain::start(name, settings, |core, name| {
-            Office::new(core.hub, name, executor, lock)
+            Office::new(core.hub, name, executor, lock, max_pending)
         });
         domain.map(Rcu::from_domain).map_err(BuildError::Thread)
     }
@@ -144,6 +178,8 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("batch_interval", &self.settings.batch_interval)
+            .field("max_pending", &self.max_pending)
+            .field("stall_timeout", &self.settings.stall_timeout)
             .finish_non_exhaustive()
     }
 }

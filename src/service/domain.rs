@@ -16,19 +16,21 @@
 //! domain may take once all its records are free.
 
 use super::driver::{self, Driver};
+use super::report::StallReport;
+use super::watchdog::Notifiers;
 use crate::callback::queue::Queue;
 use crate::dispatch::batch::Context;
 use crate::dispatch::office::{Office, PanicReport};
 use crate::gp::engine::Engine;
-use crate::gp::waiters::Waiters;
-use crate::gp::wake::{WakeList, quietly};
 use crate::reader::registry::Core;
 use crate::reader::sequence::{Mark, Seq};
+use crate::reader::waiters::Waiters;
 use crate::sys::barrier::{self, Barrier};
 use crate::sys::doze::Rouse;
 use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
+use crate::sys::wake::{WakeList, quietly};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -38,12 +40,15 @@ use std::time::Duration;
 /// A core whose records have callback queues.
 pub(crate) type DomainCore = Core<Queue<Context>>;
 
+pub(crate) type StallHook = Box<dyn Fn(&StallReport) + Send + Sync>;
 pub(crate) type PanicHook = Box<dyn Fn(&PanicReport) + Send + Sync>;
 pub(crate) type IdleHook = Box<dyn Fn() + Send + Sync>;
 
 /// What the builder sets.
 pub(crate) struct Settings {
     pub(crate) batch_interval: Duration,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) on_stall: Option<StallHook>,
     pub(crate) on_panic: Option<PanicHook>,
     pub(crate) on_idle: Option<IdleHook>,
 }
@@ -66,6 +71,11 @@ pub(crate) struct Domain {
     pub(super) ended: AtomicBool,
     /// The collector's role, and all that is collected and not yet handed out.
     pub(super) driver: Mutex<Driver>,
+    /// Reports for the grace-period thread to make.
+    pub(super) notes: Mutex<Vec<StallReport>>,
+    pub(super) notifiers: Mutex<Notifiers>,
+    /// Stall reports made.
+    pub(super) stalls: AtomicU64,
     stops: Mutex<Stops>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -90,7 +100,7 @@ fn take_core() -> &'static DomainCore {
         Some(place) => ended.swap_remove(place),
         None => Core::leak(Seq::FIRST),
     };
-    core.hub.set_ended(false);
+    core.hub.begin();
     core
 }
 
@@ -119,6 +129,9 @@ impl Domain {
             forced: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             driver: Mutex::new(Driver::new()),
+            notes: Mutex::new(Vec::new()),
+            notifiers: Mutex::new(Notifiers::default()),
+            stalls: AtomicU64::new(0),
             stops: Mutex::new(Stops::default()),
             thread: Mutex::new(None),
         });
@@ -281,6 +294,7 @@ impl Domain {
 
     /// The last handle is gone.
     pub(crate) fn end(self: &Arc<Self>) {
+        self.core.hub.release.end();
         // Under the driver's lock a thread that is about to go has either not looked yet, and will see that the domain
         // has ended, or has gone for good.
         let driver = self.driver.lock();
@@ -310,7 +324,7 @@ impl Domain {
 
     /// Gives the core to whoever next builds a domain. The last thing that is done with it.
     pub(super) fn recycle(&self) {
-        self.core.hub.set_ended(true);
+        self.core.hub.end();
         ENDED.lock().push(self.core);
     }
 }

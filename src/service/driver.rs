@@ -1,48 +1,40 @@
-//! What the grace-period thread does: turns and rests.
+//! What the grace-period thread does: turns, and [rests](super::rest) between them.
 //!
 //! # A turn
-//! 1. Take the requests: force, drains, the highest number wanted.
+//! 1. Take the requests: force, drains, the highest number wanted, a backlog past half of its limit.
 //! 2. Collect the queues, if a grace period is to be started; only then number the drains that were taken.
 //! 3. Start a grace period, which gives what was collected its number. Its fence covers what every producer unlinked.
 //! 4. Scan, if anything waits.
-//! 5. Outside the lock: wake who waits, hand out what is ready, report, poll a batch of its own.
+//! 5. Outside the lock: wake who waits, tell holders if this was urgent, hand out what is ready, report, poll a batch of its
+//!    own. What is ready stays in the domain until it is handed out, a batch at a time.
 //!
 //! Turns go on while they get something done. All state is read anew in each, so that kicks collapse and none masks another.
-//!
-//! # A rest
-//! The event was reset before the turn that found nothing to do. Now: fall asleep, and ask the sections that hold things up
-//! to wake us; heavy fence; read everything again; sleep only if nothing came and every section that still holds things
-//! up was asked before the fence; else begin again at the reset. While callbacks wait for the interval to pass it naps by
-//! the clock instead, awake for producers. Without work there is no timer at all.
-//!
-//! # Going
-//! Decided under the driver's lock, as is the end of the last handle: so exactly one of the two gives the core away, and
-//! this thread does not touch it after.
 //!
 //! # When a grace period is started
 //! | wanted by | when |
 //! |---|---|
 //! | callbacks | at once after idleness, else `batch_interval` after the last start |
 //! | synchronize, cookies | when fewer than two are unfinished: later ones share the next |
-//! | force, drain | at once |
+//! | force, drain, a backlog past half of `max_pending` | at once |
 //!
 //! A wanted number counts as started when it is `fenced`, not when somebody has taken it: this thread never waits for
 //! another starter.
 
 use super::domain::Domain;
+use super::latency::LatencyLog;
+use super::watchdog::Watchdog;
 use crate::callback::calls::Calls;
+use crate::dispatch::backlog::Backlog;
 use crate::dispatch::batch::{Batch, Context};
 use crate::dispatch::here;
-use crate::dispatch::office::{PanicSource, Pending};
+use crate::dispatch::office::Pending;
 use crate::dispatch::tickets::Ticket;
-use crate::dispatch::worker::Worker;
-use crate::gp::wake::quietly;
 use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
-use crate::sys::barrier;
 use crate::sys::prim::Ordering;
 use crate::sys::stderr;
 use crate::sys::thread;
+use crate::sys::wake::quietly;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,9 +52,6 @@ const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_micros(10);
 
-/// Between two attempts to start a worker that the system refused, while something waits for it.
-const RETRY: Duration = Duration::from_millis(100);
-
 /// The collector's state. Whoever holds its lock is the collector.
 pub(crate) struct Driver {
     /// Number of the last collection.
@@ -71,15 +60,19 @@ pub(crate) struct Driver {
     waiting: VecDeque<Collected>,
     /// What the last turn took for elapsed: up to it, everyone was woken and everything handed out. `elapsed` itself may be
     /// further: a caller that scans for itself raises it and tells nobody.
-    handled: Seq,
+    pub(super) handled: Seq,
     last_start: Option<Instant>,
+    /// Elapsed and not yet handed out.
+    ready: VecDeque<Collected>,
     /// Starts that have not elapsed, and when they were.
-    starts: VecDeque<(Seq, Instant)>,
+    pub(super) starts: VecDeque<(Seq, Instant)>,
+    pub(super) latency: LatencyLog,
     /// Something was done since the idle hook was last called.
-    worked: bool,
+    pub(super) worked: bool,
+    pub(super) watchdog: Watchdog,
 }
 
-struct Collected {
+pub(super) struct Collected {
     seq: Seq,
     calls: Calls<Context>,
     ticket: Ticket,
@@ -92,8 +85,23 @@ impl Driver {
             waiting: VecDeque::new(),
             handled: Seq::FIRST,
             last_start: None,
+            ready: VecDeque::new(),
             starts: VecDeque::new(),
+            latency: LatencyLog::default(),
             worked: false,
+            watchdog: Watchdog::default(),
+        }
+    }
+
+    /// All grace periods up to `elapsed` are over.
+    fn settle(&mut self, elapsed: Seq) {
+        self.handled = self.handled.max(elapsed);
+        while self.waiting.front().is_some_and(|c| c.seq <= elapsed) {
+            self.ready.extend(self.waiting.pop_front());
+        }
+        while let Some((_, at)) = self.starts.front().filter(|(seq, _)| *seq <= elapsed) {
+            self.latency.record(at.elapsed());
+            self.starts.pop_front();
         }
     }
 
@@ -134,7 +142,7 @@ fn drive(domain: &Arc<Domain>) -> bool {
     }
 }
 
-enum Rest {
+pub(super) enum Rest {
     Over,
     /// The thread goes; `last`: and the domain, whose core it has given away.
     Gone {
@@ -153,7 +161,12 @@ impl Domain {
         let urgent = forced || !asked.is_empty();
         let for_waiters = self.may_start_for_waiters(urgent);
         let queued = self.has_queued(&driver);
-        let due = queued && (urgent || for_waiters || self.until_due(&driver).is_zero());
+        let pressed = self
+            .office
+            .backlog
+            .as_ref()
+            .is_some_and(Backlog::is_pressed);
+        let due = queued && (urgent || for_waiters || pressed || self.until_due(&driver).is_zero());
 
         if due || !asked.is_empty() {
             driver.collection += 1;
@@ -172,39 +185,44 @@ impl Domain {
             driver.waiting.push_back(Collected { seq, calls, ticket });
         }
 
+        let awaited = self.highest_awaited(&driver);
         let mut elapsed = self.engine.elapsed();
-        if self.highest_awaited(&driver) > elapsed {
+        if awaited > elapsed {
             elapsed = self.engine.scan();
         }
-        driver.handled = driver.handled.max(elapsed);
-        let mut ready = Vec::new();
-        while driver.waiting.front().is_some_and(|c| c.seq <= elapsed) {
-            ready.extend(driver.waiting.pop_front());
-        }
-        while driver
-            .starts
-            .front()
-            .is_some_and(|(seq, _)| *seq <= elapsed)
-        {
-            driver.starts.pop_front();
-        }
-        let worked = started.is_some() || !ready.is_empty() || !asked.is_empty();
+        driver.settle(elapsed);
+        let handing_out = !driver.ready.is_empty();
+        let worked = started.is_some() || handing_out || !asked.is_empty();
         driver.worked |= worked;
+        driver.watchdog.fresh |= handing_out;
         drop(driver);
 
         self.core.collect_orphans();
-        self.trace(started, elapsed, &ready);
+        self.trace_start(started, elapsed);
         self.waiters.wake_up_to(elapsed);
-        for Collected { calls, ticket, .. } in ready {
-            let report = ticket.clone();
-            self.office.execute(Batch::calls(calls, ticket), report);
+        if awaited > elapsed {
+            self.tell_holders(awaited, urgent);
         }
+        self.hand_out();
         if !asked.is_empty() {
             self.office.tickets.assign(&asked, number);
         }
         let reported = self.report_all();
         let polled = self.poll_inline();
         worked || reported || polled
+    }
+
+    /// Hands what is ready to the executor.
+    fn hand_out(&self) {
+        loop {
+            let next = self.driver.lock().ready.pop_front();
+            let Some(Collected { seq, calls, ticket }) = next else {
+                return;
+            };
+            self.trace_batch(seq, calls.len());
+            let report = ticket.clone();
+            self.office.execute(Batch::calls(calls, ticket), report);
+        }
     }
 
     fn start_gp(&self, driver: &mut Driver, urgent: bool) -> Seq {
@@ -221,7 +239,7 @@ impl Domain {
     }
 
     /// Whether somebody waits for a grace period that is not started, and need not share a later one.
-    fn may_start_for_waiters(&self, urgent: bool) -> bool {
+    pub(super) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }
 
@@ -234,12 +252,12 @@ impl Domain {
     }
 
     /// The highest number that something waits for.
-    fn highest_awaited(&self, driver: &Driver) -> Seq {
+    pub(super) fn highest_awaited(&self, driver: &Driver) -> Seq {
         let collected = driver.waiting.back().map(|c| c.seq);
         self.wanted().max(collected.unwrap_or(Seq::FIRST))
     }
 
-    fn has_queued(&self, _collector: &Driver) -> bool {
+    pub(super) fn has_queued(&self, _collector: &Driver) -> bool {
         // SAFETY: the collector is whoever holds the driver's lock, and has its state in hand.
         self.core
             .records()
@@ -247,7 +265,7 @@ impl Domain {
     }
 
     /// How long callbacks must still wait for their grace period to be started.
-    fn until_due(&self, driver: &Driver) -> Duration {
+    pub(super) fn until_due(&self, driver: &Driver) -> Duration {
         driver.last_start.map_or(Duration::ZERO, |last| {
             match self.ended.load(Ordering::Acquire) {
                 true => Duration::ZERO,
@@ -280,23 +298,25 @@ impl Domain {
         }
     }
 
-    fn trace(&self, started: Option<Seq>, elapsed: Seq, ready: &[Collected]) {
-        let name = &self.office.name;
-        // A subscriber is foreign code.
+    fn trace_start(&self, started: Option<Seq>, elapsed: Seq) {
+        if let Some(seq) = started {
+            // A subscriber is foreign code.
+            let _ = quietly(|| {
+                tracing::debug!(target: "async_rcu::gp", domain = %self.office.name, gp = seq.raw(), elapsed = elapsed.raw(), "started");
+            });
+        }
+    }
+
+    fn trace_batch(&self, seq: Seq, len: usize) {
         let _ = quietly(|| {
-            if let Some(seq) = started {
-                tracing::debug!(target: "async_rcu::gp", domain = %name, gp = seq.raw(), elapsed = elapsed.raw(), "started");
-            }
-            for Collected { seq, calls, .. } in ready {
-                tracing::debug!(target: "async_rcu::batch", domain = %name, gp = seq.raw(), len = calls.len(), "ready");
-            }
+            tracing::debug!(target: "async_rcu::batch", domain = %self.office.name, gp = seq.raw(), len, "ready");
         });
     }
 
     /// Makes the reports that were handed in. `true` where there were any.
     fn report_all(&self) -> bool {
         let reports = self.office.take_reports();
-        let any = !reports.is_empty();
+        let any = !reports.is_empty() | self.report_notes() | self.report_backlog();
         for Pending { report, _ticket } in reports {
             let told = quietly(|| {
                 tracing::error!(target: "async_rcu::panic", domain = %report.domain, thread = report.thread, "{report}");
@@ -321,119 +341,13 @@ impl Domain {
             return false;
         };
         let waker = Waker::from(Arc::new(WakeHub(self.core.hub)));
+        let start = Instant::now();
         let poll = Pin::new(&mut batch).poll(&mut task::Context::from_waker(&waker));
+        self.report_own_slice(start.elapsed());
         if poll.is_pending() {
             self.office.unpop_inline(batch);
         }
         poll.is_ready()
-    }
-
-    /// Sleeps until there is something to do, or goes.
-    fn rest(self: &Arc<Self>) -> Rest {
-        let hub = self.core.hub;
-        let driver = self.driver.lock();
-        let awaited = self.highest_awaited(&driver);
-        let handled = driver.handled;
-        if self.engine.elapsed() > handled {
-            return Rest::Over;
-        }
-        let holdouts = awaited > handled;
-        let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
-        let worked = driver.worked;
-        drop(driver);
-
-        if nap.is_none() && !holdouts {
-            if worked && self.settings.on_idle.is_some() && !self.office.tickets.watch() {
-                self.idle();
-                return Rest::Over;
-            }
-            if let Some(rest) = self.stop() {
-                return rest;
-            }
-        } else if self.stop_asked() {
-            // There is more to do already: that was the attempt.
-            self.stop_tried();
-        }
-
-        let stranded = Worker::retry(&self.office).then_some(RETRY);
-
-        if nap.is_none() {
-            hub.doze.fall_asleep();
-        }
-        if holdouts {
-            self.engine.flag_holders(awaited);
-        }
-        if nap.is_none() || holdouts {
-            barrier::heavy();
-        }
-        let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
-        if !stay_up {
-            hub.event.wait(nap.into_iter().chain(stranded).min());
-        }
-        hub.doze.wake_up();
-        Rest::Over
-    }
-
-    /// The look behind the fence: did anything come, or may anything pass unnoticed?
-    fn must_stay_up(&self, driver: &Driver, awaited: Seq, napping: bool) -> bool {
-        if self.force.load(Ordering::Acquire)
-            || self.may_start_for_waiters(false)
-            || self.office.tickets.any_asked()
-            || self.office.has_reports()
-            || self.highest_awaited(driver) > awaited
-            || (!napping && self.has_queued(driver))
-        {
-            return true;
-        }
-        if awaited > driver.handled {
-            let outlook = self.engine.scan_flags(awaited);
-            return outlook.elapsed > driver.handled || outlook.unflagged;
-        }
-        false
-    }
-
-    fn idle(&self) {
-        self.driver.lock().worked = false;
-        if let Some(hook) = &self.settings.on_idle {
-            if let Err(message) = quietly(hook) {
-                self.office.report(PanicSource::Hook, message, None);
-            }
-        }
-    }
-
-    /// With nothing queued and nothing awaited: goes, where that is asked for and possible. `None`: sleep.
-    fn stop(&self) -> Option<Rest> {
-        if !self.stop_asked() && !self.ended.load(Ordering::Acquire) {
-            return None;
-        }
-        if self.office.tickets.watch() {
-            // Work is still being run, and the last of it kicks us. For a shutdown that was the attempt.
-            self.stop_tried();
-            return None;
-        }
-        if !self.office.worker.stop() {
-            // Its end kicks us.
-            return None;
-        }
-        let doze = &self.core.hub.doze;
-        let driver = self.driver.lock();
-        doze.stop();
-        barrier::heavy();
-        let rest = if !self.must_stay_up(&driver, driver.handled, false) {
-            let last = self.ended.load(Ordering::Acquire);
-            if last {
-                self.recycle();
-            }
-            Rest::Gone { last }
-        } else if doze.take_over() {
-            Rest::Over
-        } else {
-            // Somebody has started another thread, which finds what we found.
-            Rest::Gone { last: false }
-        };
-        drop(driver);
-        self.stop_tried();
-        Some(rest)
     }
 }
 

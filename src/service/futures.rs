@@ -4,8 +4,8 @@
 //! thread is stopped and cannot be started, a poll takes the thread's turn and wakes itself, so that waiting goes on.
 
 use super::rcu::Rcu;
-use crate::gp::waiters::Key;
 use crate::reader::sequence::Seq;
+use crate::reader::waiters::Key;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +27,8 @@ pub struct Synchronize {
     rcu: Rcu,
     target: Option<Seq>,
     key: Option<Key>,
+    /// That it can hardly end was reported.
+    noted: bool,
 }
 
 impl Synchronize {
@@ -35,6 +37,7 @@ impl Synchronize {
             rcu,
             target,
             key: None,
+            noted: false,
         }
     }
 
@@ -71,6 +74,9 @@ impl Future for Synchronize {
             this.forget();
             return Poll::Ready(());
         }
+        if !this.noted {
+            this.noted = domain.note_deadlock("synchronize", false);
+        }
         Poll::Pending
     }
 }
@@ -93,6 +99,8 @@ impl Drop for Synchronize {
 pub struct Drain {
     rcu: Rcu,
     state: Asked,
+    what: &'static str,
+    noted: bool,
 }
 
 /// How far a request has come that is made at the first poll.
@@ -104,9 +112,15 @@ enum Asked {
 
 impl Drain {
     pub(super) fn new(rcu: Rcu) -> Self {
+        Self::called(rcu, "drain")
+    }
+
+    fn called(rcu: Rcu, what: &'static str) -> Self {
         Self {
             rcu,
             state: Asked::NotYet,
+            what,
+            noted: false,
         }
     }
 }
@@ -135,7 +149,12 @@ impl Future for Drain {
             cx.waker().wake_by_ref();
         }
         if let Asked::As(id) = this.state {
-            ready!(domain.office.tickets.poll(id, cx.waker()));
+            if domain.office.tickets.poll(id, cx.waker()).is_pending() {
+                if !this.noted {
+                    this.noted = domain.note_deadlock(this.what, true);
+                }
+                return Poll::Pending;
+            }
             this.state = Asked::Done;
         }
         Poll::Ready(())
@@ -163,7 +182,7 @@ pub struct Shutdown {
 impl Shutdown {
     pub(super) fn new(rcu: Rcu) -> Self {
         Self {
-            drain: Drain::new(rcu),
+            drain: Drain::called(rcu, "shutdown"),
             state: Asked::NotYet,
         }
     }

@@ -4,7 +4,9 @@ use super::builder::{Builder, InstallError};
 use super::cookie::GracePeriod;
 use super::domain::{Domain, DomainCore};
 use super::futures::{Drain, Shutdown, Synchronize};
+use super::report::ForceEvent;
 use super::stats::Stats;
+use super::watchdog::ForceNotifier;
 use crate::callback::erased::Callback;
 use crate::dispatch::batch::{Context, Home};
 use crate::dispatch::block::{assert_blocking_allowed, block_on};
@@ -43,6 +45,8 @@ use thiserror::Error;
 #[derive(Clone)]
 pub struct Rcu {
     core: &'static DomainCore,
+    /// Callbacks are counted one by one, as there is a limit.
+    limited: bool,
     handle: Arc<Handle>,
 }
 
@@ -120,6 +124,7 @@ impl Rcu {
     pub(super) fn from_domain(domain: Arc<Domain>) -> Rcu {
         Rcu {
             core: domain.core,
+            limited: domain.office.backlog.is_some(),
             handle: Arc::new(Handle(domain)),
         }
     }
@@ -144,12 +149,14 @@ impl Rcu {
     /// Wait-free, and without a fence or a locked instruction where the system has a process-wide barrier. The first one of
     /// a thread registers it.
     #[inline]
+    #[track_caller]
     pub fn read(&self) -> ReadGuard<'_> {
         ReadGuard::enter(self.core)
     }
 
     /// Begins a section that may be held across `.await`, sent to other threads and dropped anywhere.
     #[inline]
+    #[track_caller]
     pub fn read_owned(&self) -> OwnedReadGuard {
         OwnedReadGuard::enter(self.core)
     }
@@ -259,6 +266,14 @@ impl Rcu {
 
     #[inline]
     pub(super) fn enqueue(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
+        if self.limited {
+            self.count();
+        }
+        self.enqueue_counted(f);
+    }
+
+    #[inline]
+    pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
         let callback = Callback::new(f);
         match local::cached(self.core) {
             // SAFETY: the current thread's record.
@@ -302,9 +317,16 @@ impl Rcu {
     /// # });
     /// ```
     pub fn call_async(&self, f: impl Future<Output = ()> + Send + 'static) {
+        if self.limited {
+            self.count();
+        }
+        self.enqueue_async(f);
+    }
+
+    pub(super) fn enqueue_async(&self, f: impl Future<Output = ()> + Send + 'static) {
         let home = Runtime::current().map_or(Home::Executor, Home::Runtime);
         let future = Box::pin(f);
-        self.enqueue(move |context: &mut Context| context.spawn(home, future));
+        self.enqueue_counted(move |context: &mut Context| context.spawn(home, future));
     }
 
     /// Drops `value` after a grace period, on the domain's executor: `kfree_rcu`.
@@ -319,9 +341,45 @@ impl Rcu {
         self.call(move || drop(value));
     }
 
-    /// Asks that the grace periods under way end now: what is queued does not wait for the batch interval.
+    /// Asks that the grace periods under way end now: what is queued does not wait for the batch interval, and who holds them
+    /// up is told: by [`is_release_requested`](ReadGuard::is_release_requested),
+    /// [`release_requested`](OwnedReadGuard::release_requested) and [`on_force`](Self::on_force).
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let mut guard = rcu.read_owned();
+    /// rcu.call(|| println!("the guard no longer holds this up"));
+    /// rcu.force();
+    /// while !guard.is_release_requested() {
+    ///     std::thread::yield_now();                // the request comes from the grace-period thread
+    /// }
+    /// guard.refresh();
+    /// # rcu.blocking_drain();
+    /// ```
     pub fn force(&self) {
         self.domain().force();
+    }
+
+    /// Has `f` called whenever grace periods are forced (by [`force`](Self::force), a drain, or a backlog that met its limit)
+    /// and sections hold them up: it is told which. Until the [`ForceNotifier`] is dropped.
+    ///
+    /// Runs on the grace-period thread, must be short, and must not wait for the domain. A handle of the domain that `f`
+    /// captures keeps the domain alive as long as the notifier.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let (send, events) = mpsc::channel();
+    /// let _notifier = rcu.on_force(move |event| drop(send.send(event.holders_total)));
+    /// let guard = rcu.read_owned();
+    /// rcu.call(|| ());
+    /// rcu.force();
+    /// assert_eq!(events.recv()?, 1);
+    /// # drop(guard);
+    /// # Ok::<(), mpsc::RecvError>(())
+    /// ```
+    pub fn on_force(&self, f: impl Fn(&ForceEvent) + Send + Sync + 'static) -> ForceNotifier {
+        self.domain().notify(Arc::new(f))
     }
 
     /// Waits until every callback that was queued before the first poll has finished, async ones included. Forces.

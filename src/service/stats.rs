@@ -1,6 +1,7 @@
 //! What a domain tells about itself.
 
 use super::domain::Domain;
+use super::latency::Latency;
 use crate::sys::barrier::Barrier;
 use crate::sys::prim::Ordering;
 use std::time::Duration;
@@ -33,8 +34,12 @@ pub struct Stats {
     /// How long the oldest open section has lasted, at the least: the time since the first grace period that it holds up was
     /// started; zero where it holds up none, and `None` where no section is open.
     pub oldest_section: Option<Duration>,
+    /// How long grace periods took.
+    pub grace_period_latency: Latency,
     /// The longest that a callback has taken.
     pub longest_callback: Duration,
+    /// Stall reports made.
+    pub stalls: u64,
     /// Which process-wide barrier is in use.
     pub barrier: Barrier,
 }
@@ -58,7 +63,9 @@ impl Domain {
             threads: self.core.threads(),
             owned_guards: self.core.records().map(|r| r.reader.owned_held()).sum(),
             oldest_section: oldest.map(|seen| self.driver.lock().age_of(seen)),
+            grace_period_latency: self.driver.lock().latency.summary(),
             longest_callback: counts.longest(),
+            stalls: self.stalls.load(Ordering::Relaxed),
             barrier: self.barrier,
         }
     }

@@ -5,6 +5,7 @@
 //! - [`event`]: a level-triggered event for one sleeper.
 //! - [`doze`]: whether that sleeper has to be woken at all.
 //! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
+//! - [`wake`]: calling foreign code that must not take a thread down.
 //!
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
 
@@ -16,5 +17,5 @@ mod park;
 #[cfg_attr(rcu_loom, path = "prim/loom.rs")]
 pub(crate) mod prim;
 pub(crate) mod stderr;
-#[cfg(not(rcu_loom))]
 pub(crate) mod thread;
+pub(crate) mod wake;

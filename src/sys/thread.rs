@@ -2,7 +2,7 @@
 
 use std::io;
 
-pub(crate) use std::thread::{JoinHandle, yield_now};
+pub(crate) use std::thread::{JoinHandle, Thread, ThreadId, current, yield_now};
 
 /// Starts a thread. Its name is what `ps -L` and a debugger show (Linux keeps 15 bytes of it).
 pub(crate) fn spawn<T: Send + 'static>(

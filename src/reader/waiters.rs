@@ -1,13 +1,13 @@
-//! Who waits for which grace period: a target and a waker each.
+//! Who waits for which number: a target and a waker each. For the end of grace periods, and for being asked to leave.
 //!
 //! # Protocol
-//! A waiter registers, then looks at `elapsed` again. The ender raises `elapsed`, then takes out, under the same lock, all
-//! whose target it has reached. So either the ender finds the waiter, or the waiter's second look, behind the lock, sees
-//! the new `elapsed`. Wakers are cloned before the lock, and called and dropped after it.
+//! A waiter registers, then looks at the mark (`elapsed`, say) again. Whoever raises the mark then takes out, under the same
+//! lock, all whose target it has reached. So either that finds the waiter, or the waiter's second look, behind the lock, sees
+//! the mark raised. Wakers are cloned before the lock, and called and dropped after it.
 
-use super::wake::WakeList;
-use crate::reader::sequence::Seq;
+use super::sequence::Seq;
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering};
+use crate::sys::wake::{WakeList, quietly};
 use std::collections::BTreeMap;
 use std::task::Waker;
 
@@ -74,6 +74,18 @@ impl Waiters {
         self.len.store(list.waiting.len(), Ordering::Relaxed);
         drop(list);
         drop(old);
+    }
+
+    /// Takes everyone out, and wakes nobody.
+    pub(crate) fn forget_all(&self) {
+        let mut list = self.list.lock();
+        let old = std::mem::take(&mut list.waiting);
+        self.len.store(0, Ordering::Relaxed);
+        drop(list);
+        // The drops are foreign code, and one that panics must not take the others with it.
+        for waker in old.into_values() {
+            let _ = quietly(move || drop(waker));
+        }
     }
 
     /// Wakes everyone whose target is reached.

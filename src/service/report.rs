@@ -1,0 +1,223 @@
+//! What the service tells about what is stuck: stall reports, and who holds what a force asks for.
+
+use crate::reader::registry::Section;
+use crate::sys::thread::ThreadId;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+/// Sections that a report lists; it counts them all.
+pub(super) const LISTED: usize = 32;
+
+/// Something takes longer than [`Builder::stall_timeout`](crate::Builder::stall_timeout), or can never end. Given to
+/// [`Builder::on_stall`](crate::Builder::on_stall).
+///
+/// `Display` says it in a sentence:
+///
+/// ```
+/// use std::{sync::mpsc, time::Duration};
+/// let (send, reports) = mpsc::channel();
+/// let rcu = async_rcu::Rcu::builder()
+///     .name("routes")
+///     .stall_timeout(Duration::from_millis(10))
+///     .on_stall(move |report| drop(send.send(report.to_string())))
+///     .build()?;
+/// let forgotten = rcu.read_owned();
+/// rcu.call(|| ());
+/// let report = reports.recv()?;     // who, how long, where made, how much waits
+/// assert!(report.contains("routes") && report.contains("1 callback pending"));
+/// # drop(forgotten);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StallReport {
+    /// The name of the domain.
+    pub domain: String,
+    /// What is stuck.
+    pub kind: StallKind,
+    /// For how long, at the least.
+    pub age: Duration,
+    /// The sections that hold up grace periods, oldest number first, at most 32; empty for other kinds.
+    pub holders: Vec<HeldSection>,
+    /// How many such sections there are.
+    pub holders_total: usize,
+    /// The name of the thread that is stuck, where it is one.
+    pub thread: Option<String>,
+    /// That thread's id.
+    pub thread_id: Option<ThreadId>,
+    /// Callbacks queued and not finished.
+    pub pending: u64,
+    /// Reports made before of the same matter. The pauses between them double.
+    pub repeated: u32,
+}
+
+/// What is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StallKind {
+    /// Sections that do not end hold up a grace period.
+    Section,
+    /// A callback, or the drop of a retired value, runs for long.
+    Callback,
+    /// A batch was given to the executor, and nobody polls it.
+    Batch,
+    /// A batch waits for the [`GlobalLock`](crate::GlobalLock), and nobody lets that go.
+    GlobalLock,
+    /// An async callback has not ended, and somebody waits for it by a drain.
+    AsyncCallback,
+    /// A future of the domain (named here) is waited for by a thread inside a section of the domain: where the same task
+    /// has that guard, it waits for ever. Found at once, where sections carry their place.
+    WaitInSection(&'static str),
+    /// A future of the domain (named here) is waited for inside an async callback of the domain, which it waits for. Found at
+    /// once.
+    WaitInCallback(&'static str),
+}
+
+/// An open section, as far as it is known.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HeldSection {
+    /// Name of the thread that opened it.
+    pub thread: Option<String>,
+    /// Id of that thread.
+    pub thread_id: ThreadId,
+    /// That thread has ended: its guard was leaked, or, for an owned one, is held elsewhere.
+    pub thread_ended: bool,
+    /// It is an [`OwnedReadGuard`](crate::OwnedReadGuard)'s, which may be anywhere by now.
+    pub owned: bool,
+    /// Where the guard was made. In debug builds, and with the feature `locations`.
+    pub location: Option<&'static Location<'static>>,
+    /// The tokio task that made it, where there was one. In debug builds, and with the feature `locations`.
+    pub task: Option<u64>,
+    /// How long it has lasted, at the least: the time since the first grace period that it holds up was started.
+    pub age: Duration,
+}
+
+/// Somebody wants the grace periods under way to end now, and these sections hold them up. Given to
+/// [`Rcu::on_force`](crate::Rcu::on_force).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ForceEvent {
+    /// The name of the domain.
+    pub domain: String,
+    /// The sections that are asked to end, oldest number first, at most 32.
+    pub holders: Vec<HeldSection>,
+    /// How many there are.
+    pub holders_total: usize,
+    /// Callbacks queued and not finished.
+    pub pending: u64,
+}
+
+impl HeldSection {
+    pub(super) fn new(section: Section, age: Duration) -> Self {
+        Self {
+            thread: section.owner.thread.name().map(str::to_owned),
+            thread_id: section.owner.thread.id(),
+            thread_ended: section.owner.ended,
+            owned: section.owned,
+            location: section.origin.location,
+            task: section.origin.task,
+            age,
+        }
+    }
+}
+
+impl fmt::Display for HeldSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.owned {
+            true => "an owned guard made",
+            false => "a guard held",
+        })?;
+        f.write_str(match self.thread_ended {
+            true => " by the ended thread ",
+            false => " by thread ",
+        })?;
+        match &self.thread {
+            Some(name) => write!(f, "\"{name}\" ({:?})", self.thread_id)?,
+            None => write!(f, "{:?}", self.thread_id)?,
+        }
+        if let Some(task) = self.task {
+            write!(f, " in task {task}")?;
+        }
+        if let Some(location) = self.location {
+            write!(f, " at {location}")?;
+        }
+        write!(f, " for {:.1?}", self.age)
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, holders: &[HeldSection], total: usize) -> fmt::Result {
+    for (place, holder) in holders.iter().enumerate() {
+        write!(f, "{}{holder}", if place == 0 { ": " } else { "; " })?;
+    }
+    match total.saturating_sub(holders.len()) {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
+    }
+}
+
+/// ` callback pending`, or ` callbacks pending`.
+fn plural(n: u64) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+impl fmt::Display for StallReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RCU domain \"{}\": ", self.domain)?;
+        let age = self.age;
+        match self.kind {
+            StallKind::Section => {
+                let n = self.holders_total as u64;
+                write!(f, "a grace period is held up for {age:.1?} by {n} section")?;
+                f.write_str(plural(n))?;
+                list(f, &self.holders, self.holders_total)?;
+            }
+            StallKind::Callback => write!(f, "a callback runs for {age:.1?}")?,
+            StallKind::Batch => write!(
+                f,
+                "a batch was given to the executor {age:.1?} ago, and nobody polls it"
+            )?,
+            StallKind::GlobalLock => write!(
+                f,
+                "a batch waits for the global lock for {age:.1?}, and nobody lets that go"
+            )?,
+            StallKind::AsyncCallback => write!(
+                f,
+                "a drain waits for an async callback that has not ended for {age:.1?}"
+            )?,
+            StallKind::WaitInSection(what) => {
+                write!(
+                    f,
+                    "{what} is awaited inside a section of the same domain, which it may wait for"
+                )?;
+                list(f, &self.holders, self.holders_total)?;
+            }
+            StallKind::WaitInCallback(what) => write!(
+                f,
+                "{what} is awaited inside an async callback of the same domain, which it waits for"
+            )?,
+        }
+        match (&self.thread, self.thread_id) {
+            (Some(name), Some(id)) => write!(f, " on thread \"{name}\" ({id:?})")?,
+            (None, Some(id)) => write!(f, " on thread {id:?}")?,
+            _ => {}
+        }
+        let n = self.pending;
+        write!(f, "; {n} callback{} pending", plural(n))
+    }
+}
+
+impl fmt::Display for ForceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, total) = (self.pending, self.holders_total as u64);
+        write!(
+            f,
+            "RCU domain \"{}\": {total} section{} asked to end",
+            self.domain,
+            plural(total)
+        )?;
+        list(f, &self.holders, self.holders_total)?;
+        write!(f, "; {n} callback{} pending", plural(n))
+    }
+}

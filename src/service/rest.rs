@@ -1,0 +1,143 @@
+//! How the grace-period thread sleeps, and goes.
+//!
+//! # A rest
+//! The event was reset before the turn that found nothing to do. Now: fall asleep, and ask the sections that hold things up
+//! to wake us; heavy fence; read everything again; sleep only if nothing came and every section that still holds things
+//! up was asked before the fence; else begin again at the reset. While callbacks wait for the interval to pass it naps by
+//! the clock instead, awake for producers. Without work there is no timer at all.
+//!
+//! # Going
+//! Decided under the driver's lock, as is the end of the last handle: so exactly one of the two gives the core away, and
+//! this thread does not touch it after.
+//!
+//! # Timers
+//! While a grace period is held up, or something that was handed out has not ended, a timer looks for what is stuck. The
+//! first one after something was handed out is short: mostly it is over by then, and the thread sleeps without a timer from then
+//! on, with nobody having had to tell it.
+
+use super::domain::Domain;
+use super::driver::{Driver, Rest};
+use crate::dispatch::office::PanicSource;
+use crate::dispatch::worker::Worker;
+use crate::reader::sequence::Seq;
+use crate::sys::barrier;
+use crate::sys::prim::Ordering;
+use crate::sys::wake::quietly;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two attempts to start a worker that the system refused, while something waits for it.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Domain {
+    /// Sleeps until there is something to do, or goes.
+    pub(super) fn rest(self: &Arc<Self>) -> Rest {
+        let hub = self.core.hub;
+        let driver = self.driver.lock();
+        let awaited = self.highest_awaited(&driver);
+        let handled = driver.handled;
+        if self.engine.elapsed() > handled {
+            return Rest::Over;
+        }
+        let holdouts = awaited > handled;
+        let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
+        let worked = driver.worked;
+        drop(driver);
+
+        if nap.is_none() && !holdouts {
+            if worked && self.settings.on_idle.is_some() && !self.office.tickets.watch() {
+                self.idle();
+                return Rest::Over;
+            }
+            if let Some(rest) = self.stop() {
+                return rest;
+            }
+        } else if self.stop_asked() {
+            // There is more to do already: that was the attempt.
+            self.stop_tried();
+        }
+
+        let stranded = Worker::retry(&self.office).then_some(RETRY);
+        let stuck = self.look_for_stuck(holdouts);
+
+        if nap.is_none() {
+            hub.doze.fall_asleep();
+        }
+        if holdouts {
+            self.engine.flag_holders(awaited);
+        }
+        if nap.is_none() || holdouts {
+            barrier::heavy();
+        }
+        let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
+        if !stay_up {
+            hub.event
+                .wait(nap.into_iter().chain(stranded).chain(stuck).min());
+        }
+        hub.doze.wake_up();
+        Rest::Over
+    }
+
+    /// The look behind the fence: did anything come, or may anything pass unnoticed?
+    fn must_stay_up(&self, driver: &Driver, awaited: Seq, napping: bool) -> bool {
+        if self.force.load(Ordering::Acquire)
+            || self.may_start_for_waiters(false)
+            || self.office.tickets.any_asked()
+            || self.office.has_reports()
+            || self.has_notes()
+            || self.highest_awaited(driver) > awaited
+            || (!napping && self.has_queued(driver))
+        {
+            return true;
+        }
+        if awaited > driver.handled {
+            let outlook = self.engine.scan_flags(awaited);
+            return outlook.elapsed > driver.handled || outlook.unflagged;
+        }
+        false
+    }
+
+    fn idle(&self) {
+        self.driver.lock().worked = false;
+        if let Some(hook) = &self.settings.on_idle {
+            if let Err(message) = quietly(hook) {
+                self.office.report(PanicSource::Hook, message, None);
+            }
+        }
+    }
+
+    /// With nothing queued and nothing awaited: goes, where that is asked for and possible. `None`: sleep.
+    fn stop(&self) -> Option<Rest> {
+        if !self.stop_asked() && !self.ended.load(Ordering::Acquire) {
+            return None;
+        }
+        if self.office.tickets.watch() {
+            // Work is still being run, and the last of it kicks us. For a shutdown that was the attempt.
+            self.stop_tried();
+            return None;
+        }
+        if !self.office.worker.stop() {
+            // Its end kicks us.
+            return None;
+        }
+        let doze = &self.core.hub.doze;
+        let driver = self.driver.lock();
+        doze.stop();
+        barrier::heavy();
+        let rest = if !self.must_stay_up(&driver, driver.handled, false) {
+            let last = self.ended.load(Ordering::Acquire);
+            if last {
+                self.recycle();
+            }
+            Rest::Gone { last }
+        } else if doze.take_over() {
+            Rest::Over
+        } else {
+            // Somebody has started another thread, which finds what we found.
+            Rest::Gone { last: false }
+        };
+        drop(driver);
+        self.stop_tried();
+        Some(rest)
+    }
+}

@@ -1,0 +1,308 @@
+//! Noticing what is stuck, and telling those who hold things up.
+//!
+//! The grace-period thread does it, before it sleeps: it alone emits. Others hand it what they found as *notes*.
+
+use super::domain::Domain;
+use super::report::{ForceEvent, HeldSection, LISTED, StallKind, StallReport};
+use crate::dispatch::here;
+use crate::dispatch::office::PanicSource;
+use crate::dispatch::watch::{Finding, Stuck, after_reports};
+use crate::reader::local;
+use crate::reader::place::TRACKED;
+use crate::reader::sequence::Seq;
+use crate::sys::prim::Ordering;
+use crate::sys::stderr;
+use crate::sys::thread;
+use crate::sys::wake::quietly;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// The first look at what was handed out: short, as mostly it is over by then.
+const SOON: Duration = Duration::from_millis(5);
+
+/// What the collector remembers about reports.
+#[derive(Debug, Default)]
+pub(super) struct Watchdog {
+    /// Something was handed out since the last look.
+    pub(super) fresh: bool,
+    /// The grace period that is reported as held up, and how often.
+    told: Option<(Seq, u32)>,
+}
+
+pub(crate) type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
+
+/// Who wants to be told of forces.
+#[derive(Default)]
+pub(super) struct Notifiers {
+    next: u64,
+    all: BTreeMap<u64, ForceHook>,
+}
+
+/// A hook of [`Rcu::on_force`](crate::Rcu::on_force), which is removed when this is dropped.
+///
+/// A call that is under way then may still be going on after the drop.
+#[must_use = "the hook is removed when this is dropped"]
+pub struct ForceNotifier {
+    domain: Weak<Domain>,
+    id: u64,
+}
+
+impl Drop for ForceNotifier {
+    fn drop(&mut self) {
+        if let Some(domain) = self.domain.upgrade() {
+            let hook = domain.notifiers.lock().all.remove(&self.id);
+            drop(hook);
+        }
+    }
+}
+
+impl fmt::Debug for ForceNotifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForceNotifier").finish_non_exhaustive()
+    }
+}
+
+impl Domain {
+    /// Callbacks queued and not finished.
+    pub(super) fn pending(&self) -> u64 {
+        // `finished` before `produced`, so that it is never the greater.
+        let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
+        let produced: u64 = self.core.records().map(|r| r.local.produced()).sum();
+        produced.saturating_sub(finished)
+    }
+
+    pub(super) fn notify(self: &Arc<Self>, hook: ForceHook) -> ForceNotifier {
+        let mut notifiers = self.notifiers.lock();
+        let id = notifiers.next;
+        notifiers.next += 1;
+        notifiers.all.insert(id, hook);
+        ForceNotifier {
+            domain: Arc::downgrade(self),
+            id,
+        }
+    }
+
+    /// The sections that hold up `wanted`, named.
+    fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
+        let (sections, total) = self.core.sections_before(wanted, LISTED);
+        let driver = self.driver.lock();
+        let mut held: Vec<_> = sections
+            .into_iter()
+            .map(|section| {
+                let age = driver.age_of(section.seen);
+                HeldSection::new(section, age)
+            })
+            .collect();
+        drop(driver);
+        held.sort_by_key(|section| std::cmp::Reverse(section.age));
+        (held, total)
+    }
+
+    /// Asks the sections that hold up `awaited` to end, where that is `urgent` or there is no room for more callbacks.
+    pub(super) fn tell_holders(&self, awaited: Seq, urgent: bool) {
+        let full = self.office.backlog.as_ref().is_some_and(|b| b.is_full());
+        if !urgent && !full {
+            return;
+        }
+        self.core.hub.release.ask(awaited.min(self.engine.fenced()));
+        let hooks: Vec<ForceHook> = self.notifiers.lock().all.values().cloned().collect();
+        if !urgent || hooks.is_empty() {
+            return;
+        }
+        let (holders, holders_total) = self.holders(awaited);
+        let event = ForceEvent {
+            domain: self.office.name.clone(),
+            holders,
+            holders_total,
+            pending: self.pending(),
+        };
+        for hook in hooks {
+            // With its drop, which may be the last.
+            let event = &event;
+            let called = quietly(move || hook(event));
+            if let Err(message) = called {
+                self.office.report(PanicSource::Hook, message, None);
+            }
+        }
+    }
+
+    /// Reports what is stuck; tells how long until something may be.
+    pub(super) fn look_for_stuck(&self, holdouts: bool) -> Option<Duration> {
+        let sections = match holdouts {
+            true => self.look_at_sections(),
+            false => None,
+        };
+        let timeout = self.settings.stall_timeout;
+        let drained = self.office.tickets.any_drain();
+        let (findings, next) = self.office.watch.check(timeout, drained);
+        for finding in findings {
+            self.tell_stall(self.found(finding));
+        }
+        let fresh = std::mem::take(&mut self.driver.lock().watchdog.fresh);
+        let handed_out = match next {
+            Some(next) if fresh => Some(next.min(SOON)),
+            // It takes long: whoever ends it wakes us.
+            Some(next) => self.office.tickets.watch().then_some(next),
+            None => None,
+        };
+        sections.into_iter().chain(handed_out).min()
+    }
+
+    /// The oldest grace period that has not elapsed.
+    fn look_at_sections(&self) -> Option<Duration> {
+        let timeout = self.settings.stall_timeout;
+        let mut driver = self.driver.lock();
+        let (oldest, at) = driver.starts.front().copied()?;
+        let repeated = match driver.watchdog.told {
+            Some((seq, times)) if seq == oldest => times,
+            _ => 0,
+        };
+        let age = at.elapsed();
+        let due = after_reports(timeout, repeated);
+        if age < due {
+            return Some(due - age);
+        }
+        driver.watchdog.told = Some((oldest, repeated + 1));
+        let awaited = self.highest_awaited(&driver);
+        drop(driver);
+        self.core.hub.release.ask(awaited.min(self.engine.fenced()));
+        let (holders, holders_total) = self.holders(oldest);
+        if holders_total != 0 {
+            self.tell_stall(StallReport {
+                holders,
+                holders_total,
+                repeated,
+                ..self.stall(StallKind::Section, age)
+            });
+        }
+        Some(after_reports(timeout, repeated + 1).saturating_sub(age))
+    }
+
+    fn stall(&self, kind: StallKind, age: Duration) -> StallReport {
+        StallReport {
+            domain: self.office.name.clone(),
+            kind,
+            age,
+            holders: Vec::new(),
+            holders_total: 0,
+            thread: None,
+            thread_id: None,
+            pending: self.pending(),
+            repeated: 0,
+        }
+    }
+
+    fn found(&self, finding: Finding) -> StallReport {
+        let (kind, thread) = match finding.stuck {
+            Stuck::Callback(thread) => (StallKind::Callback, Some(thread)),
+            Stuck::Batch => (StallKind::Batch, None),
+            Stuck::Lock => (StallKind::GlobalLock, None),
+            Stuck::Async => (StallKind::AsyncCallback, None),
+        };
+        StallReport {
+            thread: thread.as_ref().and_then(|t| t.name().map(str::to_owned)),
+            thread_id: thread.map(|t| t.id()),
+            repeated: finding.repeated,
+            ..self.stall(kind, finding.age)
+        }
+    }
+
+    /// A slice of callbacks on the grace-period thread took so long; nobody could watch it.
+    pub(super) fn report_own_slice(&self, took: Duration) {
+        if took >= self.settings.stall_timeout {
+            let here = thread::current();
+            self.tell_stall(StallReport {
+                thread: here.name().map(str::to_owned),
+                thread_id: Some(here.id()),
+                ..self.stall(StallKind::Callback, took)
+            });
+        }
+    }
+
+    fn tell_stall(&self, report: StallReport) {
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+        let heard = quietly(|| {
+            tracing::warn!(target: "async_rcu::stall", domain = %report.domain, kind = ?report.kind, pending = report.pending, "{report}");
+            tracing::event_enabled!(target: "async_rcu::stall", tracing::Level::WARN)
+        });
+        if heard != Ok(true) {
+            stderr::tell(format_args!("{report}"));
+        }
+        if let Some(hook) = &self.settings.on_stall {
+            if let Err(message) = quietly(|| hook(&report)) {
+                self.office.report(PanicSource::Hook, message, None);
+            }
+        }
+    }
+
+    /// Hands the grace-period thread a report, where a future that the current thread polls cannot end as long as that thread
+    /// goes on like this. `true` where there is one.
+    #[cold]
+    pub(super) fn note_deadlock(self: &Arc<Self>, what: &'static str, by_callback: bool) -> bool {
+        let mut report = if by_callback && here::in_batch_of(self.office.id()) {
+            self.stall(StallKind::WaitInCallback(what), Duration::ZERO)
+        } else if let Some(held) = self.own_section() {
+            StallReport {
+                holders: vec![held],
+                holders_total: 1,
+                ..self.stall(StallKind::WaitInSection(what), Duration::ZERO)
+            }
+        } else {
+            return false;
+        };
+        if report.holders.is_empty() {
+            let here = thread::current();
+            report.thread = here.name().map(str::to_owned);
+            report.thread_id = Some(here.id());
+        }
+        self.notes.lock().push(report);
+        self.kick();
+        true
+    }
+
+    /// The section of a `ReadGuard` on this thread, where sections carry their place.
+    fn own_section(&self) -> Option<HeldSection> {
+        if !TRACKED {
+            return None;
+        }
+        let record = local::known(self.core).filter(|record| record.reader.is_reading())?;
+        let here = thread::current();
+        let origin = record.reader.origin();
+        Some(HeldSection {
+            thread: here.name().map(str::to_owned),
+            thread_id: here.id(),
+            thread_ended: false,
+            owned: false,
+            location: origin.location,
+            task: origin.task,
+            age: Duration::ZERO,
+        })
+    }
+
+    pub(super) fn has_notes(&self) -> bool {
+        !self.notes.lock().is_empty()
+    }
+
+    /// `true` where there were any.
+    pub(super) fn report_notes(&self) -> bool {
+        let notes = std::mem::take(&mut *self.notes.lock());
+        let any = !notes.is_empty();
+        for note in notes {
+            self.tell_stall(note);
+        }
+        any
+    }
+
+    /// Reports that the limit of pending callbacks was met. Always `false`: there is nothing more to do for it.
+    pub(super) fn report_backlog(&self) -> bool {
+        if let Some(backlog) = self.office.backlog.as_ref().filter(|b| b.take_report()) {
+            let (pending, limit) = (backlog.pending(), backlog.limit());
+            let _ = quietly(|| {
+                tracing::warn!(target: "async_rcu::backpressure", domain = %self.office.name, pending, limit, "as many callbacks are pending as may be; try_call refuses, reserve waits");
+            });
+        }
+        false
+    }
+}
