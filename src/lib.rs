@@ -71,7 +71,9 @@ mod sys;
 /// What the crate shows. (loom's models stop at the floors below.)
 #[cfg(not(rcu_loom))]
 mod facade {
-    pub use crate::cell::{Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired};
+    pub use crate::cell::{
+        Changed, Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired, Watcher,
+    };
     pub use crate::dispatch::batch::Batch;
     pub use crate::dispatch::channel::{Batches, ChannelExecutor};
     pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};

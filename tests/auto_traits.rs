@@ -2,11 +2,13 @@
 //! test says what the assertions in it are about.
 
 use async_rcu::{
-    Barrier, Batch, Batches, BuildError, Builder, ChannelExecutor, Deferred, Drain, DrainUnlocked,
-    Executor, GlobalLock, GlobalLockGuard, GracePeriod, Guard, InlineExecutor, InstallError,
-    LockGlobal, OwnedRcuRef, OwnedReadGuard, PanicReport, Rcu, RcuCell, RcuRef, ReadGuard, Reclaim,
-    ReclaimAll, Registration, Retired, Shutdown, SpawnExecutor, Stats, Synchronize,
-    SynchronizeUnlocked, Timeout, WorkerThread,
+    Barrier, Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, Deferred, Drain,
+    DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock, GlobalLockGuard,
+    GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency, LockGlobal,
+    OwnedRcuRef, OwnedReadGuard, PanicReport, Permit, Rcu, RcuCell, RcuRef, ReadGuard, Reclaim,
+    ReclaimAll, Registration, ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor,
+    StallKind, StallReport, Stats, Synchronize, SynchronizeUnlocked, Timeout, Watcher,
+    WorkerThread,
 };
 use futures::Stream;
 use futures::task::{FutureObj, Spawn, SpawnError};
@@ -78,6 +80,15 @@ fn futures_are_sent_pinned_nowhere_and_borrow_nothing() {
     is_future::<DrainUnlocked<Single>, GlobalLockGuard<Single>>();
     is_future::<SynchronizeUnlocked<Single>, GlobalLockGuard<Single>>();
     is_future::<Batch, ()>();
+    is_future::<Reserve, Permit>();
+    is_future::<ReleaseRequested, ()>();
+    // It borrows its watcher.
+    is_future::<Changed<'static, u32>, Option<OwnedRcuRef<u32>>>();
+    assert_impl_all!(Watcher<u32>: Stream<Item = OwnedRcuRef<u32>>, Send, Sync, Unpin, Debug);
+    is_static::<Watcher<u32>>();
+    assert_impl_all!(Permit: Send, Sync, Debug, Unpin);
+    assert_impl_all!(ForceNotifier: Send, Sync, Debug, Unpin);
+    is_static::<ForceNotifier>();
 }
 
 #[test]
@@ -119,6 +130,8 @@ fn errors_are_small_and_travel() {
     assert_impl_all!(BuildError: Error, Send, Sync);
     assert_impl_all!(InstallError: Error, Send, Sync);
     assert_impl_all!(Timeout: Error, Send, Sync);
+    assert_impl_all!(Full<fn()>: Error, Send, Sync);
+    assert_impl_all!(Full<Elsewhere>: Error);
     for size in [
         size_of::<BuildError>(),
         size_of::<InstallError>(),
@@ -131,6 +144,11 @@ fn errors_are_small_and_travel() {
 #[test]
 fn reports_and_figures_can_be_shown_and_sent() {
     assert_impl_all!(PanicReport: Debug, Display);
+    assert_impl_all!(StallReport: Debug, Display, Clone, Send, Sync);
+    assert_impl_all!(ForceEvent: Debug, Display, Clone, Send, Sync);
+    assert_impl_all!(HeldSection: Debug, Display, Clone, Send, Sync);
+    assert_impl_all!(StallKind: Debug, Copy, Eq, Hash, Send, Sync);
+    assert_impl_all!(Latency: Debug, Copy, Eq, Default, Send, Sync);
     assert_impl_all!(Stats: Debug, Send, Sync);
     assert_impl_all!(Barrier: Debug, Copy, Eq, Send, Sync);
 }

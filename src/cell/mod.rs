@@ -10,10 +10,12 @@
 mod deferred;
 mod refs;
 mod retired;
+mod watch;
 
 pub use deferred::Deferred;
 pub use refs::{OwnedRcuRef, RcuRef};
 pub use retired::{Reclaim, ReclaimAll, Retired};
+pub use watch::{Changed, Watcher};
 
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{Guard, Rcu};
@@ -22,6 +24,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use watch::Watched;
 
 /// A value that is read without cost and replaced as a whole: configuration, routes, tables.
 ///
@@ -43,6 +46,7 @@ pub struct RcuCell<T: Send + Sync + 'static> {
     /// `None`: the global domain, which a static does not start by itself.
     rcu: Option<Rcu>,
     first: Option<First<T>>,
+    watched: Watched<T>,
 }
 
 /// The version that is static, and how to make an equal one.
@@ -60,6 +64,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
             current: AtomicPtr::new(Box::into_raw(Box::new(value))),
             rcu: Some(rcu.clone()),
             first: None,
+            watched: Watched::by_nobody(),
         }
     }
 
@@ -156,12 +161,12 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
     /// Publishes `value`; the old one is given out as [`Retired`], to look at, to wait for, or to drop.
     pub fn swap(&self, value: T) -> Retired<T> {
-        // AcqRel: Release publishes the new value; Acquire makes the old one ours to look at.
+        // Release publishes the new value; Acquire makes the old one ours to look at; SeqCst for the watchers.
         let old = self
             .current
-            .swap(Box::into_raw(Box::new(value)), Ordering::AcqRel);
+            .swap(Box::into_raw(Box::new(value)), Ordering::SeqCst);
         // SAFETY: taken out here, and once.
-        unsafe { self.retired(old) }
+        unsafe { self.replaced(old) }
     }
 
     /// Publishes what `f` makes of the current value: read, copy, update. Tried again until nobody came between, so `f` may
@@ -188,10 +193,10 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
             let new = Box::into_raw(Box::new(f(unsafe { &*seen })?));
             let exchanged =
                 self.current
-                    .compare_exchange(seen, new, Ordering::AcqRel, Ordering::Relaxed);
+                    .compare_exchange(seen, new, Ordering::SeqCst, Ordering::Relaxed);
             match exchanged {
                 // SAFETY: taken out here, and once.
-                Ok(old) => return Ok(unsafe { self.retired(old) }),
+                Ok(old) => return Ok(unsafe { self.replaced(old) }),
                 // SAFETY: made above and not published.
                 Err(_) => drop(unsafe { Box::from_raw(new) }),
             }
@@ -200,17 +205,30 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
     /// The value as [`Retired`], as if swapped out; references under guards may still be there.
     pub fn into_retired(self) -> Retired<T> {
-        let this = ManuallyDrop::new(self);
+        let mut this = ManuallyDrop::new(self);
+        this.watched.close();
         let old = this.current.load(Ordering::Acquire);
         // SAFETY: the cell is ours and is not dropped: taken out here, and once.
         let retired = unsafe { this.retired(old) };
-        // SAFETY: not used again; `ManuallyDrop` keeps it from being dropped twice.
-        drop(unsafe { std::ptr::read(&this.rcu) });
+        // SAFETY: not used again; `ManuallyDrop` keeps them from being dropped twice.
+        unsafe {
+            std::ptr::drop_in_place(&raw mut this.rcu);
+            std::ptr::drop_in_place(&raw mut this.watched);
+        }
         retired
     }
 
     /// # Safety
     /// `old` was in `current`, and has just been taken out by the caller.
+    unsafe fn replaced(&self, old: *mut T) -> Retired<T> {
+        // Before it is retired.
+        self.watched.tell(&self.current);
+        // SAFETY: passed on.
+        unsafe { self.retired(old) }
+    }
+
+    /// # Safety
+    /// As [`replaced`](Self::replaced); or the cell goes, and its slot is closed.
     unsafe fn retired(&self, old: *mut T) -> Retired<T> {
         let version = match self.first {
             Some((first, make)) if std::ptr::eq(first, old) => Version::Static(first, make),
@@ -245,6 +263,7 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
             current: AtomicPtr::new(std::ptr::from_ref(none).cast_mut()),
             rcu: None,
             first: Some((none, || None)),
+            watched: Watched::by_nobody(),
         }
     }
 }
@@ -258,6 +277,7 @@ impl<T: Send + Sync + 'static> RcuCell<Arc<T>> {
 
 impl<T: Send + Sync + 'static> Drop for RcuCell<T> {
     fn drop(&mut self) {
+        self.watched.close();
         let old = self.current.load(Ordering::Acquire);
         if self
             .first

@@ -6,10 +6,11 @@
 use super::rcu::Rcu;
 use crate::reader::sequence::Seq;
 use crate::reader::waiters::Key;
+use crate::sys::wake::WakeList;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// Future of [`Rcu::synchronize`] and [`Rcu::wait_for`]: ready when the grace period has elapsed.
 ///
@@ -218,6 +219,13 @@ impl Drop for Shutdown {
             self.drain.rcu.domain().forget_stop(id);
         }
     }
+}
+
+/// Calls wakers that were taken out of a lock, whatever they do.
+pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
+    let mut list = WakeList::default();
+    wakers.for_each(|waker| list.push(waker));
+    list.wake_all();
 }
 
 macro_rules! opaque_debug {
