@@ -124,9 +124,18 @@ impl<C: 'static> Queue<C> {
     /// # Safety
     /// Only by the collector.
     pub(crate) unsafe fn has_more(&self) -> bool {
+        // SAFETY: passed on.
+        unsafe { self.uncollected() != 0 }
+    }
+
+    /// How many callbacks are queued and not collected.
+    ///
+    /// # Safety
+    /// Only by the collector.
+    pub(crate) unsafe fn uncollected(&self) -> u64 {
         let produced = self.produced.load(Ordering::Acquire);
         // SAFETY: the collector's own.
-        self.head.with(|head| unsafe { (*head).collected }) != produced
+        produced - self.head.with(|head| unsafe { (*head).collected })
     }
 
     /// Takes out everything published so far.

@@ -115,10 +115,20 @@ impl Backlog {
         if n == 0 {
             return;
         }
-        self.pending.fetch_sub(n, Ordering::SeqCst);
+        let lower = |pending: usize| Some(pending.saturating_sub(n));
+        // Never below 0: the child of a fork may have lost count of a permit.
+        let _ = self
+            .pending
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, lower);
         if self.waiting.load(Ordering::SeqCst) != 0 {
             self.wake_some();
         }
+    }
+
+    /// In the child of a fork: so many are left.
+    pub(super) fn recount(&self, pending: usize) {
+        self.pending.store(pending, Ordering::SeqCst);
+        self.wake_some();
     }
 
     /// Wakes as many as there is room for, in order.

@@ -269,6 +269,28 @@ impl Batch {
         }
     }
 
+    /// What it has a share in, if it is no turn, and what it is watched as.
+    pub(super) fn share(&self) -> (Option<(u64, usize)>, Option<u64>) {
+        let Some(open) = &self.0 else {
+            return (None, None);
+        };
+        let share = match &open.work {
+            Work::Calls(job) => Some(job.share()),
+            Work::Turn(_) => None,
+            Work::Future(_, running) => Some((running.0.number(), 1)),
+        };
+        let entry = match &open.work {
+            Work::Future(_, running) => Some(&running.1),
+            _ => open.watched.entry.as_ref(),
+        };
+        (share, entry.map(|entry| entry.id()))
+    }
+
+    /// A turn for a job in the line whose own is lost.
+    pub(super) fn turn(office: &Arc<Office>, job: &Job) -> Self {
+        Self::of(Arc::clone(office), Work::Turn(job.calls.len()))
+    }
+
     fn office(&self) -> Option<Arc<Office>> {
         self.0.as_ref().map(|open| Arc::clone(&open.watched.office))
     }
@@ -351,6 +373,11 @@ fn lock(
 }
 
 impl Job {
+    /// The number of its ticket, and how many callbacks are left.
+    pub(super) fn share(&self) -> (u64, usize) {
+        (self.context.ticket.number(), self.calls.len())
+    }
+
     /// Runs callbacks for one time slice. `true` where some are left.
     fn slice(&mut self, entry: Option<&Entry>) -> bool {
         let Job { calls, context } = self;

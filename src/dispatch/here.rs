@@ -11,17 +11,35 @@ struct Frame {
 }
 
 thread_local! {
-    static GP_THREAD: Cell<bool> = const { Cell::new(false) };
+    /// Address of the office whose grace-period thread this is, or 0.
+    static GP_THREAD: Cell<usize> = const { Cell::new(0) };
+    /// Address of the office whose worker this is, or 0.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
     static BATCHES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks the current thread, for good, as one that detects grace periods.
-pub(crate) fn become_gp_thread() {
-    GP_THREAD.with(|here| here.set(true));
+/// Marks the current thread, for good, as the one that detects grace periods for this office's domain.
+pub(crate) fn become_gp_thread(office: usize) {
+    GP_THREAD.set(office);
+}
+
+/// The office whose grace-period thread this is, or 0.
+pub(crate) fn gp_thread_of() -> usize {
+    GP_THREAD.get()
 }
 
 pub(crate) fn on_gp_thread() -> bool {
-    GP_THREAD.with(Cell::get)
+    gp_thread_of() != 0
+}
+
+/// Marks the current thread, for good, as the worker of this office.
+pub(super) fn become_worker(office: usize) {
+    WORKER.set(office);
+}
+
+/// Whether it is.
+pub(super) fn is_worker_of(office: usize) -> bool {
+    WORKER.get() == office
 }
 
 /// Until it is dropped, the current thread is inside a batch.

@@ -4,6 +4,7 @@ use super::backlog::Backlog;
 use super::batch::{Batch, Job};
 use super::executor::Executor;
 use super::global_lock::BigLock;
+use super::here;
 use super::runtime;
 use super::tickets::{Ticket, Tickets};
 use super::watch::Watch;
@@ -157,6 +158,46 @@ impl Office {
     /// The address of the global lock, or 0.
     pub(crate) fn lock_id(&self) -> usize {
         self.lock.as_ref().map_or(0, |lock| lock.id())
+    }
+
+    /// In the child of a fork: `queued` callbacks are not collected, and these collections not handed out. What else is left
+    /// stands in our own queues.
+    pub(crate) fn after_fork(self: &Arc<Self>, queued: u64, collected: Vec<(u64, usize)>) {
+        self.worker.after_fork(here::is_worker_of(self.id()));
+        let mut shares = collected;
+        let mut watched = Vec::new();
+        let mut turns = 0;
+        let mut futures = 0;
+        let mut count = |batch: &Batch| {
+            let (share, entry) = batch.share();
+            turns += usize::from(share.is_none());
+            futures += usize::from(batch.is_async());
+            shares.extend(share);
+            watched.extend(entry);
+        };
+        self.inline.lock().iter().for_each(&mut count);
+        self.worker.for_each(&mut count);
+        shares.extend(self.line.lock().iter().map(Job::share));
+        let pending = usize::try_from(queued).unwrap_or(usize::MAX);
+        let pending = shares.iter().fold(pending, |sum, (_, len)| sum + len);
+        // A report holds a share, and stands for no callback.
+        let reports = self.reports.lock();
+        let reported = reports.iter().filter_map(|p| p._ticket.as_ref());
+        let reported: Vec<_> = reported.map(|t| (t.number(), 0)).collect();
+        drop(reports);
+        shares.extend(reported);
+        self.watch.keep(&watched);
+        self.counts.running.store(futures, Ordering::Relaxed);
+        if let Some(backlog) = &self.backlog {
+            backlog.recount(pending);
+        }
+        self.tickets
+            .reopen(shares.into_iter().map(|(number, _)| number));
+        let line = self.line.lock();
+        let lost = line.iter().skip(turns);
+        let new: Vec<_> = lost.map(|job| Batch::turn(self, job)).collect();
+        drop(line);
+        self.worker.leave_for_later(new);
     }
 
     /// So many callbacks have finished.

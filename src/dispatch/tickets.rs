@@ -33,6 +33,10 @@ impl Ticket {
         }
     }
 
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(crate) fn office(&self) -> &Arc<Office> {
         &self.office
     }
@@ -122,6 +126,18 @@ impl Tickets {
         drop(state);
         wakers.wake_all();
         tell
+    }
+
+    /// In the child of a fork: these shares are left.
+    pub(super) fn reopen(&self, shares: impl Iterator<Item = u64>) {
+        let mut state = self.0.lock();
+        state.open.clear();
+        for number in shares {
+            *state.open.entry(number).or_insert(0) += 1;
+        }
+        let mut wakers = state.wakers();
+        drop(state);
+        wakers.wake_all();
     }
 
     /// Whether any work is open; if so, the driver is told when none is any more.

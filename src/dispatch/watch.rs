@@ -110,6 +110,17 @@ impl Watch {
         drop(gone);
     }
 
+    /// In the child of a fork: only these are left.
+    pub(super) fn keep(&self, left: &[u64]) {
+        let mut entries = self.entries.lock();
+        let all = std::mem::take(&mut entries.all);
+        let (left, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(id, _)| left.contains(id));
+        entries.all = left;
+        drop(entries);
+        drop(gone);
+    }
+
     fn enter(&self, entry: &Entry, state: u8, at: Instant) {
         let now = self.nanos(at);
         entry.since.store(now, Ordering::Relaxed);
@@ -211,6 +222,10 @@ pub(crate) fn after_reports(timeout: Duration, reports: u32) -> Duration {
 }
 
 impl Entry {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// When a state that began at `since` is to be reported: after the timeout, and then with doubling pauses.
     fn due(&self, since: u64, timeout: Duration) -> u64 {
         let repeated = match self.told.load(Ordering::Relaxed) == since {

@@ -9,6 +9,7 @@
 
 use super::batch::Batch;
 use super::block::WakeEvent;
+use super::here;
 use super::office::Office;
 use crate::sys::event::Event;
 use crate::sys::prim::Mutex;
@@ -29,12 +30,15 @@ pub(crate) struct Worker {
 
 #[derive(Debug, Default)]
 struct State {
+    /// All batches but those in the thread's hands: the one that it polls, and the async ones that it has begun.
     queue: VecDeque<Batch>,
+    /// How many async ones are among them.
+    fresh_async: usize,
     running: bool,
     stop: bool,
     /// Something is queued that only the thread may run, and it could not be started.
     stranded: bool,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle>,
 }
 
 impl State {
@@ -67,6 +71,7 @@ impl Worker {
         if !state.start(office) && !batch.is_async() {
             return Err(batch);
         }
+        state.fresh_async += usize::from(batch.is_async());
         state.queue.push_back(batch);
         state.stranded = !state.running;
         let stranded = state.stranded;
@@ -100,7 +105,7 @@ impl Worker {
     }
 
     /// The ended thread's handle, to wait until the system has forgotten it.
-    pub(crate) fn take_thread(&self) -> Option<JoinHandle<()>> {
+    pub(crate) fn take_thread(&self) -> Option<JoinHandle> {
         let mut state = self.state.lock();
         match state.running {
             false => state.thread.take(),
@@ -108,8 +113,47 @@ impl Worker {
         }
     }
 
-    fn take(&self) -> VecDeque<Batch> {
-        std::mem::take(&mut self.state.lock().queue)
+    /// In the child of a fork: there is no thread, unless it is this one.
+    pub(super) fn after_fork(&self, here: bool) {
+        let mut state = self.state.lock();
+        state.running = here;
+        state.stop &= here;
+        let thread = state.thread.take();
+        drop(state);
+        // To join it would be to wait for ever.
+        std::mem::forget(thread);
+    }
+
+    pub(super) fn for_each(&self, f: impl FnMut(&Batch)) {
+        self.state.lock().queue.iter().for_each(f);
+    }
+
+    /// Queues batches without starting the thread: the grace-period thread will, where it finds any.
+    pub(super) fn leave_for_later(&self, batches: Vec<Batch>) {
+        let mut state = self.state.lock();
+        state.queue.extend(batches);
+        state.stranded = !state.running && !state.queue.is_empty();
+    }
+
+    /// The async batches, and one of the others: the first.
+    fn take(&self, futures: &mut FuturesUnordered<Batch>) -> Option<Batch> {
+        let mut state = self.state.lock();
+        if state.fresh_async != 0 {
+            state.fresh_async = 0;
+            let queue = std::mem::take(&mut state.queue);
+            for batch in queue {
+                match batch.is_async() {
+                    true => futures.push(batch),
+                    false => state.queue.push_back(batch),
+                }
+            }
+        }
+        state.queue.pop_front()
+    }
+
+    /// It is not done yet, and keeps its turn.
+    fn put_back(&self, batch: Batch) {
+        self.state.lock().queue.push_front(batch);
     }
 
     /// The thread, with nothing left in its hands: whether it ends now.
@@ -133,24 +177,18 @@ fn main(office: Arc<Office>) {
 }
 
 fn work(office: &Office) {
+    here::become_worker(office.id());
     let worker = &office.worker;
     let waker = Waker::from(Arc::clone(&worker.event));
     let mut context = Context::from_waker(&waker);
-    let mut calls: VecDeque<Batch> = VecDeque::new();
     let mut futures: FuturesUnordered<Batch> = FuturesUnordered::new();
     loop {
         worker.event.0.reset();
-        for batch in worker.take() {
-            match batch.is_async() {
-                true => futures.push(batch),
-                false => calls.push_back(batch),
-            }
-        }
         let mut again = false;
-        if let Some(batch) = calls.front_mut() {
-            if Pin::new(batch).poll(&mut context).is_ready() {
-                calls.pop_front();
-                again = true;
+        if let Some(mut batch) = worker.take(&mut futures) {
+            match Pin::new(&mut batch).poll(&mut context) {
+                Poll::Ready(()) => again = true,
+                Poll::Pending => worker.put_back(batch),
             }
         }
         if let Poll::Ready(Some(())) = futures.poll_next_unpin(&mut context) {
@@ -159,7 +197,7 @@ fn work(office: &Office) {
         if again {
             continue;
         }
-        if calls.is_empty() && futures.is_empty() && worker.end() {
+        if futures.is_empty() && worker.end() {
             return;
         }
         worker.event.0.wait(None);

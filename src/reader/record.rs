@@ -217,6 +217,16 @@ impl Reader {
         idle
     }
 
+    /// Ends every section of a thread that a fork has left behind.
+    ///
+    /// # Safety
+    /// That thread is gone, nobody enters or claims here any more, and nothing that was read in the sections is used.
+    pub(super) unsafe fn clear(&self) {
+        // SAFETY: the thread that it belonged to is gone.
+        self.inner.with_mut(|inner| unsafe { *inner = 0 });
+        self.for_each_word(Word::close);
+    }
+
     /// The thread gives the record up.
     ///
     /// # Safety

@@ -72,6 +72,8 @@ struct Slots<L: Local> {
     owners: Vec<Owner>,
     free: Vec<&'static Record<L>>,
     orphans: Vec<&'static Record<L>>,
+    /// Records whose threads a fork has left behind. They are not used again.
+    vanished: Vec<&'static Record<L>>,
 }
 
 impl<L: Local> Core<L> {
@@ -83,6 +85,7 @@ impl<L: Local> Core<L> {
                 owners: Vec::new(),
                 free: Vec::new(),
                 orphans: Vec::new(),
+                vanished: Vec::new(),
             }),
             orphans: AtomicUsize::new(0),
         }))
@@ -174,7 +177,38 @@ impl<L: Local> Core<L> {
     /// Records that belong to a living thread.
     pub(crate) fn threads(&self) -> usize {
         let slots = self.slots.lock();
-        slots.owners.len() - slots.free.len() - slots.orphans.len()
+        slots.owners.len() - slots.free.len() - slots.orphans.len() - slots.vanished.len()
+    }
+
+    /// In the child of a fork: every thread is gone but the one with this record. Those records are never given up, as a
+    /// thread may have been in the middle of queuing something.
+    pub(crate) fn lose_all_but(&'static self, own: Option<&'static Record<L>>) {
+        let mut slots = self.slots.lock();
+        let Slots {
+            owners,
+            free,
+            orphans,
+            vanished,
+        } = &mut *slots;
+        let mut known = vec![false; owners.len()];
+        for record in free.iter().chain(&*orphans).chain(&*vanished).chain(&own) {
+            known[record.index] = true;
+        }
+        for record in self.records().filter(|record| !known[record.index]) {
+            owners[record.index].ended = true;
+            vanished.push(record);
+        }
+    }
+
+    /// Ends every section of threads that a fork has left behind.
+    ///
+    /// # Safety
+    /// Nothing that was read in them is used any more.
+    pub(crate) unsafe fn clear_vanished(&self) {
+        for record in &self.slots.lock().vanished {
+            // SAFETY: passed on; the record's thread is gone.
+            unsafe { record.reader.clear() };
+        }
     }
 
     /// For a domain that has ended: whether every record is free, so that another may have the core. If so, the counts

@@ -16,6 +16,7 @@
 //! domain may take once all its records are free.
 
 use super::driver::{self, Driver};
+use super::fork;
 use super::report::StallReport;
 use super::watchdog::Notifiers;
 use crate::callback::queue::Queue;
@@ -69,6 +70,8 @@ pub(crate) struct Domain {
     pub(super) forced: AtomicU64,
     /// No handle is left.
     pub(super) ended: AtomicBool,
+    /// The core is given away: another domain may have it.
+    recycled: AtomicBool,
     /// The collector's role, and all that is collected and not yet handed out.
     pub(super) driver: Mutex<Driver>,
     /// Reports for the grace-period thread to make.
@@ -77,7 +80,7 @@ pub(crate) struct Domain {
     /// Stall reports made.
     pub(super) stalls: AtomicU64,
     stops: Mutex<Stops>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle>>,
 }
 
 /// Who waits for an attempt to stop the thread.
@@ -86,6 +89,9 @@ struct Stops {
     next: u64,
     waiting: Vec<(u64, Waker)>,
 }
+
+/// Held while a domain is made: no fork leaves half of one behind.
+static STARTING: Mutex<()> = Mutex::new(());
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -111,6 +117,7 @@ impl Domain {
         settings: Settings,
         office: impl FnOnce(&'static DomainCore, String) -> Arc<Office>,
     ) -> io::Result<Arc<Domain>> {
+        let starting = STARTING.lock();
         let barrier = barrier::choose();
         let core = take_core();
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
@@ -128,6 +135,7 @@ impl Domain {
             force: AtomicBool::new(false),
             forced: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            recycled: AtomicBool::new(false),
             driver: Mutex::new(Driver::new()),
             notes: Mutex::new(Vec::new()),
             notifiers: Mutex::new(Notifiers::default()),
@@ -137,11 +145,15 @@ impl Domain {
         });
         let first = core.hub.doze.take_over();
         debug_assert!(first, "a core that can be taken has no thread");
-        if let Err(error) = domain.spawn() {
+        fork::enlist(&domain);
+        let spawned = domain.spawn();
+        if spawned.is_err() {
             core.hub.doze.give_back();
             domain.recycle();
-            return Err(error);
         }
+        drop(starting);
+        spawned?;
+        fork::revive();
         Ok(domain)
     }
 
@@ -160,7 +172,10 @@ impl Domain {
     /// As [`spawn`](Self::spawn); where that fails, the next one that has work tries again, and who waits polls again.
     fn spawn_or_give_back(self: &Arc<Self>) -> bool {
         match self.spawn() {
-            Ok(()) => true,
+            Ok(()) => {
+                fork::revive();
+                true
+            }
             Err(error) => {
                 self.core.hub.doze.give_back();
                 let name = &self.office.name;
@@ -276,6 +291,19 @@ impl Domain {
         wakers.wake_all();
     }
 
+    pub(super) fn take_thread(&self) -> Option<JoinHandle> {
+        self.thread.lock().take()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether the core may be another domain's by now.
+    pub(super) fn is_recycled(&self) -> bool {
+        self.recycled.load(Ordering::Acquire)
+    }
+
     /// Waits until the system has forgotten the threads, if they are stopped.
     pub(crate) fn join(&self) {
         let mut place = self.thread.lock();
@@ -287,8 +315,7 @@ impl Domain {
         drop(place);
         let worker = self.office.worker.take_thread();
         for thread in thread.into_iter().chain(worker) {
-            // Its panics are caught within, or abort.
-            let _ = thread.join();
+            thread.join();
         }
     }
 
@@ -324,8 +351,15 @@ impl Domain {
 
     /// Gives the core to whoever next builds a domain. The last thing that is done with it.
     pub(super) fn recycle(&self) {
+        self.recycled.store(true, Ordering::Release);
         self.core.hub.end();
         ENDED.lock().push(self.core);
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        fork::delist(self);
     }
 }
 

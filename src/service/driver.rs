@@ -93,6 +93,12 @@ impl Driver {
         }
     }
 
+    /// What was collected and not yet handed out: number and length of each.
+    pub(super) fn lengths_and_tickets(&self) -> Vec<(u64, usize)> {
+        let all = self.waiting.iter().chain(&self.ready);
+        all.map(|c| (c.ticket.number(), c.calls.len())).collect()
+    }
+
     /// All grace periods up to `elapsed` are over.
     fn settle(&mut self, elapsed: Seq) {
         self.handled = self.handled.max(elapsed);
@@ -114,7 +120,7 @@ impl Driver {
 
 /// The body of the grace-period thread.
 pub(super) fn run(domain: Arc<Domain>) {
-    here::become_gp_thread();
+    here::become_gp_thread(domain.office.id());
     // Foreign code is caught closer by. What arrives here is a bug of ours, and readers rely on this thread.
     let last = catch_unwind(AssertUnwindSafe(|| drive(&domain)));
     match last {

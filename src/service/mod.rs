@@ -8,6 +8,7 @@ pub(crate) mod builder;
 pub(crate) mod cookie;
 pub(crate) mod domain;
 pub(crate) mod driver;
+pub(crate) mod fork;
 pub(crate) mod futures;
 pub(crate) mod latency;
 pub(crate) mod locked;

@@ -3,6 +3,7 @@
 use super::builder::{Builder, InstallError};
 use super::cookie::GracePeriod;
 use super::domain::{Domain, DomainCore};
+use super::fork;
 use super::futures::{Drain, Shutdown, Synchronize};
 use super::report::ForceEvent;
 use super::stats::Stats;
@@ -15,6 +16,7 @@ use crate::dispatch::runtime::Runtime;
 use crate::reader::guard::{Guard, HubId, OwnedReadGuard, ReadGuard, Registration};
 use crate::reader::local::{self, Found};
 use crate::sys::barrier;
+use crate::sys::prim::Mutex;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -61,6 +63,9 @@ impl Drop for Handle {
 
 static GLOBAL: OnceLock<Rcu> = OnceLock::new();
 
+/// Held while that is set: no fork leaves it half set.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// The time was over before the wait was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("timed out")]
@@ -97,10 +102,19 @@ impl Rcu {
 
     #[cold]
     fn start_global() -> &'static Rcu {
-        GLOBAL.get_or_init(|| match Rcu::builder().name("global").build() {
-            Ok(rcu) => rcu,
-            Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
-        })
+        let installing = INSTALLING.lock();
+        let built = match GLOBAL.get() {
+            Some(_) => Ok(()),
+            None => Rcu::builder().name("global").build().map(|rcu| {
+                let _ = GLOBAL.set(rcu);
+            }),
+        };
+        drop(installing);
+        match (built, GLOBAL.get()) {
+            (Ok(()), Some(rcu)) => rcu,
+            (Err(error), _) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+            (Ok(()), None) => unreachable!("set above"),
+        }
     }
 
     /// The domain of the process if it is in use.
@@ -113,12 +127,40 @@ impl Rcu {
             return Err(InstallError::AlreadyStarted);
         }
         let rcu = builder.build()?;
-        let mut ours = Some(rcu);
-        let global = GLOBAL.get_or_init(|| ours.take().expect("called once"));
-        match ours {
-            None => Ok(global),
-            Some(_) => Err(InstallError::AlreadyStarted),
+        let installing = INSTALLING.lock();
+        let refused = GLOBAL.set(rcu);
+        drop(installing);
+        // With the domain that came too late, if there is one.
+        if refused.is_err() {
+            return Err(InstallError::AlreadyStarted);
         }
+        GLOBAL.get().ok_or(InstallError::AlreadyStarted)
+    }
+
+    /// To be called in the child of a fork that goes on without the other threads' sections: ends them, in all domains, so that
+    /// they no longer hold up grace periods there.
+    ///
+    /// A forked child has one thread. Domains work in it (what they had queued runs there too, and their threads
+    /// start again at the next use); but sections that other threads had open stay open, as the child may still have
+    /// references from them. They are reported as stalls of ended threads. The parent is not touched.
+    ///
+    /// ```
+    /// # use async_rcu::Rcu;
+    /// # fn fork() -> i32 { 0 }
+    /// if fork() == 0 {
+    ///     // SAFETY: this thread has nothing that another one read under RCU.
+    ///     unsafe { Rcu::after_fork_in_child() };
+    ///     Rcu::global().blocking_synchronize();
+    /// }
+    /// ```
+    ///
+    /// # Safety
+    /// In the child of a fork, before it starts threads, or at any time in a process that is none. Nothing is used any
+    /// more that was read in sections which threads other than the forking one had opened: no reference, no guard (owned ones
+    /// included), no `RcuRef` or `OwnedRcuRef` of theirs. To drop such a guard is allowed.
+    pub unsafe fn after_fork_in_child() {
+        // SAFETY: passed on.
+        unsafe { fork::clear_vanished() };
     }
 
     pub(super) fn from_domain(domain: Arc<Domain>) -> Rcu {

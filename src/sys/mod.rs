@@ -5,6 +5,7 @@
 //! - [`event`]: a level-triggered event for one sleeper.
 //! - [`doze`]: whether that sleeper has to be woken at all.
 //! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
+//! - [`gate`]: no fork while another thread holds one of our locks.
 //! - [`wake`]: calling foreign code that must not take a thread down.
 //!
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
@@ -12,6 +13,7 @@
 pub(crate) mod barrier;
 pub(crate) mod doze;
 pub(crate) mod event;
+pub(crate) mod gate;
 mod park;
 #[cfg_attr(not(rcu_loom), path = "prim/native.rs")]
 #[cfg_attr(rcu_loom, path = "prim/loom.rs")]

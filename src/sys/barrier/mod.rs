@@ -16,6 +16,7 @@
 //! fences. Want of memory is retried; anything else aborts the process.
 
 use super::prim::{AtomicU8, Ordering, compiler_fence, fence};
+use super::stderr;
 use std::sync::OnceLock;
 
 #[cfg_attr(
@@ -84,6 +85,16 @@ fn set_asymmetric() {
 
 #[cfg(rcu_loom)]
 fn set_asymmetric() {}
+
+/// In the child of a fork: the registration may not have been inherited.
+pub(crate) fn after_fork() {
+    if asymmetric() && platform::register() == Barrier::Fence {
+        stderr::tell(format_args!(
+            "the child of a fork is refused the barrier that its parent has: no grace period could be trusted; aborting"
+        ));
+        std::process::abort();
+    }
+}
 
 /// Whether readers may run without fences.
 #[cfg(not(rcu_loom))]

@@ -1,0 +1,43 @@
+//! Named threads.
+
+use std::io;
+
+#[cfg_attr(all(unix, not(rcu_loom)), path = "raw.rs")]
+#[cfg_attr(not(all(unix, not(rcu_loom))), path = "no_raw.rs")]
+mod raw;
+
+pub(crate) use std::thread::{Thread, ThreadId, current, yield_now};
+
+/// A thread that may be waited for. Dropped, it goes on by itself.
+#[derive(Debug)]
+pub(crate) enum JoinHandle {
+    Std(std::thread::JoinHandle<()>),
+    Raw(raw::Handle),
+}
+
+impl JoinHandle {
+    /// Waits until the system has forgotten the thread.
+    pub(crate) fn join(self) {
+        match self {
+            // Its panics are caught within, or abort.
+            JoinHandle::Std(thread) => drop(thread.join()),
+            JoinHandle::Raw(thread) => thread.join(),
+        }
+    }
+}
+
+/// Starts a thread. Its name is what `ps -L` and a debugger show (Linux keeps 15 bytes of it).
+pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
+    // `Builder::spawn` panics on a NUL byte in the name: the part before it will do.
+    let name = name.split('\0').next().unwrap_or_default().to_owned();
+    if raw::is_needed() {
+        return raw::spawn(name, Box::new(f)).map(JoinHandle::Raw);
+    }
+    let thread = std::thread::Builder::new().name(name).spawn(f)?;
+    Ok(JoinHandle::Std(thread))
+}
+
+/// The name of the current thread, for reports.
+pub(crate) fn current_name() -> Option<String> {
+    current().name().map(str::to_owned)
+}

@@ -1,0 +1,322 @@
+//! A fork, without an exec behind it: the child goes on, and so does the parent.
+#![cfg(unix)]
+
+mod common;
+
+use async_rcu::{InlineExecutor, Rcu, RcuCell};
+use common::{receive, runtime, until, within};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// One test forks at a time: a child has only its own work to look at.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `child` in a forked child, and fails where that does. Panics there end up here as an exit status, hangs as a signal.
+#[track_caller]
+fn fork(child: impl FnOnce()) {
+    let pid = begin(child);
+    wait(pid);
+}
+
+fn begin(child: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: kills the child where it hangs.
+            unsafe { libc::alarm(60) };
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: leaves without running anything of the parent's.
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        pid => pid,
+    }
+}
+
+#[track_caller]
+fn wait(pid: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
+    assert_eq!(waited, pid);
+    assert_eq!(status, 0, "the child failed, or was killed as it hung");
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Readers, callers and drains are under way while another thread forks, again and again; both sides go on.
+#[test]
+fn a_thousand_forks_in_the_middle_of_everything() {
+    let _alone = alone();
+    let rcu = Rcu::builder().stall_timeout(Duration::MAX).build().unwrap();
+    let limited = Rcu::builder()
+        .executor(InlineExecutor)
+        .stall_timeout(Duration::MAX)
+        .max_pending(1000)
+        .build()
+        .unwrap();
+    let cell = Arc::new(RcuCell::new_in(&rcu, 0usize));
+    let over = Arc::new(AtomicBool::new(false));
+    let queued = Arc::new(AtomicUsize::new(0));
+    let ran = Arc::new(AtomicUsize::new(0));
+    let mut threads = Vec::new();
+    for _ in 0..2 {
+        let (cell, over) = (Arc::clone(&cell), Arc::clone(&over));
+        threads.push(thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let guard = cell.rcu().read();
+                let owned = cell.read_owned();
+                assert!(*cell.load(&guard) >= *owned || *owned > 0);
+                thread::yield_now();
+            }
+        }));
+    }
+    for rcu in [rcu.clone(), limited.clone()] {
+        let (cell, over) = (Arc::clone(&cell), Arc::clone(&over));
+        let (queued, ran) = (Arc::clone(&queued), Arc::clone(&ran));
+        threads.push(thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                for _ in 0..100 {
+                    queued.fetch_add(1, Ordering::Relaxed);
+                    let ran = Arc::clone(&ran);
+                    rcu.call(move || {
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                cell.update(|n| n + 1);
+                rcu.blocking_drain();
+            }
+        }));
+    }
+    threads.push(thread::spawn({
+        let (rcu, over) = (rcu.clone(), Arc::clone(&over));
+        move || {
+            while !over.load(Ordering::Relaxed) {
+                drop(Rcu::new());
+                rcu.blocking_synchronize();
+                rcu.blocking_shutdown();
+            }
+        }
+    }));
+    for round in 0..1000 {
+        fork(|| {
+            // SAFETY: this thread has nothing of the others'.
+            unsafe { Rcu::after_fork_in_child() };
+            let seen = *cell.read();
+            cell.store(seen + 1);
+            assert_eq!(cell.with(|n| *n), seen + 1);
+            for rcu in [&rcu, &limited, &Rcu::new()] {
+                let done = Arc::new(AtomicBool::new(false));
+                let flag = Arc::clone(&done);
+                rcu.call(move || flag.store(true, Ordering::Relaxed));
+                rcu.blocking_drain_timeout(SOON)
+                    .expect("a drain in the child");
+                assert!(done.load(Ordering::Relaxed), "round {round}");
+                rcu.blocking_synchronize();
+            }
+            assert!(limited.try_call(|| ()).is_ok());
+        });
+    }
+    over.store(true, Ordering::Relaxed);
+    for thread in threads {
+        within(move || thread.join()).unwrap();
+    }
+    rcu.blocking_drain();
+    limited.blocking_drain();
+    assert_eq!(queued.load(Ordering::Relaxed), ran.load(Ordering::Relaxed));
+}
+
+#[test]
+fn what_is_queued_runs_in_both() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let guard = rcu.read_owned();
+    for _ in 0..1000 {
+        let ran = Arc::clone(&ran);
+        rcu.call(move || {
+            ran.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    rcu.force();
+    let guard = std::cell::Cell::new(Some(guard));
+    fork(|| {
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+        drop(guard.take());
+        rcu.blocking_drain_timeout(SOON).unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 1000);
+    });
+    assert_eq!(ran.load(Ordering::Relaxed), 0);
+    drop(guard.take());
+    rcu.blocking_drain();
+    assert_eq!(ran.load(Ordering::Relaxed), 1000);
+}
+
+/// Sections of vanished threads hold on until somebody vouches for them, and are reported meanwhile; those that the
+/// forking thread has are its own.
+#[test]
+fn sections_of_vanished_threads_are_kept_reported_and_cleared() {
+    let _alone = alone();
+    let (send, reports) = mpsc::channel();
+    let send = Mutex::new(send);
+    let rcu = Rcu::builder()
+        .stall_timeout(Duration::from_millis(20))
+        .on_stall(move |report| drop(send.lock().unwrap().send(report.clone())))
+        .build()
+        .unwrap();
+    let cell = Arc::new(RcuCell::new_in(&rcu, 1));
+    let (ready, is_ready) = mpsc::channel();
+    let (leave, may_leave) = mpsc::channel::<()>();
+    let reader = thread::Builder::new()
+        .name("left-behind".into())
+        .spawn({
+            let cell = Arc::clone(&cell);
+            move || {
+                let guard = cell.rcu().read();
+                ready.send(()).unwrap();
+                let _ = may_leave.recv();
+                drop(guard);
+            }
+        })
+        .unwrap();
+    receive(&is_ready);
+    fork(|| {
+        let mine = cell.read();
+        cell.store(2);
+        assert_eq!(*mine, 1);
+        rcu.call(|| ());
+        rcu.force();
+        until("the grace period", || rcu.stats().grace_periods > 0);
+        assert_eq!(*mine, 1, "the section of the forking thread is its own");
+    });
+    fork(|| {
+        cell.store(2);
+        rcu.call(|| ());
+        assert!(
+            rcu.blocking_drain_timeout(Duration::from_millis(1))
+                .is_err()
+        );
+        let report = receive(&reports);
+        let holder = &report.holders[0];
+        assert!(
+            holder.thread_ended && holder.thread.as_deref() == Some("left-behind"),
+            "{report}"
+        );
+        assert!(report.to_string().contains("left-behind"));
+        // SAFETY: this thread has nothing of the other's.
+        unsafe { Rcu::after_fork_in_child() };
+        rcu.blocking_drain_timeout(SOON).unwrap();
+    });
+    leave.send(()).unwrap();
+    reader.join().unwrap();
+    rcu.blocking_drain();
+}
+
+/// A guard that a vanished thread made, and the forking thread has: it protects in the child as before.
+#[test]
+fn a_guard_that_was_handed_over_still_protects() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let cell = Arc::new(RcuCell::new_in(&rcu, vec![7; 1000]));
+    let handed = {
+        let cell = Arc::clone(&cell);
+        thread::spawn(move || cell.read_owned()).join().unwrap()
+    };
+    cell.store(Vec::new());
+    let handed = std::cell::Cell::new(Some(handed));
+    fork(|| {
+        let timeout = Duration::from_millis(20);
+        assert!(rcu.blocking_drain_timeout(timeout).is_err());
+        let held = handed.take().unwrap();
+        assert!(held.iter().all(|n| *n == 7) && held.len() == 1000);
+        drop(held);
+        rcu.blocking_drain_timeout(SOON).unwrap();
+    });
+    drop(handed.take());
+    rcu.blocking_drain();
+}
+
+/// A callback forks: on the worker, on the grace-period thread, on a runtime. In the child that thread goes on as what it was.
+#[test]
+fn a_callback_may_fork() {
+    let _alone = alone();
+    let tokio = runtime(1);
+    let domains = [
+        Rcu::new(),
+        Rcu::builder().executor(InlineExecutor).build().unwrap(),
+        Rcu::builder()
+            .executor(tokio.handle().clone())
+            .build()
+            .unwrap(),
+    ];
+    for rcu in domains {
+        let (send, pids) = mpsc::channel();
+        let other = Rcu::new();
+        let inside = rcu.clone();
+        rcu.call(move || {
+            let pid = begin(|| {
+                inside.call(|| ());
+                other.call(|| ());
+                // Not of this domain, and not on a grace-period thread: that would be a deadlock here as anywhere.
+                assert!(!other.has_elapsed(other.grace_period()));
+                assert!(*RcuCell::new_in(&inside, 3).read() == 3);
+            });
+            send.send(pid).unwrap();
+        });
+        rcu.blocking_drain();
+        wait(receive(&pids));
+        rcu.call(|| ());
+        rcu.blocking_drain();
+    }
+}
+
+/// A domain whose last handle is gone has nobody to start its thread in the child but others that start theirs.
+#[test]
+fn a_domain_without_handles_finishes_in_the_child_too() {
+    let _alone = alone();
+    let ran = Arc::new(AtomicBool::new(false));
+    let rcu = Rcu::new();
+    let held = rcu.read_owned();
+    let flag = Arc::clone(&ran);
+    rcu.call(move || flag.store(true, Ordering::Relaxed));
+    rcu.force();
+    drop(rcu);
+    let held = std::cell::Cell::new(Some(held));
+    fork(|| {
+        drop(held.take());
+        let other = Rcu::new();
+        until("the callback, in the child", || ran.load(Ordering::Relaxed));
+        other.blocking_drain();
+    });
+    assert!(!ran.load(Ordering::Relaxed));
+    drop(held.take());
+    until("the callback", || ran.load(Ordering::Relaxed));
+}
+
+/// Children of children.
+#[test]
+fn a_child_may_fork_too() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let busy = thread::spawn({
+        let rcu = rcu.clone();
+        move || (0..200).for_each(|_| rcu.blocking_synchronize())
+    });
+    fork(|| {
+        rcu.call(|| ());
+        rcu.blocking_drain_timeout(SOON).unwrap();
+        fork(|| {
+            rcu.call(|| ());
+            rcu.blocking_drain_timeout(SOON).unwrap();
+        });
+        rcu.blocking_shutdown();
+        rcu.call(|| ());
+        rcu.blocking_drain_timeout(SOON).unwrap();
+    });
+    busy.join().unwrap();
+}
