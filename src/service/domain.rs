@@ -79,6 +79,8 @@ pub(crate) struct Domain {
     pub(super) notifiers: Mutex<Notifiers>,
     /// Stall reports made.
     pub(super) stalls: AtomicU64,
+    /// How often the thread could not be started since it last was.
+    refusals: AtomicU64,
     stops: Mutex<Stops>,
     thread: Mutex<Option<JoinHandle>>,
 }
@@ -140,6 +142,7 @@ impl Domain {
             notes: Mutex::new(Vec::new()),
             notifiers: Mutex::new(Notifiers::default()),
             stalls: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
             stops: Mutex::new(Stops::default()),
             thread: Mutex::new(None),
         });
@@ -173,26 +176,35 @@ impl Domain {
     fn spawn_or_give_back(self: &Arc<Self>) -> bool {
         match self.spawn() {
             Ok(()) => {
+                self.refusals.store(0, Ordering::Relaxed);
                 fork::revive();
                 true
             }
             Err(error) => {
                 self.core.hub.doze.give_back();
-                let name = &self.office.name;
-                let heard = quietly(|| {
-                    tracing::error!(target: "async_rcu::gp", domain = %name, %error, "the grace-period thread could not be started again; work stays queued");
-                    tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
-                });
-                if heard != Ok(true) {
-                    stderr::tell(format_args!(
-                        "the grace-period thread of domain \"{name}\" could not be started again ({error}); work stays queued"
-                    ));
+                // Who waits tries again all the time: the first, the second, the fourth, ... is told.
+                let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+                if refusals.is_power_of_two() {
+                    self.tell_refusal(&error);
                 }
                 self.waiters.wake_up_to(Seq::LAST);
                 self.office.tickets.wake_all();
                 self.stop_tried();
                 false
             }
+        }
+    }
+
+    fn tell_refusal(&self, error: &io::Error) {
+        let name = &self.office.name;
+        let heard = quietly(|| {
+            tracing::error!(target: "async_rcu::gp", domain = %name, %error, "the grace-period thread could not be started again; work stays queued");
+            tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
+        });
+        if heard != Ok(true) {
+            stderr::tell(format_args!(
+                "the grace-period thread of domain \"{name}\" could not be started again ({error}); work stays queued"
+            ));
         }
     }
 

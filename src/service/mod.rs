@@ -1,10 +1,13 @@
 //! Floor 5: the service. The one place where engine, queues and dispatch meet.
 //!
 //! - [`domain`]: what clones of one [`Rcu`](rcu::Rcu) share, and its life.
-//! - [`driver`]: what the grace-period thread does.
-//! - [`rcu`], [`builder`]: the handle and how it is made. [`futures`], [`cookie`], [`locked`], [`stats`]: what it gives out.
+//! - [`driver`]: the turns of the grace-period thread; [`rest`]: how it sleeps and goes; [`watchdog`]: what it notices and tells.
+//! - [`rcu`], [`builder`]: the handle and how it is made. [`calls`], [`reserve`]: queuing callbacks, and room for them.
+//! - [`futures`], [`cookie`], [`locked`], [`stats`], [`latency`], [`report`]: what it gives out.
+//! - [`fork`]: what becomes of domains in the child of a fork.
 
 pub(crate) mod builder;
+pub(crate) mod calls;
 pub(crate) mod cookie;
 pub(crate) mod domain;
 pub(crate) mod driver;
@@ -18,3 +21,6 @@ pub(crate) mod reserve;
 pub(crate) mod rest;
 pub(crate) mod stats;
 pub(crate) mod watchdog;
+
+#[cfg(test)]
+mod tests;

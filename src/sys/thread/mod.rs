@@ -5,6 +5,9 @@ use std::io;
 #[cfg_attr(all(unix, not(rcu_loom)), path = "raw.rs")]
 #[cfg_attr(not(all(unix, not(rcu_loom))), path = "no_raw.rs")]
 mod raw;
+#[cfg_attr(all(test, not(rcu_loom)), path = "seam.rs")]
+#[cfg_attr(not(all(test, not(rcu_loom))), path = "no_seam.rs")]
+pub(crate) mod seam;
 
 pub(crate) use std::thread::{Thread, ThreadId, current, yield_now};
 
@@ -30,6 +33,7 @@ impl JoinHandle {
 pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
     // `Builder::spawn` panics on a NUL byte in the name: the part before it will do.
     let name = name.split('\0').next().unwrap_or_default().to_owned();
+    seam::permit(&name)?;
     if raw::is_needed() {
         return raw::spawn(name, Box::new(f)).map(JoinHandle::Raw);
     }

@@ -1,0 +1,103 @@
+//! Queuing callbacks: the hot path of a writer.
+
+use super::rcu::Rcu;
+use crate::callback::erased::Callback;
+use crate::dispatch::batch::{Context, Home};
+use crate::dispatch::runtime::Runtime;
+use crate::reader::local::{self, Found};
+use crate::sys::barrier;
+use std::future::Future;
+
+impl Rcu {
+    /// Runs `f` after a grace period, on the domain's executor: `call_rcu`.
+    ///
+    /// Never blocks and never fails. Exactly once, unless the process ends before. A panic in `f` is caught, counted and
+    /// reported. What `f` captures is dropped where it runs; up to three words of it need no allocation of their own.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| println!("every section that existed has ended"));
+    /// # rcu.blocking_drain();
+    /// ```
+    #[inline]
+    pub fn call(&self, f: impl FnOnce() + Send + 'static) {
+        self.enqueue(move |_: &mut Context| f());
+    }
+
+    #[inline]
+    pub(super) fn enqueue(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
+        if self.limited {
+            self.count();
+        }
+        self.enqueue_counted(f);
+    }
+
+    #[inline]
+    pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
+        let callback = Callback::new(f);
+        match local::cached(self.core) {
+            // SAFETY: the current thread's record.
+            Some(record) => unsafe { record.local.push(callback) },
+            None => self.enqueue_first(callback),
+        }
+        // Pairs with the heavy fence behind which the grace-period thread looks at the queues before it sleeps.
+        barrier::light();
+        if !self.core.hub.doze.is_awake() {
+            self.domain().rouse();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enqueue_first(&self, callback: Callback<Context>) {
+        // SAFETY: the current thread's record; a temporary one is given up with the callback in it.
+        unsafe {
+            match local::find(self.core) {
+                Found::Mine(record) => record.local.push(callback),
+                Found::Temporary(record) => {
+                    record.local.push(callback);
+                    record.orphan();
+                }
+            }
+        }
+    }
+
+    /// Polls `f` to its end after a grace period: an async `call_rcu`.
+    ///
+    /// On the tokio runtime that is current at this call; without one, on the domain's executor. Async callbacks run
+    /// concurrently with each other, hold no global lock, and [`drain`](Self::drain) waits for them. One whose runtime is
+    /// shut down before its end is dropped, and counted in [`Stats::cancelled`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// # async fn close() {}
+    /// rcu.call_async(async { close().await });
+    /// rcu.drain().await;
+    /// # });
+    /// ```
+    pub fn call_async(&self, f: impl Future<Output = ()> + Send + 'static) {
+        if self.limited {
+            self.count();
+        }
+        self.enqueue_async(f);
+    }
+
+    pub(super) fn enqueue_async(&self, f: impl Future<Output = ()> + Send + 'static) {
+        let home = Runtime::current().map_or(Home::Executor, Home::Runtime);
+        let future = Box::pin(f);
+        self.enqueue_counted(move |context: &mut Context| context.spawn(home, future));
+    }
+
+    /// Drops `value` after a grace period, on the domain's executor: `kfree_rcu`.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.retire(Box::new([0u8; 4096]));
+    /// # rcu.blocking_drain();
+    /// ```
+    #[inline]
+    pub fn retire<T: ?Sized + Send + 'static>(&self, value: Box<T>) {
+        self.call(move || drop(value));
+    }
+}
