@@ -36,3 +36,6 @@ for ((subset = 0; subset < 1 << ${#features[@]}; subset++)); do
     echo "features: [$chosen]"
     cargo clippy --lib --no-default-features --features "$chosen" -- -D warnings
 done
+
+# The one test that needs a feature which is not on by default.
+cargo test --features metrics --test metrics

@@ -50,6 +50,12 @@
 //!
 //! `locations`: guards remember where they were made, and by which task, in release builds too, so that stall reports name
 //! it; it makes reading slower. In debug builds they always do.
+//!
+//! `metrics`: the figures of [`Rcu::stats`] are published through the [`metrics`](https://docs.rs/metrics) facade, labelled with
+//! the domain's name, at most once a second while something goes on: counters `async_rcu_grace_periods_total`,
+//! `.._forced_total`, `.._queued_total`, `.._finished_total`, `.._panicked_total`, `.._cancelled_total`, `.._batches_total`,
+//! `.._stalls_total`; gauges `async_rcu_pending`, `.._threads`, `.._owned_guards`, `.._oldest_section_seconds`,
+//! `.._longest_callback_seconds`, `.._grace_period_p50_seconds`, `.._p99_seconds`, `.._max_seconds`.
 
 #![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub))]
 

@@ -1,5 +1,7 @@
 //! The guide: pages of documentation, no code.
 //!
+//! - [`patterns`]: how to do what comes up again and again.
+//! - [`testing`]: testing programs that use it.
 //! - [`internals`]: how it works, why it is right, and what shows it.
 //! - [`names`]: the old names of QEMU, liburcu and Linux, and what they are called here.
 //! - [`limits`]: what it does not do, and what goes wrong when.
@@ -8,4 +10,6 @@
 pub mod internals;
 pub mod limits;
 pub mod names;
+pub mod patterns;
 pub mod performance;
+pub mod testing;

@@ -22,6 +22,7 @@
 
 use super::domain::Domain;
 use super::latency::LatencyLog;
+use super::publish::Publisher;
 use super::watchdog::Watchdog;
 use crate::callback::calls::Calls;
 use crate::dispatch::backlog::Backlog;
@@ -70,6 +71,7 @@ pub(crate) struct Driver {
     /// Something was done since the idle hook was last called.
     pub(super) worked: bool,
     pub(super) watchdog: Watchdog,
+    pub(super) publisher: Publisher,
 }
 
 pub(super) struct Collected {
@@ -90,6 +92,7 @@ impl Driver {
             latency: LatencyLog::default(),
             worked: false,
             watchdog: Watchdog::default(),
+            publisher: Publisher::default(),
         }
     }
 
@@ -200,6 +203,9 @@ impl Domain {
         let handing_out = !driver.ready.is_empty();
         let worked = started.is_some() || handing_out || !asked.is_empty();
         driver.worked |= worked;
+        if worked {
+            driver.publisher.note();
+        }
         driver.watchdog.fresh |= handing_out;
         drop(driver);
 

@@ -4,6 +4,7 @@
 //! - [`driver`]: the turns of the grace-period thread; [`rest`]: how it sleeps and goes; [`watchdog`]: what it notices and tells.
 //! - [`rcu`], [`builder`]: the handle and how it is made. [`calls`], [`reserve`]: queuing callbacks, and room for them.
 //! - [`futures`], [`cookie`], [`locked`], [`stats`], [`latency`], [`report`]: what it gives out.
+//! - [`publish`]: the figures for whoever collects them.
 //! - [`fork`]: what becomes of domains in the child of a fork.
 
 pub(crate) mod builder;
@@ -15,6 +16,7 @@ pub(crate) mod fork;
 pub(crate) mod futures;
 pub(crate) mod latency;
 pub(crate) mod locked;
+mod publish;
 pub(crate) mod rcu;
 pub(crate) mod report;
 pub(crate) mod reserve;

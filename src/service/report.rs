@@ -143,7 +143,10 @@ impl fmt::Display for HeldSection {
         if let Some(location) = self.location {
             write!(f, " at {location}")?;
         }
-        write!(f, " for {:.1?}", self.age)
+        match self.age.is_zero() {
+            true => Ok(()),
+            false => write!(f, " for {:.1?}", self.age),
+        }
     }
 }
 

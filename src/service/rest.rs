@@ -59,6 +59,7 @@ impl Domain {
 
         let stranded = Worker::retry(&self.office).then_some(RETRY);
         let stuck = self.look_for_stuck(holdouts);
+        let publish = self.publish();
 
         if nap.is_none() {
             hub.doze.fall_asleep();
@@ -71,8 +72,13 @@ impl Domain {
         }
         let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
         if !stay_up {
-            hub.event
-                .wait(nap.into_iter().chain(stranded).chain(stuck).min());
+            hub.event.wait(
+                nap.into_iter()
+                    .chain(stranded)
+                    .chain(stuck)
+                    .chain(publish)
+                    .min(),
+            );
         }
         hub.doze.wake_up();
         Rest::Over
