@@ -66,7 +66,7 @@ impl Rcu {
     ///
     /// On the tokio runtime that is current at this call; without one, on the domain's executor. Async callbacks run
     /// concurrently with each other, hold no global lock, and [`drain`](Self::drain) waits for them. One whose runtime is
-    /// shut down before its end is dropped, and counted in [`Stats::cancelled`].
+    /// shut down before its end is dropped, and counted in [`Stats::cancelled`](crate::Stats::cancelled).
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -4,7 +4,7 @@ use crate::service::domain::Domain;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
-pub(in crate::service) struct Publisher;
+pub(in crate::service) struct Publisher(());
 
 impl Publisher {
     pub(in crate::service) fn note(&mut self) {}
