@@ -13,7 +13,7 @@ use super::here::{self, InBatch};
 use super::office::{Office, PanicSource};
 use super::runtime::Runtime;
 use super::tickets::Ticket;
-use super::watch::Entry;
+use super::watch::{Entry, Key};
 use crate::callback::calls::Calls;
 use crate::sys::prim::Ordering;
 use crate::sys::wake::quietly;
@@ -108,7 +108,7 @@ impl Running {
     fn new(ticket: Ticket) -> Self {
         let office = ticket.office();
         office.counts.running.fetch_add(1, Ordering::Relaxed);
-        let entry = office.watch.future();
+        let entry = office.watch.future(ticket.number());
         Self(ticket, entry)
     }
 }
@@ -270,7 +270,7 @@ impl Batch {
     }
 
     /// What it has a share in, if it is no turn, and what it is watched as.
-    pub(super) fn share(&self) -> (Option<(u64, usize)>, Option<u64>) {
+    pub(super) fn share(&self) -> (Option<(u64, usize)>, Option<Key>) {
         let Some(open) = &self.0 else {
             return (None, None);
         };
@@ -283,7 +283,7 @@ impl Batch {
             Work::Future(_, running) => Some(&running.1),
             _ => open.watched.entry.as_ref(),
         };
-        (share, entry.map(|entry| entry.id()))
+        (share, entry.map(|entry| entry.key()))
     }
 
     /// A turn for a job in the line whose own is lost.
@@ -407,6 +407,9 @@ impl Job {
         }
         if let Some(entry) = entry {
             office.watch.rests(entry, last);
+        }
+        if here::gp_thread_of() == office.id() {
+            office.watch.ran_unwatched(longest);
         }
         office.counts.callback_took(longest);
         // An async callback gives its place back when it is over.

@@ -211,9 +211,15 @@ impl Tickets {
         asked.map(|(id, _)| *id).collect()
     }
 
-    /// Whether anybody waits for a drain.
-    pub(crate) fn any_drain(&self) -> bool {
-        !self.0.lock().drains.is_empty()
+    /// The highest number that a drain waits for which is not over. One that is not numbered yet waits for all.
+    pub(crate) fn drained(&self) -> Option<u64> {
+        let state = self.0.lock();
+        let numbers = state.drains.values().map(|asked| match asked.number {
+            Some(number) if state.is_done(number) => None,
+            Some(number) => Some(number),
+            None => Some(u64::MAX),
+        });
+        numbers.max().flatten()
     }
 
     /// Driver: whether there are such.

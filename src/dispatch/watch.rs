@@ -26,18 +26,26 @@ pub(crate) struct Watch {
     entries: Mutex<Entries>,
     /// When some batch last got on.
     progress: AtomicU64,
+    /// Nanoseconds of the longest callback that ran on the grace-period thread, where nobody could watch it, since that
+    /// thread last asked.
+    unwatched: AtomicU64,
 }
+
+/// A ticket's number, 0 for batches; and a number that makes it unique.
+pub(super) type Key = (u64, u64);
 
 #[derive(Debug, Default)]
 struct Entries {
     next: u64,
-    all: BTreeMap<u64, Arc<Entry>>,
+    batches: BTreeMap<Key, Arc<Entry>>,
+    /// Async callbacks: those that a drain waits for are in front.
+    futures: BTreeMap<Key, Arc<Entry>>,
 }
 
 /// One batch, or one async callback.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    id: u64,
+    key: Key,
     state: AtomicU8,
     /// Nanoseconds after `Watch::start`.
     since: AtomicU64,
@@ -64,12 +72,23 @@ pub(crate) struct Finding {
     pub(crate) repeated: u32,
 }
 
+impl Entries {
+    /// Where an entry in this state is kept: async callbacks never change theirs.
+    fn of(&mut self, state: u8) -> &mut BTreeMap<Key, Arc<Entry>> {
+        match state {
+            PENDING => &mut self.futures,
+            _ => &mut self.batches,
+        }
+    }
+}
+
 impl Watch {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
             entries: Mutex::new(Entries::default()),
             progress: AtomicU64::new(0),
+            unwatched: AtomicU64::new(0),
         }
     }
 
@@ -78,45 +97,53 @@ impl Watch {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn add(&self, state: u8) -> Arc<Entry> {
+    fn add(&self, state: u8, ticket: u64) -> Arc<Entry> {
         let now = self.nanos(Instant::now());
         let mut entries = self.entries.lock();
-        let id = entries.next;
+        let key = (ticket, entries.next);
         entries.next += 1;
         let entry = Arc::new(Entry {
-            id,
+            key,
             state: AtomicU8::new(state),
             since: AtomicU64::new(now),
             thread: Mutex::new(None),
             told: AtomicU64::new(u64::MAX),
             repeated: AtomicU32::new(0),
         });
-        entries.all.insert(id, Arc::clone(&entry));
+        entries.of(state).insert(key, Arc::clone(&entry));
         entry
     }
 
     /// A batch, on its way to an executor.
     pub(super) fn batch(&self) -> Arc<Entry> {
-        self.add(IDLE)
+        self.add(IDLE, 0)
     }
 
-    /// An async callback.
-    pub(super) fn future(&self) -> Arc<Entry> {
-        self.add(PENDING)
+    /// An async callback, with its ticket's number.
+    pub(super) fn future(&self, ticket: u64) -> Arc<Entry> {
+        self.add(PENDING, ticket)
     }
 
     pub(super) fn remove(&self, entry: &Entry) {
-        let gone = self.entries.lock().all.remove(&entry.id);
+        let state = entry.state.load(Ordering::Relaxed);
+        let gone = self.entries.lock().of(state).remove(&entry.key);
         drop(gone);
     }
 
     /// In the child of a fork: only these are left.
-    pub(super) fn keep(&self, left: &[u64]) {
+    pub(super) fn keep(&self, left: &[Key]) {
         let mut entries = self.entries.lock();
-        let all = std::mem::take(&mut entries.all);
-        let (left, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            all.into_iter().partition(|(id, _)| left.contains(id));
-        entries.all = left;
+        let mut gone = Vec::new();
+        let Entries {
+            batches, futures, ..
+        } = &mut *entries;
+        for all in [batches, futures] {
+            let (kept, lost): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(all)
+                .into_iter()
+                .partition(|(key, _)| left.contains(key));
+            *all = kept;
+            gone.push(lost);
+        }
         drop(entries);
         drop(gone);
     }
@@ -152,31 +179,54 @@ impl Watch {
         self.enter(entry, IDLE, at);
     }
 
+    /// A callback on the grace-period thread took so long.
+    pub(super) fn ran_unwatched(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.unwatched.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// Grace-period thread: how long the longest callback took that it ran since it last asked.
+    pub(crate) fn take_unwatched(&self) -> Duration {
+        // A load first: with other executors there is never any.
+        match self.unwatched.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            _ => Duration::from_nanos(self.unwatched.swap(0, Ordering::Relaxed)),
+        }
+    }
+
     /// What may be stuck: every batch that runs, or else the oldest that waits for the lock, or else the oldest that is not
-    /// polled (what is in front holds up what is behind); and the oldest async callback, if that matters.
-    fn suspects(&self, drained: bool) -> Vec<Arc<Entry>> {
+    /// polled (what is in front holds up what is behind); and the first async callback up to the ticket that is `drained`.
+    fn suspects(&self, drained: Option<u64>) -> Vec<Arc<Entry>> {
         let entries = self.entries.lock();
-        let in_state = |state: u8| {
-            let all = entries.all.values();
-            all.filter(move |entry| entry.state.load(Ordering::Relaxed) == state)
-        };
-        let mut suspects: Vec<_> = in_state(RUNNING).cloned().collect();
+        let mut suspects = Vec::new();
+        let (mut locking, mut idle) = (None, None);
+        for entry in entries.batches.values() {
+            // Read once: one that changes its state meanwhile is still found in one of them. Nobody might look again for
+            // one that is found in none.
+            match entry.state.load(Ordering::Relaxed) {
+                RUNNING => suspects.push(Arc::clone(entry)),
+                LOCKING => locking = locking.or(Some(entry)),
+                _ => idle = idle.or(Some(entry)),
+            }
+        }
         if suspects.is_empty() {
-            let waits = in_state(LOCKING).next().or_else(|| in_state(IDLE).next());
-            suspects.extend(waits.cloned());
+            suspects.extend(locking.or(idle).cloned());
         }
-        if drained {
-            suspects.extend(in_state(PENDING).next().cloned());
-        }
+        let awaited = entries.futures.first_key_value();
+        suspects.extend(
+            awaited
+                .filter(|(key, _)| drained.is_some_and(|drained| key.0 <= drained))
+                .map(|(_, entry)| Arc::clone(entry)),
+        );
         suspects
     }
 
     /// What has been stuck for `timeout`, and when to look again; `None`: when something new was handed out. Async
-    /// callbacks may take their time, unless `drained` is waited for.
+    /// callbacks may take their time, but for those up to the ticket that is `drained`.
     pub(crate) fn check(
         &self,
         timeout: Duration,
-        drained: bool,
+        drained: Option<u64>,
     ) -> (Vec<Finding>, Option<Duration>) {
         let now = self.nanos(Instant::now());
         let progress = self.progress.load(Ordering::Relaxed);
@@ -222,8 +272,8 @@ pub(crate) fn after_reports(timeout: Duration, reports: u32) -> Duration {
 }
 
 impl Entry {
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    pub(super) fn key(&self) -> Key {
+        self.key
     }
 
     /// When a state that began at `since` is to be reported: after the timeout, and then with doubling pauses.
@@ -252,7 +302,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(2);
 
     /// Looks until something is found.
-    fn find(watch: &Watch, drained: bool) -> Finding {
+    fn find(watch: &Watch, drained: Option<u64>) -> Finding {
         loop {
             let (mut findings, next) = watch.check(SHORT, drained);
             if let Some(finding) = findings.pop() {
@@ -265,40 +315,41 @@ mod tests {
     #[test]
     fn each_state_is_found_and_the_pauses_double() {
         let watch = Watch::new();
-        assert!(watch.check(SHORT, true).1.is_none());
+        assert!(watch.check(SHORT, Some(9)).1.is_none());
         let entry = watch.batch();
-        let found = find(&watch, false);
+        let found = find(&watch, None);
         assert!(matches!(found.stuck, Stuck::Batch) && found.age >= SHORT);
-        assert_eq!((found.repeated, find(&watch, false).repeated), (0, 1));
-        assert!(find(&watch, false).age >= 7 * SHORT);
+        assert_eq!((found.repeated, find(&watch, None).repeated), (0, 1));
+        assert!(find(&watch, None).age >= 7 * SHORT);
 
         watch.waits_for_lock(&entry);
-        assert!(matches!(find(&watch, false).stuck, Stuck::Lock));
+        assert!(matches!(find(&watch, None).stuck, Stuck::Lock));
         watch.runs(&entry, Instant::now());
         let here = std::thread::current().id();
-        assert!(matches!(find(&watch, false).stuck, Stuck::Callback(t) if t.id() == here));
+        assert!(matches!(find(&watch, None).stuck, Stuck::Callback(t) if t.id() == here));
         watch.goes_on(&entry, Instant::now());
-        assert_eq!(find(&watch, false).repeated, 0, "another callback");
+        assert_eq!(find(&watch, None).repeated, 0, "another callback");
         watch.remove(&entry);
-        assert!(watch.check(SHORT, true).1.is_none());
+        assert!(watch.check(SHORT, Some(9)).1.is_none());
     }
 
     #[test]
     fn what_waits_behind_progress_is_not_stuck() {
         let watch = Watch::new();
         let (front, _behind) = (watch.batch(), watch.batch());
-        find(&watch, false);
+        find(&watch, None);
         watch.rests(&front, Instant::now());
-        let (found, next) = watch.check(Duration::from_secs(3600), false);
+        let (found, next) = watch.check(Duration::from_secs(3600), None);
         assert!(found.is_empty() && next.is_some());
     }
 
     #[test]
     fn an_async_callback_may_take_its_time_until_a_drain_waits() {
         let watch = Watch::new();
-        let _future = watch.future();
-        assert!(watch.check(Duration::ZERO, false).0.is_empty());
-        assert!(watch.check(Duration::ZERO, false).1.is_none());
-        assert!(matches!(find(&watch, true).stuck, Stuck::Async));
+        let _future = watch.future(2);
+        assert!(watch.check(Duration::ZERO, None).0.is_empty());
+        assert!(watch.check(Duration::ZERO, None).1.is_none());
+        assert!(watch.check(Duration::ZERO, Some(1)).0.is_empty());
+        assert!(matches!(find(&watch, Some(2)).stuck, Stuck::Async));
     }
 }

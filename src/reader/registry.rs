@@ -148,20 +148,25 @@ impl<L: Local> Core<L> {
         self.orphans.store(orphans.len(), Ordering::Relaxed);
     }
 
-    /// Every section that holds up grace period `wanted`, at most `most` of them, and how many there are.
+    /// The sections that hold up grace period `wanted`, oldest first, at most `most` of them, and how many there are.
     pub(crate) fn sections_before(&self, wanted: Seq, most: usize) -> (Vec<Section>, usize) {
-        let mut found = Vec::new();
+        let mut found: Vec<(Seq, Origin, bool, usize)> = Vec::new();
         let mut all = 0;
         for record in self.records() {
             record.reader.for_each_section(|seen, origin, owned| {
                 if seen < wanted {
                     all += 1;
-                    if found.len() < most {
-                        found.push((seen, origin, owned, record.index));
+                    found.push((seen, origin, owned, record.index));
+                    // There may be a million: now and then the youngest go.
+                    if found.len() > 2 * most {
+                        found.select_nth_unstable_by_key(most, |found| found.0);
+                        found.truncate(most);
                     }
                 }
             });
         }
+        found.sort_by_key(|found| found.0);
+        found.truncate(most);
         let slots = self.slots.lock();
         let named = found
             .into_iter()

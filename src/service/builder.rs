@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
+/// The least [`Builder::stall_timeout`].
+const LEAST_STALL: Duration = Duration::from_millis(1);
+
 /// Sets up a domain; from [`Rcu::builder`].
 ///
 /// ```
@@ -113,9 +116,10 @@ impl Builder {
     }
 
     /// How long a section may hold up a grace period, a callback run, or a batch get nowhere, before that is reported; after
-    /// that with doubling pauses. Default: ten seconds. `Duration::MAX` is never.
+    /// that with doubling pauses. Default: ten seconds. `Duration::MAX` is never, and less than a millisecond is one.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.stall_timeout = timeout;
+        // Nothing doubled is nothing: the reports would have no pauses.
+        self.settings.stall_timeout = timeout.max(LEAST_STALL);
         self
     }
 

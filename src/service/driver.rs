@@ -114,6 +114,15 @@ impl Driver {
         }
     }
 
+    /// A caller started a grace period by itself, and it did not end at once: from now on it is timed as those that this
+    /// thread started.
+    fn adopt(&mut self, fenced: Seq, elapsed: Seq) {
+        let known = self.starts.back().map_or(elapsed, |(seq, _)| *seq);
+        if fenced > known && self.starts.len() < STARTS {
+            self.starts.push_back((fenced, Instant::now()));
+        }
+    }
+
     /// A lower bound for the age of a section that saw `seen`: the time since the first later start.
     pub(super) fn age_of(&self, seen: Seq) -> Duration {
         let later = self.starts.iter().find(|(seq, _)| *seq > seen);
@@ -138,10 +147,16 @@ pub(super) fn run(domain: Arc<Domain>) {
 
 /// Turns and rests, until the thread goes; `true` where the domain is over with it.
 fn drive(domain: &Arc<Domain>) -> bool {
+    let mut looked = Instant::now();
     loop {
         // Before the turn: whatever is asked during it leaves the event set, and the rest does not last.
         domain.core.hub.event.reset();
         if domain.turn() {
+            // Under a flood there is no rest, which would look.
+            if looked.elapsed() >= domain.settings.stall_timeout / 2 {
+                domain.look_in_passing();
+                looked = Instant::now();
+            }
             continue;
         }
         match domain.rest() {
@@ -200,6 +215,9 @@ impl Domain {
             elapsed = self.engine.scan();
         }
         driver.settle(elapsed);
+        if awaited > elapsed {
+            driver.adopt(self.engine.fenced(), elapsed);
+        }
         let handing_out = !driver.ready.is_empty();
         let worked = started.is_some() || handing_out || !asked.is_empty();
         driver.worked |= worked;
@@ -221,6 +239,7 @@ impl Domain {
         }
         let reported = self.report_all();
         let polled = self.poll_inline();
+        self.report_unwatched();
         worked || reported || polled
     }
 
@@ -353,9 +372,7 @@ impl Domain {
             return false;
         };
         let waker = Waker::from(Arc::new(WakeHub(self.core.hub)));
-        let start = Instant::now();
         let poll = Pin::new(&mut batch).poll(&mut task::Context::from_waker(&waker));
-        self.report_own_slice(start.elapsed());
         if poll.is_pending() {
             self.office.unpop_inline(batch);
         }

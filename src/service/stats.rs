@@ -45,12 +45,17 @@ pub struct Stats {
 }
 
 impl Domain {
+    /// Callbacks that have finished. An async one whose future is under way is none, though what spawned it is done.
+    pub(super) fn finished(&self) -> u64 {
+        let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
+        let running = self.office.counts.running.load(Ordering::Relaxed) as u64;
+        finished.saturating_sub(running)
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let counts = &self.office.counts;
         // `finished` before `queued`, so that it is never the greater.
-        let mut finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
-        let running = counts.running.load(Ordering::Relaxed) as u64;
-        finished = finished.saturating_sub(running);
+        let finished = self.finished();
         let oldest = self.engine.oldest_section();
         Stats {
             grace_periods: self.engine.started(),

@@ -1,6 +1,7 @@
 //! Noticing what is stuck, and telling those who hold things up.
 //!
-//! The grace-period thread does it, before it sleeps: it alone emits. Others hand it what they found as *notes*.
+//! The grace-period thread does it, before it sleeps, and now and then while it does not get to that: it alone emits.
+//! Others hand it what they found as *notes*.
 
 use super::domain::Domain;
 use super::report::{ForceEvent, HeldSection, LISTED, StallKind, StallReport};
@@ -65,10 +66,10 @@ impl fmt::Debug for ForceNotifier {
 }
 
 impl Domain {
-    /// Callbacks queued and not finished.
+    /// Callbacks queued and not finished, async ones as long as their future is not over.
     pub(super) fn pending(&self) -> u64 {
         // `finished` before `produced`, so that it is never the greater.
-        let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
+        let finished = self.finished();
         let produced: u64 = self.core.records().map(|r| r.local.produced()).sum();
         produced.saturating_sub(finished)
     }
@@ -88,16 +89,11 @@ impl Domain {
     fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
         let (sections, total) = self.core.sections_before(wanted, LISTED);
         let driver = self.driver.lock();
-        let mut held: Vec<_> = sections
-            .into_iter()
-            .map(|section| {
-                let age = driver.age_of(section.seen);
-                HeldSection::new(section, age)
-            })
-            .collect();
-        drop(driver);
-        held.sort_by_key(|section| std::cmp::Reverse(section.age));
-        (held, total)
+        let held = sections.into_iter().map(|section| {
+            let age = driver.age_of(section.seen);
+            HeldSection::new(section, age)
+        });
+        (held.collect(), total)
     }
 
     /// Asks the sections that hold up `awaited` to end, where that is `urgent` or there is no room for more callbacks.
@@ -112,6 +108,10 @@ impl Domain {
             return;
         }
         let (holders, holders_total) = self.holders(awaited);
+        if holders_total == 0 {
+            // They have heard it, and left.
+            return;
+        }
         let event = ForceEvent {
             domain: self.office.name.clone(),
             holders,
@@ -135,7 +135,7 @@ impl Domain {
             false => None,
         };
         let timeout = self.settings.stall_timeout;
-        let drained = self.office.tickets.any_drain();
+        let drained = self.office.tickets.drained();
         let (findings, next) = self.office.watch.check(timeout, drained);
         for finding in findings {
             self.tell_stall(self.found(finding));
@@ -148,6 +148,14 @@ impl Domain {
             None => None,
         };
         sections.into_iter().chain(handed_out).min()
+    }
+
+    /// As [`look_for_stuck`](Self::look_for_stuck), by a thread that does not sleep now.
+    pub(super) fn look_in_passing(&self) {
+        let driver = self.driver.lock();
+        let holdouts = self.highest_awaited(&driver) > driver.handled;
+        drop(driver);
+        self.look_for_stuck(holdouts);
     }
 
     /// The oldest grace period that has not elapsed.
@@ -209,8 +217,9 @@ impl Domain {
         }
     }
 
-    /// A slice of callbacks on the grace-period thread took so long; nobody could watch it.
-    pub(super) fn report_own_slice(&self, took: Duration) {
+    /// Reports a callback that took too long on this thread, where nobody could watch it: after its end.
+    pub(super) fn report_unwatched(&self) {
+        let took = self.office.watch.take_unwatched();
         if took >= self.settings.stall_timeout {
             let here = thread::current();
             self.tell_stall(StallReport {

@@ -1,0 +1,135 @@
+//! What a domain tells: its stall reports, and its tracing events.
+#![allow(dead_code)] // each test binary uses a part of it
+
+use super::common::HANG_GUARD;
+use async_rcu::{Builder, Rcu, StallKind, StallReport};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, Instant};
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// A timeout that is over soon. What is asserted is that a report comes after it, never before which time.
+pub(crate) const SHORT: Duration = Duration::from_millis(20);
+
+/// A timeout that is never over.
+pub(crate) const NEVER: Duration = Duration::from_secs(3600);
+
+/// The stall reports of one domain, in order.
+#[derive(Debug)]
+pub(crate) struct Stalls {
+    reports: Receiver<StallReport>,
+    called: Arc<AtomicU64>,
+}
+
+impl Stalls {
+    /// A builder whose domain reports here.
+    pub(crate) fn of(builder: Builder) -> (Builder, Stalls) {
+        record();
+        let (send, reports) = mpsc::channel();
+        let called = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&called);
+        let builder = builder.on_stall(move |report| {
+            assert!(!format!("{report:?}").is_empty());
+            // The test may be over.
+            let _ = send.send(report.clone());
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        (builder, Stalls { reports, called })
+    }
+
+    /// A domain of this name that reports after this time.
+    pub(crate) fn domain(name: &str, timeout: Duration) -> (Rcu, Stalls) {
+        let (builder, stalls) = Stalls::of(Rcu::builder().name(name).stall_timeout(timeout));
+        (builder.build().expect("a domain"), stalls)
+    }
+
+    /// The next report of this kind, which has to come. Others may come before: on a machine that is busy, a worker that
+    /// is not scheduled is stuck as well.
+    #[track_caller]
+    pub(crate) fn next(&self, kind: StallKind) -> StallReport {
+        let deadline = Instant::now() + HANG_GUARD;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let report = self.reports.recv_timeout(left);
+            let report = report.unwrap_or_else(|_| panic!("no report of {kind:?}"));
+            if report.kind == kind {
+                return report;
+            }
+        }
+    }
+
+    /// What has come by now.
+    pub(crate) fn so_far(&self) -> Vec<StallReport> {
+        self.reports.try_iter().collect()
+    }
+
+    /// How often the hook was called.
+    pub(crate) fn called(&self) -> u64 {
+        self.called.load(Ordering::SeqCst)
+    }
+}
+
+/// An event as a subscriber got it: its fields in writing.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) target: &'static str,
+    pub(crate) level: Level,
+    pub(crate) fields: BTreeMap<&'static str, String>,
+}
+
+static EVENTS: Mutex<Vec<Recorded>> = Mutex::new(Vec::new());
+
+/// The process's subscriber: keeps the crate's warnings and errors.
+struct Recorder;
+
+impl Subscriber for Recorder {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("async_rcu::") && *metadata.level() <= Level::WARN
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        EVENTS.lock().unwrap().push(Recorded {
+            target: event.metadata().target(),
+            level: *event.metadata().level(),
+            fields: fields.0,
+        });
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+/// Installs the recorder for the process, once.
+pub(crate) fn record() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::subscriber::set_global_default(Recorder).expect("the only subscriber");
+    });
+}
+
+/// The events of a domain under a target so far.
+pub(crate) fn events(domain: &str, target: &str) -> Vec<Recorded> {
+    let events = EVENTS.lock().unwrap();
+    let of =
+        |e: &&Recorded| e.target == target && e.fields.get("domain").is_some_and(|d| d == domain);
+    events.iter().filter(of).cloned().collect()
+}

@@ -1,0 +1,405 @@
+//! How stalls are told: when and how often, to whom, and that nothing is told where nothing is wrong.
+
+use crate::common::{Section, receive, runtime, until, within};
+use crate::reports::{self, NEVER, SHORT, Stalls};
+use async_rcu::{Batch, ChannelExecutor, GlobalLock, InlineExecutor, PanicSource, Rcu, StallKind};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio_test::{assert_pending, assert_ready, task};
+
+/// Sees one matter reported again and again.
+#[track_caller]
+fn assert_pauses_double(stalls: &Stalls, kind: StallKind) {
+    for (repeated, timeouts) in [1, 3, 7, 15].into_iter().enumerate() {
+        let report = stalls.next(kind);
+        assert_eq!(report.repeated as usize, repeated);
+        assert!(report.age >= timeouts * SHORT, "{repeated}: {report}");
+    }
+}
+
+#[test]
+fn one_matter_with_doubling_pauses_and_the_next_one_anew() {
+    within(|| {
+        let (rcu, stalls) = Stalls::domain("again", SHORT);
+        for _ in 0..2 {
+            let section = Section::on_a_thread(&rcu);
+            rcu.call(|| ());
+            assert_pauses_double(&stalls, StallKind::Section);
+            section.end();
+            rcu.blocking_drain();
+
+            let (go_on, may_go_on) = mpsc::channel::<()>();
+            rcu.call(move || _ = may_go_on.recv());
+            assert_pauses_double(&stalls, StallKind::Callback);
+            go_on.send(()).unwrap();
+            rcu.blocking_drain();
+        }
+        let (executor, mut batches) = ChannelExecutor::new();
+        let builder = Rcu::builder().executor(executor).stall_timeout(SHORT);
+        let (builder, stalls) = Stalls::of(builder);
+        let rcu = builder.build().unwrap();
+        rcu.call(|| ());
+        assert_pauses_double(&stalls, StallKind::Batch);
+        batches.try_next().expect("the batch").run();
+        rcu.blocking_drain();
+    });
+}
+
+#[test]
+fn with_pauses_also_where_the_timeout_is_nothing() {
+    within(|| {
+        let (rcu, stalls) = Stalls::domain("nothing", Duration::ZERO);
+        let section = Section::on_a_thread(&rcu);
+        rcu.call(|| ());
+        let eighth = (0..8).map(|_| stalls.next(StallKind::Section)).last();
+        let eighth = eighth.expect("eight of them");
+        assert_eq!(eighth.repeated, 7);
+        assert!(eighth.age >= Duration::from_millis(255), "{eighth}");
+        section.end();
+        rcu.blocking_drain();
+    });
+}
+
+#[test]
+fn never_where_the_timeout_is_never() {
+    within(|| {
+        let (rcu, never) = Stalls::domain("never", Duration::MAX);
+        let (other, stalls) = Stalls::domain("soon", SHORT);
+        let sections = [&rcu, &other].map(|rcu| {
+            let section = rcu.read_owned();
+            rcu.call(|| ());
+            section
+        });
+        assert_pauses_double(&stalls, StallKind::Section);
+        drop(sections);
+        rcu.blocking_drain();
+        assert_eq!((never.called(), rcu.stats().stalls), (0, 0));
+    });
+}
+
+#[test]
+fn a_hook_that_panics_is_reported_and_called_again() {
+    within(|| {
+        reports::record();
+        let called = Arc::new(AtomicU64::new(0));
+        let (send, panics) = mpsc::channel();
+        let count = Arc::clone(&called);
+        let rcu = Rcu::builder()
+            .name("bad hook")
+            .stall_timeout(SHORT)
+            .on_stall(move |report| {
+                count.fetch_add(1, Ordering::SeqCst);
+                panic!("not this one: {:?}", report.kind);
+            })
+            .on_panic(move |report| drop(send.send(report.clone())))
+            .build()
+            .unwrap();
+        for calls in 1..=2 {
+            let section = Section::on_a_thread(&rcu);
+            rcu.call(|| ());
+            let panic = receive(&panics);
+            assert_eq!(panic.source, PanicSource::Hook);
+            assert_eq!(panic.message, "not this one: Section");
+            assert!(called.load(Ordering::SeqCst) >= calls);
+            section.end();
+            rcu.blocking_drain();
+        }
+        let stats = rcu.stats();
+        // The hooks' panics are not the callbacks'.
+        assert_eq!((stats.panicked, stats.finished), (0, 2));
+        until("each report was one call", || {
+            rcu.stats().stalls == called.load(Ordering::SeqCst)
+        });
+    });
+}
+
+#[test]
+fn as_a_warning_with_its_fields() {
+    within(|| {
+        let (rcu, stalls) = Stalls::domain("traced", SHORT);
+        let section = Section::on_a_thread(&rcu);
+        rcu.call(|| ());
+        let report = stalls.next(StallKind::Section);
+        section.end();
+        rcu.blocking_drain();
+        let events = reports::events("traced", "async_rcu::stall");
+        assert_eq!(events.len() as u64, rcu.stats().stalls);
+        assert_eq!(events[0].level, tracing::Level::WARN);
+        let field = |name: &str| events[0].fields[name].as_str();
+        assert_eq!((field("kind"), field("pending")), ("Section", "1"));
+        assert_eq!(field("message"), report.to_string());
+    });
+}
+
+/// Runs this test binary again, for the one test, with a part to play.
+fn myself(test: &str, part: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(PART, part)
+        .output()
+        .expect("this test binary")
+}
+
+const PART: &str = "ASYNC_RCU_TEST_PART";
+
+/// One stall, in a process whose subscriber is none, one that listens, or one that does not.
+fn a_stall_in_a_process(subscriber: &str) {
+    match subscriber {
+        "none" => {}
+        "listens" => reports::record(),
+        _ => tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::new())
+            .unwrap(),
+    }
+    let (send, stalls) = mpsc::channel();
+    let rcu = Rcu::builder()
+        .name("child")
+        .stall_timeout(SHORT)
+        .on_stall(move |report| drop(send.send(report.to_string())))
+        .build()
+        .unwrap();
+    let section = Section::on_a_thread(&rcu);
+    rcu.call(|| ());
+    println!("told: {}", receive(&stalls));
+    section.end();
+    // The last of the hook's calls is over before the thread is.
+    rcu.blocking_shutdown();
+    println!("stalls: {}", rcu.stats().stalls);
+    if subscriber == "listens" {
+        let events = reports::events("child", "async_rcu::stall");
+        assert_eq!(events.len() as u64, rcu.stats().stalls);
+    }
+}
+
+#[test]
+fn on_standard_error_where_no_subscriber_takes_it() {
+    if let Ok(part) = std::env::var(PART) {
+        return a_stall_in_a_process(&part);
+    }
+    within(|| {
+        for (subscriber, on_stderr) in [("none", true), ("deaf", true), ("listens", false)] {
+            let name = "told::on_standard_error_where_no_subscriber_takes_it";
+            let child = myself(name, subscriber);
+            let [out, err] = [&child.stdout, &child.stderr].map(|s| String::from_utf8_lossy(s));
+            assert!(child.status.success(), "{out}\n{err}");
+            let told = |text: &str| {
+                out.lines()
+                    .find_map(|l| l.split_once(text).map(|p| p.1.to_owned()))
+            };
+            let report = told("told: ").expect("the child's report");
+            let lines = err
+                .lines()
+                .filter(|l| l.starts_with("async-rcu: RCU domain \"child\""));
+            let written = lines.count().to_string();
+            let stalls = told("stalls: ").expect("the child's count");
+            assert_eq!(
+                written,
+                if on_stderr { stalls.as_str() } else { "0" },
+                "{err}"
+            );
+            assert_eq!(err.contains(&report), on_stderr, "{err}");
+        }
+    });
+}
+
+/// Notes the longest time between two signs of life.
+struct Gaps {
+    last: Mutex<Instant>,
+    longest: AtomicU64,
+}
+
+impl Gaps {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            last: Mutex::new(Instant::now()),
+            longest: AtomicU64::new(0),
+        })
+    }
+
+    fn sign(&self) {
+        let now = Instant::now();
+        let gap = now - std::mem::replace(&mut *self.last.lock().unwrap(), now);
+        let millis = u64::try_from(gap.as_millis()).unwrap();
+        self.longest.fetch_max(millis, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn nothing_where_many_batches_wait_but_get_on() {
+    const TIMEOUT: Duration = Duration::from_millis(800);
+    const BATCHES: u32 = 150;
+    within(|| {
+        let driven = runtime(1);
+        let lock = GlobalLock::new(());
+        loop {
+            let gaps: Vec<_> = (0..4).map(|_| Gaps::new()).collect();
+            let domains = [
+                Rcu::builder(),
+                Rcu::builder().executor(InlineExecutor),
+                Rcu::builder().executor(driven.handle().clone()),
+                Rcu::builder().global_lock(&lock),
+            ]
+            .map(|builder| {
+                let (builder, stalls) = Stalls::of(builder.stall_timeout(TIMEOUT));
+                (builder.build().unwrap(), stalls)
+            });
+            let begun = Instant::now();
+            thread::scope(|scope| {
+                for ((rcu, _), gaps) in domains.iter().zip(&gaps) {
+                    scope.spawn(move || {
+                        gaps.sign();
+                        for _ in 0..BATCHES {
+                            let gaps = Arc::clone(gaps);
+                            rcu.call(move || {
+                                thread::sleep(3 * TIMEOUT / BATCHES);
+                                gaps.sign();
+                            });
+                            // Each in a batch of its own.
+                            rcu.force();
+                            futures::executor::block_on(rcu.synchronize());
+                        }
+                        rcu.blocking_drain();
+                    });
+                }
+            });
+            assert!(begun.elapsed() > 2 * TIMEOUT);
+            let longest = gaps.iter().map(|g| g.longest.load(Ordering::SeqCst)).max();
+            if Duration::from_millis(longest.unwrap()) > TIMEOUT / 2 {
+                // The machine itself was stuck for so long: that proves nothing, and may rightly be reported.
+                continue;
+            }
+            for (rcu, stalls) in &domains {
+                assert!(rcu.stats().batches > u64::from(BATCHES / 2));
+                assert_eq!(rcu.stats().stalls, 0, "{:?}", stalls.so_far());
+            }
+            return;
+        }
+    });
+}
+
+#[test]
+fn nothing_where_sections_take_turns() {
+    const TIMEOUT: Duration = Duration::from_millis(500);
+    within(|| {
+        loop {
+            let (rcu, stalls) = Stalls::domain("turns", TIMEOUT);
+            let begun = Instant::now();
+            let mut longest = Duration::ZERO;
+            // There is always one, and always a grace period that it holds up.
+            let mut section = (rcu.read_owned(), Instant::now());
+            while begun.elapsed() < 3 * TIMEOUT {
+                rcu.call(|| ());
+                thread::sleep(TIMEOUT / 50);
+                let ended = std::mem::replace(&mut section, (rcu.read_owned(), Instant::now()));
+                drop(ended.0);
+                longest = longest.max(ended.1.elapsed());
+            }
+            drop(section);
+            rcu.blocking_drain();
+            if longest < TIMEOUT / 2 {
+                assert_eq!(rcu.stats().stalls, 0, "{:?}", stalls.so_far());
+                return;
+            }
+        }
+    });
+}
+
+/// Sees `kind` reported three times, and no async callback in between: it is none of the drain's.
+#[track_caller]
+fn assert_async_is_left_alone(stalls: &Stalls, kind: StallKind) {
+    let mut seen = 0;
+    while seen < 3 {
+        for report in stalls.so_far() {
+            assert_ne!(report.kind, StallKind::AsyncCallback, "{report}");
+            seen += usize::from(report.kind == kind);
+        }
+        thread::sleep(SHORT / 10);
+    }
+}
+
+/// An async callback that has begun and ends with the sender.
+fn begin_async(rcu: &Rcu) -> oneshot::Sender<()> {
+    let (began, has_begun) = mpsc::channel();
+    let (end, may_end) = oneshot::channel::<()>();
+    rcu.call_async(async move {
+        began.send(()).unwrap();
+        let _ = may_end.await;
+    });
+    receive(&has_begun);
+    end
+}
+
+#[test]
+fn no_async_callback_where_the_drain_is_over_and_only_not_looked_at() {
+    within(|| {
+        let (rcu, stalls) = Stalls::domain("over", SHORT);
+        let section = Section::owned(&rcu);
+        rcu.call(|| ());
+        let mut drain = task::spawn(rcu.drain());
+        assert_pending!(drain.poll());
+        section.end();
+        until("the end of the drain", || drain.is_woken());
+        let end = begin_async(&rcu);
+        let section = Section::owned(&rcu);
+        rcu.call(|| ());
+        assert_async_is_left_alone(&stalls, StallKind::Section);
+        assert_ready!(drain.poll());
+        section.end();
+        end.send(()).unwrap();
+        rcu.blocking_drain();
+    });
+}
+
+#[test]
+fn no_async_callback_that_was_queued_after_the_drain_began() {
+    within(|| {
+        let builder = Rcu::builder().name("later").stall_timeout(SHORT);
+        let start = |batch: Batch| thread::spawn(move || batch.run());
+        let (builder, stalls) = Stalls::of(builder.executor(start));
+        let rcu = builder.build().unwrap();
+        let (began, has_begun) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        rcu.call(move || {
+            began.send(()).unwrap();
+            let _ = may_go_on.recv();
+        });
+        receive(&has_begun);
+        let mut drain = task::spawn(rcu.drain());
+        assert_pending!(drain.poll());
+        // The turn that starts this has taken the drain, at the latest: what comes after is collected after.
+        futures::executor::block_on(rcu.synchronize());
+        let end = begin_async(&rcu);
+        assert_async_is_left_alone(&stalls, StallKind::Callback);
+        // The next drain waits for it.
+        let mut next = task::spawn(rcu.drain());
+        assert_pending!(next.poll());
+        assert!(stalls.next(StallKind::AsyncCallback).pending >= 1);
+        assert_pending!(drain.poll());
+        go_on.send(()).unwrap();
+        until("the first drain", || drain.is_woken());
+        assert_ready!(drain.poll());
+        assert_pending!(next.poll());
+        end.send(()).unwrap();
+        futures::executor::block_on(next.into_inner());
+    });
+}
+
+#[test]
+fn nothing_by_a_domain_that_is_used_and_at_rest() {
+    within(|| {
+        let (rcu, stalls) = Stalls::domain("rest", NEVER);
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..1000 {
+            let ran = Arc::clone(&ran);
+            rcu.call(move || _ = ran.fetch_add(1, Ordering::Relaxed));
+            drop((rcu.read(), rcu.read_owned()));
+        }
+        rcu.blocking_shutdown();
+        assert_eq!(ran.load(Ordering::Relaxed), 1000);
+        assert_eq!((stalls.called(), rcu.stats().stalls), (0, 0));
+        assert!(reports::events("rest", "async_rcu::stall").is_empty());
+    });
+}
