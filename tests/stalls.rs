@@ -61,12 +61,9 @@ fn only_holder(report: &StallReport) -> &HeldSection {
 
 #[track_caller]
 fn assert_made_at(location: Option<&Location<'_>>, line: u32) {
-    match location {
-        Some(location) => {
-            assert!(TRACKED);
-            assert_eq!((location.file(), location.line()), (file!(), line));
-        }
-        None => assert!(!TRACKED, "no location"),
+    assert_eq!(location.is_some(), TRACKED);
+    if let Some(location) = location {
+        assert_eq!((location.file(), location.line()), (file!(), line));
     }
 }
 

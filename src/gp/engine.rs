@@ -28,8 +28,9 @@
 use crate::reader::registry::{Core, Local};
 use crate::reader::sequence::{Mark, Seq};
 use crate::sys::barrier;
-use crate::sys::prim::Mutex;
+use crate::sys::prim::{AtomicUsize, Mutex, Ordering, spin_loop};
 use crossbeam_utils::CachePadded;
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(crate) struct Engine<L: Local> {
@@ -37,9 +38,28 @@ pub(crate) struct Engine<L: Local> {
     first: Seq,
     fenced: CachePadded<Mark>,
     elapsed: CachePadded<Mark>,
+    /// Words that the last scan looked at.
+    words: AtomicUsize,
     /// Held by a caller that starts and scans for itself: one at a time, the others join.
-    caller: Mutex<()>,
+    caller: Mutex<Caller>,
 }
+
+/// The last one that started and scanned for itself at its first poll.
+#[derive(Debug)]
+struct Caller {
+    /// Its waker, as an address.
+    who: usize,
+    at: Option<Instant>,
+}
+
+/// Words that a caller looks at by itself at the most; more are left to the grace-period thread.
+const OWN_WORDS: usize = 4096;
+
+/// Between two tasks that each start a grace period of their own at their first poll: those that come sooner share one.
+const APART: Duration = Duration::from_micros(50);
+
+/// How long a grace period is looked at again and again before somebody sleeps on it: most sections are short.
+const SPIN: Duration = Duration::from_micros(5);
 
 /// What a scan before a sleep found.
 #[derive(Debug)]
@@ -58,7 +78,8 @@ impl<L: Local> Engine<L> {
             first,
             fenced: CachePadded::new(Mark::at(first)),
             elapsed: CachePadded::new(Mark::at(first)),
-            caller: Mutex::new(()),
+            words: AtomicUsize::new(0),
+            caller: Mutex::new(Caller { who: 0, at: None }),
         }
     }
 
@@ -74,13 +95,16 @@ impl<L: Local> Engine<L> {
     pub(crate) fn scan(&self) -> Seq {
         let limit = self.fenced.get();
         let mut oldest = limit;
-        for record in self.core.records() {
+        let mut words = 0;
+        self.core.records().for_each(|record| {
             record.reader.for_each_word(|word| {
+                words += 1;
                 if let Some(seen) = word.holds() {
                     oldest = oldest.min(seen);
                 }
             });
-        }
+        });
+        self.words.store(words, Ordering::Relaxed);
         self.elapsed.raise(oldest)
     }
 
@@ -124,12 +148,51 @@ impl<L: Local> Engine<L> {
     /// are unfinished already: then the caller joins the next.
     pub(crate) fn try_start_and_scan(&self) -> Option<Seq> {
         let _one = self.caller.try_lock()?;
+        self.start_and_scan()
+    }
+
+    /// The same for a task at its first poll, known by its waker: as long as other tasks did not do so just before. A task
+    /// that waits again and again has a grace period of its own each time; a thousand tasks that come one after another
+    /// share few.
+    pub(crate) fn try_start_and_scan_for(&self, who: usize) -> Option<Seq> {
+        if self.words.load(Ordering::Relaxed) > OWN_WORDS {
+            return None;
+        }
+        let mut last = self.caller.try_lock()?;
+        if last.who != who {
+            let now = Instant::now();
+            if last
+                .at
+                .is_some_and(|at| now.saturating_duration_since(at) < APART)
+            {
+                return None;
+            }
+            *last = Caller { who, at: Some(now) };
+        }
+        self.start_and_scan()
+    }
+
+    fn start_and_scan(&self) -> Option<Seq> {
         if self.unfinished() >= 2 {
             return None;
         }
         let seq = self.start();
         self.scan();
         Some(seq)
+    }
+
+    /// Looks again and again for a moment: whether `seq` has elapsed then.
+    pub(crate) fn spin(&self, seq: Seq) -> bool {
+        let start = Instant::now();
+        loop {
+            spin_loop();
+            if self.scan() >= seq {
+                return true;
+            }
+            if self.words.load(Ordering::Relaxed) > OWN_WORDS || start.elapsed() >= SPIN {
+                return false;
+            }
+        }
     }
 
     /// The number of the next grace period, for one who waits for it and does not start it.

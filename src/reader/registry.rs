@@ -6,8 +6,11 @@
 //! slots' lock; the list of all records is only ever added to and is read without it, so a scan never waits for a
 //! registration, nor a registration for a scan.
 //!
+//! Records are made in groups, half as many as there are each time: a scan walks through arrays, where the processor can fetch
+//! many records at once, and not along a chain, where it cannot.
+//!
 //! # Invariants
-//! 1. Records and cores are never freed.
+//! 1. Groups of records, and cores, are never freed.
 //! 2. A taken record belongs to exactly one thread.
 
 use super::hub::Hub;
@@ -17,6 +20,13 @@ use super::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread::{self, Thread};
 use std::ptr;
+use std::slice;
+
+/// Records in the first group, and at least in every other. One under loom, so that growth is common.
+#[cfg(not(rcu_loom))]
+const GROUP: usize = 4;
+#[cfg(rcu_loom)]
+const GROUP: usize = 1;
 
 /// What a floor above keeps beside each thread's reader word.
 pub(crate) trait Local: Send + Sync + 'static {
@@ -32,7 +42,6 @@ pub(crate) trait Local: Send + Sync + 'static {
 #[repr(C, align(128))]
 pub(crate) struct Record<L: Local> {
     pub(crate) reader: Reader,
-    next: AtomicPtr<Record<L>>,
     /// Its place in `Slots::owners`.
     index: usize,
     core: &'static Core<L>,
@@ -56,11 +65,17 @@ pub(crate) struct Section {
     pub(crate) owner: Owner,
 }
 
+#[derive(Debug)]
+struct Group<L: Local> {
+    records: Box<[Record<L>]>,
+    older: *const Group<L>,
+}
+
 /// A domain's hub and records. Never freed; used again by a later domain.
 #[derive(Debug)]
 pub(crate) struct Core<L: Local> {
     pub(crate) hub: &'static Hub,
-    head: AtomicPtr<Record<L>>,
+    newest: AtomicPtr<Group<L>>,
     slots: Mutex<Slots<L>>,
     /// Orphans in `slots`, to know without the lock that there are none.
     orphans: AtomicUsize,
@@ -80,7 +95,7 @@ impl<L: Local> Core<L> {
     pub(crate) fn leak(first: Seq) -> &'static Core<L> {
         Box::leak(Box::new(Core {
             hub: Box::leak(Box::new(Hub::new(first))),
-            head: AtomicPtr::new(ptr::null_mut()),
+            newest: AtomicPtr::new(ptr::null_mut()),
             slots: Mutex::new(Slots {
                 owners: Vec::new(),
                 free: Vec::new(),
@@ -101,31 +116,52 @@ impl<L: Local> Core<L> {
             thread: thread::current(),
             ended: false,
         };
-        if let Some(record) = slots.free.pop() {
-            slots.owners[record.index] = owner;
-            return record;
+        if slots.free.is_empty() {
+            self.grow(&mut slots);
         }
-        let index = slots.owners.len();
-        slots.owners.push(owner);
-        let record: &'static Record<L> = Box::leak(Box::new(Record {
-            reader: Reader::new(self.hub),
-            // Pushes are made under the lock, so the head stands still.
-            next: AtomicPtr::new(self.head.load(Ordering::Relaxed)),
-            index,
-            core: self,
-            local: L::new(),
-        }));
-        // Release: a scan that finds the record finds it whole. One that does not find it loaded `fenced` before, so the
-        // sections that it misses began after the fence of every grace period that it can end.
-        self.head
-            .store(ptr::from_ref(record).cast_mut(), Ordering::Release);
+        let record = slots
+            .free
+            .pop()
+            .expect("a group was added where there was none");
+        slots.owners[record.index] = owner;
         record
     }
 
-    /// All records, newest first.
+    /// Adds a group of free records.
+    fn grow(&'static self, slots: &mut Slots<L>) {
+        let first = slots.owners.len();
+        let more = (first / 2).max(GROUP);
+        let nobody = Owner {
+            thread: thread::current(),
+            ended: true,
+        };
+        slots.owners.resize(first + more, nobody);
+        let group: &'static Group<L> = Box::leak(Box::new(Group {
+            records: (first..first + more)
+                .map(|index| Record {
+                    reader: Reader::new(self.hub),
+                    index,
+                    core: self,
+                    local: L::new(),
+                })
+                .collect(),
+            // Groups are added under the lock, so the newest stands still.
+            older: self.newest.load(Ordering::Relaxed),
+        }));
+        // Release: a scan that finds the group finds it whole. One that does not find it loaded `fenced` before, so the
+        // sections that it misses began after the fence of every grace period that it can end.
+        self.newest
+            .store(ptr::from_ref(group).cast_mut(), Ordering::Release);
+        slots.free.extend(group.records.iter().rev());
+    }
+
+    /// All records, those of the newest group first.
     #[inline]
     pub(crate) fn records(&self) -> Records<L> {
-        Records(self.head.load(Ordering::Acquire))
+        Records {
+            group: [].iter(),
+            next: self.newest.load(Ordering::Acquire),
+        }
     }
 
     /// Frees the orphans that are idle by now.
@@ -256,17 +292,40 @@ impl<L: Local> Record<L> {
 
 /// Iterator over all records of a core.
 #[derive(Debug)]
-pub(crate) struct Records<L: Local>(*const Record<L>);
+pub(crate) struct Records<L: Local> {
+    group: slice::Iter<'static, Record<L>>,
+    next: *const Group<L>,
+}
+
+impl<L: Local> Records<L> {
+    fn next_group(&mut self) -> Option<slice::Iter<'static, Record<L>>> {
+        // SAFETY: null or a group, which is never freed (invariant 1); published whole by the Release at the newest.
+        let group: &'static Group<L> = unsafe { self.next.as_ref() }?;
+        self.next = group.older;
+        Some(group.records.iter())
+    }
+}
 
 impl<L: Local> Iterator for Records<L> {
     type Item = &'static Record<L>;
 
     #[inline]
     fn next(&mut self) -> Option<&'static Record<L>> {
-        // SAFETY: null or a record, which is never freed (invariant 1); published whole by the Release at the head.
-        let record = unsafe { self.0.as_ref() }?;
-        self.0 = record.next.load(Ordering::Relaxed);
-        Some(record)
+        loop {
+            if let Some(record) = self.group.next() {
+                return Some(record);
+            }
+            self.group = self.next_group()?;
+        }
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, &'static Record<L>) -> B>(mut self, init: B, mut f: F) -> B {
+        let mut all = self.group.by_ref().fold(init, &mut f);
+        while let Some(group) = self.next_group() {
+            all = group.fold(all, &mut f);
+        }
+        all
     }
 }
 
@@ -309,6 +368,25 @@ mod tests {
             third.orphan();
         }
         assert!(core.try_reuse());
-        assert_eq!(core.records().count(), 2);
+        assert_eq!(core.records().count(), GROUP);
+    }
+
+    #[test]
+    fn groups_grow_and_every_record_is_walked_through_once() {
+        let core = Core::<()>::leak(Seq::FIRST);
+        let taken: Vec<_> = (0..100).map(|_| core.acquire()).collect();
+        let mut walked: Vec<_> = core.records().map(|record| record.index).collect();
+        walked.sort_unstable();
+        assert!(walked.iter().copied().eq(0..core.records().count()));
+        assert!((100..150).contains(&core.records().count()));
+        let mut folded = 0;
+        core.records().for_each(|record| folded += record.index);
+        assert_eq!(folded, walked.iter().sum());
+        assert_eq!(core.threads(), 100);
+        // SAFETY: this thread acquired them, and opened nothing.
+        taken
+            .into_iter()
+            .for_each(|record| unsafe { record.orphan() });
+        assert_eq!(core.threads(), 0);
     }
 }

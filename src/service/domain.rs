@@ -28,7 +28,7 @@ use crate::reader::sequence::{Mark, Seq};
 use crate::reader::waiters::Waiters;
 use crate::sys::barrier::{self, Barrier};
 use crate::sys::doze::Rouse;
-use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
 use crate::sys::wake::{WakeList, quietly};
@@ -66,6 +66,8 @@ pub(crate) struct Domain {
     /// The highest grace period that somebody asked for.
     pub(super) wanted: Mark,
     pub(super) force: AtomicBool,
+    /// `Synchronize` futures that exist.
+    pub(super) synchronizing: AtomicUsize,
     /// Grace periods that were started at once because of a force or a drain.
     pub(super) forced: AtomicU64,
     /// No handle is left.
@@ -135,6 +137,7 @@ impl Domain {
             barrier,
             wanted,
             force: AtomicBool::new(false),
+            synchronizing: AtomicUsize::new(0),
             forced: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             recycled: AtomicBool::new(false),

@@ -47,6 +47,9 @@ use std::time::{Duration, Instant};
 /// Starts remembered, to tell the age of a section.
 const STARTS: usize = 1024;
 
+/// A grace period that was started no longer ago may well be over in a moment.
+const YOUNG: Duration = Duration::from_micros(20);
+
 /// How long the thread lets more waiters come before it starts a grace period for several: for each that is there, and
 /// at the most; it stops when none has come for `QUIET`.
 const GATHER_EACH: Duration = Duration::from_micros(4);
@@ -121,6 +124,12 @@ impl Driver {
         if fenced > known && self.starts.len() < STARTS {
             self.starts.push_back((fenced, Instant::now()));
         }
+    }
+
+    /// Whether the newest grace period was started just now.
+    pub(super) fn has_young_start(&self) -> bool {
+        let newest = self.starts.back();
+        newest.is_some_and(|(_, at)| at.elapsed() < YOUNG)
     }
 
     /// A lower bound for the age of a section that saw `seen`: the time since the first later start.

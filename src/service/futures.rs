@@ -6,6 +6,7 @@
 use super::rcu::Rcu;
 use crate::reader::sequence::Seq;
 use crate::reader::waiters::Key;
+use crate::sys::prim::Ordering;
 use crate::sys::wake::WakeList;
 use std::fmt;
 use std::future::Future;
@@ -28,18 +29,34 @@ pub struct Synchronize {
     rcu: Rcu,
     target: Option<Seq>,
     key: Option<Key>,
+    polled: bool,
     /// That it can hardly end was reported.
     noted: bool,
 }
 
 impl Synchronize {
     pub(super) fn new(rcu: Rcu, target: Option<Seq>) -> Self {
+        rcu.domain().synchronizing.fetch_add(1, Ordering::Relaxed);
         Self {
             rcu,
             target,
             key: None,
+            polled: false,
             noted: false,
         }
+    }
+
+    /// The first poll: where nobody else waits or is about to, this starts the grace period by itself and looks whether it is over at once.
+    fn begin(&mut self, waker: &Waker) {
+        let domain = self.rcu.domain();
+        let engine = &domain.engine;
+        let over = self.target.is_some_and(|target| engine.has_elapsed(target));
+        if over || domain.synchronizing.load(Ordering::Relaxed) > 1 {
+            return;
+        }
+        // Its own number is no lower than a target that was the next one before.
+        let own = engine.try_start_and_scan_for(waker.data().addr());
+        self.target = self.target.or(own);
     }
 
     fn forget(&mut self) {
@@ -54,6 +71,9 @@ impl Future for Synchronize {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if !std::mem::replace(&mut this.polled, true) {
+            this.begin(cx.waker());
+        }
         let domain = this.rcu.domain();
         let target = *this.target.get_or_insert_with(|| domain.engine.next());
         if domain.engine.has_elapsed(target) {
@@ -84,6 +104,10 @@ impl Future for Synchronize {
 
 impl Drop for Synchronize {
     fn drop(&mut self) {
+        self.rcu
+            .domain()
+            .synchronizing
+            .fetch_sub(1, Ordering::Relaxed);
         self.forget();
     }
 }

@@ -227,7 +227,7 @@ impl Rcu {
         self.assert_may_wait("blocking_synchronize");
         let engine = &self.domain().engine;
         let target = match engine.try_start_and_scan() {
-            Some(own) if engine.has_elapsed(own) => return,
+            Some(own) if engine.has_elapsed(own) || engine.spin(own) => return,
             Some(own) => own,
             None => engine.next(),
         };

@@ -42,7 +42,12 @@ impl Domain {
         let holdouts = awaited > handled;
         let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
         let worked = driver.worked;
+        let young = driver.has_young_start();
         drop(driver);
+        // Most sections are shorter than a sleep and its end.
+        if holdouts && young && self.engine.spin(handled.next()) {
+            return Rest::Over;
+        }
 
         if nap.is_none() && !holdouts {
             if worked && self.settings.on_idle.is_some() && !self.office.tickets.watch() {

@@ -36,7 +36,7 @@ pub struct Stats {
     pub oldest_section: Option<Duration>,
     /// How long grace periods took.
     pub grace_period_latency: Latency,
-    /// The longest that a callback has taken.
+    /// The longest that a callback has taken; short ones are timed together, up to a microsecond.
     pub longest_callback: Duration,
     /// Stall reports made.
     pub stalls: u64,

@@ -55,7 +55,7 @@ fn with_pauses_also_where_the_timeout_is_nothing() {
         let (rcu, stalls) = Stalls::domain("nothing", Duration::ZERO);
         let section = Section::on_a_thread(&rcu);
         rcu.call(|| ());
-        let eighth = (0..8).map(|_| stalls.next(StallKind::Section)).last();
+        let eighth = (0..8).fold(None, |_, _| Some(stalls.next(StallKind::Section)));
         let eighth = eighth.expect("eight of them");
         assert_eq!(eighth.repeated, 7);
         assert!(eighth.age >= Duration::from_millis(255), "{eighth}");
@@ -258,8 +258,9 @@ fn nothing_where_many_batches_wait_but_get_on() {
                                 gaps.sign();
                             });
                             // Each in a batch of its own.
+                            let before = rcu.stats().batches;
                             rcu.force();
-                            futures::executor::block_on(rcu.synchronize());
+                            until("its batch", || rcu.stats().batches > before);
                         }
                         rcu.blocking_drain();
                     });
@@ -370,7 +371,8 @@ fn no_async_callback_that_was_queued_after_the_drain_began() {
         let mut drain = task::spawn(rcu.drain());
         assert_pending!(drain.poll());
         // The turn that starts this has taken the drain, at the latest: what comes after is collected after.
-        futures::executor::block_on(rcu.synchronize());
+        let cookie = rcu.start_grace_period();
+        until("the turn", || rcu.has_elapsed(cookie));
         let end = begin_async(&rcu);
         assert_async_is_left_alone(&stalls, StallKind::Callback);
         // The next drain waits for it.

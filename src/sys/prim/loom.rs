@@ -1,6 +1,7 @@
 //! loom's atomics and locks, in the same shape as `native.rs`.
 
 pub(crate) use loom::cell::UnsafeCell;
+pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,

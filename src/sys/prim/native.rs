@@ -4,6 +4,7 @@ use crate::sys::gate::Pass;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 
+pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
     fence,
