@@ -2,8 +2,9 @@
 # Examples as smoke tests: each ends by itself, in time, with success.
 # Alone: bash ci/examples.sh
 #
-# quickstart and global_lock are left built by ci/test.sh. torture checks its readers while it runs (its must-be-zero error
-# count is its exit status); it needs the release profile to be worth its seconds, and runs in both barrier modes.
+# quickstart, global_lock and iohandlers are left built by ci/test.sh. iohandlers and ram_list check what they do, and fail
+# where it is wrong. torture checks its readers while it runs (its must-be-zero error count is its exit status); it needs
+# the release profile to be worth its seconds, and runs in both barrier modes.
 # TORTURE_SECONDS lengthens it: TORTURE_SECONDS=600 bash ci/examples.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,11 +28,13 @@ within() {
 }
 
 # Built first: compiling must not count against the limits.
-cargo build --example quickstart --example global_lock
+cargo build --example quickstart --example global_lock --example iohandlers
 within 60 cargo run --quiet --example quickstart
 within 60 cargo run --quiet --example global_lock
+within 60 cargo run --quiet --example iohandlers
 
-cargo build --release --example torture
+cargo build --release --example torture --example ram_list
+within 60 cargo run --quiet --release --example ram_list
 within $((seconds + 60)) cargo run --quiet --release --example torture -- --seconds "$seconds"
 within $((seconds + 60)) env ASYNC_RCU_BARRIER=fence \
     cargo run --quiet --release --example torture -- --seconds "$seconds"

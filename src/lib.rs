@@ -28,6 +28,7 @@
 //!
 //! # Where to begin
 //! - [`RcuCell`]: a value that is read all the time and replaced now and then.
+//! - [`RcuList`], [`RcuVec`]: many values that come and go one by one; [`RcuPtr`]: to build other structures from.
 //! - [`Rcu`]: sections, grace periods and callbacks, to build one's own structures on.
 //! - [`guide`]: how it works, the old names of QEMU, liburcu and Linux, limits, figures.
 //!
@@ -57,11 +58,12 @@
 //! `.._stalls_total`; gauges `async_rcu_pending`, `.._threads`, `.._owned_guards`, `.._oldest_section_seconds`,
 //! `.._longest_callback_seconds`, `.._grace_period_p50_seconds`, `.._p99_seconds`, `.._max_seconds`.
 
-#![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub))]
+#![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub, unused_imports))]
 
 mod callback;
 #[cfg(not(rcu_loom))]
 mod cell;
+mod collections;
 #[cfg(not(rcu_loom))]
 mod dispatch;
 mod gp;
@@ -80,6 +82,9 @@ mod facade {
     pub use crate::cell::{
         Changed, Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired, Watcher,
     };
+    pub use crate::collections::{CompareExchangeError, RcuPtr};
+    pub use crate::collections::{ListIter, ListWriter, RcuList};
+    pub use crate::collections::{RcuVec, VecIter, VecView, VecWriter};
     pub use crate::dispatch::batch::Batch;
     pub use crate::dispatch::channel::{Batches, ChannelExecutor};
     pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};

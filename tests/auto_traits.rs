@@ -2,13 +2,13 @@
 //! test says what the assertions in it are about.
 
 use async_rcu::{
-    Barrier, Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, Deferred, Drain,
-    DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock, GlobalLockGuard,
-    GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency, LockGlobal,
-    OwnedRcuRef, OwnedReadGuard, PanicReport, Permit, Rcu, RcuCell, RcuRef, ReadGuard, Reclaim,
-    ReclaimAll, Registration, ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor,
-    StallKind, StallReport, Stats, Synchronize, SynchronizeUnlocked, Timeout, Watcher,
-    WorkerThread,
+    Barrier, Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, CompareExchangeError,
+    Deferred, Drain, DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock,
+    GlobalLockGuard, GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency,
+    ListIter, ListWriter, LockGlobal, OwnedRcuRef, OwnedReadGuard, PanicReport, Permit, Rcu,
+    RcuCell, RcuList, RcuPtr, RcuRef, RcuVec, ReadGuard, Reclaim, ReclaimAll, Registration,
+    ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor, StallKind, StallReport, Stats,
+    Synchronize, SynchronizeUnlocked, Timeout, VecIter, VecView, VecWriter, Watcher, WorkerThread,
 };
 use futures::Stream;
 use futures::task::{FutureObj, Spawn, SpawnError};
@@ -17,7 +17,8 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
-use std::ops::{Deref, DerefMut};
+use std::iter::FusedIterator;
+use std::ops::{Deref, DerefMut, Index};
 use std::sync::Arc;
 
 fn is_future<F: Future<Output = T> + Send + Unpin + Debug + 'static, T>() {}
@@ -67,6 +68,38 @@ fn handles_and_cells_are_shared() {
     assert_not_impl_any!(RcuCell<u32>: Clone, Deref);
     assert_not_impl_any!(Retired<u32>: Clone, DerefMut);
     assert_not_impl_any!(Deferred<u32>: Clone, DerefMut);
+}
+
+#[test]
+fn collections_are_shared() {
+    assert_impl_all!(RcuPtr<u32>: Send, Sync, Unpin, Debug, Default, From<Box<u32>>);
+    assert_impl_all!(RcuList<u32>: Send, Sync, Unpin, Debug, Default, FromIterator<u32>, Extend<u32>);
+    assert_impl_all!(RcuVec<u32>: Send, Sync, Unpin, Debug, Default, FromIterator<u32>, Extend<u32>);
+    assert_impl_all!(&'static RcuList<u32>: Extend<u32>);
+    assert_impl_all!(&'static RcuVec<u32>: Extend<u32>);
+    assert_not_impl_any!(RcuPtr<u32>: Clone, Deref);
+    assert_not_impl_any!(RcuList<u32>: Clone, Deref, IntoIterator);
+    assert_not_impl_any!(RcuVec<u32>: Clone, Deref, IntoIterator);
+}
+
+#[test]
+fn what_is_read_goes_where_references_go() {
+    assert_impl_all!(ListIter<'static, u32>: Send, Sync, Unpin, Clone, Debug, FusedIterator);
+    assert_impl_all!(VecIter<'static, u32>: Send, Sync, Unpin, Clone, Debug, FusedIterator);
+    assert_impl_all!(VecIter<'static, u32>: DoubleEndedIterator, ExactSizeIterator);
+    assert_impl_all!(VecView<'static, u32>: Send, Sync, Unpin, Copy, Debug, Index<usize>);
+    assert_impl_all!(VecView<'static, u32>: IntoIterator<Item = &'static u32>);
+    assert_impl_all!(CompareExchangeError<'static, u32>: Error, Send, Sync);
+    // They borrow from a guard, and are no guard.
+    assert_not_impl_any!(ListIter<'static, u32>: Guard);
+}
+
+#[test]
+fn a_writers_turn_stays_on_its_thread() {
+    assert_impl_all!(ListWriter<'static, u32>: Debug);
+    assert_impl_all!(VecWriter<'static, u32>: Debug);
+    assert_not_impl_any!(ListWriter<'static, u32>: Send, Sync, Clone, Deref);
+    assert_not_impl_any!(VecWriter<'static, u32>: Send, Sync, Clone, Deref);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod watch;
 
 pub use deferred::Deferred;
 pub use refs::{OwnedRcuRef, RcuRef};
+pub(crate) use retired::Holder;
 pub use retired::{Reclaim, ReclaimAll, Retired};
 pub use watch::{Changed, Watcher};
 

@@ -16,6 +16,17 @@ pub(super) enum Version<T: 'static> {
     Boxed(NonNull<T>, PhantomData<Box<T>>),
     /// In the program; and how to make an equal one.
     Static(&'static T, fn() -> T),
+    /// In something larger, a node or an entry, which is freed with it. Not in a box, but owned like one.
+    Within(NonNull<T>, Owner, PhantomData<Box<T>>),
+}
+
+/// What a value lies in, as its collection made it.
+#[derive(Clone, Copy)]
+pub(super) struct Owner {
+    owner: NonNull<()>,
+    free: unsafe fn(NonNull<()>),
+    /// `NonNull<T>` of a box that the value was moved to. Erased like the others.
+    take: unsafe fn(NonNull<()>) -> NonNull<()>,
 }
 
 impl<T: 'static> Version<T> {
@@ -33,8 +44,45 @@ impl<T: 'static> Version<T> {
             // SAFETY: by `boxed`, and readers are gone.
             Version::Boxed(value, _) => unsafe { Box::from_raw(value.as_ptr()) },
             Version::Static(_, make) => Box::new(make()),
+            // SAFETY: by `within`, and readers are gone: `take` gives a box of `T` away.
+            Version::Within(_, owner, _) => unsafe {
+                Box::from_raw((owner.take)(owner.owner).cast::<T>().as_ptr())
+            },
         }
     }
+}
+
+/// Something that holds a `T` among other things, and is freed as a whole: what [`Retired::within`] needs to know.
+pub(crate) trait Holder<T>: Sized {
+    /// Where the value is. Keeps the pointer's provenance over the whole holder.
+    ///
+    /// # Safety
+    /// `this` points to a living holder.
+    unsafe fn value(this: NonNull<Self>) -> NonNull<T>;
+
+    /// Frees the holder and moves the value out of it.
+    ///
+    /// # Safety
+    /// As [`free`](Self::free).
+    unsafe fn take(this: NonNull<Self>) -> Box<T>;
+
+    /// Frees the holder with the value.
+    ///
+    /// # Safety
+    /// Once, with no reader left.
+    unsafe fn free(this: NonNull<Self>);
+}
+
+unsafe fn take_erased<T, H: Holder<T>>(owner: NonNull<()>) -> NonNull<()> {
+    // SAFETY: passed on.
+    let value = Box::into_raw(unsafe { H::take(owner.cast()) });
+    // SAFETY: a box's pointer is not null.
+    unsafe { NonNull::new_unchecked(value) }.cast()
+}
+
+unsafe fn free_erased<T, H: Holder<T>>(owner: NonNull<()>) {
+    // SAFETY: passed on.
+    unsafe { H::free(owner.cast()) }
 }
 
 /// A version that was taken out of a cell. Readers may still see it, so it is given out only after a grace period.
@@ -71,6 +119,30 @@ impl<T: Send + Sync + 'static> Retired<T> {
             rcu: ManuallyDrop::new(rcu.clone()),
             version: ManuallyDrop::new(version),
         }
+    }
+
+    /// For a boxed value that was reachable by readers of `rcu`, and no longer is.
+    ///
+    /// # Safety
+    /// `value` came from a box, nobody else will free it, and it is reached by sections of `rcu` alone, none of which begins
+    /// to reach it from now on.
+    pub(crate) unsafe fn boxed(rcu: &Rcu, value: NonNull<T>) -> Self {
+        Self::new(rcu, Version::Boxed(value, PhantomData))
+    }
+
+    /// For a value inside something larger, which goes with it.
+    ///
+    /// # Safety
+    /// As [`boxed`](Self::boxed), for the holder and all that is in it, which may be sent to other threads.
+    pub(crate) unsafe fn within<H: Holder<T>>(rcu: &Rcu, holder: NonNull<H>) -> Self {
+        let owner = Owner {
+            owner: holder.cast(),
+            free: free_erased::<T, H>,
+            take: take_erased::<T, H>,
+        };
+        // SAFETY: the holder lives, by the caller's word.
+        let value = unsafe { H::value(holder) };
+        Self::new(rcu, Version::Within(value, owner, PhantomData))
     }
 
     /// Waits until no reader can see the value, and gives it out.
@@ -131,7 +203,7 @@ impl<T: Send + Sync + 'static> Deref for Retired<T> {
     fn deref(&self) -> &T {
         match &*self.version {
             // SAFETY: not freed before `self` gives it away.
-            Version::Boxed(value, _) => unsafe { value.as_ref() },
+            Version::Boxed(value, _) | Version::Within(value, ..) => unsafe { value.as_ref() },
             Version::Static(value, _) => value,
         }
     }
@@ -146,10 +218,30 @@ impl<T: Send + Sync + 'static> Drop for Retired<T> {
                 ManuallyDrop::take(&mut self.version),
             )
         };
-        if let Version::Boxed(value, _) = version {
-            let value = Last(value);
-            rcu.call(move || value.free());
+        match version {
+            Version::Static(..) => {}
+            Version::Boxed(value, _) => {
+                let value = Last(value);
+                rcu.call(move || value.free());
+            }
+            Version::Within(_, owner, _) => {
+                let holder = LastHolder(owner.owner, owner.free);
+                rcu.call(move || holder.free());
+            }
         }
+    }
+}
+
+/// The same, with what it lies in.
+struct LastHolder(NonNull<()>, unsafe fn(NonNull<()>));
+
+// SAFETY: the only owner of what may be sent to other threads, by `within`.
+unsafe impl Send for LastHolder {}
+
+impl LastHolder {
+    fn free(self) {
+        // SAFETY: as in `Last::free`; once, as `self` is consumed.
+        unsafe { (self.1)(self.0) }
     }
 }
 

@@ -18,6 +18,10 @@
 //! |---|---|
 //! | `rcu_assign_pointer`, `atomic_rcu_set` | [`RcuCell::store`](crate::RcuCell::store), [`swap`](crate::RcuCell::swap) |
 //! | `rcu_xchg_pointer`, `rcu_cmpxchg_pointer` | [`RcuCell::swap`](crate::RcuCell::swap), [`update`](crate::RcuCell::update) |
+//! | the same for a pointer that may be null | [`RcuPtr`](crate::RcuPtr) |
+//! | `QLIST_FOREACH_RCU`, `cds_list_for_each_rcu` | [`RcuList::iter`](crate::RcuList::iter) |
+//! | `QLIST_INSERT_AFTER_RCU`, `cds_list_del_rcu`, `cds_list_replace_rcu` | [`RcuList::write`](crate::RcuList::write) |
+//! | a resizable array, size and data in one | [`RcuVec`](crate::RcuVec) |
 //! | `synchronize_rcu` | [`Rcu::synchronize`](crate::Rcu::synchronize), [`blocking_synchronize`](crate::Rcu::blocking_synchronize) |
 //! | `synchronize_rcu_expedited` | the same, and [`Rcu::force`](crate::Rcu::force) |
 //! | `call_rcu1(head, function)` | [`Rcu::call`](crate::Rcu::call): a closure, no `rcu_head` in the object |

@@ -8,10 +8,12 @@
 //! writes with `with_mut`, and loom fails if the two are not ordered.
 
 mod holdout;
+mod list;
 mod owned;
 mod queue;
 mod restart;
 mod section;
+mod vec;
 mod waiters;
 
 use crate::gp::engine::Engine;

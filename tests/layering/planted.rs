@@ -230,7 +230,8 @@ fn cell_sees_exports_service_guards_and_atomics() {
 fn collections_see_exports_alone() {
     clean(
         "collections/list.rs",
-        "use crate::{Rcu, RcuCell}; use super::map::Map; use crate::collections::x;",
+        "use crate::{Rcu, RcuCell}; use super::map::Map; use crate::collections::x; \
+         use crate::sys::prim::AtomicPtr; use crate::cell::Holder;",
     );
     for target in ["sys", "service", "reader"] {
         caught(

@@ -12,6 +12,9 @@ pub(crate) fn compiler_fence(order: Ordering) {
     fence(order);
 }
 
+pub(crate) use Mutex as LongMutex;
+pub(crate) use MutexGuard as LongMutexGuard;
+
 /// loom's lock, without the poison.
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

@@ -40,6 +40,23 @@ impl<T> Mutex<T> {
     }
 }
 
+/// A lock that users may hold, and leak: forks do not wait for it. In the child of a fork that another thread was in the
+/// middle of, it stays locked.
+#[derive(Debug, Default)]
+pub(crate) struct LongMutex<T>(std::sync::Mutex<T>);
+
+pub(crate) use std::sync::MutexGuard as LongMutexGuard;
+
+impl<T> LongMutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> LongMutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The lock, held.
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T> {

@@ -1,0 +1,88 @@
+//! Dropping many values of others, where one that panics must not save the rest.
+
+use std::any::Any;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// Runs drops one by one; the first panic goes on when all have run.
+#[derive(Debug, Default)]
+pub(crate) struct Burial {
+    first: Option<Box<dyn Any + Send>>,
+}
+
+impl Burial {
+    pub(crate) fn run(&mut self, drops: impl FnOnce()) {
+        // What is broken by a panic is on its way out.
+        let Err(payload) = catch_unwind(AssertUnwindSafe(drops)) else {
+            return;
+        };
+        match self.first {
+            None => self.first = Some(payload),
+            Some(_) => discard(payload),
+        }
+    }
+
+    /// The first panic, if there was one, goes on.
+    pub(crate) fn end(self) {
+        if let Some(payload) = self.first {
+            resume_unwind(payload);
+        }
+    }
+
+    /// For one who is unwinding already.
+    pub(crate) fn end_quietly(self) {
+        if let Some(payload) = self.first {
+            discard(payload);
+        }
+    }
+}
+
+/// The payload of a panic is a value of others too.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+    use std::panic::panic_any;
+
+    /// Panics when it is dropped, with another of its kind while there are any.
+    struct Bomb(u32);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            match self.0 {
+                0 => panic!("the last bomb"),
+                left => panic_any(Bomb(left - 1)),
+            }
+        }
+    }
+
+    #[test]
+    fn all_run_and_the_first_panic_goes_on() {
+        let mut ran = 0;
+        let mut burial = Burial::default();
+        for i in 0..5 {
+            burial.run(|| {
+                ran += 1;
+                assert!(i % 2 == 0, "number {i}");
+            });
+        }
+        assert_eq!(ran, 5);
+        let payload = catch_unwind(AssertUnwindSafe(|| burial.end())).unwrap_err();
+        assert_eq!(payload.downcast_ref::<String>().unwrap(), "number 1");
+    }
+
+    #[test]
+    fn payloads_that_panic_are_kept_away() {
+        let mut burial = Burial::default();
+        for _ in 0..3 {
+            burial.run(|| drop(Bomb(3)));
+        }
+        burial.end_quietly();
+        Burial::default().end();
+    }
+}

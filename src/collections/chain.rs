@@ -1,0 +1,271 @@
+//! A chain of nodes, with one writer at a time and readers that go forward: the core of `RcuList`.
+//!
+//! # States of a node
+//! | state | moved there by | reached by |
+//! |---|---|---|
+//! | private | whoever makes it | its maker, in a [`Run`] |
+//! | linked | a writer: Release store to the link before it | everybody |
+//! | removed | a writer: Release store of what is behind it to the link before it | sections that began before |
+//! | freed | a callback, or `Retired`, after a grace period that starts after the removal | nobody |
+//!
+//! A node goes through these once, in this order; it is never linked again and never moved along the chain.
+//!
+//! # Order
+//! A link is stored with Release, after the node that it will point to is whole, and followed with Acquire. A removal is
+//! Release too: it publishes anew a node that another writer may have made, whose own publication this writer has seen
+//! by way of the lock and the reader has not.
+//!
+//! # A reader on a removed node
+//! It goes on by the node's own link, which still leads to where it led. What stands there may have been removed since, and
+//! retired. Say A was removed first, then B behind it. A section that stands on A reached it by links that were stored
+//! before A's removal, so it does not count as begun after a grace period that starts behind that removal: it holds that
+//! one up. B's grace period starts behind B's removal, later still, and what holds up the one holds up every later one. So B
+//! is there as long as the section, and so on along the chain. The walk ends: each step leads to a node that was behind
+//! the last one in the order of the list, removed or not.
+//!
+//! # Invariants
+//! 1. The head link and each linked node's link point to a linked node or are null; the last one's is null.
+//! 2. Only the holder of the writers' lock stores links, and only the head link and those of linked nodes. So a removed
+//!    node's link stays as it was.
+//! 3. `Tail` is the last linked node, null where there is none.
+//! 4. A removed node is freed once, with all sections ended that could reach it.
+
+use super::bury::Burial;
+use crate::sys::prim::{AtomicPtr, Ordering};
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+
+/// Where the next node is; null at the end. Shown to its collection, which makes the first in a `const fn`.
+#[derive(Debug)]
+pub(crate) struct Link<T>(pub(super) AtomicPtr<Node<T>>);
+
+#[derive(Debug)]
+pub(crate) struct Node<T> {
+    pub(crate) next: Link<T>,
+    pub(crate) value: T,
+}
+
+impl<T> Link<T> {
+    /// The next node, for a reader.
+    #[inline(always)]
+    pub(crate) fn follow(&self) -> *mut Node<T> {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// The same for the writer, before whom all links were stored: by itself, or under the lock that it has now.
+    pub(crate) fn peek(&self) -> *mut Node<T> {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn point(&self, next: *mut Node<T>) {
+        self.0.store(next, Ordering::Release);
+    }
+}
+
+impl<T> Default for Link<T> {
+    fn default() -> Self {
+        Link(AtomicPtr::new(ptr::null_mut()))
+    }
+}
+
+/// The end of a chain: what the writers' lock guards.
+#[derive(Debug)]
+pub(crate) struct Tail<T>(*mut Node<T>);
+
+// SAFETY: a pointer into the chain, used by the holder of the writers' lock alone.
+unsafe impl<T: Send> Send for Tail<T> {}
+
+impl<T> Tail<T> {
+    pub(crate) const EMPTY: Self = Self(ptr::null_mut());
+
+    pub(crate) fn last(&self) -> *mut Node<T> {
+        self.0
+    }
+
+    /// The link behind `before`, or the head where that is null.
+    ///
+    /// # Safety
+    /// `before` is null or a linked node, and the writers' lock is held as long as the link is used.
+    pub(crate) unsafe fn behind(head: &Link<T>, before: *mut Node<T>) -> &Link<T> {
+        match before.is_null() {
+            true => head,
+            // SAFETY: linked, and nobody else removes it while the lock is held.
+            false => unsafe { &(*before).next },
+        }
+    }
+
+    /// Links a run behind `before`; at the front where that is null.
+    ///
+    /// # Safety
+    /// This is the tail of `head`, the writers' lock is held, and `before` is null or linked.
+    pub(crate) unsafe fn insert(&mut self, head: &Link<T>, before: *mut Node<T>, run: Run<T>) {
+        let run = ManuallyDrop::new(run);
+        let (first, last) = (run.first, run.last);
+        if first.is_null() {
+            return;
+        }
+        // SAFETY: by the caller's word.
+        let link = unsafe { Self::behind(head, before) };
+        let next = link.peek();
+        // SAFETY: the run's last node, private as yet.
+        unsafe { &(*last).next }.point(next);
+        link.point(first);
+        if next.is_null() {
+            self.0 = last;
+        }
+    }
+
+    /// Takes out the node behind `before`, or the first one; null where there is none.
+    ///
+    /// # Safety
+    /// As for [`insert`](Self::insert). What comes back is the caller's to free by invariant 4.
+    pub(crate) unsafe fn remove(&mut self, head: &Link<T>, before: *mut Node<T>) -> *mut Node<T> {
+        // SAFETY: by the caller's word.
+        let link = unsafe { Self::behind(head, before) };
+        let removed = link.peek();
+        if !removed.is_null() {
+            // SAFETY: linked (invariant 1).
+            let next = unsafe { &(*removed).next }.peek();
+            link.point(next);
+            if next.is_null() {
+                self.0 = before;
+            }
+        }
+        removed
+    }
+
+    /// Takes out the node behind `before` and puts another in its place, in one step; null, and nothing is done, where there
+    /// is none.
+    ///
+    /// # Safety
+    /// As for [`remove`](Self::remove).
+    pub(crate) unsafe fn replace(
+        &mut self,
+        head: &Link<T>,
+        before: *mut Node<T>,
+        by: Box<Node<T>>,
+    ) -> *mut Node<T> {
+        // SAFETY: by the caller's word.
+        let link = unsafe { Self::behind(head, before) };
+        let removed = link.peek();
+        if !removed.is_null() {
+            // SAFETY: linked (invariant 1).
+            let next = unsafe { &(*removed).next }.peek();
+            by.next.point(next);
+            let by = Box::into_raw(by);
+            link.point(by);
+            if next.is_null() {
+                self.0 = by;
+            }
+        }
+        removed
+    }
+
+    /// Takes out all nodes, still linked among themselves; null where there are none.
+    ///
+    /// # Safety
+    /// As for [`remove`](Self::remove); [`free_all`] frees them.
+    pub(crate) unsafe fn clear(&mut self, head: &Link<T>) -> *mut Node<T> {
+        let first = head.peek();
+        head.point(ptr::null_mut());
+        self.0 = ptr::null_mut();
+        first
+    }
+}
+
+/// Frees a node with its value.
+///
+/// # Safety
+/// Once, with no reader left.
+pub(crate) unsafe fn free<T>(node: NonNull<Node<T>>) {
+    // SAFETY: nodes come from boxes, and this one is the caller's alone.
+    drop(unsafe { Box::from_raw(node.as_ptr()) });
+}
+
+/// Frees a node and all that are linked behind it, without recursion. A value that panics does not save the others.
+///
+/// # Safety
+/// As for [`free`], for each of them.
+unsafe fn bury<T>(first: *mut Node<T>) -> Burial {
+    let mut burial = Burial::default();
+    let mut at = first;
+    while let Some(node) = NonNull::new(at) {
+        // SAFETY: not freed yet.
+        at = unsafe { &(*node.as_ptr()).next }.peek();
+        // SAFETY: by the caller's word; not looked at again.
+        burial.run(|| unsafe { free(node) });
+    }
+    burial
+}
+
+/// Frees a node and all that are linked behind it, without recursion. A value that panics does not save the others; the
+/// first panic goes on at the end.
+///
+/// # Safety
+/// As for [`free`], for each of them.
+pub(crate) unsafe fn free_all<T>(first: *mut Node<T>) {
+    // SAFETY: passed on.
+    unsafe { bury(first) }.end();
+}
+
+/// Private nodes in a row, to be linked in one step.
+#[derive(Debug)]
+pub(crate) struct Run<T> {
+    first: *mut Node<T>,
+    last: *mut Node<T>,
+    len: usize,
+}
+
+impl<T> Run<T> {
+    pub(crate) fn of(value: T) -> Self {
+        let mut run = Run::default();
+        run.push(value);
+        run
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        let node = Box::into_raw(Node::new(value));
+        match self.last.is_null() {
+            true => self.first = node,
+            // SAFETY: private to this run, which owns it.
+            false => unsafe { &(*self.last).next }.point(node),
+        }
+        self.last = node;
+        self.len += 1;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn last(&self) -> *mut Node<T> {
+        self.last
+    }
+}
+
+impl<T> Node<T> {
+    pub(crate) fn new(value: T) -> Box<Self> {
+        Box::new(Node {
+            next: Link::default(),
+            value,
+        })
+    }
+}
+
+impl<T> Default for Run<T> {
+    fn default() -> Self {
+        Run {
+            first: ptr::null_mut(),
+            last: ptr::null_mut(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Drop for Run<T> {
+    fn drop(&mut self) {
+        // Not linked: what was to fill it is unwinding, and a second panic would end the process.
+        // SAFETY: private to this run, which owns them.
+        unsafe { bury(self.first) }.end_quietly();
+    }
+}

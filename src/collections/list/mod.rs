@@ -1,0 +1,319 @@
+//! A list under RCU. [`chain`](super::chain) has the protocol; here are its owner, its readers and its writers.
+//!
+//! # Invariants
+//! 1. `head`, with `Tail` under the writers' lock, keeps the invariants of `chain`. All its nodes come from this list.
+//! 2. A node that is taken out is freed only by way of [`Retired`] or of a callback of `home`'s domain, queued after it was
+//!    taken out: after a grace period that starts later. So a section of that domain that reached it may use it to
+//!    its end.
+//! 3. `len` is the number of linked nodes whenever the writers' lock is free.
+
+mod iter;
+mod write;
+
+pub use iter::ListIter;
+pub use write::ListWriter;
+
+use super::chain::{self, Link, Node, Run, Tail};
+use super::home::Home;
+use super::writers::Writers;
+use crate::cell::Holder;
+use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
+use crate::{Guard, Rcu, Retired};
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+const NAME: &str = "RcuList";
+
+/// A list that is walked all the time and changed now and then: handlers, listeners, memory regions.
+///
+/// Readers go from the front to the back, wait-free, under a guard. One that stands on an element which is being removed
+/// keeps the element and finishes its walk; it sees what is behind it as it is then. Writers take turns; [`write`](Self::write)
+/// makes several edits in one turn, anywhere in the list.
+///
+/// ```
+/// use async_rcu::{Rcu, RcuList};
+/// static HANDLERS: RcuList<fn(u32) -> u32> = RcuList::new();
+/// HANDLERS.push_back(|n| n + 1);
+/// HANDLERS.push_back(|n| n * 2);
+///
+/// let guard = Rcu::global().read();
+/// let result = HANDLERS.iter(&guard).fold(1, |n, handler| handler(n));
+/// assert_eq!(result, 4);
+/// ```
+///
+/// # Complexity
+/// | operation | time |
+/// |---|---|
+/// | `push_front`, `push_back`, `pop_front`, `front`, `len`, an edit where the writer stands, one step of either | O(1) |
+/// | `append` | O(added), of which O(1) is under the writers' lock |
+/// | `clear`, drop | O(1) here; O(n) in one callback after a grace period |
+/// | `retain` | O(n), and one callback for all that goes |
+///
+/// An element costs an allocation, which holds it beside one pointer.
+///
+/// # Drop
+/// Dropping a list retires its elements, in one callback that frees them one by one, without recursion. References taken
+/// under a guard outlive the list. Where elements panic when they are dropped, all are dropped, and one panic is reported.
+///
+/// # Deadlocks
+/// Writers wait for each other: for a [`ListWriter`] that is not dropped, for ever. A thread that would wait for itself
+/// panics instead. No element is dropped while the writers' lock is held.
+pub struct RcuList<T: Send + Sync + 'static> {
+    head: Link<T>,
+    len: AtomicUsize,
+    writers: Writers<Tail<T>>,
+    home: Home,
+}
+
+impl<T: Send + Sync + 'static> RcuList<T> {
+    /// An empty list in the [global domain](Rcu::global), which this does not start: for statics.
+    pub const fn new() -> Self {
+        Self::with(Home::GLOBAL)
+    }
+
+    /// An empty list in the domain of `rcu`.
+    pub fn new_in(rcu: &Rcu) -> Self {
+        Self::with(Home::of(rcu))
+    }
+
+    const fn with(home: Home) -> Self {
+        Self {
+            head: Link(AtomicPtr::new(ptr::null_mut())),
+            len: AtomicUsize::new(0),
+            writers: Writers::new(Tail::EMPTY),
+            home,
+        }
+    }
+
+    /// The domain that guards must be of.
+    pub fn rcu(&self) -> &Rcu {
+        self.home.rcu()
+    }
+
+    /// How many elements there are, or were a moment ago. O(1), without a section.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are none, or were none a moment ago.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first element.
+    ///
+    /// # Panics
+    /// Where the guard is of another domain, which would not protect the elements.
+    #[inline]
+    #[track_caller]
+    pub fn front<'g>(&self, guard: &'g impl Guard) -> Option<&'g T> {
+        self.iter(guard).next()
+    }
+
+    /// Walks the list from the front. Each step is wait-free, and what has been removed by then, from where the walk can
+    /// see, is not met.
+    ///
+    /// The iterator is bound to the guard, not to the list.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let guard = Rcu::global().read();
+    /// let list: RcuList<u32> = (1..=3).collect();
+    /// let mut walk = list.iter(&guard);
+    /// assert_eq!(walk.next(), Some(&1));
+    /// list.clear();
+    /// drop(list);
+    /// assert_eq!(walk.next(), Some(&2));       // 1 still leads to 2
+    /// ```
+    ///
+    /// # Panics
+    /// Where the guard is of another domain, which would not protect the elements.
+    #[inline]
+    #[track_caller]
+    pub fn iter<'g>(&self, guard: &'g impl Guard) -> ListIter<'g, T> {
+        self.home.assert_covers(guard, NAME);
+        // SAFETY: a node that is linked now, in a section of the list's domain that lasts for 'g (invariants 1, 2).
+        ListIter::from(unsafe { self.head.follow().as_ref() })
+    }
+
+    /// Adds an element at the front.
+    #[track_caller]
+    pub fn push_front(&self, value: T) {
+        let run = Run::of(value);
+        self.lock("push_front").insert(ptr::null_mut(), run);
+    }
+
+    /// Adds an element at the back.
+    #[track_caller]
+    pub fn push_back(&self, value: T) {
+        self.append_run("push_back", Run::of(value));
+    }
+
+    /// Adds elements at the back, in one step: a reader finds all of them or none.
+    ///
+    /// The iterator is run to its end before; where it panics, nothing is added. It may write the same list.
+    #[track_caller]
+    pub fn append(&self, values: impl IntoIterator<Item = T>) {
+        let mut run = Run::default();
+        values.into_iter().for_each(|value| run.push(value));
+        self.append_run("append", run);
+    }
+
+    #[track_caller]
+    fn append_run(&self, what: &'static str, run: Run<T>) {
+        let mut writer = self.lock(what);
+        writer.insert(writer.last(), run);
+    }
+
+    /// Takes the first element out. Readers may still see it: it is given out as [`Retired`].
+    #[track_caller]
+    pub fn pop_front(&self) -> Option<Retired<T>> {
+        self.lock("pop_front").pop_front()
+    }
+
+    /// Removes the elements for which `keep` is false, in one go, and retires them in one callback.
+    ///
+    /// Where `keep` panics, what it has refused so far is removed, and the rest stays. It may read the list.
+    ///
+    /// # Panics
+    /// Where `keep` writes the list: it would wait for itself.
+    #[track_caller]
+    pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
+        // By reference: what it holds is dropped when the lock is free.
+        self.lock("retain").retain(&mut keep);
+    }
+
+    /// Takes all elements out, and retires them in one callback. Readers among them finish their walk.
+    #[track_caller]
+    pub fn clear(&self) {
+        self.lock("clear").clear();
+    }
+
+    /// A writer for several edits in one turn, which stands on the first element. Readers see each edit as it is made; other
+    /// writers wait until it is dropped.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [1, 2, 4, 5].into_iter().collect();
+    /// let mut writer = list.write();
+    /// while let Some(&n) = writer.current() {
+    ///     match n {
+    ///         4 => writer.insert_before(3),
+    ///         5 => drop(writer.remove()),
+    ///         _ => {}
+    ///     }
+    ///     writer.move_next();
+    /// }
+    /// drop(writer);
+    /// let guard = Rcu::global().read();
+    /// assert!(list.iter(&guard).eq(&[1, 2, 3, 4]));
+    /// ```
+    #[track_caller]
+    pub fn write(&self) -> ListWriter<'_, T> {
+        self.lock("write")
+    }
+
+    #[track_caller]
+    fn lock(&self, what: &'static str) -> ListWriter<'_, T> {
+        ListWriter::new(self, self.writers.lock(what, "ListWriter"))
+    }
+
+    /// Starts the global domain, if that is the list's and not started yet, before something is taken out: a panic comes
+    /// before there is anything to lose.
+    fn start(&self) {
+        self.rcu();
+    }
+
+    /// Retires a node and all that are linked behind it, which have just been taken out.
+    ///
+    /// # Safety
+    /// `first` is not null, and they are nobody else's to free.
+    unsafe fn retire_all(&self, first: *mut Node<T>) {
+        let removed = Removed(first);
+        // SAFETY: runs after a grace period that starts later (invariant 2).
+        self.rcu().call(move || unsafe { removed.free() });
+    }
+}
+
+/// Nodes that are linked among themselves, on their way to be freed.
+struct Removed<T>(*mut Node<T>);
+
+// SAFETY: the only owner of nodes with values that are `Send`.
+unsafe impl<T: Send> Send for Removed<T> {}
+
+impl<T> Removed<T> {
+    /// # Safety
+    /// No reader is left.
+    unsafe fn free(self) {
+        // SAFETY: passed on; once, as `self` is consumed.
+        unsafe { chain::free_all(self.0) }
+    }
+}
+
+impl<T> Holder<T> for Node<T> {
+    unsafe fn value(this: NonNull<Self>) -> NonNull<T> {
+        // SAFETY: alive, by the caller's word; a field's address is not null.
+        unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).value) }
+    }
+
+    unsafe fn take(this: NonNull<Self>) -> Box<T> {
+        // SAFETY: nodes come from boxes; once, with no reader left, by the caller's word.
+        let node = unsafe { Box::from_raw(this.as_ptr()) };
+        Box::new(node.value)
+    }
+
+    unsafe fn free(this: NonNull<Self>) {
+        // SAFETY: passed on.
+        unsafe { chain::free(this) }
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for RcuList<T> {
+    fn drop(&mut self) {
+        let first = self.head.follow();
+        if !first.is_null() {
+            // SAFETY: the list is gone with its links, so they are taken out (invariant 2).
+            unsafe { self.retire_all(first) };
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for RcuList<T> {
+    /// An empty list in the [global domain](Rcu::global).
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Send + Sync + 'static> FromIterator<T> for RcuList<T> {
+    /// A list in the [global domain](Rcu::global).
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let list = Self::new();
+        list.append(values);
+        list
+    }
+}
+
+impl<T: Send + Sync + 'static> Extend<T> for RcuList<T> {
+    /// As [`append`](Self::append).
+    #[track_caller]
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        self.append(values);
+    }
+}
+
+impl<T: Send + Sync + 'static> Extend<T> for &RcuList<T> {
+    /// As [`append`](RcuList::append).
+    #[track_caller]
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        self.append(values);
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for RcuList<T> {
+    /// Reads the list, in a section of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = self.rcu().read();
+        f.debug_list().entries(self.iter(&guard)).finish()
+    }
+}

@@ -1,0 +1,273 @@
+//! The writer of a list: edits where it stands.
+//!
+//! # Invariants
+//! 1. The writer holds the lock, so that nobody else changes the links.
+//! 2. `before` is the linked node before the one that it stands on, or null where that is the first, or would be.
+
+use super::super::bury::Burial;
+use super::super::chain::{self, Link, Node, Run, Tail};
+use super::super::writers::Writing;
+use super::RcuList;
+use crate::Retired;
+use crate::sys::prim::Ordering;
+use std::fmt;
+use std::mem;
+use std::ptr::{self, NonNull};
+
+/// The right to write an [`RcuList`], and a place in it: on an element, or at the end, behind the last. From
+/// [`RcuList::write`].
+///
+/// Readers see each edit as it is made. Other writers wait until this is dropped: one that is leaked holds them up for
+/// ever. What this thread does meanwhile may read the list, and must not write it but through the writer.
+///
+/// The writer stays on its element whatever is done before and behind it.
+///
+/// ```
+/// use async_rcu::{Rcu, RcuList};
+/// let list = RcuList::new();
+/// let mut writer = list.write();
+/// writer.push_back("b");
+/// writer.move_to_front();
+/// assert_eq!(writer.current(), Some(&"b"));
+/// writer.insert_before("a");
+/// writer.insert_after("c");
+/// assert_eq!(writer.current(), Some(&"b"));
+/// let b = writer.remove().unwrap();
+/// assert_eq!((*b, writer.current()), ("b", Some(&"c")));
+/// drop(writer);
+/// let guard = Rcu::global().read();
+/// assert!(list.iter(&guard).eq(&["a", "c"]));
+/// ```
+#[must_use = "the list is unlocked when the writer is dropped"]
+pub struct ListWriter<'a, T: Send + Sync + 'static> {
+    list: &'a RcuList<T>,
+    tail: Writing<'a, Tail<T>>,
+    before: *mut Node<T>,
+}
+
+impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
+    /// On the first element.
+    pub(super) fn new(list: &'a RcuList<T>, tail: Writing<'a, Tail<T>>) -> Self {
+        Self {
+            list,
+            tail,
+            before: ptr::null_mut(),
+        }
+    }
+
+    /// The link to the element that it stands on.
+    fn here(&self) -> &Link<T> {
+        // SAFETY: invariants 1, 2.
+        unsafe { Tail::behind(&self.list.head, self.before) }
+    }
+
+    /// The element that it stands on; `None` at the end.
+    pub fn current(&self) -> Option<&T> {
+        // SAFETY: null or linked, and not removed while `self` is borrowed (invariant 1).
+        let node = unsafe { self.here().peek().as_ref() };
+        node.map(|node| &node.value)
+    }
+
+    /// Goes to the next element. At the end it stays there.
+    pub fn move_next(&mut self) {
+        let node = self.here().peek();
+        if !node.is_null() {
+            self.before = node;
+        }
+    }
+
+    /// Goes back to the first element.
+    pub fn move_to_front(&mut self) {
+        self.before = ptr::null_mut();
+    }
+
+    /// Adds an element before the one that it stands on; at the end, as the last.
+    pub fn insert_before(&mut self, value: T) {
+        let run = Run::of(value);
+        let added = run.last();
+        self.insert(self.before, run);
+        self.before = added;
+    }
+
+    /// Adds an element behind the one that it stands on; at the end, as the last, and stays behind it.
+    pub fn insert_after(&mut self, value: T) {
+        let node = self.here().peek();
+        match node.is_null() {
+            true => self.insert_before(value),
+            false => self.insert(node, Run::of(value)),
+        }
+    }
+
+    /// Removes the element that it stands on, and goes to the next. `None` at the end.
+    pub fn remove(&mut self) -> Option<Retired<T>> {
+        let node = self.take_out()?;
+        // SAFETY: just taken out.
+        Some(unsafe { self.retired(node) })
+    }
+
+    /// Puts an element in the place of the one that it stands on, in one step, and stays on it.
+    ///
+    /// # Errors
+    /// The value, at the end.
+    pub fn replace(&mut self, value: T) -> Result<Retired<T>, T> {
+        if self.here().peek().is_null() {
+            return Err(value);
+        }
+        let node = Node::new(value);
+        self.list.start();
+        // SAFETY: invariants 1, 2.
+        let removed = unsafe { self.tail.replace(&self.list.head, self.before, node) };
+        let removed = NonNull::new(removed).expect("looked at above");
+        // SAFETY: just taken out.
+        Ok(unsafe { self.retired(removed) })
+    }
+
+    /// Adds an element at the front.
+    pub fn push_front(&mut self, value: T) {
+        let run = Run::of(value);
+        let added = run.last();
+        self.insert(ptr::null_mut(), run);
+        if self.before.is_null() {
+            // It stood on the first element, which is the second now, or at the end of an empty list.
+            self.before = added;
+        }
+    }
+
+    /// Adds an element at the back. A writer at the end stays behind it.
+    pub fn push_back(&mut self, value: T) {
+        let at_end = self.here().peek().is_null();
+        let run = Run::of(value);
+        let added = run.last();
+        self.insert(self.last(), run);
+        if at_end {
+            self.before = added;
+        }
+    }
+
+    /// Removes the first element. A writer that stood on it goes to the next.
+    pub fn pop_front(&mut self) -> Option<Retired<T>> {
+        let first = self.list.head.peek();
+        let before = mem::replace(&mut self.before, ptr::null_mut());
+        let removed = self.take_out();
+        if before != first {
+            // It stood further behind.
+            self.before = before;
+        }
+        // SAFETY: just taken out.
+        removed.map(|node| unsafe { self.retired(node) })
+    }
+
+    /// Removes the elements for which `keep` is false, retires them in one callback, and goes to the first element.
+    ///
+    /// Where `keep` panics, what it has refused so far is removed, and the rest stays. It may read the list.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.move_to_front();
+        let mut refused = Refused {
+            list: self.list,
+            nodes: Vec::new(),
+        };
+        while let Some(value) = self.current() {
+            if keep(value) {
+                self.move_next();
+            } else {
+                refused.nodes.extend(self.take_out());
+            }
+        }
+        self.move_to_front();
+    }
+
+    /// Removes all elements, and retires them in one callback.
+    pub fn clear(&mut self) {
+        self.list.start();
+        self.before = ptr::null_mut();
+        // SAFETY: invariant 1.
+        let first = unsafe { self.tail.clear(&self.list.head) };
+        self.list.len.store(0, Ordering::Relaxed);
+        if !first.is_null() {
+            // SAFETY: just taken out.
+            unsafe { self.list.retire_all(first) };
+        }
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn last(&self) -> *mut Node<T> {
+        self.tail.last()
+    }
+
+    /// Behind `before`, which is null or linked.
+    pub(super) fn insert(&mut self, before: *mut Node<T>, run: Run<T>) {
+        let len = self.len() + run.len();
+        // SAFETY: the lock is held (invariant 1), and `before` is as the callers here say.
+        unsafe { self.tail.insert(&self.list.head, before, run) };
+        self.list.len.store(len, Ordering::Relaxed);
+    }
+
+    /// Takes out the node that it stands on.
+    fn take_out(&mut self) -> Option<NonNull<Node<T>>> {
+        self.list.start();
+        // SAFETY: invariants 1, 2.
+        let removed = NonNull::new(unsafe { self.tail.remove(&self.list.head, self.before) })?;
+        self.list.len.store(self.len() - 1, Ordering::Relaxed);
+        Some(removed)
+    }
+
+    /// # Safety
+    /// The node has just been taken out, and is nobody else's to free.
+    unsafe fn retired(&self, node: NonNull<Node<T>>) -> Retired<T> {
+        // SAFETY: sections of the list's domain alone reach it, none from now on; `T` may be sent.
+        unsafe { Retired::within(self.list.rcu(), node) }
+    }
+}
+
+/// What `retain` has taken out: retired together when it ends, be it by a panic.
+struct Refused<'a, T: Send + Sync + 'static> {
+    list: &'a RcuList<T>,
+    nodes: Vec<NonNull<Node<T>>>,
+}
+
+impl<T: Send + Sync + 'static> Drop for Refused<'_, T> {
+    fn drop(&mut self) {
+        if self.nodes.is_empty() {
+            return;
+        }
+        let nodes = Nodes(mem::take(&mut self.nodes));
+        // SAFETY: taken out before, so no reader is left after a grace period that starts now (invariant 2 of the list).
+        self.list.rcu().call(move || unsafe { nodes.free() });
+    }
+}
+
+/// Nodes on their way to be freed.
+struct Nodes<T>(Vec<NonNull<Node<T>>>);
+
+// SAFETY: the only owner of nodes with values that are `Send`.
+unsafe impl<T: Send> Send for Nodes<T> {}
+
+impl<T> Nodes<T> {
+    /// # Safety
+    /// No reader is left.
+    unsafe fn free(self) {
+        let mut burial = Burial::default();
+        for node in self.0 {
+            // SAFETY: passed on; each once.
+            burial.run(|| unsafe { chain::free(node) });
+        }
+        burial.end();
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for ListWriter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListWriter")
+            .field("current", &self.current())
+            .finish_non_exhaustive()
+    }
+}

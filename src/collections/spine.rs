@@ -1,0 +1,300 @@
+//! The spine of an array: a length and pointers to the elements, in one allocation. The core of `RcuVec`.
+//!
+//! # States of a spine
+//! | state | moved there by | reached by |
+//! |---|---|---|
+//! | private | the writer that makes it | itself |
+//! | current | Release store of the array's pointer | everybody |
+//! | old | Release store of the next one | sections that began before |
+//! | freed | a callback after a grace period that starts later; its elements are not freed with it | nobody |
+//!
+//! # States of a slot of the current spine
+//! | state | which | written |
+//! |---|---|---|
+//! | visible | below `len` | never |
+//! | left | from `len` to the high-water mark: it was visible, and some reader may hold a view that reaches it | never |
+//! | free | at or above the mark | by the writer: a pointer to a whole element, before `len` is raised over it |
+//!
+//! A push onto a free slot is done in place. Onto a left one it is not: a view taken before must go on to show the old
+//! element. When a grace period has gone by since `len` was lowered last, no section is left that saw more, and what was left is
+//! free ([`HighWater`]). Otherwise the writer makes a new spine, as it does to grow and to exchange an element.
+//!
+//! # Order
+//! - `len` is raised with Release after the slot is written, and loaded with Acquire by a reader, which thereby sees each
+//!   slot below it and the element behind that. So slots themselves are Relaxed. A spine's first slots are published with
+//!   the spine, by Release and Acquire of the array's pointer.
+//! - `len` is lowered with Release too, so that it publishes what an earlier, larger one did.
+//! - A view is a spine and a `len` of that spine, loaded once: never the length of one and the slots of another.
+//!
+//! # Why what a view shows is still there
+//! An element is retired when it is out of the current spine's visible part: popped, or not copied to the next
+//! spine. A section that can reach it loaded the old spine, or the higher `len`, and so does not count as begun after a grace
+//! period that starts behind the change. What held up that one holds up every later one: so elements that go from later
+//! spines are there as well.
+//!
+//! # Invariants
+//! 1. A spine's allocation is a header and `capacity` slots behind it, all initialised.
+//! 2. Slots below `len` point to elements, which are owned by the current spine's array.
+//! 3. Only the holder of the writers' lock writes, and only a private or the current spine.
+//! 4. A spine is freed once, with all sections ended that could reach it.
+
+use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+/// The least capacity.
+const LEAST: usize = 4;
+
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Header<T> {
+    len: AtomicUsize,
+    capacity: usize,
+    /// Where the slots begin.
+    slots: [AtomicPtr<T>; 0],
+}
+
+/// A spine, by pointer: copies are the same spine, and none frees it by itself.
+#[derive(Debug)]
+pub(crate) struct Spine<T>(NonNull<Header<T>>);
+
+impl<T> Clone for Spine<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Spine<T> {}
+
+fn layout<T>(capacity: usize) -> Layout {
+    let slots = Layout::array::<AtomicPtr<T>>(capacity);
+    let whole = slots.and_then(|slots| Layout::new::<Header<T>>().extend(slots));
+    match whole {
+        Ok((layout, _)) => layout.pad_to_align(),
+        Err(_) => panic!("capacity overflow"),
+    }
+}
+
+impl<T> Spine<T> {
+    /// A private one, empty, with room for so many.
+    ///
+    /// # Panics
+    /// Where that is more than an allocation may have.
+    pub(crate) fn with_room(len: usize) -> Self {
+        let capacity = len.checked_next_power_of_two().unwrap_or(len).max(LEAST);
+        let layout = layout::<T>(capacity);
+        // SAFETY: not of size zero: there is a header.
+        let Some(header) = NonNull::new(unsafe { alloc(layout) }.cast::<Header<T>>()) else {
+            handle_alloc_error(layout)
+        };
+        let spine = Self(header);
+        // SAFETY: as large as `layout` says, and private: invariant 1 is made.
+        unsafe {
+            header.write(Header {
+                len: AtomicUsize::new(0),
+                capacity,
+                slots: [],
+            });
+            for at in 0..capacity {
+                spine.first().add(at).write(AtomicPtr::new(ptr::null_mut()));
+            }
+        }
+        spine
+    }
+
+    pub(crate) fn from_raw(header: *mut Header<T>) -> Option<Self> {
+        NonNull::new(header).map(Self)
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut Header<T> {
+        self.0.as_ptr()
+    }
+
+    /// Where the slots begin, with the provenance of the whole.
+    fn first(self) -> *mut AtomicPtr<T> {
+        // SAFETY: inside the allocation (invariant 1).
+        unsafe { (&raw mut (*self.0.as_ptr()).slots).cast() }
+    }
+
+    /// What a reader sees: the slots below a `len` that is loaded here.
+    ///
+    /// # Safety
+    /// The spine was loaded in a section that lasts for `'g`, or is the caller's alone.
+    #[inline(always)]
+    pub(crate) unsafe fn visible<'g>(self) -> &'g [AtomicPtr<T>] {
+        // SAFETY: not freed before the section ends (invariant 4).
+        let len = unsafe { &(*self.0.as_ptr()).len }.load(Ordering::Acquire);
+        // SAFETY: initialised, up to the capacity (invariant 1).
+        unsafe { slice::from_raw_parts(self.first(), len) }
+    }
+
+    /// # Safety
+    /// The writers' lock is held, or the spine is private. So for all that follow.
+    pub(crate) unsafe fn len(self) -> usize {
+        // SAFETY: not freed while the writer looks.
+        unsafe { &(*self.0.as_ptr()).len }.load(Ordering::Relaxed)
+    }
+
+    /// # Safety
+    /// See [`len`](Self::len).
+    pub(crate) unsafe fn capacity(self) -> usize {
+        // SAFETY: written before it was published, and never since.
+        unsafe { (*self.0.as_ptr()).capacity }
+    }
+
+    /// The element behind a visible slot.
+    ///
+    /// # Safety
+    /// See [`len`](Self::len); `at` is below that.
+    pub(crate) unsafe fn get(self, at: usize) -> NonNull<T> {
+        // SAFETY: inside the allocation, initialised, and not null (invariants 1, 2).
+        unsafe { NonNull::new_unchecked((*self.first().add(at)).load(Ordering::Relaxed)) }
+    }
+
+    /// Writes a slot.
+    ///
+    /// # Safety
+    /// See [`len`](Self::len); `at` is below the capacity, and the slot free, or the spine private.
+    pub(crate) unsafe fn set(self, at: usize, element: NonNull<T>) {
+        // SAFETY: inside the allocation, and initialised (invariant 1).
+        unsafe { &*self.first().add(at) }.store(element.as_ptr(), Ordering::Relaxed);
+    }
+
+    /// Shows as many slots.
+    ///
+    /// # Safety
+    /// See [`len`](Self::len); the slots below `len` are written.
+    pub(crate) unsafe fn set_len(self, len: usize) {
+        // SAFETY: not freed while the writer looks.
+        unsafe { &(*self.0.as_ptr()).len }.store(len, Ordering::Release);
+    }
+
+    /// A private spine with room for `room`, and the first `len` elements of this one.
+    ///
+    /// # Safety
+    /// See [`len`](Self::len); `len` is at most that, and at most `room`.
+    pub(crate) unsafe fn copy(self, len: usize, room: usize) -> Self {
+        let copy = Self::with_room(room);
+        for at in 0..len {
+            // SAFETY: visible in the one, and in the other within the capacity.
+            unsafe { copy.set(at, self.get(at)) };
+        }
+        // SAFETY: written just now.
+        unsafe { copy.set_len(len) };
+        copy
+    }
+
+    /// Frees the spine, without its elements.
+    ///
+    /// # Safety
+    /// Once, with no reader left.
+    pub(crate) unsafe fn free(self) {
+        // SAFETY: invariant 1; the capacity is that of the allocation.
+        unsafe {
+            let capacity = self.capacity();
+            ptr::slice_from_raw_parts_mut(self.first(), capacity).drop_in_place();
+            self.0.drop_in_place();
+            dealloc(self.0.as_ptr().cast(), layout::<T>(capacity));
+        }
+    }
+}
+
+/// Which slots of the current spine some reader may know: a mark, and the grace period since it was lowered. `C` is the cookie
+/// of that.
+#[derive(Debug)]
+pub(crate) struct HighWater<C> {
+    mark: usize,
+    lowered: Option<C>,
+}
+
+impl<C> HighWater<C> {
+    /// Of a new spine.
+    pub(crate) const fn at(len: usize) -> Self {
+        Self {
+            mark: len,
+            lowered: None,
+        }
+    }
+
+    /// `len` has been raised to this, in place.
+    pub(crate) fn raise(&mut self, len: usize) {
+        self.mark = self.mark.max(len);
+    }
+
+    /// `len` has been lowered; `next` is the next grace period after that.
+    pub(crate) fn lower(&mut self, next: C) {
+        self.lowered = Some(next);
+    }
+
+    /// Whether the slots at and above `len`, which is the current one, are free.
+    pub(crate) fn is_free(&mut self, len: usize, elapsed: impl FnOnce(&C) -> bool) -> bool {
+        if len >= self.mark {
+            return true;
+        }
+        // Since the last lowering, `len` is where it is now: to raise it in place, this would have had to be true.
+        let gone_by = self.lowered.as_ref().is_some_and(elapsed);
+        if gone_by {
+            *self = Self::at(len);
+        }
+        gone_by
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_grows_by_doubling_and_overflow_panics() {
+        for (room, capacity) in [(0, 4), (4, 4), (5, 8), (8, 8), (9, 16)] {
+            let spine = Spine::<u32>::with_room(room);
+            // SAFETY: private; freed once.
+            unsafe {
+                assert_eq!((spine.len(), spine.capacity()), (0, capacity));
+                assert!(spine.visible().is_empty());
+                spine.free();
+            }
+        }
+        for room in [usize::MAX, isize::MAX as usize / 2] {
+            let refused = std::panic::catch_unwind(|| Spine::<u32>::with_room(room));
+            assert_eq!(
+                refused.unwrap_err().downcast_ref::<&str>(),
+                Some(&"capacity overflow")
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_has_the_same_elements_and_is_its_own() {
+        let mut elements = [1, 2, 3];
+        let spine = Spine::with_room(3);
+        // SAFETY: private; each freed once.
+        unsafe {
+            for (at, element) in elements.iter_mut().enumerate() {
+                spine.set(at, NonNull::from(element));
+                spine.set_len(at + 1);
+            }
+            let copy = spine.copy(2, 2);
+            spine.free();
+            assert_eq!((copy.len(), *copy.get(1).as_ptr()), (2, 2));
+            copy.free();
+        }
+    }
+
+    #[test]
+    fn slots_are_free_again_after_a_grace_period() {
+        let mut water = HighWater::at(5);
+        assert!(water.is_free(5, |_: &u32| unreachable!("none was visible")));
+        water.raise(6);
+        water.lower(1);
+        water.lower(2);
+        assert!(!water.is_free(4, |next| {
+            assert_eq!(*next, 2, "the last lowering counts");
+            false
+        }));
+        assert!(water.is_free(4, |_| true));
+        assert!(water.is_free(4, |_| unreachable!("known already")));
+        assert!(!water.is_free(3, |_| true), "not lowered since");
+    }
+}

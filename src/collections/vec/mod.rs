@@ -1,0 +1,447 @@
+//! An array under RCU. [`spine`](super::spine) has the protocol; here are its owner, its readers and its writers.
+//!
+//! # Invariants
+//! 1. `current` is null or points to the current spine, made here; null is an empty array.
+//! 2. Each element is a box's, and owned by the array from its publication until it is taken out: it is in one visible
+//!    slot of the current spine.
+//! 3. Elements that are taken out, and spines that are replaced, are freed only by way of [`Retired`] or of a callback of
+//!    `home`'s domain, made after they were taken out: after a grace period that starts later.
+//! 4. The lock's `HighWater` is that of the current spine.
+
+mod view;
+mod write;
+
+pub use view::{VecIter, VecView};
+pub use write::VecWriter;
+
+use super::bury::Burial;
+use super::home::Home;
+use super::spine::{Header, HighWater, Spine};
+use super::writers::{Writers, Writing};
+use crate::sys::prim::{AtomicPtr, Ordering};
+use crate::{GracePeriod, Guard, Rcu, Retired};
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+const NAME: &str = "RcuVec";
+
+/// A resizable array that is read all the time: slots, queues by number, tables by index.
+///
+/// Readers index it under a guard; [`load`](Self::load) gives a view that stays as it is, whatever is done meanwhile.
+/// Elements lie in boxes and stay where they are. Writers take turns.
+///
+/// ```
+/// use async_rcu::{Rcu, RcuVec};
+/// static WORKERS: RcuVec<String> = RcuVec::new();
+/// WORKERS.push("a".to_owned());
+/// WORKERS.push("b".to_owned());
+///
+/// let guard = Rcu::global().read();
+/// let view = WORKERS.load(&guard);
+/// let old = WORKERS.replace(1, "c".to_owned());
+/// WORKERS.push("d".to_owned());
+/// assert_eq!(*old, "b");
+/// assert_eq!((&*view[1], view.len()), ("b", 2));
+/// assert_eq!(WORKERS.get(1, &guard).unwrap(), "c");
+/// assert_eq!(WORKERS.len(), 3);
+/// ```
+///
+/// # Complexity
+/// | operation | time |
+/// |---|---|
+/// | `get`, `load`, indexing a view, a step of an iterator, `len` | O(1), wait-free |
+/// | `push` | O(1) amortised; within the capacity readers see it without a new version |
+/// | `pop` | O(1) |
+/// | `push` soon after a `pop` | O(n) pointers: views that show the popped element keep its slot until a grace period has gone by |
+/// | `replace`, `swap_remove` but of the last | O(n) pointers |
+/// | `append`, and all edits of one [`write`](Self::write) together | O(n + added) pointers |
+/// | `clear`, drop | O(1) here; O(n) in one callback after a grace period |
+///
+/// What is copied is pointers, eight bytes each, never elements. An element costs an allocation and a pointer.
+///
+/// # Drop
+/// Dropping an array retires its elements, in one callback. References taken under a guard outlive it. Where elements
+/// panic when they are dropped, all are dropped, and one panic is reported.
+///
+/// # Deadlocks
+/// Writers wait for each other: for a [`VecWriter`] that is not dropped, for ever. A thread that would wait for itself
+/// panics instead. No element is dropped while the writers' lock is held.
+pub struct RcuVec<T: Send + Sync + 'static> {
+    current: AtomicPtr<Header<T>>,
+    writers: Writers<State>,
+    home: Home,
+}
+
+type State = HighWater<GracePeriod>;
+
+impl<T: Send + Sync + 'static> RcuVec<T> {
+    /// An empty array in the [global domain](Rcu::global), which this does not start: for statics.
+    pub const fn new() -> Self {
+        Self::with(Home::GLOBAL)
+    }
+
+    /// An empty array in the domain of `rcu`.
+    pub fn new_in(rcu: &Rcu) -> Self {
+        Self::with(Home::of(rcu))
+    }
+
+    const fn with(home: Home) -> Self {
+        Self {
+            current: AtomicPtr::new(ptr::null_mut()),
+            writers: Writers::new(HighWater::at(0)),
+            home,
+        }
+    }
+
+    /// The domain that guards must be of.
+    pub fn rcu(&self) -> &Rcu {
+        self.home.rcu()
+    }
+
+    /// How many elements there are, or were a moment ago. Opens a section for the time.
+    pub fn len(&self) -> usize {
+        if self.current.load(Ordering::Relaxed).is_null() {
+            return 0;
+        }
+        self.load(&self.rcu().read()).len()
+    }
+
+    /// Whether there are none, or were none a moment ago.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The array as it is now: one length and the elements below it, which later writes do not change.
+    ///
+    /// # Panics
+    /// Where the guard is of another domain, which would not protect the elements.
+    #[inline]
+    #[track_caller]
+    pub fn load<'g>(&self, guard: &'g impl Guard) -> VecView<'g, T> {
+        self.home.assert_covers(guard, NAME);
+        let spine = Spine::from_raw(self.current.load(Ordering::Acquire));
+        // SAFETY: loaded in a section of the array's domain that lasts for 'g (invariants 1, 3).
+        VecView::new(spine.map_or(&[], |spine| unsafe { spine.visible() }))
+    }
+
+    /// An element; `None` out of range.
+    ///
+    /// # Panics
+    /// Where the guard is of another domain, which would not protect the elements.
+    #[inline]
+    #[track_caller]
+    pub fn get<'g>(&self, index: usize, guard: &'g impl Guard) -> Option<&'g T> {
+        self.load(guard).get(index)
+    }
+
+    /// The elements as they are now, in order. Bound to the guard, not to the array.
+    ///
+    /// # Panics
+    /// Where the guard is of another domain, which would not protect the elements.
+    #[inline]
+    #[track_caller]
+    pub fn iter<'g>(&self, guard: &'g impl Guard) -> VecIter<'g, T> {
+        self.load(guard).iter()
+    }
+
+    /// Adds an element at the end.
+    #[track_caller]
+    pub fn push(&self, value: T) {
+        let value = Box::new(value);
+        let mut state = self.lock("push");
+        self.add(&mut state, 1, [value]);
+    }
+
+    /// Adds elements at the end, in one step: a reader finds all of them or none.
+    ///
+    /// The iterator is run to its end before; where it panics, nothing is added. It may write the same array.
+    #[track_caller]
+    pub fn append(&self, values: impl IntoIterator<Item = T>) {
+        let values: Vec<Box<T>> = values.into_iter().map(Box::new).collect();
+        if values.is_empty() {
+            return;
+        }
+        let mut state = self.lock("append");
+        self.add(&mut state, values.len(), values);
+    }
+
+    /// Takes the last element out. Readers may still see it: it is given out as [`Retired`].
+    #[track_caller]
+    pub fn pop(&self) -> Option<Retired<T>> {
+        let mut state = self.lock("pop");
+        let spine = self.spine()?;
+        // SAFETY: the lock is held; the slot is visible, and then its element is taken out.
+        unsafe {
+            let len = spine.len().checked_sub(1)?;
+            let rcu = self.rcu();
+            let element = spine.get(len);
+            spine.set_len(len);
+            state.lower(rcu.grace_period());
+            Some(self.retired(element))
+        }
+    }
+
+    /// Puts an element in the place of another, which is given out as [`Retired`].
+    ///
+    /// # Panics
+    /// Where `index` is out of range.
+    #[track_caller]
+    pub fn replace(&self, index: usize, value: T) -> Retired<T> {
+        let value = Box::new(value);
+        let mut state = self.lock("replace");
+        let (spine, len) = self.bounds(index, "replace");
+        // SAFETY: the lock is held; in range; the copy is private until it is published, and then the element is out.
+        unsafe {
+            let copy = spine.copy(len, len);
+            let element = spine.get(index);
+            copy.set(index, boxed(value));
+            self.publish(&mut state, Some(copy));
+            self.retired(element)
+        }
+    }
+
+    /// Takes an element out, and moves the last one to its place.
+    ///
+    /// # Panics
+    /// Where `index` is out of range.
+    #[track_caller]
+    pub fn swap_remove(&self, index: usize) -> Retired<T> {
+        let mut state = self.lock("swap_remove");
+        let (spine, len) = self.bounds(index, "swap_remove");
+        let last = len - 1;
+        // SAFETY: as in `replace`; as in `pop`.
+        unsafe {
+            let rcu = self.rcu();
+            let element = spine.get(index);
+            if index == last {
+                spine.set_len(last);
+                state.lower(rcu.grace_period());
+            } else {
+                let copy = spine.copy(last, last);
+                copy.set(index, spine.get(last));
+                self.publish(&mut state, Some(copy));
+            }
+            self.retired(element)
+        }
+    }
+
+    /// Takes all elements out, and retires them in one callback.
+    #[track_caller]
+    pub fn clear(&self) {
+        let mut state = self.lock("clear");
+        let old = self.spine();
+        if old.is_some() {
+            // Started before there is anything to lose.
+            self.rcu();
+        }
+        self.current.store(ptr::null_mut(), Ordering::Release);
+        *state = HighWater::at(0);
+        if let Some(spine) = old {
+            // SAFETY: just taken out, with all that it shows.
+            unsafe { self.retire_whole(spine) };
+        }
+    }
+
+    /// A writer for several edits in one turn, which readers see all at once: with
+    /// [`publish`](VecWriter::publish), or never. The pointers are copied once. Other writers wait until it is dropped.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..5).collect();
+    /// let mut writer = array.write();
+    /// writer.push(5);
+    /// writer.replace(0, 10);
+    /// writer.swap_remove(1);
+    /// assert_eq!(array.len(), 5);
+    /// let removed = writer.publish();
+    /// assert_eq!(removed.iter().map(|old| **old).collect::<Vec<_>>(), [0, 1]);
+    /// let guard = Rcu::global().read();
+    /// assert!(array.iter(&guard).eq(&[10, 5, 2, 3, 4]));
+    /// ```
+    #[track_caller]
+    pub fn write(&self) -> VecWriter<'_, T> {
+        VecWriter::new(self, self.lock("write"))
+    }
+
+    #[track_caller]
+    fn lock(&self, what: &'static str) -> Writing<'_, State> {
+        self.writers.lock(what, "VecWriter")
+    }
+
+    /// The current spine, for the holder of the lock, before whom it was stored.
+    fn spine(&self) -> Option<Spine<T>> {
+        Spine::from_raw(self.current.load(Ordering::Relaxed))
+    }
+
+    /// The spine and its length, where `index` is in range. For the holder of the lock.
+    #[track_caller]
+    fn bounds(&self, index: usize, what: &str) -> (Spine<T>, usize) {
+        let spine = self.spine();
+        // SAFETY: the lock is held.
+        let len = spine.map_or(0, |spine| unsafe { spine.len() });
+        match spine {
+            Some(spine) if index < len => (spine, len),
+            _ => out_of_range(what, index, len),
+        }
+    }
+
+    /// Adds so many elements at the end.
+    fn add(
+        &self,
+        state: &mut Writing<'_, State>,
+        more: usize,
+        values: impl IntoIterator<Item = Box<T>>,
+    ) {
+        let current = self.spine();
+        // SAFETY: the lock is held, for all of this; what is written is within the capacity, and free or private.
+        unsafe {
+            let len = current.map_or(0, |spine| spine.len());
+            let in_place = current.filter(|spine| {
+                len + more <= spine.capacity()
+                    && state.is_free(len, |next| self.rcu().has_elapsed(*next))
+            });
+            let spine = match (in_place, current) {
+                (Some(spine), _) => spine,
+                (None, Some(current)) => current.copy(len, len + more),
+                (None, None) => Spine::with_room(more),
+            };
+            let mut at = len;
+            for value in values {
+                spine.set(at, boxed(value));
+                at += 1;
+            }
+            spine.set_len(at);
+            match in_place {
+                Some(_) => state.raise(at),
+                None => self.publish(state, Some(spine)),
+            }
+        }
+    }
+
+    /// Puts a spine in the place of the current one, which is retired without its elements.
+    ///
+    /// # Safety
+    /// `spine` is private; elements that are not in it are the caller's to retire.
+    unsafe fn publish(&self, state: &mut Writing<'_, State>, spine: Option<Spine<T>>) {
+        let old = self.spine();
+        // Started, if it is not, before there is anything to lose.
+        let rcu = old.map(|_| self.rcu());
+        self.current.store(
+            spine.map_or(ptr::null_mut(), Spine::as_ptr),
+            Ordering::Release,
+        );
+        // SAFETY: the lock is held.
+        **state = HighWater::at(spine.map_or(0, |spine| unsafe { spine.len() }));
+        if let (Some(old), Some(rcu)) = (old, rcu) {
+            let old = OldSpine(old);
+            // SAFETY: runs after a grace period that starts later, and once.
+            rcu.call(move || unsafe { old.free() });
+        }
+    }
+
+    /// Retires a spine with all elements that it shows.
+    ///
+    /// # Safety
+    /// Just taken out, and nobody else's to free.
+    unsafe fn retire_whole(&self, spine: Spine<T>) {
+        let old = OldSpine(spine);
+        // SAFETY: runs after a grace period that starts later, and once.
+        self.rcu().call(move || unsafe { old.free_whole() });
+    }
+
+    /// # Safety
+    /// The element has just been taken out, and is nobody else's to free.
+    unsafe fn retired(&self, element: NonNull<T>) -> Retired<T> {
+        // SAFETY: from a box (invariant 2); sections of the array's domain alone reach it, and none from now on.
+        unsafe { Retired::boxed(self.rcu(), element) }
+    }
+}
+
+#[cold]
+#[track_caller]
+fn out_of_range(what: &str, index: usize, len: usize) -> ! {
+    panic!("{what}: index {index} is out of range of an RcuVec of length {len}");
+}
+
+fn boxed<T>(value: Box<T>) -> NonNull<T> {
+    // SAFETY: a box's pointer is not null.
+    unsafe { NonNull::new_unchecked(Box::into_raw(value)) }
+}
+
+/// A spine on its way to be freed.
+struct OldSpine<T>(Spine<T>);
+
+// SAFETY: the only owner of it and, where they go with it, of elements that are `Send`.
+unsafe impl<T: Send> Send for OldSpine<T> {}
+
+impl<T> OldSpine<T> {
+    /// # Safety
+    /// No reader is left.
+    unsafe fn free(self) {
+        // SAFETY: passed on; once, as `self` is consumed.
+        unsafe { self.0.free() }
+    }
+
+    /// # Safety
+    /// No reader is left, and its elements are nobody else's.
+    unsafe fn free_whole(self) {
+        let mut burial = Burial::default();
+        // SAFETY: no reader is left: as good as private.
+        for at in 0..unsafe { self.0.len() } {
+            // SAFETY: visible; each once.
+            burial.run(|| drop(unsafe { Box::from_raw(self.0.get(at).as_ptr()) }));
+        }
+        // SAFETY: passed on.
+        unsafe { self.free() };
+        burial.end();
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for RcuVec<T> {
+    fn drop(&mut self) {
+        if let Some(spine) = Spine::from_raw(self.current.load(Ordering::Acquire)) {
+            // SAFETY: the array is gone, so it is taken out.
+            unsafe { self.retire_whole(spine) };
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for RcuVec<T> {
+    /// An empty array in the [global domain](Rcu::global).
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Send + Sync + 'static> FromIterator<T> for RcuVec<T> {
+    /// An array in the [global domain](Rcu::global).
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let array = Self::new();
+        array.append(values);
+        array
+    }
+}
+
+impl<T: Send + Sync + 'static> Extend<T> for RcuVec<T> {
+    /// As [`append`](Self::append).
+    #[track_caller]
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        self.append(values);
+    }
+}
+
+impl<T: Send + Sync + 'static> Extend<T> for &RcuVec<T> {
+    /// As [`append`](RcuVec::append).
+    #[track_caller]
+    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+        self.append(values);
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for RcuVec<T> {
+    /// Reads the array, in a section of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = self.rcu().read();
+        f.debug_list().entries(self.iter(&guard)).finish()
+    }
+}

@@ -1,0 +1,157 @@
+//! What a reader sees of an array.
+//!
+//! # Invariants
+//! 1. The slots were visible in one spine at one moment, in a section that lasts for `'g`: none is written before its end,
+//!    and the elements behind them are there as long ("Why what a view shows is still there" in `spine`).
+
+use crate::sys::prim::{AtomicPtr, Ordering};
+use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::Index;
+use std::slice;
+
+/// An [`RcuVec`](crate::RcuVec) as it was at one moment, bound to the guard that it reads under. From
+/// [`RcuVec::load`](crate::RcuVec::load).
+///
+/// Later pushes, pops and replacements do not change it.
+pub struct VecView<'g, T> {
+    slots: &'g [AtomicPtr<T>],
+}
+
+/// The elements of an [`RcuVec`](crate::RcuVec) as it was at one moment, in order, bound to the guard that it reads under.
+/// From [`RcuVec::iter`](crate::RcuVec::iter) and [`VecView::iter`].
+#[must_use = "iterators are lazy and do nothing unless consumed"]
+pub struct VecIter<'g, T> {
+    slots: slice::Iter<'g, AtomicPtr<T>>,
+}
+
+/// The element behind a slot of a view.
+///
+/// # Safety
+/// Invariant 1 for the slot and its lifetime.
+#[inline(always)]
+unsafe fn element<T>(slot: &AtomicPtr<T>) -> &T {
+    // SAFETY: passed on. Relaxed: written before the length that was loaded with Acquire.
+    unsafe { &*slot.load(Ordering::Relaxed) }
+}
+
+impl<'g, T> VecView<'g, T> {
+    #[inline(always)]
+    pub(super) fn new(slots: &'g [AtomicPtr<T>]) -> Self {
+        Self { slots }
+    }
+
+    /// How many elements there were.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there were none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// An element; `None` out of range.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&'g T> {
+        // SAFETY: a slot of this view.
+        self.slots.get(index).map(|slot| unsafe { element(slot) })
+    }
+
+    /// The elements, in order.
+    #[inline]
+    pub fn iter(&self) -> VecIter<'g, T> {
+        VecIter {
+            slots: self.slots.iter(),
+        }
+    }
+}
+
+impl<T> Index<usize> for VecView<'_, T> {
+    type Output = T;
+
+    /// # Panics
+    /// Where `index` is out of range.
+    #[inline]
+    #[track_caller]
+    fn index(&self, index: usize) -> &T {
+        // SAFETY: a slot of this view.
+        unsafe { element(&self.slots[index]) }
+    }
+}
+
+impl<T> Clone for VecView<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for VecView<'_, T> {}
+
+impl<T> Clone for VecIter<'_, T> {
+    fn clone(&self) -> Self {
+        Self {
+            slots: self.slots.clone(),
+        }
+    }
+}
+
+impl<'g, T> IntoIterator for VecView<'g, T> {
+    type Item = &'g T;
+    type IntoIter = VecIter<'g, T>;
+    fn into_iter(self) -> VecIter<'g, T> {
+        self.iter()
+    }
+}
+
+impl<'g, T> IntoIterator for &VecView<'g, T> {
+    type Item = &'g T;
+    type IntoIter = VecIter<'g, T>;
+    fn into_iter(self) -> VecIter<'g, T> {
+        self.iter()
+    }
+}
+
+impl<'g, T> Iterator for VecIter<'g, T> {
+    type Item = &'g T;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'g T> {
+        // SAFETY: a slot of a view.
+        self.slots.next().map(|slot| unsafe { element(slot) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.slots.size_hint()
+    }
+
+    fn nth(&mut self, n: usize) -> Option<&'g T> {
+        // SAFETY: a slot of a view.
+        self.slots.nth(n).map(|slot| unsafe { element(slot) })
+    }
+}
+
+impl<T> DoubleEndedIterator for VecIter<'_, T> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        // SAFETY: a slot of a view.
+        self.slots.next_back().map(|slot| unsafe { element(slot) })
+    }
+}
+
+impl<T> ExactSizeIterator for VecIter<'_, T> {}
+impl<T> FusedIterator for VecIter<'_, T> {}
+
+impl<T: fmt::Debug> fmt::Debug for VecView<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for VecIter<'_, T> {
+    /// What is left.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}

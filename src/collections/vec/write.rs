@@ -1,0 +1,213 @@
+//! The writer of an array: edits that are published together, or not at all.
+//!
+//! # Invariants
+//! 1. The writer holds the lock: the current spine is the one that `elements` was copied from.
+//! 2. `elements` is what the array is to be. `removed` is what is no longer in it, in the order of the edits, and `added`
+//!    what was made by the writer, be it in `elements` or `removed`. Before it is published, the current spine
+//!    owns the rest; what was added, the writer.
+//! 3. Nothing is given out as `Retired` before readers can no longer find it: removals become final by being published.
+
+use super::super::bury::Burial;
+use super::super::spine::Spine;
+use super::super::writers::Writing;
+use super::{RcuVec, State, boxed, out_of_range};
+use crate::Retired;
+use std::fmt;
+use std::mem;
+use std::ptr::NonNull;
+
+/// The right to write an [`RcuVec`], and the array as it is to be. From [`RcuVec::write`].
+///
+/// [`publish`](Self::publish) shows all edits to readers in one step. Dropped without that, be it by a panic, the writer leaves
+/// the array as it was, and what was to be added is dropped on the domain's executor.
+///
+/// Other writers wait until this is dropped: one that is leaked holds them up for ever, and what it added is leaked. What
+/// this thread does meanwhile may read the array, and must not write it but through the writer.
+#[must_use = "edits are lost unless published"]
+pub struct VecWriter<'a, T: Send + Sync + 'static> {
+    array: &'a RcuVec<T>,
+    state: Writing<'a, State>,
+    elements: Vec<NonNull<T>>,
+    removed: Vec<NonNull<T>>,
+    added: Vec<NonNull<T>>,
+}
+
+impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
+    pub(super) fn new(array: &'a RcuVec<T>, state: Writing<'a, State>) -> Self {
+        let spine = array.spine();
+        // SAFETY: the lock is held, and the slots are below the length.
+        let elements = spine.map_or_else(Vec::new, |spine| unsafe {
+            (0..spine.len()).map(|at| spine.get(at)).collect()
+        });
+        Self {
+            array,
+            state,
+            elements,
+            removed: Vec::new(),
+            added: Vec::new(),
+        }
+    }
+
+    /// How many elements there are to be.
+    pub fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// Whether there are to be none.
+    pub fn is_empty(&self) -> bool {
+        self.elements.is_empty()
+    }
+
+    /// An element, as edited; `None` out of range.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        // SAFETY: in the array or added, and not freed while the writer holds the lock (invariants 1, 2).
+        self.elements.get(index).map(|at| unsafe { at.as_ref() })
+    }
+
+    /// Adds an element at the end.
+    pub fn push(&mut self, value: T) {
+        let value = self.add(value);
+        self.elements.push(value);
+    }
+
+    /// Removes the last element; `false` where there is none.
+    pub fn pop(&mut self) -> bool {
+        let last = self.elements.pop();
+        self.removed.extend(last);
+        last.is_some()
+    }
+
+    /// Puts an element in the place of another.
+    ///
+    /// # Panics
+    /// Where `index` is out of range.
+    #[track_caller]
+    pub fn replace(&mut self, index: usize, value: T) {
+        self.assert_in_range(index, "replace");
+        let value = self.add(value);
+        let old = mem::replace(&mut self.elements[index], value);
+        self.removed.push(old);
+    }
+
+    /// Removes an element, and moves the last one to its place.
+    ///
+    /// # Panics
+    /// Where `index` is out of range.
+    #[track_caller]
+    pub fn swap_remove(&mut self, index: usize) {
+        self.assert_in_range(index, "swap_remove");
+        self.removed.push(self.elements.swap_remove(index));
+    }
+
+    /// Removes an element, and moves those behind it forward.
+    ///
+    /// # Panics
+    /// Where `index` is out of range.
+    #[track_caller]
+    pub fn remove(&mut self, index: usize) {
+        self.assert_in_range(index, "remove");
+        self.removed.push(self.elements.remove(index));
+    }
+
+    /// Puts an element before the one at `index`, or at the end.
+    ///
+    /// # Panics
+    /// Where `index` is beyond the end.
+    #[track_caller]
+    pub fn insert(&mut self, index: usize, value: T) {
+        if index > self.len() {
+            out_of_range("insert", index, self.len());
+        }
+        let value = self.add(value);
+        self.elements.insert(index, value);
+    }
+
+    /// Exchanges the places of two elements.
+    ///
+    /// # Panics
+    /// Where one of them is out of range.
+    #[track_caller]
+    pub fn swap(&mut self, a: usize, b: usize) {
+        self.assert_in_range(a, "swap");
+        self.assert_in_range(b, "swap");
+        self.elements.swap(a, b);
+    }
+
+    /// Shows all edits to readers, in one step, and lets the lock go. Gives what was removed, in the order of the edits.
+    pub fn publish(mut self) -> Vec<Retired<T>> {
+        if !self.removed.is_empty() {
+            // Started, if it is not, before there is anything to lose.
+            self.array.rcu();
+        }
+        let spine = (!self.elements.is_empty()).then(|| Spine::with_room(self.elements.len()));
+        let removed = mem::take(&mut self.removed);
+        // From here on nothing panics: what was added is the array's, or among what was removed.
+        self.added = Vec::new();
+        // SAFETY: private, and large enough for what is written; what is not in it is retired below.
+        unsafe {
+            if let Some(spine) = spine {
+                for (at, element) in self.elements.iter().enumerate() {
+                    spine.set(at, *element);
+                }
+                spine.set_len(self.elements.len());
+            }
+            self.array.publish(&mut self.state, spine);
+        }
+        let retire = |element| {
+            // SAFETY: not in the published spine, and each once (invariant 2).
+            unsafe { self.array.retired(element) }
+        };
+        removed.into_iter().map(retire).collect()
+    }
+
+    fn add(&mut self, value: T) -> NonNull<T> {
+        let value = boxed(Box::new(value));
+        self.added.push(value);
+        value
+    }
+
+    #[track_caller]
+    fn assert_in_range(&self, index: usize, what: &str) {
+        if index >= self.len() {
+            out_of_range(what, index, self.len());
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for VecWriter<'_, T> {
+    fn drop(&mut self) {
+        if self.added.is_empty() {
+            return;
+        }
+        let added = Added(mem::take(&mut self.added));
+        // Not here: the lock is held, and a panic may be on its way.
+        // SAFETY: not published, so it is nobody else's (invariant 2).
+        self.array.rcu().call(move || unsafe { added.free() });
+    }
+}
+
+/// Elements that were not published, on their way to be dropped.
+struct Added<T>(Vec<NonNull<T>>);
+
+// SAFETY: the only owner of elements that are `Send`.
+unsafe impl<T: Send> Send for Added<T> {}
+
+impl<T> Added<T> {
+    /// # Safety
+    /// They are nobody else's.
+    unsafe fn free(self) {
+        let mut burial = Burial::default();
+        for element in self.0 {
+            // SAFETY: from a box, by `add`; each once.
+            burial.run(|| drop(unsafe { Box::from_raw(element.as_ptr()) }));
+        }
+        burial.end();
+    }
+}
+
+impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for VecWriter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elements = (0..self.len()).map(|at| self.get(at));
+        f.debug_list().entries(elements.flatten()).finish()
+    }
+}

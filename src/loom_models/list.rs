@@ -1,0 +1,203 @@
+//! The chain of a list: nodes are whole when they are found, and there as long as the section in which they were.
+//!
+//! All fail where a node is freed without its grace period. The first fails where the link of a removed node is cut; the
+//! others, where `Link::point` stores Relaxed or `Link::follow` loads Relaxed.
+
+use super::{ALIVE, ModelCore, engine, scan_until};
+use crate::collections::chain::{Link, Node, Run, Tail};
+use crate::gp::engine::Engine;
+use crate::reader::registry::Record;
+use crate::sys::prim::Mutex;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+use std::ptr;
+
+/// A value that loom watches.
+struct Value {
+    name: u32,
+    life: UnsafeCell<u32>,
+}
+
+impl Value {
+    fn new(name: u32) -> Self {
+        let life = UnsafeCell::new(0);
+        // SAFETY: not shared yet.
+        life.with_mut(|life| unsafe { *life = ALIVE });
+        Value { name, life }
+    }
+}
+
+struct List {
+    head: Link<Value>,
+    tail: Mutex<Tail<Value>>,
+}
+
+// SAFETY: what nodes hold is what loom watches: it fails where two threads touch it unordered.
+unsafe impl Send for List {}
+// SAFETY: as above.
+unsafe impl Sync for List {}
+
+/// A node that was taken out.
+struct Removed(*mut Node<Value>);
+
+// SAFETY: as for `List`.
+unsafe impl Send for Removed {}
+
+impl List {
+    fn of(names: impl IntoIterator<Item = u32>) -> Arc<Self> {
+        let mut run = Run::default();
+        names
+            .into_iter()
+            .for_each(|name| run.push(Value::new(name)));
+        let list = List {
+            head: Link::default(),
+            tail: Mutex::new(Tail::EMPTY),
+        };
+        // SAFETY: its own tail, locked.
+        unsafe { list.tail.lock().insert(&list.head, ptr::null_mut(), run) };
+        Arc::new(list)
+    }
+
+    /// A walk, inside a section: looks at each value, and gives their names.
+    fn walk(&self) -> Vec<u32> {
+        let mut names = Vec::new();
+        let mut link = &self.head;
+        // SAFETY: that what is found is alive is what is shown here.
+        while let Some(node) = unsafe { link.follow().as_ref() } {
+            let value = &node.value;
+            // SAFETY: shared access; loom checks that nobody writes at the same time.
+            value.life.with(|life| assert_eq!(unsafe { *life }, ALIVE));
+            names.push(value.name);
+            link = &node.next;
+        }
+        names
+    }
+
+    fn push_back(&self, name: u32) {
+        let run = Run::of(Value::new(name));
+        let mut tail = self.tail.lock();
+        let last = tail.last();
+        // SAFETY: its own tail, locked; the last is linked.
+        unsafe { tail.insert(&self.head, last, run) };
+    }
+
+    /// Takes out the first node.
+    fn pop(&self) -> Removed {
+        // SAFETY: its own tail, locked.
+        Removed(unsafe { self.tail.lock().remove(&self.head, ptr::null_mut()) })
+    }
+
+    /// Takes out the node behind the first.
+    fn remove_second(&self) -> Removed {
+        let mut tail = self.tail.lock();
+        let first = self.head.peek();
+        // SAFETY: its own tail, locked; the first is linked.
+        Removed(unsafe { tail.remove(&self.head, first) })
+    }
+}
+
+impl Removed {
+    /// After a grace period.
+    fn free(self) {
+        // SAFETY: loom checks that nobody reads at the same time.
+        unsafe { &(*self.0).value.life }.with_mut(|life| unsafe { *life = 0 });
+    }
+}
+
+/// A thread that walks in one section.
+fn walks(core: ModelCore, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
+    let list = list.clone();
+    let record: &'static Record<()> = core.acquire();
+    thread::spawn(move || {
+        // SAFETY: handed to this thread, which alone uses it, paired.
+        unsafe { record.reader.enter() };
+        let names = list.walk();
+        // SAFETY: its pair.
+        unsafe { record.reader.leave() };
+        names
+    })
+}
+
+fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
+    let seq = engine.start();
+    scan_until(engine, seq);
+    removed.free();
+}
+
+/// What a reader stands on is removed, and then what is behind that; each is freed after a grace period of its own.
+#[test]
+fn loom_models_a_reader_on_a_removed_node() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let list = List::of([1, 2, 3]);
+        let reader = walks(core, &list);
+        let first = list.pop();
+        let first_gp = engine.start();
+        let second = list.pop();
+        let second_gp = engine.start();
+        scan_until(&engine, first_gp);
+        first.free();
+        scan_until(&engine, second_gp);
+        second.free();
+        let names = reader.join().unwrap();
+        assert!(
+            [&[1, 2, 3][..], &[1, 3], &[2, 3], &[3]].contains(&&*names),
+            "{names:?}"
+        );
+    });
+}
+
+/// One that is freed is followed by one that is added at the other end.
+#[test]
+fn loom_models_a_node_added_behind_a_removed_one() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let list = List::of([1, 2]);
+        let reader = walks(core, &list);
+        let second = list.remove_second();
+        list.push_back(3);
+        freed_after_a_grace_period(&engine, second);
+        let names = reader.join().unwrap();
+        // From 2 nothing leads to 3, which came when 2 was out.
+        assert!([&[1, 2][..], &[1, 3], &[1]].contains(&&*names), "{names:?}");
+    });
+}
+
+/// A writer removes what stands before a node that another writer has made: the reader finds it whole by the first's link.
+#[test]
+fn loom_models_a_node_of_another_writer() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let list = List::of([1]);
+        let reader = walks(core, &list);
+        let other = {
+            let list = list.clone();
+            thread::spawn(move || list.push_back(2))
+        };
+        let first = list.pop();
+        freed_after_a_grace_period(&engine, first);
+        other.join().unwrap();
+        let names = reader.join().unwrap();
+        assert!(
+            [&[1, 2][..], &[1], &[2], &[]].contains(&&*names),
+            "{names:?}"
+        );
+    });
+}
+
+/// A node is put in the place of another in one step: there is always one of them.
+#[test]
+fn loom_models_a_replaced_node() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let list = List::of([1, 2]);
+        let reader = walks(core, &list);
+        let by = Node::new(Value::new(3));
+        // SAFETY: its own tail, locked.
+        let old = unsafe { list.tail.lock().replace(&list.head, ptr::null_mut(), by) };
+        freed_after_a_grace_period(&engine, Removed(old));
+        let names = reader.join().unwrap();
+        assert!([&[1, 2][..], &[3, 2]].contains(&&*names), "{names:?}");
+    });
+}

@@ -1,0 +1,192 @@
+//! The spine of an array: a view shows whole elements, does not change, and shows none that is freed.
+//!
+//! They fail where `len` is raised or loaded Relaxed, where a spine is published Relaxed, where an element is freed without a
+//! grace period, and the last where slots that were visible are written again before one has gone by.
+
+use super::{ALIVE, ModelCore, engine, scan_until};
+use crate::collections::spine::{Header, HighWater, Spine};
+use crate::reader::registry::Record;
+use crate::reader::sequence::Seq;
+use crate::sys::prim::{AtomicPtr, Ordering};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+use std::ptr::{self, NonNull};
+
+/// An element that loom watches.
+struct Value {
+    name: u32,
+    life: UnsafeCell<u32>,
+}
+
+/// A new element, which is never freed but by name.
+fn value(name: u32) -> NonNull<Value> {
+    let life = UnsafeCell::new(0);
+    // SAFETY: not shared yet.
+    life.with_mut(|life| unsafe { *life = ALIVE });
+    NonNull::from(Box::leak(Box::new(Value { name, life })))
+}
+
+/// After a grace period.
+fn free(element: NonNull<Value>) {
+    // SAFETY: loom checks that nobody reads at the same time.
+    unsafe { &element.as_ref().life }.with_mut(|life| unsafe { *life = 0 });
+}
+
+/// The pointer of an array; its one writer is the model's main thread.
+struct Array(AtomicPtr<Header<Value>>);
+
+// SAFETY: elements are what loom watches: it fails where two threads touch one unordered.
+unsafe impl Send for Array {}
+// SAFETY: as above.
+unsafe impl Sync for Array {}
+
+impl Array {
+    fn of(names: impl IntoIterator<Item = u32>) -> Arc<Self> {
+        let spine = Spine::with_room(4);
+        let mut len = 0;
+        for name in names {
+            // SAFETY: private.
+            unsafe { spine.set(len, value(name)) };
+            len += 1;
+        }
+        // SAFETY: written.
+        unsafe { spine.set_len(len) };
+        Arc::new(Array(AtomicPtr::new(spine.as_ptr())))
+    }
+
+    fn spine(&self) -> Spine<Value> {
+        Spine::from_raw(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn publish(&self, spine: Spine<Value>) {
+        self.0.store(spine.as_ptr(), Ordering::Release);
+    }
+
+    fn push_in_place(&self, name: u32) {
+        let spine = self.spine();
+        // SAFETY: by the only writer, of a free slot.
+        unsafe {
+            let len = spine.len();
+            spine.set(len, value(name));
+            spine.set_len(len + 1);
+        }
+    }
+
+    /// A view, inside a section: looks at its elements twice, and gives their names.
+    fn look(&self) -> Vec<u32> {
+        let spine = Spine::from_raw(self.0.load(Ordering::Acquire)).unwrap();
+        // SAFETY: loaded in a section.
+        let slots = unsafe { spine.visible() };
+        let names = || -> Vec<u32> {
+            let look = |slot: &AtomicPtr<Value>| {
+                let element = slot.load(Ordering::Relaxed);
+                assert!(!element.is_null(), "a slot that was not written");
+                // SAFETY: that it is alive is what is shown here.
+                let element = unsafe { &*element };
+                // SAFETY: shared access; loom checks that nobody writes at the same time.
+                element
+                    .life
+                    .with(|life| assert_eq!(unsafe { *life }, ALIVE));
+                element.name
+            };
+            slots.iter().map(look).collect()
+        };
+        let seen = names();
+        assert_eq!(names(), seen, "a view has changed");
+        seen
+    }
+
+    /// Takes it apart, when nobody reads any more.
+    fn end(&self) {
+        // SAFETY: alone.
+        unsafe { self.spine().free() };
+        self.0.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+}
+
+/// A thread that looks in one section.
+fn looks(core: ModelCore, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
+    let array = array.clone();
+    let record: &'static Record<()> = core.acquire();
+    thread::spawn(move || {
+        // SAFETY: handed to this thread, which alone uses it, paired.
+        unsafe { record.reader.enter() };
+        let names = array.look();
+        // SAFETY: its pair.
+        unsafe { record.reader.leave() };
+        names
+    })
+}
+
+/// Elements are pushed in place under a reader.
+#[test]
+fn loom_models_pushes_in_place() {
+    loom::model(|| {
+        let (core, _engine) = engine();
+        let array = Array::of([]);
+        let reader = looks(core, &array);
+        array.push_in_place(1);
+        array.push_in_place(2);
+        let names = reader.join().unwrap();
+        assert!([1, 2].starts_with(&names), "{names:?}");
+        array.end();
+    });
+}
+
+/// An element is exchanged by way of a new spine; the old one is freed with it, and the new one pushed to.
+#[test]
+fn loom_models_a_new_spine() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let array = Array::of([1]);
+        let reader = looks(core, &array);
+        let old = array.spine();
+        // SAFETY: the only writer; the copy is private until it is published.
+        let replaced = unsafe {
+            let copy = old.copy(1, 1);
+            copy.set(0, value(2));
+            array.publish(copy);
+            old.get(0)
+        };
+        array.push_in_place(3);
+        let seq = engine.start();
+        scan_until(&engine, seq);
+        free(replaced);
+        // SAFETY: after a grace period.
+        unsafe { old.free() };
+        let names = reader.join().unwrap();
+        assert!([&[1][..], &[2], &[2, 3]].contains(&&*names), "{names:?}");
+        array.end();
+    });
+}
+
+/// A slot is popped and used again: in place where a grace period has gone by, which somebody else may drive, else not at all.
+#[test]
+fn loom_models_a_slot_used_again() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let array = Array::of([1]);
+        let reader = looks(core, &array);
+        let driver = {
+            let engine = engine.clone();
+            thread::spawn(move || {
+                engine.try_start_and_scan();
+            })
+        };
+        let spine = array.spine();
+        let mut water = HighWater::<Seq>::at(1);
+        // SAFETY: the only writer.
+        unsafe { spine.set_len(0) };
+        water.lower(engine.next());
+        let reused = water.is_free(0, |next| engine.has_elapsed(*next));
+        if reused {
+            array.push_in_place(2);
+        }
+        driver.join().unwrap();
+        let names = reader.join().unwrap();
+        assert!([&[1][..], &[], &[2]].contains(&&*names), "{names:?}");
+        assert!(reused || names != [2]);
+        array.end();
+    });
+}
