@@ -33,8 +33,11 @@ within 60 cargo run --quiet --example quickstart
 within 60 cargo run --quiet --example global_lock
 within 60 cargo run --quiet --example iohandlers
 
-cargo build --release --example torture --example ram_list
+# The counts of registry are its exit status.
+cargo build --release --example torture --example ram_list --example registry
 within 60 cargo run --quiet --release --example ram_list
+within 60 cargo run --quiet --release --example registry
+
 within $((seconds + 60)) cargo run --quiet --release --example torture -- --seconds "$seconds"
 within $((seconds + 60)) env ASYNC_RCU_BARRIER=fence \
     cargo run --quiet --release --example torture -- --seconds "$seconds"

@@ -29,6 +29,7 @@
 //! # Where to begin
 //! - [`RcuCell`]: a value that is read all the time and replaced now and then.
 //! - [`RcuList`], [`RcuVec`]: many values that come and go one by one; [`RcuPtr`]: to build other structures from.
+//! - [`RcuMap`]: a hash map whose readers take no lock.
 //! - [`Rcu`]: sections, grace periods and callbacks, to build one's own structures on.
 //! - [`guide`]: how it works, the old names of QEMU, liburcu and Linux, limits, figures.
 //!
@@ -82,6 +83,7 @@ mod facade {
     pub use crate::cell::{
         Changed, Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired, Watcher,
     };
+    pub use crate::collections::map::{MapIter, MapKeys, MapValues, RcuMap};
     pub use crate::collections::{CompareExchangeError, RcuPtr};
     pub use crate::collections::{ListIter, ListWriter, RcuList};
     pub use crate::collections::{RcuVec, VecIter, VecView, VecWriter};

@@ -5,10 +5,11 @@ use async_rcu::{
     Barrier, Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, CompareExchangeError,
     Deferred, Drain, DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock,
     GlobalLockGuard, GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency,
-    ListIter, ListWriter, LockGlobal, OwnedRcuRef, OwnedReadGuard, PanicReport, Permit, Rcu,
-    RcuCell, RcuList, RcuPtr, RcuRef, RcuVec, ReadGuard, Reclaim, ReclaimAll, Registration,
-    ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor, StallKind, StallReport, Stats,
-    Synchronize, SynchronizeUnlocked, Timeout, VecIter, VecView, VecWriter, Watcher, WorkerThread,
+    ListIter, ListWriter, LockGlobal, MapIter, MapKeys, MapValues, OwnedRcuRef, OwnedReadGuard,
+    PanicReport, Permit, Rcu, RcuCell, RcuList, RcuMap, RcuPtr, RcuRef, RcuVec, ReadGuard, Reclaim,
+    ReclaimAll, Registration, ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor,
+    StallKind, StallReport, Stats, Synchronize, SynchronizeUnlocked, Timeout, VecIter, VecView,
+    VecWriter, Watcher, WorkerThread,
 };
 use futures::Stream;
 use futures::task::{FutureObj, Spawn, SpawnError};
@@ -100,6 +101,20 @@ fn a_writers_turn_stays_on_its_thread() {
     assert_impl_all!(VecWriter<'static, u32>: Debug);
     assert_not_impl_any!(ListWriter<'static, u32>: Send, Sync, Clone, Deref);
     assert_not_impl_any!(VecWriter<'static, u32>: Send, Sync, Clone, Deref);
+}
+
+#[test]
+fn a_map_is_shared_and_its_iterators_are_lent() {
+    assert_impl_all!(RcuMap<String, u32>: Send, Sync, Unpin, Debug, Default, Extend<(String, u32)>);
+    assert_impl_all!(RcuMap<String, u32>: FromIterator<(String, u32)>, From<[(String, u32); 2]>);
+    assert_not_impl_any!(RcuMap<String, u32>: Clone, Deref);
+    assert_not_impl_any!(RcuMap<u32, u32, Single>: Sync);
+    assert_impl_all!(MapIter<'static, u32, u32>: Iterator<Item = (&'static u32, &'static u32)>);
+    assert_impl_all!(MapKeys<'static, u32, u8>: Iterator<Item = &'static u32>);
+    assert_impl_all!(MapValues<'static, u32, u8>: Iterator<Item = &'static u8>);
+    assert_impl_all!(MapIter<'static, u32, u32>: Clone, FusedIterator, Debug, Send, Sync, Unpin);
+    assert_impl_all!(MapKeys<'static, u32, u32>: Clone, FusedIterator, Debug, Send, Sync, Unpin);
+    assert_impl_all!(MapValues<'static, u32, u32>: Clone, FusedIterator, Debug, Send, Sync, Unpin);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! may see it: each lies behind a pointer, and goes by way of [`Retired`](crate::Retired) or of a callback.
 //!
 //! - [`ptr`]: a pointer that may be null. [`list`]: a list, over [`chain`]. [`vec`]: an array, over [`spine`].
+//!   [`map`]: a hash map.
 //! - [`home`]: which domain a structure is in. [`writers`]: its writers' lock. [`bury`]: dropping many values.
 //!
 //! [`chain`] and [`spine`] have orderings of their own, and loom models.
@@ -14,6 +15,7 @@ pub(crate) mod chain;
 mod home;
 #[cfg(not(rcu_loom))]
 mod list;
+pub(crate) mod map;
 #[cfg(not(rcu_loom))]
 mod ptr;
 pub(crate) mod spine;

@@ -9,6 +9,7 @@
 
 mod holdout;
 mod list;
+mod map;
 mod owned;
 mod queue;
 mod restart;

@@ -1,11 +1,12 @@
 //! loom's atomics and locks, in the same shape as `native.rs`.
 
+pub(crate) use crate::sys::gate::Pass;
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::sync::MutexGuard;
 pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
+pub(crate) use loom::sync::{Condvar, MutexGuard};
 
 /// loom has no compiler fence and needs none: its light fence is always the real one.
 pub(crate) fn compiler_fence(order: Ordering) {

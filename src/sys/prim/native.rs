@@ -1,10 +1,11 @@
 //! `std`'s atomics and locks, in the shape that loom's have, so that one text serves both.
 
-use crate::sys::gate::Pass;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 
+pub(crate) use crate::sys::gate::Pass;
 pub(crate) use std::hint::spin_loop;
+pub(crate) use std::sync::Condvar;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
     fence,
