@@ -1,14 +1,20 @@
-//! An idle process is idle: no thread of the library wakes up. A binary and a single test of its own, on Linux, where the
-//! system counts a thread's wake-ups.
+//! An idle process is idle: no thread of the library wakes up. A binary of its own, whose tests run one at a time, on Linux,
+//! where the system counts a thread's wake-ups.
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "common/reports.rs"]
+mod reports;
 
-use async_rcu::{Batch, Rcu};
-use common::{inline, runtime, threads_named, within};
+use async_rcu::{Batch, Builder, ChannelExecutor, GlobalLock, Rcu, StallKind};
+use common::{inline, receive, runtime, threads_named, until, within};
+use reports::Stalls;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_test::{assert_pending, assert_ready, task};
 
 /// Wake-ups of each thread of the library so far, by the thread's id and name.
 fn wake_ups() -> BTreeMap<String, u64> {
@@ -25,8 +31,37 @@ fn wake_ups() -> BTreeMap<String, u64> {
     tids.into_iter().filter_map(read).collect()
 }
 
+/// Sees no wake-up for two seconds, of so many threads at the least.
+#[track_caller]
+fn assert_asleep(threads: usize) {
+    // They may still be on their way to sleep: until one look is like the one before.
+    let mut before = wake_ups();
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(200));
+        let now = wake_ups();
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    assert!(
+        before.len() >= threads,
+        "threads of the library: {before:?}"
+    );
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(wake_ups(), before);
+}
+
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn no_thread_wakes_up_in_two_seconds_of_idleness() {
+    let _alone = alone();
     within(|| {
         let runtime = runtime(1);
         let builder = |name: &str| Rcu::builder().name(name);
@@ -59,18 +94,125 @@ fn no_thread_wakes_up_in_two_seconds_of_idleness() {
         }
         // A section held while nobody waits for it is no work either.
         let _section = held.read_owned();
-        // The threads may still be on their way to sleep: until one second has passed without a change.
-        let mut before = wake_ups();
-        assert!(before.len() >= 9, "threads of the library: {before:?}");
-        for _ in 0..20 {
-            thread::sleep(Duration::from_millis(200));
-            let now = wake_ups();
-            if now == before {
-                break;
+        assert_asleep(9);
+    });
+}
+
+/// Everything that sets a timer or leaves a waker was under way, and is over.
+fn stir(rcu: &Rcu, until_stalled: impl Fn(StallKind)) {
+    // A section that holds up what is waited for by those who give up.
+    let section = rcu.read_owned();
+    rcu.call(|| ());
+    rcu.retire(Box::new(0));
+    let mut asked = task::spawn(section.release_requested());
+    assert_pending!(asked.poll());
+    let mut gives_up = (task::spawn(rcu.synchronize()), task::spawn(rcu.drain()));
+    assert_pending!(gives_up.0.poll());
+    assert_pending!(gives_up.1.poll());
+    until("the request", || asked.is_woken());
+    assert_ready!(asked.poll());
+    until_stalled(StallKind::Section);
+    drop(gives_up);
+    drop(section);
+    rcu.blocking_drain();
+
+    // A callback and an async one that take their time.
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    rcu.call(move || _ = may_go_on.recv_timeout(Duration::from_millis(60)));
+    until_stalled(StallKind::Callback);
+    let _ = go_on.send(());
+    let (end, may_end) = oneshot::channel::<()>();
+    rcu.call_async(async move { _ = may_end.await });
+    let mut drain = task::spawn(rcu.drain());
+    assert_pending!(drain.poll());
+    until_stalled(StallKind::AsyncCallback);
+    end.send(()).unwrap();
+    rcu.blocking_drain();
+    assert_ready!(drain.poll());
+
+    // The limit was met, and somebody waited and gave up.
+    let permits: Vec<_> = std::iter::from_fn(|| match task::spawn(rcu.reserve()).poll() {
+        std::task::Poll::Ready(permit) => Some(permit),
+        std::task::Poll::Pending => None,
+    })
+    .take(100)
+    .collect();
+    drop(permits);
+    while rcu.stats().queued < 300 {
+        rcu.call(|| ());
+    }
+    // Reported at once, for a reason that is gone.
+    {
+        let _guard = rcu.read();
+        assert_pending!(task::spawn(rcu.synchronize()).poll());
+    }
+    rcu.blocking_drain();
+}
+
+#[test]
+fn nor_after_stalls_batches_and_async_callbacks_that_are_over() {
+    let _alone = alone();
+    within(|| {
+        let runtime = runtime(1);
+        let lock = GlobalLock::new(());
+        let (executor, batches) = ChannelExecutor::new();
+        thread::spawn(|| {
+            for batch in futures::executor::block_on_stream(batches) {
+                batch.run();
             }
-            before = now;
+        });
+        let kinds: Vec<fn(Builder) -> Builder> = vec![
+            |b| b,
+            |b| b.executor(inline()),
+            |b| b.max_pending(50),
+            |b| b.on_idle(|| {}).batch_interval(Duration::from_secs(1)),
+        ];
+        let mut builders: Vec<Builder> = Vec::new();
+        for timeout in [None, Some(Duration::from_millis(10))] {
+            for set in &kinds {
+                let builder = set(Rcu::builder());
+                builders.push(match timeout {
+                    None => builder,
+                    Some(timeout) => builder.stall_timeout(timeout),
+                });
+            }
         }
-        thread::sleep(Duration::from_secs(2));
-        assert_eq!(wake_ups(), before);
+        let small = || Rcu::builder().stall_timeout(Duration::from_millis(10));
+        builders.push(small().executor(runtime.handle().clone()));
+        builders.push(small().executor(executor));
+        builders.push(small().global_lock(&lock));
+        let mut kept = Vec::new();
+        for (place, builder) in builders.into_iter().enumerate() {
+            let (builder, stalls) = Stalls::of(builder);
+            let rcu = builder.build().unwrap();
+            // The first four have the default timeout, which is not waited for.
+            stir(&rcu, |kind| {
+                if place >= 4 {
+                    stalls.next(kind);
+                }
+            });
+            assert_eq!(rcu.stats().stalls >= 3, place >= 4);
+            // What may be kept for ever, and is no work: an async callback that nobody waits for, a drain that is over and
+            // not looked at, a hook, a permit, a section, and the wish to hear when it is to end.
+            let section = rcu.read_owned();
+            let mut drain = task::spawn(rcu.drain());
+            rcu.call(|| ());
+            assert_pending!(drain.poll());
+            drop(section);
+            until("the drain is over", || drain.is_woken());
+            let (began, has_begun) = mpsc::channel();
+            rcu.call_async(async move {
+                began.send(()).unwrap();
+                std::future::pending().await
+            });
+            receive(&has_begun);
+            let permit = futures::executor::block_on(rcu.reserve());
+            let section = rcu.read_owned();
+            let mut request = task::spawn(section.release_requested());
+            assert_pending!(request.poll());
+            let notifier = rcu.on_force(|_| ());
+            kept.push((request, section, notifier, permit, drain, rcu));
+        }
+        assert_asleep(kept.len());
     });
 }

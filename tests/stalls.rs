@@ -61,10 +61,8 @@ fn only_holder(report: &StallReport) -> &HeldSection {
 
 #[track_caller]
 fn assert_made_at(location: Option<&Location<'_>>, line: u32) {
-    assert_eq!(location.is_some(), TRACKED);
-    if let Some(location) = location {
-        assert_eq!((location.file(), location.line()), (file!(), line));
-    }
+    let found = location.map(|location| (location.file(), location.line()));
+    assert_eq!(found, TRACKED.then_some((file!(), line)));
 }
 
 #[test]

@@ -6,10 +6,11 @@
 //! whoever gives back lowers `pending`, then looks whether anybody waits. The four accesses are SeqCst: so the waiter's
 //! second try sees the room, or the giver sees the waiter.
 //!
-//! A waiter that was woken and goes without taking wakes the next one, and one that found the room taken by somebody else
-//! keeps its place, so that it is the first to hear of the next.
+//! A waiter takes only what those in front of it leave, woken or not. One that was woken and goes without taking wakes the
+//! next one, and one that found the room taken by somebody who does not wait keeps its place, so that it is the first to
+//! hear of the next.
 
-use crate::sys::prim::{AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::wake::WakeList;
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -20,10 +21,11 @@ pub(crate) struct Backlog {
     pending: AtomicUsize,
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
-    /// Somebody met the limit, and half of it has not been free since.
+    /// Somebody met the limit, and half of it has not been free since: an episode is under way.
     met: AtomicBool,
-    /// That was reported.
-    told: AtomicBool,
+    /// How many there were, this one included; and at which of them the last report was.
+    episodes: AtomicU64,
+    told: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,8 @@ impl Backlog {
             waiting: AtomicUsize::new(0),
             queue: Mutex::new(Queue::default()),
             met: AtomicBool::new(false),
-            told: AtomicBool::new(false),
+            episodes: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -72,17 +75,16 @@ impl Backlog {
         self.pending() >= self.limit
     }
 
-    /// For the grace-period thread, now and then: whether the limit was met and that is to be reported.
+    /// For the grace-period thread: whether the limit was met since this was last asked. That an episode is over by then is
+    /// no reason to be silent about it.
     pub(crate) fn take_report(&self) -> bool {
-        if !self.is_pressed() {
-            self.met.store(false, Ordering::Relaxed);
-            self.told.store(false, Ordering::Relaxed);
-        }
-        self.met.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
+        let episodes = self.episodes.load(Ordering::Relaxed);
+        self.told.swap(episodes, Ordering::Relaxed) != episodes
     }
 
     fn pressure(&self, before: usize, limit_met: bool) -> Pressure {
         if limit_met && !self.met.swap(true, Ordering::AcqRel) {
+            self.episodes.fetch_add(1, Ordering::Relaxed);
             Pressure::Met
         } else if before == self.limit / 2 {
             Pressure::Rising
@@ -110,6 +112,19 @@ impl Backlog {
         }
     }
 
+    /// Counts one for the waiter in this place, if there is room for it behind all who came before. `Err`: there is none.
+    pub(crate) fn try_take_in_turn(&self, place: u64) -> Result<Pressure, Pressure> {
+        let queue = self.queue.lock();
+        let room = self
+            .limit
+            .saturating_sub(self.pending.load(Ordering::SeqCst));
+        if room != 0 && queue.all.range(..place).take(room).count() == room {
+            // All of it is theirs. Whoever of them goes, wakes this one.
+            return Err(Pressure::None);
+        }
+        self.try_take()
+    }
+
     /// So many have finished, or permits were given back.
     pub(crate) fn give_back(&self, n: usize) {
         if n == 0 {
@@ -117,9 +132,15 @@ impl Backlog {
         }
         let lower = |pending: usize| Some(pending.saturating_sub(n));
         // Never below 0: the child of a fork may have lost count of a permit.
-        let _ = self
+        let before = self
             .pending
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, lower);
+        let before = before.unwrap_or_else(|same| same);
+        let half = self.limit / 2;
+        if before > half && before.saturating_sub(n) <= half {
+            // Whoever meets the limit from now on forces anew.
+            self.met.store(false, Ordering::Release);
+        }
         if self.waiting.load(Ordering::SeqCst) != 0 {
             self.wake_some();
         }
@@ -145,8 +166,8 @@ impl Backlog {
         wakers.wake_all();
     }
 
-    /// Puts a waiter at the end of the queue, or back in its place. It must then try again.
-    pub(crate) fn wait(&self, id: &mut Option<u64>, waker: &Waker) {
+    /// Puts a waiter at the end of the queue, or back in its place, which it tells. It must then try again.
+    pub(crate) fn wait(&self, id: &mut Option<u64>, waker: &Waker) -> u64 {
         let waker = waker.clone();
         let mut queue = self.queue.lock();
         let place = *id.get_or_insert_with(|| {
@@ -157,6 +178,7 @@ impl Backlog {
         self.waiting.store(queue.all.len(), Ordering::SeqCst);
         drop(queue);
         drop(old);
+        place
     }
 
     /// A waiter has taken its share, or goes. If it was woken for room that it did not take, the next one is.
@@ -203,7 +225,10 @@ mod tests {
         assert_eq!(backlog.take(), Pressure::None);
         assert!(backlog.take_report() && !backlog.take_report());
         assert_eq!(backlog.try_take(), Err(Pressure::None));
-        backlog.give_back(5);
+        backlog.give_back(2);
+        assert_eq!(backlog.try_take(), Ok(Pressure::None));
+        assert_eq!(backlog.try_take(), Err(Pressure::None), "still the same");
+        backlog.give_back(4);
         assert_eq!(backlog.pending(), 0);
         assert!(!backlog.take_report());
         for _ in 0..4 {

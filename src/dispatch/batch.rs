@@ -10,8 +10,8 @@
 use super::block::block_on;
 use super::global_lock::Held;
 use super::here::{self, InBatch};
+use super::job::{Context, Home, Job, Running, Slice, Spawned};
 use super::office::{Office, PanicSource};
-use super::runtime::Runtime;
 use super::tickets::Ticket;
 use super::watch::{Entry, Key};
 use crate::callback::calls::Calls;
@@ -22,14 +22,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
-use std::time::{Duration, Instant};
-
-/// How long a batch runs before it yields to whatever else its executor has to do.
-const SLICE: Duration = Duration::from_micros(200);
-
-/// Callbacks are timed together as long as they take less than this, so many at the most.
-const GROUP_TIME: Duration = Duration::from_micros(1);
-const GROUP_MOST: usize = 32;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -74,77 +66,6 @@ enum Work {
     Future(BoxFuture<()>, Running),
 }
 
-/// The callbacks of one collection, and what they are given.
-pub(super) struct Job {
-    calls: Calls<Context>,
-    /// Behind the calls, and so dropped after them: the ticket closes last.
-    context: Context,
-}
-
-/// Where an async callback goes when its grace period is over.
-pub(crate) enum Home {
-    /// The runtime that was current at the call.
-    Runtime(Runtime),
-    /// The domain's executor.
-    Executor,
-    /// The domain's worker: it must run, whatever becomes of executors.
-    Worker,
-}
-
-/// What a callback is given when it runs.
-pub(crate) struct Context {
-    ticket: Ticket,
-    held: Option<Box<dyn Held>>,
-    /// Async callbacks of this slice; they are sent off when the lock is no longer held.
-    spawned: Vec<Spawned>,
-}
-
-struct Spawned {
-    home: Home,
-    future: BoxFuture<()>,
-    running: Running,
-}
-
-/// Counts an async callback as running, and keeps its ticket open.
-pub(crate) struct Running(Ticket, Arc<Entry>);
-
-impl Running {
-    fn new(ticket: Ticket) -> Self {
-        let office = ticket.office();
-        office.counts.running.fetch_add(1, Ordering::Relaxed);
-        let entry = office.watch.future(ticket.number());
-        Self(ticket, entry)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let office = self.0.office();
-        office.watch.remove(&self.1);
-        office.counts.running.fetch_sub(1, Ordering::Relaxed);
-        office.give_back(1);
-    }
-}
-
-impl Context {
-    /// Sends a future off, as soon as the callback's slice is over.
-    pub(crate) fn spawn(&mut self, home: Home, future: BoxFuture<()>) {
-        self.spawned.push(Spawned {
-            home,
-            future,
-            running: Running::new(self.ticket.clone()),
-        });
-    }
-
-    /// What the global lock with this address guards, where the batch holds that.
-    pub(crate) fn locked<T: 'static>(&mut self, lock: usize) -> Option<&mut T> {
-        if self.ticket.office().lock_id() != lock {
-            return None;
-        }
-        self.held.as_mut()?.value().downcast_mut()
-    }
-}
-
 fn send_off(office: &Arc<Office>, spawned: Vec<Spawned>) {
     for Spawned {
         home,
@@ -171,12 +92,7 @@ impl Batch {
     pub(crate) fn calls(calls: Calls<Context>, ticket: Ticket) -> Self {
         let office = Arc::clone(ticket.office());
         let len = calls.len();
-        let context = Context {
-            ticket,
-            held: None,
-            spawned: Vec::new(),
-        };
-        let job = Job { calls, context };
+        let job = Job::new(calls, ticket);
         if office.lock.is_none() {
             return Self::of(office, Work::Calls(job));
         }
@@ -311,7 +227,8 @@ impl Open {
         let more = match &mut self.work {
             Work::Future(future, running) => return poll_async(future, &running.0, cx),
             Work::Calls(job) => {
-                let more = job.slice(entry.as_deref());
+                let Slice { more, ended } = job.slice(entry.as_deref());
+                office.give_back(ended);
                 send_off(office, std::mem::take(&mut job.context.spawned));
                 more
             }
@@ -330,7 +247,7 @@ impl Open {
                     return Poll::Ready(());
                 };
                 job.context.held = held;
-                let more = job.slice(entry.as_deref());
+                let Slice { more, ended } = job.slice(entry.as_deref());
                 let held = job.context.held.take();
                 let spawned = std::mem::take(&mut job.context.spawned);
                 // Back in the line before the lock is let go; or gone, and its ticket closed, after.
@@ -343,6 +260,7 @@ impl Open {
                 };
                 // Wakes whoever is next in line for the lock: foreign code.
                 let _ = quietly(move || drop(held));
+                office.give_back(ended);
                 send_off(office, spawned);
                 drop(done);
                 more
@@ -374,63 +292,6 @@ fn lock(
     };
     *locking = None;
     Poll::Ready(Some(held))
-}
-
-impl Job {
-    /// The number of its ticket, and how many callbacks are left.
-    pub(super) fn share(&self) -> (u64, usize) {
-        (self.context.ticket.number(), self.calls.len())
-    }
-
-    /// Runs callbacks for one time slice. `true` where some are left.
-    fn slice(&mut self, entry: Option<&Entry>) -> bool {
-        let Job { calls, context } = self;
-        let office = Arc::clone(context.ticket.office());
-        let _here = InBatch::of(office.id(), office.lock_id());
-        let start = Instant::now();
-        if let Some(entry) = entry {
-            office.watch.runs(entry, start);
-        }
-        let before = calls.len();
-        let mut last = start;
-        let mut longest = Duration::ZERO;
-        // Callbacks between two looks at the clock, which costs more than a short one does.
-        let mut group = 1;
-        while calls.len() != 0 {
-            for _ in 0..group {
-                let Some(call) = calls.pop() else { break };
-                if let Err(message) = quietly(|| call.run(context)) {
-                    let ticket = context.ticket.clone();
-                    office.report(PanicSource::Callback, message, Some(ticket));
-                }
-            }
-            let now = Instant::now();
-            let took = now.saturating_duration_since(last);
-            longest = longest.max(took);
-            group = match took < GROUP_TIME {
-                true => (2 * group).min(GROUP_MOST),
-                false => 1,
-            };
-            last = now;
-            if let Some(entry) = entry {
-                office.watch.goes_on(entry, now);
-            }
-            if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
-                break;
-            }
-        }
-        if let Some(entry) = entry {
-            office.watch.rests(entry, last);
-        }
-        if here::gp_thread_of() == office.id() {
-            office.watch.ran_unwatched(longest);
-        }
-        office.counts.callback_took(longest);
-        // An async callback gives its place back when it is over.
-        let ended = before - calls.len() - context.spawned.len();
-        office.give_back(ended);
-        calls.len() != 0
-    }
 }
 
 /// Polls an async callback; a panic ends it, counted and reported.

@@ -1,10 +1,11 @@
 //! What everything on this floor shares: the executor, the global lock, the worker, tickets, reports, counts.
 
 use super::backlog::Backlog;
-use super::batch::{Batch, Job};
+use super::batch::Batch;
 use super::executor::Executor;
 use super::global_lock::BigLock;
 use super::here;
+use super::job::Job;
 use super::runtime;
 use super::tickets::{Ticket, Tickets};
 use super::watch::Watch;

@@ -5,8 +5,8 @@
 //! `-> idle`, by whoever polls the batch; async callbacks are `pending` all their life. `since` is when the entry came
 //! into its state; while callbacks run, when the present one began. An entry goes with what it stands for.
 //!
-//! The grace-period thread looks at the entries when a timer tells it to. All fields are written Relaxed: a report may be
-//! wrong by what happens at that moment.
+//! The grace-period thread looks at the entries when a timer tells it to. Nothing hangs on it: a report may be wrong by what
+//! happens at that moment.
 
 use crate::sys::prim::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::sys::thread::{self, Thread};
@@ -151,7 +151,8 @@ impl Watch {
     fn enter(&self, entry: &Entry, state: u8, at: Instant) {
         let now = self.nanos(at);
         entry.since.store(now, Ordering::Relaxed);
-        entry.state.store(state, Ordering::Relaxed);
+        // Release: who sees the state sees when it began.
+        entry.state.store(state, Ordering::Release);
         if state != LOCKING {
             self.progress.store(now, Ordering::Relaxed);
         }
@@ -233,7 +234,7 @@ impl Watch {
         let mut due_now = Vec::new();
         let mut next = u64::MAX;
         for entry in self.suspects(drained) {
-            let state = entry.state.load(Ordering::Relaxed);
+            let state = entry.state.load(Ordering::Acquire);
             let mut since = entry.since.load(Ordering::Relaxed);
             if matches!(state, IDLE | LOCKING) {
                 // Behind others that get on, waiting is nothing wrong.

@@ -2,7 +2,7 @@
 
 use super::rcu::Rcu;
 use crate::callback::erased::Callback;
-use crate::dispatch::batch::{Context, Home};
+use crate::dispatch::job::{Context, Home};
 use crate::dispatch::runtime::Runtime;
 use crate::reader::local::{self, Found};
 use crate::sys::barrier;

@@ -20,7 +20,7 @@ use super::fork;
 use super::report::StallReport;
 use super::watchdog::Notifiers;
 use crate::callback::queue::Queue;
-use crate::dispatch::batch::Context;
+use crate::dispatch::job::Context;
 use crate::dispatch::office::{Office, PanicReport};
 use crate::gp::engine::Engine;
 use crate::reader::registry::Core;

@@ -26,8 +26,9 @@ use super::publish::Publisher;
 use super::watchdog::Watchdog;
 use crate::callback::calls::Calls;
 use crate::dispatch::backlog::Backlog;
-use crate::dispatch::batch::{Batch, Context};
+use crate::dispatch::batch::Batch;
 use crate::dispatch::here;
+use crate::dispatch::job::Context;
 use crate::dispatch::office::Pending;
 use crate::dispatch::tickets::Ticket;
 use crate::reader::hub::Hub;
@@ -194,12 +195,7 @@ impl Domain {
         let urgent = forced || !asked.is_empty();
         let for_waiters = self.may_start_for_waiters(urgent);
         let queued = self.has_queued(&driver);
-        let pressed = self
-            .office
-            .backlog
-            .as_ref()
-            .is_some_and(Backlog::is_pressed);
-        let due = queued && (urgent || for_waiters || pressed || self.until_due(&driver).is_zero());
+        let due = queued && (urgent || for_waiters || self.until_due(&driver).is_zero());
 
         if due || !asked.is_empty() {
             driver.collection += 1;
@@ -304,10 +300,12 @@ impl Domain {
             .any(|record| unsafe { record.local.has_more() })
     }
 
-    /// How long callbacks must still wait for their grace period to be started.
+    /// How long callbacks must still wait for their grace period to be started. Past half of the limit not at all: who
+    /// passes it kicks this thread, and who calls later need not.
     pub(super) fn until_due(&self, driver: &Driver) -> Duration {
+        let backlog = self.office.backlog.as_ref();
         driver.last_start.map_or(Duration::ZERO, |last| {
-            match self.ended.load(Ordering::Acquire) {
+            match self.ended.load(Ordering::Acquire) || backlog.is_some_and(Backlog::is_pressed) {
                 true => Duration::ZERO,
                 false => self.settings.batch_interval.saturating_sub(last.elapsed()),
             }

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use std::time::Duration;
 
 /// How long grace periods took: from the start to when the grace-period thread saw that it was over, to two significant digits.
-/// Those that a blocking caller started and ended by itself are not among them.
+/// Those that a waiter started and ended by itself are not among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {

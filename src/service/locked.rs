@@ -2,8 +2,8 @@
 
 use super::futures::{Drain, Synchronize};
 use super::rcu::Rcu;
-use crate::dispatch::batch::{Context, Home};
 use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
+use crate::dispatch::job::{Context, Home};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

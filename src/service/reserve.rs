@@ -55,7 +55,12 @@ impl Rcu {
         let Some(backlog) = self.backlog() else {
             return true;
         };
-        let (room, pressure) = match backlog.try_take() {
+        self.counted(backlog.try_take())
+    }
+
+    /// Acts on the outcome; tells whether there was room.
+    fn counted(&self, outcome: Result<Pressure, Pressure>) -> bool {
+        let (room, pressure) = match outcome {
             Ok(pressure) => (true, pressure),
             Err(pressure) => (false, pressure),
         };
@@ -174,11 +179,14 @@ impl Future for Reserve {
             return Poll::Ready(Permit(this.rcu.take()));
         };
         // Those who wait already come first.
-        let in_turn = this.place.is_some() || !backlog.has_waiters();
-        if !(in_turn && rcu.try_count()) {
-            backlog.wait(&mut this.place, cx.waker());
+        let taken = match this.place {
+            None => !backlog.has_waiters() && rcu.try_count(),
+            Some(place) => rcu.counted(backlog.try_take_in_turn(place)),
+        };
+        if !taken {
+            let place = backlog.wait(&mut this.place, cx.waker());
             // The look behind the registration.
-            if !rcu.try_count() {
+            if !rcu.counted(backlog.try_take_in_turn(place)) {
                 if !this.noted {
                     this.noted = rcu.domain().note_deadlock("reserve", true);
                 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct Stats {
     /// Grace periods started.
     pub grace_periods: u64,
-    /// Those of them that a force or a drain had started at once.
+    /// Those of them that a force, a drain or a full backlog had started at once.
     pub forced: u64,
     /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a [`Retired`](crate::Retired), a
     /// [`Deferred`](crate::Deferred) or a cell. What is waited for and taken back is none.

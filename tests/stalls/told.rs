@@ -55,8 +55,7 @@ fn with_pauses_also_where_the_timeout_is_nothing() {
         let (rcu, stalls) = Stalls::domain("nothing", Duration::ZERO);
         let section = Section::on_a_thread(&rcu);
         rcu.call(|| ());
-        let eighth = (0..8).fold(None, |_, _| Some(stalls.next(StallKind::Section)));
-        let eighth = eighth.expect("eight of them");
+        let [.., eighth] = [(); 8].map(|()| stalls.next(StallKind::Section));
         assert_eq!(eighth.repeated, 7);
         assert!(eighth.age >= Duration::from_millis(255), "{eighth}");
         section.end();
@@ -231,16 +230,29 @@ impl Gaps {
 fn nothing_where_many_batches_wait_but_get_on() {
     const TIMEOUT: Duration = Duration::from_millis(800);
     const BATCHES: u32 = 150;
-    within(|| {
+    const STEP: Duration = Duration::from_millis(16);
+    // Begins each batch a step late: between two there is none that runs.
+    let hesitates = || {
+        let (give, batches) = mpsc::channel::<Batch>();
+        thread::spawn(move || {
+            for batch in batches {
+                thread::sleep(STEP);
+                batch.run();
+            }
+        });
+        move |batch| drop(give.send(batch))
+    };
+    within(move || {
         let driven = runtime(1);
         let lock = GlobalLock::new(());
         loop {
-            let gaps: Vec<_> = (0..4).map(|_| Gaps::new()).collect();
+            let gaps: Vec<_> = (0..5).map(|_| Gaps::new()).collect();
             let domains = [
                 Rcu::builder(),
                 Rcu::builder().executor(InlineExecutor),
                 Rcu::builder().executor(driven.handle().clone()),
                 Rcu::builder().global_lock(&lock),
+                Rcu::builder().executor(hesitates()),
             ]
             .map(|builder| {
                 let (builder, stalls) = Stalls::of(builder.stall_timeout(TIMEOUT));
@@ -248,13 +260,14 @@ fn nothing_where_many_batches_wait_but_get_on() {
             });
             let begun = Instant::now();
             thread::scope(|scope| {
-                for ((rcu, _), gaps) in domains.iter().zip(&gaps) {
+                for (place, ((rcu, _), gaps)) in domains.iter().zip(&gaps).enumerate() {
+                    let takes = if place == 4 { Duration::ZERO } else { STEP };
                     scope.spawn(move || {
                         gaps.sign();
                         for _ in 0..BATCHES {
                             let gaps = Arc::clone(gaps);
                             rcu.call(move || {
-                                thread::sleep(3 * TIMEOUT / BATCHES);
+                                thread::sleep(takes);
                                 gaps.sign();
                             });
                             // Each in a batch of its own.

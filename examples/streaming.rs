@@ -1,0 +1,198 @@
+//! Streaming responses that hold their snapshot over many sends, and let go of it when they are asked to.
+//!
+//! `cargo run --release --example streaming`
+//!
+//! A large table is replaced every few milliseconds, while slow clients download it row by row. A response reads one version
+//! across all its sends, so as long as it lasts, that version, and every one that was replaced since, stays in memory.
+//! Unless it listens: `release_requested` is ready when somebody needs the memory, here because `max_pending` old versions
+//! are waiting to be freed. The response then goes on with the current version, from the row where it was.
+//!
+//! Each variant runs in a process of its own. Look at the memory over time: it grows by each version in the one, and is
+//! flat in the other. The exit status is 1 if a client got a row twice, out of order, or not at all, or if memory was not
+//! bounded by those that listen.
+
+use async_rcu::{OwnedRcuRef, Rcu, RcuCell};
+use std::error::Error;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep};
+
+const CLIENTS: usize = 8;
+const ROWS: usize = 200;
+const VERSIONS: usize = 200;
+/// Bytes of a version; each row is a part of it.
+const SIZE: usize = 1 << 20;
+/// Old versions that may wait to be freed before those who hold them are asked to let go.
+const LIMIT: usize = 8;
+
+/// What is alive of the table now, and was at most.
+#[derive(Default)]
+struct Alive {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One version of the table: every byte of a row says which row it is.
+struct Table {
+    version: usize,
+    bytes: Vec<u8>,
+    alive: Arc<Alive>,
+}
+
+impl Table {
+    fn new(version: usize, alive: &Arc<Alive>) -> Self {
+        let now = alive.now.fetch_add(1, Ordering::Relaxed) + 1;
+        alive.most.fetch_max(now, Ordering::Relaxed);
+        let mut bytes = vec![0; SIZE];
+        for (row, bytes) in bytes.chunks_exact_mut(SIZE / ROWS).enumerate() {
+            bytes.fill(row as u8);
+        }
+        Self {
+            version,
+            bytes,
+            alive: Arc::clone(alive),
+        }
+    }
+
+    fn row(&self, row: usize) -> &[u8] {
+        &self.bytes[row * (SIZE / ROWS)..][..SIZE / ROWS]
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.alive.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A part of a response: the row's number, the version that it is of, and its content.
+type Chunk = (usize, usize, Vec<u8>);
+
+/// Sends the table, and tells how often it moved on to a newer version.
+async fn respond(table: Arc<RcuCell<Table>>, client: mpsc::Sender<Chunk>, listens: bool) -> usize {
+    let mut snapshot = table.read_owned();
+    let mut reloads = 0;
+    let mut row = 0;
+    while row < ROWS {
+        tokio::select! {
+            biased;
+            () = OwnedRcuRef::guard(&snapshot).release_requested(), if listens => {
+                OwnedRcuRef::reload(&mut snapshot, &table);
+                reloads += 1;
+            }
+            // Room for a chunk: the client is slow.
+            room = client.reserve() => {
+                let Ok(room) = room else { break };
+                room.send((row, snapshot.version, snapshot.row(row).to_vec()));
+                row += 1;
+            }
+        }
+    }
+    reloads
+}
+
+/// A client that takes its time. `false` where what it got is not the table.
+async fn download(mut response: mpsc::Receiver<Chunk>) -> bool {
+    let (mut rows, mut newest) = (0, 0);
+    while let Some((row, version, bytes)) = response.recv().await {
+        let right = row == rows && version >= newest && bytes.iter().all(|b| *b == row as u8);
+        if !right {
+            return false;
+        }
+        (rows, newest) = (rows + 1, version);
+        sleep(Duration::from_millis(4)).await;
+    }
+    rows == ROWS
+}
+
+/// One variant, in this process: what the parent prints of it.
+#[tokio::main]
+async fn run(listens: bool) -> Result<String, Box<dyn Error>> {
+    let rcu = Rcu::builder().name("table").max_pending(LIMIT).build()?;
+    let alive = Arc::new(Alive::default());
+    let table = Arc::new(RcuCell::new_in(&rcu, Table::new(0, &alive)));
+    let mut responses = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let (sender, response) = mpsc::channel(1);
+        responses.push(tokio::spawn(respond(Arc::clone(&table), sender, listens)));
+        clients.push(tokio::spawn(download(response)));
+    }
+    let mut memory = Vec::new();
+    let mut tick = interval(Duration::from_millis(3));
+    for version in 1..=VERSIONS {
+        tick.tick().await;
+        table.store(Table::new(version, &alive));
+        if version % (VERSIONS / 5) == 0 {
+            memory.push(resident_memory().map_or("unknown".into(), |mib| mib.to_string()));
+        }
+    }
+    let mut reloads = 0;
+    for response in responses {
+        reloads += response.await?;
+    }
+    let mut right = true;
+    for client in clients {
+        right &= client.await?;
+    }
+    rcu.drain().await;
+    let (most, left) = (
+        alive.most.load(Ordering::Relaxed),
+        alive.now.load(Ordering::Relaxed),
+    );
+    // Nobody reads any more: only the current version is left.
+    right &= left == 1;
+    // The responses that listen hear of it in time: at most about the limit, and what is published till they do.
+    right &= !listens || most < VERSIONS / 2;
+    Ok(format!("{right} {most} {reloads} {}", memory.join(" ")))
+}
+
+/// The memory that this process has now, in MiB: where the system tells it.
+fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    if let Some(variant) = std::env::args().nth(1) {
+        println!("{}", run(variant == "listens")?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!(
+        "{VERSIONS} versions of {} KiB, {CLIENTS} slow downloads of {ROWS} rows; MiB after each fifth:",
+        SIZE / 1024
+    );
+    println!(
+        "{:<10} {:>11} {:>8} {:>27}",
+        "", "most alive", "reloads", "memory"
+    );
+    let mut wrong = false;
+    for (variant, name) in [("deaf", "deaf"), ("listens", "listens")] {
+        let child = Command::new(std::env::current_exe()?)
+            .arg(variant)
+            .output()?;
+        let told = String::from_utf8_lossy(&child.stdout);
+        let mut fields = told.split_whitespace();
+        let [right, most, reloads] = [(); 3].map(|()| fields.next().unwrap_or("none"));
+        print!("{name:<10} {most:>11} {reloads:>8}  ");
+        fields.for_each(|mib| print!("{mib:>5}"));
+        println!();
+        if !child.status.success() || right != "true" {
+            eprintln!(
+                "{variant}: wrong: {}",
+                String::from_utf8_lossy(&child.stderr)
+            );
+            wrong = true;
+        }
+    }
+    Ok(if wrong {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,167 @@
+//! The callbacks of one collection as they run: in time slices, each given a [`Context`].
+
+use super::batch::BoxFuture;
+use super::global_lock::Held;
+use super::here::{self, InBatch};
+use super::office::PanicSource;
+use super::runtime::Runtime;
+use super::tickets::Ticket;
+use super::watch::Entry;
+use crate::callback::calls::Calls;
+use crate::sys::prim::Ordering;
+use crate::sys::wake::quietly;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a batch runs before it yields to whatever else its executor has to do.
+const SLICE: Duration = Duration::from_micros(200);
+
+/// Callbacks are timed together as long as they take less than this, so many at the most.
+const GROUP_TIME: Duration = Duration::from_micros(1);
+const GROUP_MOST: usize = 8;
+
+/// The callbacks of one collection, and what they are given.
+pub(super) struct Job {
+    pub(super) calls: Calls<Context>,
+    /// Behind the calls, and so dropped after them: the ticket closes last.
+    pub(super) context: Context,
+}
+
+/// Where an async callback goes when its grace period is over.
+pub(crate) enum Home {
+    /// The runtime that was current at the call.
+    Runtime(Runtime),
+    /// The domain's executor.
+    Executor,
+    /// The domain's worker: it must run, whatever becomes of executors.
+    Worker,
+}
+
+/// What a callback is given when it runs.
+pub(crate) struct Context {
+    ticket: Ticket,
+    pub(super) held: Option<Box<dyn Held>>,
+    /// Async callbacks of this slice; they are sent off when the lock is no longer held.
+    pub(super) spawned: Vec<Spawned>,
+}
+
+pub(super) struct Spawned {
+    pub(super) home: Home,
+    pub(super) future: BoxFuture<()>,
+    pub(super) running: Running,
+}
+
+/// Counts an async callback as running, and keeps its ticket open.
+pub(crate) struct Running(pub(super) Ticket, pub(super) Arc<Entry>);
+
+impl Running {
+    fn new(ticket: Ticket) -> Self {
+        let office = ticket.office();
+        office.counts.running.fetch_add(1, Ordering::Relaxed);
+        let entry = office.watch.future(ticket.number());
+        Self(ticket, entry)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let office = self.0.office();
+        office.watch.remove(&self.1);
+        office.counts.running.fetch_sub(1, Ordering::Relaxed);
+        office.give_back(1);
+    }
+}
+
+impl Context {
+    /// Sends a future off, as soon as the callback's slice is over.
+    pub(crate) fn spawn(&mut self, home: Home, future: BoxFuture<()>) {
+        self.spawned.push(Spawned {
+            home,
+            future,
+            running: Running::new(self.ticket.clone()),
+        });
+    }
+
+    /// What the global lock with this address guards, where the batch holds that.
+    pub(crate) fn locked<T: 'static>(&mut self, lock: usize) -> Option<&mut T> {
+        if self.ticket.office().lock_id() != lock {
+            return None;
+        }
+        self.held.as_mut()?.value().downcast_mut()
+    }
+}
+
+/// What a time slice came to.
+pub(super) struct Slice {
+    /// Some callbacks are left.
+    pub(super) more: bool,
+    /// So many have ended, and are to be given back: outside the lock, and before the ticket closes.
+    pub(super) ended: usize,
+}
+
+impl Job {
+    pub(super) fn new(calls: Calls<Context>, ticket: Ticket) -> Self {
+        let context = Context {
+            ticket,
+            held: None,
+            spawned: Vec::new(),
+        };
+        Self { calls, context }
+    }
+
+    /// The number of its ticket, and how many callbacks are left.
+    pub(super) fn share(&self) -> (u64, usize) {
+        (self.context.ticket.number(), self.calls.len())
+    }
+
+    /// Runs callbacks for one time slice.
+    pub(super) fn slice(&mut self, entry: Option<&Entry>) -> Slice {
+        let Job { calls, context } = self;
+        let office = Arc::clone(context.ticket.office());
+        let _here = InBatch::of(office.id(), office.lock_id());
+        let start = Instant::now();
+        if let Some(entry) = entry {
+            office.watch.runs(entry, start);
+        }
+        let before = calls.len();
+        let mut last = start;
+        let mut longest = Duration::ZERO;
+        // Callbacks between two looks at the clock, which costs more than a short one does.
+        let mut group = 1;
+        while calls.len() != 0 {
+            for _ in 0..group {
+                let Some(call) = calls.pop() else { break };
+                if let Err(message) = quietly(|| call.run(context)) {
+                    let ticket = context.ticket.clone();
+                    office.report(PanicSource::Callback, message, Some(ticket));
+                }
+            }
+            let now = Instant::now();
+            let took = now.saturating_duration_since(last);
+            longest = longest.max(took);
+            group = match took < GROUP_TIME {
+                true => (2 * group).min(GROUP_MOST),
+                false => 1,
+            };
+            last = now;
+            if let Some(entry) = entry {
+                office.watch.goes_on(entry, now);
+            }
+            if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
+                break;
+            }
+        }
+        if let Some(entry) = entry {
+            office.watch.rests(entry, last);
+        }
+        if here::gp_thread_of() == office.id() {
+            office.watch.ran_unwatched(longest);
+        }
+        office.counts.callback_took(longest);
+        Slice {
+            more: calls.len() != 0,
+            // An async callback gives its place back when it is over.
+            ended: before - calls.len() - context.spawned.len(),
+        }
+    }
+}
