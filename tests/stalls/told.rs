@@ -265,13 +265,13 @@ fn nothing_where_many_batches_wait_but_get_on() {
                     scope.spawn(move || {
                         gaps.sign();
                         for _ in 0..BATCHES {
+                            let before = rcu.stats().batches;
                             let gaps = Arc::clone(gaps);
                             rcu.call(move || {
                                 thread::sleep(takes);
                                 gaps.sign();
                             });
                             // Each in a batch of its own.
-                            let before = rcu.stats().batches;
                             rcu.force();
                             until("its batch", || rcu.stats().batches > before);
                         }
