@@ -20,13 +20,12 @@ impl Wake for WakeEvent {
     }
 }
 
-/// Panics where tokio would refuse to block: in an async context. A receiver that is ready is asked too, so that the
-/// panic does not depend on whether there is something to wait for.
+/// Panics where tokio would refuse to block: in an async context. By blocking on a lock that is free, so that the panic does
+/// not depend on whether there is something to wait for, and nothing is allocated.
 #[track_caller]
 pub(crate) fn assert_blocking_allowed() {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let _ = sender.send(());
-    let _ = receiver.blocking_recv();
+    let free = tokio::sync::Mutex::const_new(());
+    drop(free.blocking_lock());
 }
 
 /// Polls until ready, sleeping in between, for `timeout` at the most.

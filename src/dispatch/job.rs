@@ -18,7 +18,7 @@ const SLICE: Duration = Duration::from_micros(200);
 
 /// Callbacks are timed together as long as they take less than this, so many at the most.
 const GROUP_TIME: Duration = Duration::from_micros(1);
-const GROUP_MOST: usize = 8;
+const GROUP_MOST: usize = 16;
 
 /// The callbacks of one collection, and what they are given.
 pub(super) struct Job {
@@ -129,9 +129,17 @@ impl Job {
         // Callbacks between two looks at the clock, which costs more than a short one does.
         let mut group = 1;
         while calls.len() != 0 {
-            for _ in 0..group {
-                let Some(call) = calls.pop() else { break };
-                if let Err(message) = quietly(|| call.run(context)) {
+            let mut left = group;
+            while left != 0 && calls.len() != 0 {
+                // Each is taken out before it runs, so that one that panics is gone and the next one is next.
+                let ran = quietly(|| {
+                    while left != 0 {
+                        let Some(call) = calls.pop() else { return };
+                        left -= 1;
+                        call.run(context);
+                    }
+                });
+                if let Err(message) = ran {
                     let ticket = context.ticket.clone();
                     office.report(PanicSource::Callback, message, Some(ticket));
                 }

@@ -44,7 +44,7 @@ pub(crate) struct Engine<L: Local> {
     caller: Mutex<Caller>,
 }
 
-/// The last one that started and scanned for itself at its first poll.
+/// The last one that wanted to start and scan for itself at its first poll.
 #[derive(Debug)]
 struct Caller {
     /// Its waker, as an address.
@@ -55,7 +55,8 @@ struct Caller {
 /// Words that a caller looks at by itself at the most; more are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
 
-/// Between two tasks that each start a grace period of their own at their first poll: those that come sooner share one.
+/// Between two tasks that each start a grace period of their own at their first poll: one that follows another sooner
+/// shares the next, and so does the one that follows that.
 const APART: Duration = Duration::from_micros(50);
 
 /// How long a grace period is looked at again and again before somebody sleeps on it: most sections are short.
@@ -161,13 +162,12 @@ impl<L: Local> Engine<L> {
         let mut last = self.caller.try_lock()?;
         if last.who != who {
             let now = Instant::now();
-            if last
-                .at
-                .is_some_and(|at| now.saturating_duration_since(at) < APART)
-            {
+            let soon = |at| now.saturating_duration_since(at) < APART;
+            let follows = last.at.is_some_and(soon);
+            *last = Caller { who, at: Some(now) };
+            if follows {
                 return None;
             }
-            *last = Caller { who, at: Some(now) };
         }
         self.start_and_scan()
     }
@@ -256,9 +256,9 @@ mod tests {
             let before = engine.start();
             // SAFETY: this thread acquired both records and pairs the calls.
             unsafe {
-                a.reader.enter();
+                a.reader.enter(a.hub());
                 let first_held = engine.start();
-                b.reader.enter();
+                b.reader.enter(b.hub());
                 let second_held = engine.start();
                 engine.scan();
                 assert!(engine.has_elapsed(before));
@@ -289,15 +289,15 @@ mod tests {
         let (a, b) = (core.acquire(), core.acquire());
         // SAFETY: this thread acquired both records and pairs the calls.
         unsafe {
-            a.reader.enter();
+            a.reader.enter(a.hub());
             let wanted = engine.start();
             engine.flag_holders(wanted);
             assert!(!engine.scan_flags(wanted).unflagged);
             a.reader.leave();
             assert!(core.hub.event.wait(Some(std::time::Duration::ZERO)));
             assert!(!a.reader.will_wake());
-            a.reader.enter();
-            b.reader.enter();
+            a.reader.enter(a.hub());
+            b.reader.enter(b.hub());
             let wanted = engine.start();
             a.reader.ask_to_be_woken();
             assert!(engine.scan_flags(wanted).unflagged);

@@ -46,7 +46,12 @@ fn loom_models_two_words_and_one_flag() {
         let (core, engine) = engine();
         let record = core.acquire();
         // SAFETY: the record is this thread's.
-        let words = unsafe { [record.reader.claim(), record.reader.claim()] };
+        let words = unsafe {
+            [
+                record.reader.claim(record.hub()),
+                record.reader.claim(record.hub()),
+            ]
+        };
         let seq = engine.start();
         let leavers = words.map(|word| thread::spawn(move || record.reader.leave_owned(word)));
         sleep_until(core, &engine, seq);
@@ -64,7 +69,12 @@ fn loom_models_a_late_section_with_an_old_number() {
         let (core, engine) = engine();
         let (early, late) = (core.acquire(), core.acquire());
         // SAFETY: both records are this thread's so far.
-        let (early_word, late_word) = unsafe { (early.reader.claim(), late.reader.claim()) };
+        let (early_word, late_word) = unsafe {
+            (
+                early.reader.claim(early.hub()),
+                late.reader.claim(late.hub()),
+            )
+        };
         late.reader.leave_owned(late_word);
         let stale = Sequence::starting_at(Seq::FIRST);
         let seq = engine.start();

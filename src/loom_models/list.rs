@@ -111,7 +111,7 @@ fn walks(core: ModelCore, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
     let record: &'static Record<()> = core.acquire();
     thread::spawn(move || {
         // SAFETY: handed to this thread, which alone uses it, paired.
-        unsafe { record.reader.enter() };
+        unsafe { record.reader.enter(record.hub()) };
         let names = list.walk();
         // SAFETY: its pair.
         unsafe { record.reader.leave() };

@@ -184,7 +184,7 @@ fn loom_models_an_entry_is_retired_once_for_all_tables() {
             let map = map.clone();
             thread::spawn(move || {
                 // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter() };
+                unsafe { record.reader.enter(record.hub()) };
                 map.find(FIRST);
                 // SAFETY: its pair.
                 unsafe { record.reader.leave() };
@@ -212,7 +212,7 @@ fn loom_models_an_entry_is_taken_out_beside_a_move() {
             let map = map.clone();
             thread::spawn(move || {
                 // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter() };
+                unsafe { record.reader.enter(record.hub()) };
                 map.find(FIRST);
                 // SAFETY: its pair.
                 unsafe { record.reader.leave() };

@@ -85,7 +85,7 @@ pub(super) fn reads(record: &'static Record<()>, cell: &Arc<Cell>) -> JoinHandle
     let cell = cell.clone();
     thread::spawn(move || {
         // SAFETY: handed to this thread, which alone uses it, paired.
-        unsafe { record.reader.enter() };
+        unsafe { record.reader.enter(record.hub()) };
         cell.look();
         // SAFETY: its pair.
         unsafe { record.reader.leave() };

@@ -22,7 +22,8 @@ fn loom_models_an_owned_guard_travels() {
         };
         let claimer = thread::spawn(move || {
             // SAFETY: the record is this thread's.
-            send.send(unsafe { record.reader.claim() }).unwrap();
+            send.send(unsafe { record.reader.claim(record.hub()) })
+                .unwrap();
         });
         replace(&engine, &cell);
         claimer.join().unwrap();
@@ -41,15 +42,15 @@ fn loom_models_owned_words_grow_and_are_used_again() {
             let cell = cell.clone();
             thread::spawn(move || {
                 // SAFETY: the record is this thread's.
-                let first = unsafe { record.reader.claim() };
+                let first = unsafe { record.reader.claim(record.hub()) };
                 // SAFETY: likewise.
-                let second = unsafe { record.reader.claim() };
+                let second = unsafe { record.reader.claim(record.hub()) };
                 record.reader.leave_owned(first);
                 cell.look();
                 record.reader.leave_owned(second);
                 // The sweep parks what is idle, and the claim unparks what it takes.
                 // SAFETY: likewise.
-                let third = unsafe { record.reader.claim() };
+                let third = unsafe { record.reader.claim(record.hub()) };
                 cell.look();
                 record.reader.leave_owned(third);
             })
@@ -70,7 +71,7 @@ fn loom_models_refresh() {
             let cell = cell.clone();
             thread::spawn(move || {
                 // SAFETY: the record is this thread's.
-                let word = unsafe { record.reader.claim() };
+                let word = unsafe { record.reader.claim(record.hub()) };
                 cell.look();
                 record.reader.refresh_owned(word);
                 cell.look();
@@ -91,7 +92,7 @@ fn loom_models_refresh_beside_a_claim() {
         let cell = Cell::new();
         let record = core.acquire();
         // SAFETY: the record is this thread's.
-        let word = unsafe { record.reader.claim() };
+        let word = unsafe { record.reader.claim(record.hub()) };
         let holder = thread::spawn(move || {
             record.reader.refresh_owned(word);
             record.reader.leave_owned(word);
@@ -108,7 +109,7 @@ fn loom_models_refresh_beside_a_claim() {
             })
         };
         // SAFETY: the record is this thread's.
-        let other = unsafe { record.reader.claim() };
+        let other = unsafe { record.reader.claim(record.hub()) };
         cell.look();
         record.reader.leave_owned(other);
         holder.join().unwrap();
@@ -124,14 +125,19 @@ fn loom_models_a_parked_block_comes_back() {
         let cell = Cell::new();
         let record = core.acquire();
         // SAFETY: the record is this thread's.
-        let (first, second) = unsafe { (record.reader.claim(), record.reader.claim()) };
+        let (first, second) = unsafe {
+            (
+                record.reader.claim(record.hub()),
+                record.reader.claim(record.hub()),
+            )
+        };
         record.reader.leave_owned(first);
         let holder = {
             let cell = cell.clone();
             thread::spawn(move || {
                 // Finds its block full, parks the idle one, and takes a word from there.
                 // SAFETY: the record is handed to this thread.
-                let third = unsafe { record.reader.claim() };
+                let third = unsafe { record.reader.claim(record.hub()) };
                 record.reader.leave_owned(second);
                 cell.look();
                 record.reader.leave_owned(third);

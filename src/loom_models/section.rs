@@ -14,7 +14,7 @@ fn loom_models_a_reader_and_a_writer() {
             thread::spawn(move || {
                 let record = core.acquire();
                 // SAFETY: this thread's record, paired.
-                unsafe { record.reader.enter() };
+                unsafe { record.reader.enter(record.hub()) };
                 cell.look();
                 unsafe { record.reader.leave() };
             })
@@ -81,12 +81,12 @@ fn loom_models_nested_sections() {
             thread::spawn(move || {
                 // SAFETY: handed to this thread, which alone uses it, paired.
                 unsafe {
-                    record.reader.enter();
-                    record.reader.enter();
+                    record.reader.enter(record.hub());
+                    record.reader.enter(record.hub());
                     record.reader.leave();
                     cell.look();
                     record.reader.leave();
-                    record.reader.enter();
+                    record.reader.enter(record.hub());
                     cell.look();
                     record.reader.leave();
                 }
@@ -110,7 +110,7 @@ fn loom_models_a_record_used_again() {
                     let record = core.acquire();
                     // SAFETY: acquired here, paired, and then given up.
                     unsafe {
-                        record.reader.enter();
+                        record.reader.enter(record.hub());
                         cell.look();
                         record.reader.leave();
                         record.orphan();

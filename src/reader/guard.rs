@@ -89,11 +89,12 @@ impl HubId {
 impl<'a> ReadGuard<'a> {
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn enter<L: Local>(core: &'static Core<L>) -> Self {
-        match local::cached(core) {
-            // SAFETY: the current thread's record; the guard cannot leave the thread, and leaves once, when dropped.
+    pub(crate) fn enter<L: Local>(hub: &'static Hub, core: &'static Core<L>) -> Self {
+        match local::cached(hub, core) {
+            // SAFETY: the current thread's record, and its hub; the guard cannot leave the thread, and leaves once, when
+            // dropped.
             Some(record) => unsafe {
-                record.reader.enter();
+                record.reader.enter(hub);
                 Self::open(&record.reader)
             },
             None => Self::enter_first(core),
@@ -109,11 +110,11 @@ impl<'a> ReadGuard<'a> {
         unsafe {
             match local::find(core) {
                 Found::Mine(record) => {
-                    record.reader.enter();
+                    record.reader.enter(core.hub);
                     Self::open(&record.reader)
                 }
                 Found::Temporary(record) => {
-                    record.reader.enter();
+                    record.reader.enter(core.hub);
                     record.orphan();
                     Self::open(&record.reader)
                 }
@@ -179,12 +180,12 @@ impl Drop for ReadGuard<'_> {
 impl OwnedReadGuard {
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn enter<L: Local>(core: &'static Core<L>) -> Self {
-        match local::cached(core) {
+    pub(crate) fn enter<L: Local>(hub: &'static Hub, core: &'static Core<L>) -> Self {
+        match local::cached(hub, core) {
             Some(record) => Self {
                 reader: &record.reader,
-                // SAFETY: the current thread's record.
-                word: unsafe { record.reader.claim() },
+                // SAFETY: the current thread's record, and its hub.
+                word: unsafe { record.reader.claim(hub) },
             },
             None => Self::enter_first(core),
         }
@@ -200,7 +201,7 @@ impl OwnedReadGuard {
         };
         // SAFETY: the current thread's record; a temporary one is given up with the word claimed.
         unsafe {
-            let word = record.reader.claim();
+            let word = record.reader.claim(core.hub);
             if temporary {
                 record.orphan();
             }
@@ -294,7 +295,7 @@ pub struct Registration {
 
 impl Registration {
     pub(crate) fn new<L: Local>(core: &'static Core<L>) -> Self {
-        if local::cached(core).is_none() {
+        if local::cached(core.hub, core).is_none() {
             if let Found::Temporary(record) = local::find(core) {
                 // SAFETY: nothing was opened or queued in it.
                 unsafe { record.orphan() }

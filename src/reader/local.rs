@@ -77,10 +77,14 @@ fn forget_cached(which: impl Fn(*const Hub) -> bool) {
     });
 }
 
-/// The current thread's record, where the cache has it.
+/// The current thread's record, where the cache has it. `hub` is the core's: the caller has it at hand, and the core itself
+/// need not be looked at.
 #[inline(always)]
-pub(crate) fn cached<L: Local>(core: &'static Core<L>) -> Option<&'static Record<L>> {
-    let hub = core.hub.id();
+pub(crate) fn cached<L: Local>(
+    hub: &'static Hub,
+    _core: &'static Core<L>,
+) -> Option<&'static Record<L>> {
+    let hub = hub.id();
     CACHE.with(|[first, second]| {
         let place = first.get();
         let record = if ptr::eq(place.hub, hub) {
@@ -140,7 +144,7 @@ pub(crate) fn find<L: Local>(core: &'static Core<L>) -> Found<L> {
 
 /// The current thread's record where it has one; registers nothing.
 pub(crate) fn known<L: Local>(core: &'static Core<L>) -> Option<&'static Record<L>> {
-    if let Some(record) = cached(core) {
+    if let Some(record) = cached(core.hub, core) {
         return Some(record);
     }
     let address = MINE

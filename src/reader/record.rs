@@ -49,15 +49,17 @@ impl Reader {
     /// Begins a section, or one more inside the open one.
     ///
     /// # Safety
-    /// Only by the thread that the record belongs to, which pairs it with one [`leave`](Self::leave).
+    /// Only by the thread that the record belongs to, which pairs it with one [`leave`](Self::leave). `hub` is the record's: the
+    /// caller has it at hand.
     #[inline(always)]
     #[track_caller]
-    pub(crate) unsafe fn enter(&self) {
+    pub(crate) unsafe fn enter(&self, hub: &Hub) {
+        debug_assert!(std::ptr::eq(hub, self.hub));
         if self.word.is_open() {
             // SAFETY: passed on.
             unsafe { self.enter_inner() }
         } else {
-            self.word.open(&self.hub.sequence);
+            self.word.open(&hub.sequence);
         }
     }
 
@@ -123,12 +125,13 @@ impl Reader {
     /// Claims an owned word and opens its section.
     ///
     /// # Safety
-    /// Only by the thread that the record belongs to.
+    /// Only by the thread that the record belongs to. `hub` is the record's.
     #[inline(always)]
     #[track_caller]
-    pub(crate) unsafe fn claim(&self) -> &'static Word {
+    pub(crate) unsafe fn claim(&self, hub: &Hub) -> &'static Word {
+        debug_assert!(std::ptr::eq(hub, self.hub));
         // SAFETY: passed on.
-        unsafe { self.owned.claim(&self.hub.sequence) }
+        unsafe { self.owned.claim(&hub.sequence) }
     }
 
     /// Moves the open section to now. `false`, and nothing done, where more than one is open.

@@ -350,8 +350,8 @@ mod tests {
         assert_eq!(core.threads(), 1);
         // SAFETY: this thread acquired it, and leaves once for each enter.
         unsafe {
-            first.reader.enter();
-            first.reader.enter();
+            first.reader.enter(first.hub());
+            first.reader.enter(first.hub());
             first.orphan();
             assert_eq!(core.threads(), 0);
             assert!(!core.try_reuse());

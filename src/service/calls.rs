@@ -35,14 +35,14 @@ impl Rcu {
     #[inline]
     pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
         let callback = Callback::new(f);
-        match local::cached(self.core) {
+        match local::cached(self.hub, self.core) {
             // SAFETY: the current thread's record.
             Some(record) => unsafe { record.local.push(callback) },
             None => self.enqueue_first(callback),
         }
         // Pairs with the heavy fence behind which the grace-period thread looks at the queues before it sleeps.
         barrier::light();
-        if !self.core.hub.doze.is_awake() {
+        if !self.hub.doze.is_awake() {
             self.domain().rouse();
         }
     }

@@ -11,6 +11,7 @@ use super::watchdog::ForceNotifier;
 use crate::dispatch::block::{assert_blocking_allowed, block_on};
 use crate::dispatch::here;
 use crate::reader::guard::{Guard, HubId, OwnedReadGuard, ReadGuard, Registration};
+use crate::reader::hub::Hub;
 use crate::reader::local;
 use crate::sys::prim::Mutex;
 use std::fmt;
@@ -41,6 +42,8 @@ use thiserror::Error;
 /// ```
 #[derive(Clone)]
 pub struct Rcu {
+    /// The core's, at hand for the hot paths.
+    pub(super) hub: &'static Hub,
     pub(super) core: &'static DomainCore,
     /// Callbacks are counted one by one, as there is a limit.
     pub(super) limited: bool,
@@ -160,6 +163,7 @@ impl Rcu {
 
     pub(super) fn from_domain(domain: Arc<Domain>) -> Rcu {
         Rcu {
+            hub: domain.core.hub,
             core: domain.core,
             limited: domain.office.backlog.is_some(),
             handle: Arc::new(Handle(domain)),
@@ -172,13 +176,13 @@ impl Rcu {
 
     /// Whether both are handles of one domain.
     pub fn same_domain(&self, other: &Rcu) -> bool {
-        std::ptr::eq(self.core, other.core)
+        std::ptr::eq(self.hub, other.hub)
     }
 
     /// Whether the guard is of this domain.
     #[inline(always)]
     pub(crate) fn covers(&self, guard: &impl Guard) -> bool {
-        guard.hub() == HubId::of(self.core.hub)
+        guard.hub() == HubId::of(self.hub)
     }
 
     /// Begins a section on this thread, which lasts until the guard is dropped.
@@ -188,14 +192,14 @@ impl Rcu {
     #[inline]
     #[track_caller]
     pub fn read(&self) -> ReadGuard<'_> {
-        ReadGuard::enter(self.core)
+        ReadGuard::enter(self.hub, self.core)
     }
 
     /// Begins a section that may be held across `.await`, sent to other threads and dropped anywhere.
     #[inline]
     #[track_caller]
     pub fn read_owned(&self) -> OwnedReadGuard {
-        OwnedReadGuard::enter(self.core)
+        OwnedReadGuard::enter(self.hub, self.core)
     }
 
     /// Registers this thread now, so that its first read need not. Not needed otherwise.

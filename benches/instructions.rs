@@ -1,0 +1,87 @@
+//! What `ci/instructions.sh` counts under callgrind: `instructions OPERATION N` does one operation `N` times, inside a
+//! function of its own whose name begins with `counted_`. What comes before it (registration, the first chunk, the boxes) and after
+//! it is not counted, nor is what other threads do.
+//!
+//! `instructions barrier` prints which barrier was chosen: it decides what a section costs.
+
+use async_rcu::{Rcu, RcuCell};
+use std::hint::black_box;
+use std::time::Duration;
+
+#[inline(never)]
+fn counted_nothing(n: u64) {
+    for i in 0..n {
+        black_box(i);
+    }
+}
+
+#[inline(never)]
+fn counted_read_leave(rcu: &Rcu, n: u64) {
+    for _ in 0..n {
+        drop(black_box(rcu.read()));
+    }
+}
+
+#[inline(never)]
+fn counted_with(cell: &RcuCell<u64>, n: u64) {
+    for _ in 0..n {
+        black_box(cell.with(|value| *value));
+    }
+}
+
+#[inline(never)]
+fn counted_read_owned_drop(rcu: &Rcu, n: u64) {
+    for _ in 0..n {
+        drop(black_box(rcu.read_owned()));
+    }
+}
+
+#[inline(never)]
+fn counted_call(rcu: &Rcu, n: u64) {
+    for i in 0..n {
+        rcu.call(move || {
+            black_box(i);
+        });
+    }
+}
+
+#[expect(clippy::vec_box, reason = "the boxes are what is retired")]
+#[inline(never)]
+fn counted_retire(rcu: &Rcu, boxes: Vec<Box<u64>>) {
+    for value in boxes {
+        rcu.retire(value);
+    }
+}
+
+fn main() {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    // One grace period and no more: after the first callback its thread naps, and no caller wakes it.
+    let rcu = Rcu::builder()
+        .batch_interval(Duration::from_secs(3600))
+        .build()
+        .expect("a domain");
+    let n = args.get(1).and_then(|n| n.parse().ok());
+    let (operation, n) = match (args.first().map(String::as_str), n) {
+        (Some("barrier"), None) => return println!("{:?}", rcu.stats().barrier),
+        (Some(operation), Some(n)) => (operation, n),
+        // `cargo bench` runs this too, with arguments of its own.
+        _ => return println!("instructions: counted by ci/instructions.sh"),
+    };
+    let cell = RcuCell::new_in(&rcu, 1_u64);
+    drop((rcu.read(), rcu.read_owned()));
+    // Holds up what is queued, so that nothing is given back in between.
+    let _section = rcu.read_owned();
+    rcu.call(|| {});
+    std::thread::sleep(Duration::from_millis(200));
+    match operation {
+        "nothing" => counted_nothing(n),
+        "read_leave" => counted_read_leave(&rcu, n),
+        "with" => counted_with(&cell, n),
+        "read_owned_drop" => counted_read_owned_drop(&rcu, n),
+        "call" => counted_call(&rcu, n),
+        "retire" => counted_retire(&rcu, (0..n).map(Box::new).collect()),
+        other => panic!("no operation is called {other}"),
+    }
+    // Not drained: it would wait for the batch interval's thread only to be counted by nobody.
+    std::process::exit(0);
+}

@@ -1,0 +1,132 @@
+//! async-rcu beside its peers: the same work, in turn, in one process.
+//!
+//! ```text
+//! cargo run --release                      all of it: the rows, the reload tail, memory
+//! cargo run --release -- --list            the rows
+//! cargo run --release -- --filter read     those with `read` in their name
+//! cargo run --release -- --json FILE --svg FILE
+//! ```
+
+mod bench;
+mod chart;
+mod memory;
+mod probe;
+mod reload;
+mod report;
+mod rows;
+mod urcu;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "async-rcu beside its peers: the same work, in turn, in one process")]
+struct Options {
+    /// Rounds over all candidates of a row; medians are over these.
+    #[arg(long, global = true, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Only rows whose name contains this; may be given several times.
+    #[arg(long, global = true)]
+    filter: Vec<String>,
+    /// Print the rows' names, and measure nothing.
+    #[arg(long)]
+    list: bool,
+    /// Write all figures to this file.
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+    /// Draw the rows into this file.
+    #[arg(long, global = true)]
+    svg: Option<PathBuf>,
+    /// One part alone; without it: all three, or with --filter the rows.
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Subcommand, PartialEq)]
+enum Part {
+    /// One operation after another, each beside its peers.
+    Rows,
+    /// The tail of a read while a large table is replaced.
+    Reload,
+    /// What threads, guards and callbacks cost in memory.
+    Memory,
+    /// A figure that needs a process of its own.
+    #[command(hide = true)]
+    Probe { what: String },
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    if let Some(Part::Probe { what }) = &options.part {
+        let figures: Vec<_> = probe::answer(what)?.iter().map(f64::to_string).collect();
+        println!("{}", figures.join(" "));
+        return Ok(());
+    }
+    let wanted = |name: &str| {
+        options.filter.is_empty()
+            || options
+                .filter
+                .iter()
+                .any(|part| name.contains(part.as_str()))
+    };
+    let entries: Vec<_> = rows::all()
+        .into_iter()
+        .filter(|entry| wanted(entry.name))
+        .collect();
+    if options.list {
+        for entry in entries {
+            println!("{}\n    {}", entry.name, entry.about);
+        }
+        return Ok(());
+    }
+    let chosen = |part: Part| match &options.part {
+        Some(one) => *one == part,
+        None => part == Part::Rows || options.filter.is_empty(),
+    };
+    let rounds = usize::from(options.rounds);
+    let mut all = json!({ "machine": report::header(rounds) });
+    let mut measured = Vec::new();
+    if chosen(Part::Rows) {
+        if entries.is_empty() {
+            return Err("no row has such a name; --list shows them".to_owned());
+        }
+        println!("## Rows");
+        println!();
+        for entry in entries {
+            eprintln!("{} ..", entry.name);
+            let row = bench::measure(entry, rounds);
+            report::print(&row);
+            measured.push(row);
+        }
+        all["rows"] = report::json(&measured);
+    }
+    if chosen(Part::Reload) {
+        all["reload"] = reload::run(rounds.min(3));
+    }
+    if chosen(Part::Memory) {
+        all["memory"] = memory::run();
+    }
+    if let Some(path) = &options.json {
+        let text = format!("{all:#}\n");
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if let Some(path) = &options.svg {
+        if measured.is_empty() {
+            return Err("--svg draws rows, and none was measured".to_owned());
+        }
+        chart::draw(path, &measured).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! The rows of the table.
+
+mod call;
+mod end_to_end;
+mod idle;
+mod many;
+mod owned;
+mod read;
+mod replace;
+mod tokio_rcu;
+mod wait;
+
+use crate::bench::Entry;
+
+/// All of them, in the order of the table.
+pub(crate) fn all() -> Vec<Entry> {
+    [
+        read::ENTRIES,
+        owned::ENTRIES,
+        call::ENTRIES,
+        replace::ENTRIES,
+        end_to_end::ENTRIES,
+        wait::ENTRIES,
+        many::ENTRIES,
+        idle::ENTRIES,
+    ]
+    .concat()
+}
+
+/// The names under which the first candidates go.
+pub(crate) const OURS: &str = "async-rcu";

@@ -1,0 +1,376 @@
+//! Replacing a value: allocate the new one, exchange it, hand the old one over.
+
+use super::OURS;
+use crate::bench::{Candidate, Entry, Goal, Unit, consume, timed};
+use crate::urcu::{self, Flavour, flavours};
+use arc_swap::ArcSwap;
+use async_rcu::{Rcu, RcuCell};
+use crossbeam_epoch as epoch;
+use haphazard::HazardPointer;
+use seize::Guard as _;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Barrier, RwLock};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::watch;
+
+const GOALS: &[Goal] = &[
+    Goal::AtMost(0.75, "crossbeam-epoch"),
+    Goal::AtMost(0.75, "seize"),
+];
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "replace",
+        about: "Replace a boxed word and retire the old one, again and again; what the writer's thread pays, nobody reads.",
+        unit: Unit::Nanoseconds,
+        goals: GOALS,
+        most_rounds: usize::MAX,
+        set_up: || candidates(false),
+    },
+    Entry {
+        name: "replace, 1 reader",
+        about: "The same while another thread reads all the time.",
+        unit: Unit::Nanoseconds,
+        goals: GOALS,
+        most_rounds: usize::MAX,
+        set_up: || candidates(true),
+    },
+    Entry {
+        name: "replace, until freed",
+        about: "The same without a reader, 100,000 of them, and the wait until all are freed; per replacement.",
+        unit: Unit::Nanoseconds,
+        goals: &[],
+        most_rounds: usize::MAX,
+        set_up: until_freed,
+    },
+];
+
+/// One word, replaced and read.
+trait Exchange: Send + Sync + 'static {
+    fn name(&self) -> String;
+    fn replace(&self, n: u64) -> Duration;
+    /// Reads until it is told to stop; calls `ready` when it is about to.
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool);
+    /// Waits until what was replaced is freed, where that can be asked for.
+    fn settle(&self) {}
+}
+
+fn candidates(with_reader: bool) -> Vec<Candidate> {
+    let looped = |exchange: Arc<dyn Exchange>| {
+        Candidate::looped(exchange.name(), move |n| {
+            let took = match with_reader {
+                false => exchange.replace(n),
+                true => beside_a_reader(&*exchange, n),
+            };
+            exchange.settle();
+            took
+        })
+    };
+    all().into_iter().map(looped).collect()
+}
+
+fn beside_a_reader(exchange: &dyn Exchange, n: u64) -> Duration {
+    let (stop, start) = (AtomicBool::new(false), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let ready = || {
+                start.wait();
+            };
+            exchange.read_until(&ready, &stop);
+        });
+        start.wait();
+        let took = exchange.replace(n);
+        stop.store(true, Ordering::Relaxed);
+        took
+    })
+}
+
+fn until_freed() -> Vec<Candidate> {
+    const MANY: u64 = 100_000;
+    all()
+        .into_iter()
+        // Those that have no way to wait for the last ones free all but a few on the way.
+        .map(|exchange| {
+            Candidate::new(exchange.name(), move || {
+                let took = timed(1, || {
+                    exchange.replace(MANY);
+                    exchange.settle();
+                });
+                took.as_secs_f64() * 1e9 / MANY as f64
+            })
+        })
+        .collect()
+}
+
+fn all() -> Vec<Arc<dyn Exchange>> {
+    let mut all: Vec<Arc<dyn Exchange>> = vec![Arc::new(Ours::new())];
+    for flavour in flavours() {
+        all.push(Arc::new(Urcu {
+            flavour,
+            cell: flavour.cell(),
+        }));
+    }
+    all.push(Arc::new(Epoch(epoch::Atomic::new(1))));
+    all.push(Arc::new(Seize(seize::Collector::new(), pointer())));
+    all.push(Arc::new(Hazard(haphazard::AtomicPtr::from(Box::new(1)))));
+    all.push(Arc::new(Sdd(sdd::AtomicOwned::new(1))));
+    all.push(Arc::new(Swap(ArcSwap::from_pointee(1))));
+    let (sender, receiver) = watch::channel(Box::new(1));
+    all.push(Arc::new(Watch(sender, receiver)));
+    all.push(Arc::new(StdLock(RwLock::new(Box::new(1)))));
+    all.push(Arc::new(Lock(parking_lot::RwLock::new(Box::new(1)))));
+    all.push(Arc::new(Unprotected(pointer())));
+    all
+}
+
+fn pointer() -> AtomicPtr<u64> {
+    AtomicPtr::new(Box::into_raw(Box::new(1)))
+}
+
+fn boxed(value: u64) -> *mut u64 {
+    Box::into_raw(Box::new(value))
+}
+
+fn until(ready: &dyn Fn(), stop: &AtomicBool, mut read: impl FnMut()) {
+    // Registers the thread wherever it needs to be.
+    read();
+    ready();
+    while !stop.load(Ordering::Relaxed) {
+        read();
+    }
+}
+
+struct Ours(Rcu, RcuCell<u64>);
+
+impl Ours {
+    fn new() -> Self {
+        let rcu = Rcu::new();
+        let cell = RcuCell::new_in(&rcu, 1);
+        Self(rcu, cell)
+    }
+}
+
+impl Exchange for Ours {
+    fn name(&self) -> String {
+        OURS.into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || self.1.store(n))
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || self.1.with(|value| consume(*value)));
+    }
+    fn settle(&self) {
+        self.0.blocking_drain();
+    }
+}
+
+struct Urcu {
+    flavour: Flavour,
+    cell: urcu::Cell,
+}
+
+impl Exchange for Urcu {
+    fn name(&self) -> String {
+        self.flavour.name.into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        self.flavour
+            .on_thread(|thread| timed(1, || self.cell.replace_loop(thread, n)))
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        self.flavour.on_thread(|thread| {
+            self.cell.read_loop(thread, 1);
+            ready();
+            self.cell.read_until(thread, stop);
+        });
+    }
+    fn settle(&self) {
+        self.flavour.barrier();
+    }
+}
+
+struct Epoch(epoch::Atomic<u64>);
+
+impl Exchange for Epoch {
+    fn name(&self) -> String {
+        "crossbeam-epoch".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            let guard = epoch::pin();
+            let old = self.0.swap(epoch::Owned::new(n), Ordering::AcqRel, &guard);
+            // SAFETY: taken out here, and once.
+            unsafe { guard.defer_destroy(old) };
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || {
+            let guard = epoch::pin();
+            // SAFETY: never null, and loaded under the guard.
+            consume(*unsafe { self.0.load(Ordering::Acquire, &guard).deref() });
+        });
+    }
+}
+
+struct Seize(seize::Collector, AtomicPtr<u64>);
+
+impl Exchange for Seize {
+    fn name(&self) -> String {
+        "seize".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            let old = self.1.swap(boxed(n), Ordering::AcqRel);
+            // SAFETY: taken out here, and once; a box's.
+            unsafe { self.0.retire(old, seize::reclaim::boxed) };
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || {
+            let guard = self.0.enter();
+            // SAFETY: never null, and protected by the guard.
+            consume(unsafe { *guard.protect(&self.1, Ordering::Acquire) });
+        });
+    }
+}
+
+struct Hazard(haphazard::AtomicPtr<u64>);
+
+impl Exchange for Hazard {
+    fn name(&self) -> String {
+        "haphazard".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            let old = self.0.swap(Box::new(n)).expect("never null");
+            // SAFETY: taken out here, and once.
+            unsafe { old.retire() };
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        let mut hazard = HazardPointer::new();
+        until(ready, stop, || {
+            consume(*self.0.safe_load(&mut hazard).expect("never null"));
+            hazard.reset_protection();
+        });
+    }
+    fn settle(&self) {
+        haphazard::Domain::global().eager_reclaim();
+    }
+}
+
+struct Sdd(sdd::AtomicOwned<u64>);
+
+impl Exchange for Sdd {
+    fn name(&self) -> String {
+        "sdd".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            drop(
+                self.0
+                    .swap((Some(sdd::Owned::new(n)), sdd::Tag::None), Ordering::AcqRel),
+            );
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || {
+            let guard = sdd::Guard::new();
+            consume(
+                *self
+                    .0
+                    .load(Ordering::Acquire, &guard)
+                    .as_ref()
+                    .expect("never null"),
+            );
+        });
+    }
+}
+
+struct Swap(ArcSwap<u64>);
+
+impl Exchange for Swap {
+    fn name(&self) -> String {
+        "arc-swap".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || self.0.store(Arc::new(n)))
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || consume(**self.0.load()));
+    }
+}
+
+struct Watch(watch::Sender<Box<u64>>, watch::Receiver<Box<u64>>);
+
+impl Exchange for Watch {
+    fn name(&self) -> String {
+        "tokio watch".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || drop(self.0.send_replace(Box::new(n))))
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        let receiver = self.1.clone();
+        until(ready, stop, || consume(**receiver.borrow()));
+    }
+}
+
+struct StdLock(RwLock<Box<u64>>);
+
+impl Exchange for StdLock {
+    fn name(&self) -> String {
+        "std RwLock".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            let new = Box::new(n);
+            // The old one is dropped when the lock is free again.
+            let _old = std::mem::replace(&mut *self.0.write().expect("no poison"), new);
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || consume(**self.0.read().expect("no poison")));
+    }
+}
+
+struct Lock(parking_lot::RwLock<Box<u64>>);
+
+impl Exchange for Lock {
+    fn name(&self) -> String {
+        "parking_lot RwLock".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            let new = Box::new(n);
+            let _old = std::mem::replace(&mut *self.0.write(), new);
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        until(ready, stop, || consume(**self.0.read()));
+    }
+}
+
+/// What the allocator and the exchange cost alone.
+struct Unprotected(AtomicPtr<u64>);
+
+impl Exchange for Unprotected {
+    fn name(&self) -> String {
+        "exchange and free (nothing protects it)".into()
+    }
+    fn replace(&self, n: u64) -> Duration {
+        timed(n, || {
+            let old = self.0.swap(boxed(n), Ordering::AcqRel);
+            // SAFETY: taken out here, and once; `read_until` does not look at values.
+            drop(unsafe { Box::from_raw(old) });
+        })
+    }
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+        // The pointer only: the word behind it may be gone.
+        until(ready, stop, || {
+            consume(self.0.load(Ordering::Acquire).addr() as u64)
+        });
+    }
+}
