@@ -5,8 +5,11 @@ mod common;
 
 use async_rcu::{InlineExecutor, Rcu, RcuCell};
 use common::{receive, runtime, until, within};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -319,4 +322,255 @@ fn a_child_may_fork_too() {
         rcu.blocking_drain_timeout(SOON).unwrap();
     });
     busy.join().unwrap();
+}
+
+/// The lock that std has around standard error stays locked in the child, where a thread had it that is no longer there.
+#[test]
+fn stalls_are_told_though_a_vanished_thread_holds_standard_error() {
+    let _alone = alone();
+    let rcu = Rcu::builder()
+        .stall_timeout(Duration::from_millis(10))
+        .build()
+        .unwrap();
+    let (ready, is_ready) = mpsc::channel();
+    let (leave, may_leave) = mpsc::channel::<()>();
+    let holder = thread::spawn({
+        let rcu = rcu.clone();
+        move || {
+            let guard = rcu.read();
+            let stderr = std::io::stderr().lock();
+            ready.send(()).unwrap();
+            let _ = may_leave.recv();
+            drop((stderr, guard));
+        }
+    });
+    receive(&is_ready);
+    let child = begin(|| {
+        rcu.call(|| ());
+        rcu.force();
+        until("a stall report", || rcu.stats().stalls > 0);
+        // SAFETY: this thread has nothing of the other's.
+        unsafe { Rcu::after_fork_in_child() };
+        rcu.blocking_drain_timeout(SOON).unwrap();
+    });
+    wait(child);
+    leave.send(()).unwrap();
+    holder.join().unwrap();
+}
+
+/// A waker that takes a lock.
+struct Locks(Arc<Mutex<()>>);
+
+impl Wake for Locks {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock());
+    }
+}
+
+/// In the child the batch counts as done, so the drain is over: but a waker that another thread has locked out for ever must
+/// neither keep `fork` from returning there, nor the domain's thread from going on.
+#[test]
+fn wakers_of_vanished_threads_are_not_called() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let lock = Arc::new(Mutex::new(()));
+    let (ready, is_ready) = mpsc::channel();
+    let (leave, may_leave) = mpsc::channel::<()>();
+    let in_callback = Arc::clone(&lock);
+    rcu.call(move || {
+        let held = in_callback.lock();
+        ready.send(()).unwrap();
+        let _ = may_leave.recv();
+        drop(held);
+    });
+    rcu.force();
+    receive(&is_ready);
+    let elsewhere = rcu.clone();
+    let polled = thread::spawn(move || {
+        let waker = Waker::from(Arc::new(Locks(lock)));
+        let mut context = Context::from_waker(&waker);
+        let mut drain = elsewhere.drain();
+        assert!(Pin::new(&mut drain).poll(&mut context).is_pending());
+        let held = elsewhere.read_owned();
+        let mut wait = elsewhere.synchronize();
+        assert!(Pin::new(&mut wait).poll(&mut context).is_pending());
+        (drain, wait, held)
+    });
+    let (drain, wait, held) = polled.join().unwrap();
+    let held = std::cell::Cell::new(Some(held));
+    let child = begin(|| {
+        drop(held.take());
+        rcu.call(|| ());
+        rcu.blocking_drain_timeout(SOON).unwrap();
+    });
+    self::wait(child);
+    leave.send(()).unwrap();
+    drop((drain, wait, held));
+    rcu.blocking_drain();
+}
+
+/// Tasks of the forking thread itself go on waiting in the child, and whoever uses the domain there moves them on.
+#[test]
+fn futures_of_the_forking_thread_go_on() {
+    let _alone = alone();
+    let rcu = Rcu::builder().max_pending(1).build().unwrap();
+    let held = std::cell::Cell::new(Some(rcu.read_owned()));
+    // In front of what waits here, one that is gone in the child.
+    rcu.call(|| ());
+    let (send, waits) = mpsc::channel();
+    let elsewhere = thread::spawn({
+        let rcu = rcu.clone();
+        move || {
+            let mut reserve = rcu.reserve();
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut reserve).poll(&mut context).is_pending());
+            send.send(()).unwrap();
+            futures::executor::block_on(reserve)
+        }
+    });
+    receive(&waits);
+    let all = futures::future::join3(rcu.synchronize(), rcu.drain(), rcu.reserve());
+    let mut all = tokio_test::task::spawn(all);
+    assert!(all.poll().is_pending());
+    let all = std::cell::RefCell::new(all);
+    let wait_for_all = || {
+        let mut all = all.borrow_mut();
+        loop {
+            if let Poll::Ready((_, _, permit)) = all.poll() {
+                return permit;
+            }
+            until("being woken", || all.is_woken());
+        }
+    };
+    fork(|| {
+        drop(held.take());
+        // SAFETY: this thread has nothing of the other's.
+        unsafe { Rcu::after_fork_in_child() };
+        let permit = wait_for_all();
+        let mut next = tokio_test::task::spawn(rcu.reserve());
+        assert!(next.poll().is_pending());
+        drop(permit);
+        assert!(next.is_woken() && next.poll().is_ready());
+    });
+    drop(held.take());
+    drop(elsewhere.join().unwrap());
+    drop(wait_for_all());
+}
+
+/// A guard whose maker had ended, held by a thread that did not come along: nobody is left to drop it.
+#[test]
+fn sections_of_ended_threads_are_cleared_too() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let maker = rcu.clone();
+    let guard = thread::spawn(move || maker.read_owned()).join().unwrap();
+    let (leave, may_leave) = mpsc::channel::<()>();
+    let holder = thread::spawn(move || {
+        let _ = may_leave.recv();
+        drop(guard);
+    });
+    // SAFETY: in no child, it does nothing.
+    unsafe { Rcu::after_fork_in_child() };
+    rcu.call(|| ());
+    let soon = Duration::from_millis(5);
+    assert!(rcu.blocking_drain_timeout(soon).is_err());
+    fork(|| {
+        // SAFETY: this thread has nothing of the others'.
+        unsafe { Rcu::after_fork_in_child() };
+        rcu.blocking_drain_timeout(SOON).unwrap();
+    });
+    assert!(rcu.blocking_drain_timeout(soon).is_err());
+    leave.send(()).unwrap();
+    holder.join().unwrap();
+    rcu.blocking_drain();
+}
+
+/// A callback forks, and goes on in the child: a drain there waits for what comes behind it in its batch.
+#[test]
+fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let held = rcu.read_owned();
+    let (send, pids) = mpsc::channel();
+    let ran = Arc::new(AtomicBool::new(false));
+    let (inside, flag) = (rcu.clone(), Arc::clone(&ran));
+    let (drains, is_drained) = mpsc::channel();
+    rcu.call(move || {
+        // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
+        match unsafe { libc::fork() } {
+            0 => {
+                // SAFETY: kills the child where it hangs.
+                unsafe { libc::alarm(60) };
+                let mut drain = inside.drain();
+                let mut context = Context::from_waker(Waker::noop());
+                let mut early = Pin::new(&mut drain).poll(&mut context).is_ready();
+                // By the end of the second, the drain has its number.
+                for _ in 0..2 {
+                    let wait = std::cell::RefCell::new(inside.synchronize());
+                    until("a grace period", || {
+                        let mut wait = wait.borrow_mut();
+                        let poll =
+                            Pin::new(&mut *wait).poll(&mut Context::from_waker(Waker::noop()));
+                        poll.is_ready()
+                    });
+                }
+                early |= Pin::new(&mut drain).poll(&mut context).is_ready();
+                drains.send((drain, early)).unwrap();
+            }
+            pid => send.send(pid).unwrap(),
+        }
+    });
+    rcu.call(move || flag.store(true, Ordering::Relaxed));
+    let flag = Arc::clone(&ran);
+    rcu.call(move || {
+        // In the child alone there is one.
+        let Ok((drain, early)) = is_drained.try_recv() else {
+            return;
+        };
+        let late = futures::FutureExt::now_or_never(drain).is_some();
+        let right = !early && !late && flag.load(Ordering::Relaxed);
+        // SAFETY: leaves without running anything of the parent's.
+        unsafe { libc::_exit(i32::from(!right)) }
+    });
+    drop(held);
+    rcu.blocking_drain();
+    wait(receive(&pids));
+}
+
+/// The waker of a shutdown runs on the thread that goes, when another one may have been started: in the child there is neither.
+#[test]
+fn a_thread_that_goes_may_fork() {
+    struct Forks {
+        rcu: Rcu,
+        pids: Mutex<mpsc::Sender<libc::pid_t>>,
+    }
+    impl Wake for Forks {
+        fn wake(self: Arc<Self>) {
+            self.rcu.call(|| ());
+            let pid = begin(|| {
+                self.rcu.call(|| ());
+                self.rcu.blocking_drain_timeout(SOON).unwrap();
+            });
+            self.pids.lock().unwrap().send(pid).unwrap();
+        }
+    }
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let (send, pids) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Forks {
+        rcu: rcu.clone(),
+        pids: Mutex::new(send),
+    }));
+    let mut context = Context::from_waker(&waker);
+    let mut shutdown = rcu.shutdown();
+    while Pin::new(&mut shutdown).poll(&mut context).is_ready() {
+        // It had stopped before the waker was looked for.
+        rcu.blocking_drain();
+        rcu.call(|| ());
+        rcu.blocking_drain();
+        shutdown = rcu.shutdown();
+    }
+    wait(receive(&pids));
+    drop(shutdown);
+    rcu.blocking_drain();
 }

@@ -65,4 +65,14 @@ fn what_is_published_is_what_stats_says() {
     let started = stats.grace_periods as f64;
     is("async_rcu_grace_periods_total", started);
     assert_eq!(stats.finished, 101);
+    // The thread that would publish it in a second goes now.
+    rcu.call(|| ());
+    rcu.blocking_shutdown();
+    published.borrow_mut().look(&snapshotter);
+    let finished = published
+        .borrow()
+        .0
+        .get("async_rcu_finished_total")
+        .copied();
+    assert_eq!(finished, Some(102.0));
 }

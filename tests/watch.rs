@@ -42,6 +42,27 @@ fn every_kind_of_replacement_is_told() {
     assert!(watcher.changed().now_or_never().is_none());
 }
 
+/// Values without a size all lie at one address.
+#[test]
+fn a_cell_of_nothing_tells_too() {
+    let rcu = Rcu::new();
+    let cell = RcuCell::new_in(&rcu, ());
+    let mut watcher = cell.subscribe();
+    assert!(watcher.changed().now_or_never().is_none());
+    let mut changed = task::spawn(watcher.changed());
+    assert_pending!(changed.poll());
+    let mut other = cell.subscribe();
+    assert!(!changed.is_woken(), "nothing was published");
+    cell.store(());
+    assert!(changed.is_woken());
+    assert!(assert_ready!(changed.poll()).is_some());
+    drop(changed);
+    assert!(other.changed().now_or_never().flatten().is_some());
+    assert!(other.changed().now_or_never().is_none());
+    drop(cell);
+    assert!(settle(watcher.next()).is_none());
+}
+
 #[test]
 fn a_waiting_watcher_is_woken_once_and_gets_the_latest() {
     let rcu = Rcu::new();

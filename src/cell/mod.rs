@@ -187,7 +187,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// What `f` returns.
     pub fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<Retired<T>, E> {
         // One section from the read to the exchange: what was read cannot be freed and its address used again between.
-        let _section = self.rcu().read();
+        let section = self.rcu().read();
         loop {
             let seen = self.current.load(Ordering::Acquire);
             // SAFETY: loaded in the section (invariants 1, 2).
@@ -196,8 +196,12 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
                 self.current
                     .compare_exchange(seen, new, Ordering::SeqCst, Ordering::Relaxed);
             match exchanged {
-                // SAFETY: taken out here, and once.
-                Ok(old) => return Ok(unsafe { self.replaced(old) }),
+                Ok(old) => {
+                    // The wakers of watchers need not run in it.
+                    drop(section);
+                    // SAFETY: taken out here, and once.
+                    return Ok(unsafe { self.replaced(old) });
+                }
                 // SAFETY: made above and not published.
                 Err(_) => drop(unsafe { Box::from_raw(new) }),
             }

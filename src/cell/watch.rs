@@ -20,7 +20,7 @@
 
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
-use crate::service::futures::wake_all;
+use crate::service::futures::{Parked, wake_all};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
 use futures_core::Stream;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ use std::mem;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 pub(super) struct Slot<T> {
     latest: Mutex<Latest<T>>,
@@ -42,7 +42,7 @@ struct Latest<T> {
     value: *const T,
     version: u64,
     next: u64,
-    waiting: BTreeMap<u64, Waker>,
+    waiting: BTreeMap<u64, Parked>,
 }
 
 // SAFETY: the pointer is to a `T` that all threads may see, and that is freed by whoever retires it.
@@ -51,12 +51,13 @@ unsafe impl<T: Send + Sync> Send for Slot<T> {}
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
-    /// Puts what `current` tells under the lock, where that is new, and wakes who waits.
-    fn renew(&self, current: impl FnOnce() -> *const T) {
+    /// Puts what `current` tells under the lock, where that is new, and wakes who waits. `replaced`: something is new in any
+    /// case where addresses cannot tell, because values without a size all have the same.
+    fn renew(&self, current: impl FnOnce() -> *const T, replaced: bool) {
         let mut latest = self.latest.lock();
         let value = current();
         let mut waiting = BTreeMap::new();
-        if !ptr::eq(latest.value, value) {
+        if !ptr::eq(latest.value, value) || (replaced && size_of::<T>() == 0) {
             latest.value = value;
             latest.version += 1;
             waiting = mem::take(&mut latest.waiting);
@@ -85,14 +86,14 @@ impl<T> Watched<T> {
     #[inline]
     pub(super) fn tell(&self, cell: &AtomicPtr<T>) {
         if let Some(slot) = self.slot() {
-            slot.renew(|| cell.load(Ordering::SeqCst));
+            slot.renew(|| cell.load(Ordering::SeqCst), true);
         }
     }
 
     /// The cell goes; before its last version is retired.
     pub(super) fn close(&self) {
         if let Some(slot) = self.slot() {
-            slot.renew(ptr::null);
+            slot.renew(ptr::null, false);
         }
     }
 
@@ -174,7 +175,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         let slot = self.watched.install();
         // Before the cell is read: see the protocol.
         slot.watchers.fetch_add(1, Ordering::SeqCst);
-        slot.renew(|| self.current.load(Ordering::SeqCst));
+        slot.renew(|| self.current.load(Ordering::SeqCst), false);
         let seen = slot.latest.lock().version;
         Watcher {
             slot,
@@ -203,7 +204,7 @@ impl<T: Send + Sync + 'static> Watcher<T> {
     }
 
     fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedRcuRef<T>>> {
-        let waker = cx.waker().clone();
+        let waker = Parked::of(cx.waker());
         // Before the lock: see the protocol.
         let guard = self.rcu.read_owned();
         let mut latest = self.slot.latest.lock();

@@ -11,7 +11,7 @@
 //! hear of the next.
 
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
-use crate::sys::wake::WakeList;
+use crate::sys::wake::{Parked, WakeList};
 use std::collections::BTreeMap;
 use std::task::Waker;
 
@@ -32,7 +32,7 @@ pub(crate) struct Backlog {
 struct Queue {
     next: u64,
     /// In order of arrival; without a waker: woken, and has not come back yet.
-    all: BTreeMap<u64, Option<Waker>>,
+    all: BTreeMap<u64, Option<Parked>>,
 }
 
 /// What the one who queues a callback has to do.
@@ -146,10 +146,15 @@ impl Backlog {
         }
     }
 
-    /// In the child of a fork: so many are left.
-    pub(super) fn recount(&self, pending: usize) {
+    /// In the child of a fork: so many are left. Takes everyone out of the line, to be woken later: who is still there comes
+    /// back to its place.
+    pub(super) fn recount(&self, pending: usize, wakers: &mut WakeList) {
         self.pending.store(pending, Ordering::SeqCst);
-        self.wake_some();
+        let mut queue = self.queue.lock();
+        let all = std::mem::take(&mut queue.all);
+        self.waiting.store(0, Ordering::SeqCst);
+        drop(queue);
+        all.into_values().flatten().for_each(|w| wakers.push(w));
     }
 
     /// Wakes as many as there is room for, in order.
@@ -168,7 +173,7 @@ impl Backlog {
 
     /// Puts a waiter at the end of the queue, or back in its place, which it tells. It must then try again.
     pub(crate) fn wait(&self, id: &mut Option<u64>, waker: &Waker) -> u64 {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut queue = self.queue.lock();
         let place = *id.get_or_insert_with(|| {
             queue.next += 1;

@@ -297,7 +297,7 @@ fn lock(
 /// Polls an async callback; a panic ends it, counted and reported.
 fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Context<'_>) -> Poll<()> {
     let office = ticket.office();
-    let _here = InBatch::of(office.id(), 0);
+    let _here = InBatch::future(office.id(), ticket.number());
     match quietly(|| future.as_mut().poll(cx)) {
         Ok(poll) => poll,
         Err(message) => {

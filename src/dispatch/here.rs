@@ -8,6 +8,9 @@ struct Frame {
     office: usize,
     /// Address of the global lock that it holds, or 0.
     lock: usize,
+    /// Number of its ticket.
+    ticket: u64,
+    is_async: bool,
 }
 
 thread_local! {
@@ -18,9 +21,14 @@ thread_local! {
     static BATCHES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks the current thread, for good, as the one that detects grace periods for this office's domain.
+/// Marks the current thread, until it goes, as the one that detects grace periods for this office's domain.
 pub(crate) fn become_gp_thread(office: usize) {
     GP_THREAD.set(office);
+}
+
+/// The thread goes, and there may be another one by now: what it still runs is not of the domain's any more.
+pub(crate) fn leave_gp_thread() {
+    GP_THREAD.set(0);
 }
 
 /// The office whose grace-period thread this is, or 0.
@@ -46,8 +54,28 @@ pub(super) fn is_worker_of(office: usize) -> bool {
 pub(crate) struct InBatch(());
 
 impl InBatch {
-    pub(crate) fn of(office: usize, lock: usize) -> Self {
-        let _ = BATCHES.try_with(|batches| batches.borrow_mut().push(Frame { office, lock }));
+    /// Callbacks of a collection, under a lock or under none.
+    pub(super) fn calls(office: usize, lock: usize, ticket: u64) -> Self {
+        Self::push(Frame {
+            office,
+            lock,
+            ticket,
+            is_async: false,
+        })
+    }
+
+    /// An async callback.
+    pub(super) fn future(office: usize, ticket: u64) -> Self {
+        Self::push(Frame {
+            office,
+            lock: 0,
+            ticket,
+            is_async: true,
+        })
+    }
+
+    fn push(frame: Frame) -> Self {
+        let _ = BATCHES.try_with(|batches| batches.borrow_mut().push(frame));
         InBatch(())
     }
 }
@@ -62,6 +90,16 @@ fn any(what: impl Fn(&Frame) -> bool) -> bool {
     BATCHES
         .try_with(|batches| batches.borrow().iter().any(what))
         .unwrap_or(false)
+}
+
+/// The ticket of every batch of this office that the current thread runs, and whether that is an async callback.
+pub(super) fn tickets_of(office: usize) -> Vec<(u64, bool)> {
+    let tickets = |batches: &RefCell<Vec<Frame>>| {
+        let batches = batches.borrow();
+        let own = batches.iter().filter(|frame| frame.office == office);
+        own.map(|frame| (frame.ticket, frame.is_async)).collect()
+    };
+    BATCHES.try_with(tickets).unwrap_or_default()
 }
 
 /// Whether the current thread runs a batch of this office.

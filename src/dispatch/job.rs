@@ -118,7 +118,7 @@ impl Job {
     pub(super) fn slice(&mut self, entry: Option<&Entry>) -> Slice {
         let Job { calls, context } = self;
         let office = Arc::clone(context.ticket.office());
-        let _here = InBatch::of(office.id(), office.lock_id());
+        let _here = InBatch::calls(office.id(), office.lock_id(), context.ticket.number());
         let start = Instant::now();
         if let Some(entry) = entry {
             office.watch.runs(entry, start);

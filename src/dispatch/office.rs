@@ -14,7 +14,7 @@ use crate::reader::hub::Hub;
 use crate::reader::place::ask_for_tasks;
 use crate::sys::prim::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread;
-use crate::sys::wake::quietly;
+use crate::sys::wake::{WakeList, quietly};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -162,8 +162,13 @@ impl Office {
     }
 
     /// In the child of a fork: `queued` callbacks are not collected, and these collections not handed out. What else is left
-    /// stands in our own queues.
-    pub(crate) fn after_fork(self: &Arc<Self>, queued: u64, collected: Vec<(u64, usize)>) {
+    /// stands in our own queues. Whoever waits is put among `wakers`.
+    pub(crate) fn after_fork(
+        self: &Arc<Self>,
+        queued: u64,
+        collected: Vec<(u64, usize)>,
+        wakers: &mut WakeList,
+    ) {
         self.worker.after_fork(here::is_worker_of(self.id()));
         let mut shares = collected;
         let mut watched = Vec::new();
@@ -179,6 +184,11 @@ impl Office {
         self.inline.lock().iter().for_each(&mut count);
         self.worker.for_each(&mut count);
         shares.extend(self.line.lock().iter().map(Job::share));
+        // What this thread is in the middle of goes on: one callback of each, and what comes behind it, is counted loosely.
+        for (number, is_async) in here::tickets_of(self.id()) {
+            shares.push((number, 1));
+            futures += usize::from(is_async);
+        }
         let pending = usize::try_from(queued).unwrap_or(usize::MAX);
         let pending = shares.iter().fold(pending, |sum, (_, len)| sum + len);
         // A report holds a share, and stands for no callback.
@@ -190,10 +200,10 @@ impl Office {
         self.watch.keep(&watched);
         self.counts.running.store(futures, Ordering::Relaxed);
         if let Some(backlog) = &self.backlog {
-            backlog.recount(pending);
+            backlog.recount(pending, wakers);
         }
         self.tickets
-            .reopen(shares.into_iter().map(|(number, _)| number));
+            .reopen(shares.into_iter().map(|(number, _)| number), wakers);
         let line = self.line.lock();
         let lost = line.iter().skip(turns);
         let new: Vec<_> = lost.map(|job| Batch::turn(self, job)).collect();

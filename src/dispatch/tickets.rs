@@ -11,7 +11,7 @@
 
 use super::office::Office;
 use crate::sys::prim::Mutex;
-use crate::sys::wake::WakeList;
+use crate::sys::wake::{Parked, WakeList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -72,7 +72,7 @@ struct State {
 #[derive(Debug)]
 struct Asked {
     number: Option<u64>,
-    waker: Option<Waker>,
+    waker: Option<Parked>,
 }
 
 impl State {
@@ -128,16 +128,17 @@ impl Tickets {
         tell
     }
 
-    /// In the child of a fork: these shares are left.
-    pub(super) fn reopen(&self, shares: impl Iterator<Item = u64>) {
+    /// In the child of a fork: these shares are left. Takes all drains out, to be woken later: who still waits asks again.
+    pub(super) fn reopen(&self, shares: impl Iterator<Item = u64>, wakers: &mut WakeList) {
         let mut state = self.0.lock();
         state.open.clear();
         for number in shares {
             *state.open.entry(number).or_insert(0) += 1;
         }
-        let mut wakers = state.wakers();
+        let drains = std::mem::take(&mut state.drains);
         drop(state);
-        wakers.wake_all();
+        let waiting = drains.into_values().filter_map(|asked| asked.waker);
+        waiting.for_each(|waker| wakers.push(waker));
     }
 
     /// Whether any work is open; if so, the driver is told when none is any more.
@@ -153,7 +154,7 @@ impl Tickets {
 
     /// A caller asks for a drain. The driver must then be kicked.
     pub(crate) fn ask(&self, waker: &Waker) -> u64 {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut state = self.0.lock();
         let id = state.next_drain;
         state.next_drain += 1;
@@ -167,9 +168,14 @@ impl Tickets {
         id
     }
 
+    /// Whether that drain is still asked for: a fork lets go of all.
+    pub(crate) fn knows(&self, id: u64) -> bool {
+        self.0.lock().drains.contains_key(&id)
+    }
+
     /// Whether a drain is over; if so it is forgotten, else `waker` is called when it is.
     pub(crate) fn poll(&self, id: u64, waker: &Waker) -> Poll<()> {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut state = self.0.lock();
         let number = state.drains.get(&id).and_then(|asked| asked.number);
         if number.is_some_and(|number| state.is_done(number)) {

@@ -133,6 +133,9 @@ impl Worker {
         let mut state = self.state.lock();
         state.queue.extend(batches);
         state.stranded = !state.running && !state.queue.is_empty();
+        drop(state);
+        // Where this is the thread, in the middle of an async callback, it looks again.
+        self.event.0.set();
     }
 
     /// The async batches, and one of the others: the first.

@@ -51,6 +51,9 @@
 //! are reported as stalls of ended threads, until
 //! [`Rcu::after_fork_in_child`](crate::Rcu::after_fork_in_child) clears them. Executors of the user's, tokio runtimes among
 //! them, do not survive a fork by themselves; a [`GlobalLock`](crate::GlobalLock) that another thread held stays locked.
+//! A future of a domain that was being awaited on the forking thread goes on when the domain is next used in the child, or with
+//! [`Rcu::after_fork_in_child`](crate::Rcu::after_fork_in_child); the wakers of other threads are neither called nor
+//! dropped there, and no foreign code runs before `fork` has returned, so that a child that only calls `exec` is not held up.
 //! [`Stats::finished`](crate::Stats::finished) does not count what was lost with other threads. Elsewhere than on Linux
 //! this is not tested.
 //!

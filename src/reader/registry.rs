@@ -87,7 +87,7 @@ struct Slots<L: Local> {
     owners: Vec<Owner>,
     free: Vec<&'static Record<L>>,
     orphans: Vec<&'static Record<L>>,
-    /// Records whose threads a fork has left behind. They are not used again.
+    /// Records whose threads a fork has left behind, or whose guards. They are not used again.
     vanished: Vec<&'static Record<L>>,
 }
 
@@ -241,12 +241,26 @@ impl<L: Local> Core<L> {
         }
     }
 
-    /// Ends every section of threads that a fork has left behind.
+    /// In the child of a fork: ends every section of threads that it has left behind, or that had ended before: their guards
+    /// were sent on, and those who held them are gone.
     ///
     /// # Safety
-    /// Nothing that was read in them is used any more.
+    /// Nothing that was read in them is used any more. No thread has ended since the fork.
     pub(crate) unsafe fn clear_vanished(&self) {
-        for record in &self.slots.lock().vanished {
+        let mut slots = self.slots.lock();
+        let Slots {
+            orphans, vanished, ..
+        } = &mut *slots;
+        // Not to be used again, as such a guard may yet be dropped.
+        orphans.retain(|record| {
+            let open = !record.reader.is_idle();
+            if open {
+                vanished.push(record);
+            }
+            !open
+        });
+        self.orphans.store(orphans.len(), Ordering::Relaxed);
+        for record in vanished {
             // SAFETY: passed on; the record's thread is gone.
             unsafe { record.reader.clear() };
         }
@@ -381,7 +395,7 @@ mod tests {
         assert!((100..150).contains(&core.records().count()));
         let mut folded = 0;
         core.records().for_each(|record| folded += record.index);
-        assert_eq!(folded, walked.iter().sum());
+        assert_eq!(folded, walked.iter().sum::<usize>());
         assert_eq!(core.threads(), 100);
         // SAFETY: this thread acquired them, and opened nothing.
         taken

@@ -7,7 +7,7 @@
 
 use super::sequence::Seq;
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering};
-use crate::sys::wake::{WakeList, quietly};
+use crate::sys::wake::{Parked, WakeList, quietly};
 use std::collections::BTreeMap;
 use std::task::Waker;
 
@@ -23,7 +23,7 @@ pub(crate) struct Waiters {
 #[derive(Debug)]
 struct List {
     next: u64,
-    waiting: BTreeMap<Key, Waker>,
+    waiting: BTreeMap<Key, Parked>,
 }
 
 impl Waiters {
@@ -44,7 +44,7 @@ impl Waiters {
 
     /// Adds a waiter, which must then look at `elapsed` again.
     pub(crate) fn register(&self, target: Seq, waker: &Waker) -> Key {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut list = self.list.lock();
         let key = (target, list.next);
         list.next += 1;
@@ -55,7 +55,7 @@ impl Waiters {
 
     /// Replaces a waiter's waker. `false` where it has been woken and is no longer here.
     pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut list = self.list.lock();
         let (here, other) = match list.waiting.get_mut(&key) {
             Some(place) => (true, std::mem::replace(place, waker)),
@@ -86,6 +86,15 @@ impl Waiters {
         for waker in old.into_values() {
             let _ = quietly(move || drop(waker));
         }
+    }
+
+    /// In the child of a fork: takes everyone out, to be woken later.
+    pub(crate) fn take_all(&self, wakers: &mut WakeList) {
+        let mut list = self.list.lock();
+        let all = std::mem::take(&mut list.waiting);
+        self.len.store(0, Ordering::Relaxed);
+        drop(list);
+        all.into_values().for_each(|waker| wakers.push(waker));
     }
 
     /// Wakes everyone whose target is reached.

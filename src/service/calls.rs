@@ -26,7 +26,7 @@ impl Rcu {
 
     #[inline]
     pub(super) fn enqueue(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
-        if self.limited {
+        if self.is_limited() {
             self.count();
         }
         self.enqueue_counted(f);
@@ -77,7 +77,7 @@ impl Rcu {
     /// # });
     /// ```
     pub fn call_async(&self, f: impl Future<Output = ()> + Send + 'static) {
-        if self.limited {
+        if self.is_limited() {
             self.count();
         }
         self.enqueue_async(f);

@@ -31,7 +31,7 @@ use crate::sys::doze::Rouse;
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
-use crate::sys::wake::{WakeList, quietly};
+use crate::sys::wake::{Parked, WakeList, quietly};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -84,6 +84,8 @@ pub(crate) struct Domain {
     /// How often the thread could not be started since it last was.
     refusals: AtomicU64,
     stops: Mutex<Stops>,
+    /// Who waited for anything when this process was forked: woken by the next turn.
+    pub(super) left: Mutex<WakeList>,
     thread: Mutex<Option<JoinHandle>>,
 }
 
@@ -91,7 +93,7 @@ pub(crate) struct Domain {
 #[derive(Default)]
 struct Stops {
     next: u64,
-    waiting: Vec<(u64, Waker)>,
+    waiting: Vec<(u64, Parked)>,
 }
 
 /// Held while a domain is made: no fork leaves half of one behind.
@@ -147,6 +149,7 @@ impl Domain {
             stalls: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
             stops: Mutex::new(Stops::default()),
+            left: Mutex::new(WakeList::default()),
             thread: Mutex::new(None),
         });
         let first = core.hub.doze.take_over();
@@ -260,7 +263,7 @@ impl Domain {
 
     /// Asks for an attempt to stop the thread, when nothing is left to do.
     pub(crate) fn ask_stop(self: &Arc<Self>, waker: &Waker) -> u64 {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut stops = self.stops.lock();
         let id = stops.next;
         stops.next += 1;
@@ -274,7 +277,7 @@ impl Domain {
 
     /// Whether the attempt was made.
     pub(crate) fn poll_stop(&self, id: u64, waker: &Waker) -> bool {
-        let waker = waker.clone();
+        let waker = Parked::of(waker);
         let mut stops = self.stops.lock();
         let (here, old) = match stops.waiting.iter_mut().find(|(other, _)| *other == id) {
             Some((_, old)) => (true, std::mem::replace(old, waker)),
@@ -300,10 +303,13 @@ impl Domain {
     /// The attempt was made, with whatever outcome.
     pub(super) fn stop_tried(&self) {
         let mut wakers = WakeList::default();
-        for (_, waker) in std::mem::take(&mut self.stops.lock().waiting) {
-            wakers.push(waker);
-        }
+        self.take_stops(&mut wakers);
         wakers.wake_all();
+    }
+
+    pub(super) fn take_stops(&self, wakers: &mut WakeList) {
+        let stops = std::mem::take(&mut self.stops.lock().waiting);
+        stops.into_iter().for_each(|(_, waker)| wakers.push(waker));
     }
 
     pub(super) fn take_thread(&self) -> Option<JoinHandle> {

@@ -235,6 +235,7 @@ impl Domain {
         self.core.collect_orphans();
         self.trace_start(started, elapsed);
         self.waiters.wake_up_to(elapsed);
+        self.wake_left();
         if awaited > elapsed {
             self.tell_holders(awaited, urgent);
         }

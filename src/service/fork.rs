@@ -8,8 +8,13 @@
 //! | reader words | kept: references may have been passed to the forking thread; who opened them counts as ended |
 //! | records of vanished threads | never used again: their threads may have been in the middle of a `call` |
 //! | callbacks queued, collected, ready, or in a batch that waits for our threads | run, here as in the parent |
+//! | a batch that the forking thread is in the middle of | goes on |
 //! | a batch that another thread was polling, or that a foreign executor has | gone, as far as we know: its ticket closes |
 //! | the domain's threads | stopped, and started again at the next use |
+//!
+//! Nothing foreign runs before `fork` has returned: most children go on to `exec`, and a waker might wait there for a lock of its
+//! own that a vanished thread holds. Who waited for something on the forking thread is woken by the domain's next turn,
+//! whoever it may be that asks for that; who waited elsewhere is gone.
 //!
 //! A thread of ours that forks (a callback did) is still there, and goes on.
 
@@ -19,6 +24,7 @@ use crate::reader::local;
 use crate::sys::barrier;
 use crate::sys::gate;
 use crate::sys::prim::Mutex;
+use crate::sys::wake::WakeList;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
@@ -62,19 +68,29 @@ fn in_child() {
 pub(super) fn revive() {
     let abandoned = std::mem::take(&mut *ABANDONED.lock());
     for domain in abandoned {
-        domain.kick();
+        if !domain.kick() {
+            // Dropped, what is collected would be freed under its readers.
+            ABANDONED.lock().push(domain);
+        }
     }
 }
 
-/// Clears the words of vanished threads, of all domains.
+/// In the child of a fork: clears the words of all threads but this one, of all domains.
 ///
 /// # Safety
 /// Nothing that was read in sections which other threads had opened is used any more.
 pub(super) unsafe fn clear_vanished() {
+    if !gate::is_child() {
+        return;
+    }
     for domain in all() {
         // SAFETY: passed on.
         unsafe { domain.core.clear_vanished() };
-        domain.core.hub.event.set();
+        if domain.left.lock().is_empty() {
+            domain.core.hub.event.set();
+        } else {
+            domain.kick();
+        }
     }
 }
 
@@ -93,7 +109,18 @@ impl Domain {
             .records()
             .map(|record| unsafe { record.local.uncollected() })
             .sum();
-        self.office.after_fork(queued, collected);
-        self.stop_tried();
+        let mut wakers = WakeList::default();
+        self.waiters.take_all(&mut wakers);
+        self.office.after_fork(queued, collected, &mut wakers);
+        self.take_stops(&mut wakers);
+        self.left.lock().append(wakers);
+        // Where this is the thread that makes turns, it makes one more.
+        self.core.hub.event.set();
+    }
+
+    /// Wakes who waited when this process was forked.
+    pub(super) fn wake_left(&self) {
+        let mut left = std::mem::take(&mut *self.left.lock());
+        left.wake_all();
     }
 }

@@ -7,6 +7,7 @@ use super::rcu::Rcu;
 use crate::reader::sequence::Seq;
 use crate::reader::waiters::Key;
 use crate::sys::prim::Ordering;
+pub(crate) use crate::sys::wake::Parked;
 use crate::sys::wake::WakeList;
 use std::fmt;
 use std::future::Future;
@@ -157,6 +158,12 @@ impl Future for Drain {
         let this = &mut *self;
         let domain = this.rcu.domain();
         let mut driven = true;
+        if let Asked::As(id) = this.state {
+            // In the child of a fork.
+            if !domain.office.tickets.knows(id) {
+                this.state = Asked::NotYet;
+            }
+        }
         match this.state {
             Asked::Done => return Poll::Ready(()),
             Asked::As(_) => driven = !domain.core.hub.doze.is_stopped() || domain.kick(),
@@ -246,7 +253,7 @@ impl Drop for Shutdown {
 }
 
 /// Calls wakers that were taken out of a lock, whatever they do.
-pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
+pub(crate) fn wake_all(wakers: impl Iterator<Item = Parked>) {
     let mut list = WakeList::default();
     wakers.for_each(|waker| list.push(waker));
     list.wake_all();

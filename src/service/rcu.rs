@@ -45,8 +45,9 @@ pub struct Rcu {
     /// The core's, at hand for the hot paths.
     pub(super) hub: &'static Hub,
     pub(super) core: &'static DomainCore,
-    /// Callbacks are counted one by one, as there is a limit.
-    pub(super) limited: bool,
+    /// Not 0: callbacks are counted one by one, as there is a limit. (No `bool`: an `Option<Rcu>`, which every cell has, would
+    /// then be told by it, and every read would load one word more.)
+    limited: u8,
     handle: Arc<Handle>,
 }
 
@@ -140,7 +141,8 @@ impl Rcu {
     ///
     /// A forked child has one thread. Domains work in it (what they had queued runs there too, and their threads
     /// start again at the next use); but sections that other threads had open stay open, as the child may still have
-    /// references from them. They are reported as stalls of ended threads. The parent is not touched.
+    /// references from them. They are reported as stalls of ended threads. The parent is not touched. Owned guards that the forking
+    /// thread itself had made are not ended, wherever they were held.
     ///
     /// ```
     /// # use async_rcu::Rcu;
@@ -165,9 +167,15 @@ impl Rcu {
         Rcu {
             hub: domain.core.hub,
             core: domain.core,
-            limited: domain.office.backlog.is_some(),
+            limited: u8::from(domain.office.backlog.is_some()),
             handle: Arc::new(Handle(domain)),
         }
+    }
+
+    /// Whether callbacks are counted.
+    #[inline(always)]
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited != 0
     }
 
     pub(super) fn domain(&self) -> &Arc<Domain> {

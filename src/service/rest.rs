@@ -17,6 +17,7 @@
 
 use super::domain::Domain;
 use super::driver::{Driver, Rest};
+use crate::dispatch::here;
 use crate::dispatch::office::PanicSource;
 use crate::dispatch::worker::Worker;
 use crate::reader::sequence::Seq;
@@ -131,6 +132,7 @@ impl Domain {
             // Its end kicks us.
             return None;
         }
+        self.publish_last();
         let doze = &self.core.hub.doze;
         let driver = self.driver.lock();
         doze.stop();
@@ -148,6 +150,9 @@ impl Domain {
             Rest::Gone { last: false }
         };
         drop(driver);
+        if matches!(rest, Rest::Gone { .. }) {
+            here::leave_gp_thread();
+        }
         self.stop_tried();
         Some(rest)
     }

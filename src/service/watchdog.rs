@@ -103,8 +103,11 @@ impl Domain {
             return;
         }
         self.core.hub.release.ask(awaited.min(self.engine.fenced()));
+        if !urgent {
+            return;
+        }
         let hooks: Vec<ForceHook> = self.notifiers.lock().all.values().cloned().collect();
-        if !urgent || hooks.is_empty() {
+        if hooks.is_empty() {
             return;
         }
         let (holders, holders_total) = self.holders(awaited);

@@ -1,5 +1,9 @@
 //! Calling wakers: outside locks, in chunks, and whatever they do.
+//!
+//! In the child of a fork, wakers that other threads left behind are neither called nor dropped: they are foreign code, and
+//! would wait for ever for a lock of theirs that such a thread holds there.
 
+use super::gate::Origin;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
@@ -9,17 +13,59 @@ const CHUNK: usize = 64;
 #[cfg(rcu_loom)]
 const CHUNK: usize = 1;
 
+/// A waker that waits in a list to be called.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    /// `None` only while it goes.
+    waker: Option<Waker>,
+    by: Origin,
+}
+
+impl Parked {
+    /// Of the current thread. Clones, which is foreign code.
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Self {
+            waker: Some(waker.clone()),
+            by: Origin::here(),
+        }
+    }
+
+    fn wake(mut self) {
+        if !self.by.has_vanished() {
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        if self.by.has_vanished() {
+            std::mem::forget(self.waker.take());
+        }
+    }
+}
+
 /// Wakers that were taken out of a lock, to be called after it.
 #[derive(Debug, Default)]
-pub(crate) struct WakeList(Vec<Waker>);
+pub(crate) struct WakeList(Vec<Parked>);
 
 impl WakeList {
     pub(crate) fn is_full(&self) -> bool {
         self.0.len() >= CHUNK
     }
 
-    pub(crate) fn push(&mut self, waker: Waker) {
+    pub(crate) fn push(&mut self, waker: Parked) {
         self.0.push(waker);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn append(&mut self, mut others: WakeList) {
+        self.0.append(&mut others.0);
     }
 
     /// Calls them all. One that panics does not keep the others from being called; its panic is swallowed, as it has

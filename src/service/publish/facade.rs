@@ -1,4 +1,5 @@
-//! Published by the grace-period thread, before it sleeps: at most once a second while something goes on, and once after it.
+//! Published by the grace-period thread, before it sleeps: at most once a second while something goes on, and once after it,
+//! or before the thread goes.
 
 use crate::service::domain::Domain;
 use crate::sys::wake::quietly;
@@ -31,9 +32,13 @@ impl Publisher {
         if let Some(early) = early.filter(|early| !early.is_zero()) {
             return Err(Some(early));
         }
-        self.news = false;
-        self.last = Some(Instant::now());
+        self.take_news();
         Ok(())
+    }
+
+    fn take_news(&mut self) -> bool {
+        self.last = Some(Instant::now());
+        std::mem::take(&mut self.news)
     }
 }
 
@@ -47,6 +52,13 @@ impl Domain {
             Err(later) => return later,
         }
         None
+    }
+
+    /// Publishes what is new, if anything is: the thread is about to go.
+    pub(in crate::service) fn publish_last(&self) {
+        if self.driver.lock().publisher.take_news() {
+            drop(quietly(|| self.publish_now()));
+        }
     }
 
     fn publish_now(&self) {

@@ -14,4 +14,6 @@ impl Domain {
     pub(in crate::service) fn publish(&self) -> Option<Duration> {
         None
     }
+
+    pub(in crate::service) fn publish_last(&self) {}
 }

@@ -9,10 +9,12 @@
 //! Who is inside already may enter again: it is waited for. Nobody waits inside for anything but locks, whose
 //! holders are inside too; so the wait is short. The counts are spread over several cache lines.
 //!
+//! What a thread leaves somewhere for others may carry its [`Origin`], which tells after a fork whether that thread came along.
+//!
 //! On systems without fork all of it is nothing.
 
 #[cfg_attr(all(unix, not(rcu_loom)), path = "unix.rs")]
 #[cfg_attr(not(all(unix, not(rcu_loom))), path = "none.rs")]
 mod platform;
 
-pub(crate) use platform::{Pass, is_child, on_fork};
+pub(crate) use platform::{Origin, Pass, is_child, on_fork};

@@ -11,6 +11,22 @@ impl Pass {
     }
 }
 
+/// Nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin;
+
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn here() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_vanished(self) -> bool {
+        false
+    }
+}
+
 pub(crate) fn is_child() -> bool {
     false
 }

@@ -17,21 +17,53 @@ static CLOSED: AtomicBool = AtomicBool::new(false);
 static FORKING: AtomicBool = AtomicBool::new(false);
 static IN_CHILD: OnceLock<fn()> = OnceLock::new();
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
-static NEXT: AtomicUsize = AtomicUsize::new(0);
+static NEXT: AtomicUsize = AtomicUsize::new(1);
+/// How many forks lie between this process and the one that was no child; and the thread that made the last.
+static GENERATION: AtomicUsize = AtomicUsize::new(0);
+static SURVIVOR: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
-    static STRIPE: Cell<usize> = const { Cell::new(STRIPES) };
+    /// 0: none yet.
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The current thread's, and no other's ever.
+fn number() -> usize {
+    let mut mine = NUMBER.get();
+    if mine == 0 {
+        mine = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(mine);
+    }
+    mine
 }
 
 /// The current thread's count.
 fn stripe() -> &'static AtomicUsize {
-    let mut mine = STRIPE.get();
-    if mine == STRIPES {
-        mine = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
-        STRIPE.set(mine);
+    &INSIDE[number() % STRIPES]
+}
+
+/// Which thread something is of, of which process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    thread: usize,
+    generation: usize,
+}
+
+impl Origin {
+    /// The current thread.
+    pub(crate) fn here() -> Self {
+        Self {
+            thread: number(),
+            generation: GENERATION.load(Ordering::Relaxed),
+        }
     }
-    &INSIDE[mine]
+
+    /// Whether a fork has left that thread behind.
+    pub(crate) fn has_vanished(self) -> bool {
+        self.generation != GENERATION.load(Ordering::Relaxed)
+            && self.thread != SURVIVOR.load(Ordering::Relaxed)
+    }
 }
 
 /// The current thread is inside, until this is dropped.
@@ -136,6 +168,8 @@ extern "C" fn child() {
     }
     stripe().store(own(), Ordering::SeqCst);
     IS_CHILD.store(true, Ordering::SeqCst);
+    SURVIVOR.store(number(), Ordering::SeqCst);
+    GENERATION.fetch_add(1, Ordering::SeqCst);
     open();
     if let Some(in_child) = IN_CHILD.get() {
         in_child();

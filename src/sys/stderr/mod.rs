@@ -1,9 +1,12 @@
 //! The last resort of a report.
 
 use std::fmt;
-use std::io::Write;
+
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(not(unix), path = "std.rs")]
+mod platform;
 
 /// Writes a line to standard error; where that cannot be written to, nothing.
 pub(crate) fn tell(message: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "async-rcu: {message}");
+    platform::write(format!("async-rcu: {message}\n").as_bytes());
 }
