@@ -40,11 +40,11 @@ fn main() {
         .nresamples(5_000)
         .without_plots()
         .configure_from_args();
-    for theme in THEMES {
-        theme(&mut criterion);
-    }
     if support::wanted(dispatch::FAIRNESS) {
         dispatch::fairness();
+    }
+    for theme in THEMES {
+        theme(&mut criterion);
     }
     criterion.final_summary();
 }

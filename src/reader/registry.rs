@@ -215,6 +215,11 @@ impl<L: Local> Core<L> {
         (named.collect(), all)
     }
 
+    /// How many records there are, used or not.
+    pub(crate) fn size(&self) -> usize {
+        self.slots.lock().owners.len()
+    }
+
     /// Records that belong to a living thread.
     pub(crate) fn threads(&self) -> usize {
         let slots = self.slots.lock();

@@ -107,8 +107,13 @@ static ENDED: Mutex<Vec<&'static DomainCore>> = Mutex::new(Vec::new());
 /// A core for a new domain: one of an ended domain that is wholly free, else a new one.
 fn take_core() -> &'static DomainCore {
     let mut ended = ENDED.lock();
-    let reusable = ended.iter().position(|core| core.try_reuse());
-    let core = match reusable {
+    let reusable = ended
+        .iter()
+        .enumerate()
+        .filter(|(_, core)| core.try_reuse());
+    // The smallest: every turn looks at every record, also at those of a past peak.
+    let smallest = reusable.min_by_key(|(_, core)| core.size());
+    let core = match smallest.map(|(place, _)| place) {
         Some(place) => ended.swap_remove(place),
         None => Core::leak(Seq::FIRST),
     };
