@@ -30,6 +30,12 @@ pub(super) const SLOTS: usize = 62;
 #[cfg(rcu_loom)]
 pub(super) const SLOTS: usize = 2;
 
+/// Empty chunks that a queue keeps: what goes beyond is freed.
+#[cfg(not(rcu_loom))]
+const SPARES: usize = 16;
+#[cfg(rcu_loom)]
+const SPARES: usize = 2;
+
 #[derive(Debug)]
 pub(super) struct Chunk<C: 'static> {
     next: AtomicPtr<Chunk<C>>,
@@ -62,8 +68,11 @@ pub(crate) struct Queue<C: 'static> {
     head: CachePadded<UnsafeCell<Head<C>>>,
     /// Where the chain begins, for the first collection.
     first: AtomicPtr<Chunk<C>>,
-    /// An empty chunk that a finisher left for the producer.
+    /// Empty chunks that finishers left for the producer: a stack, linked by `next`. Only the producer takes from it, so that
+    /// the first one stays the first one until it is taken, and its link what it is.
     spare: AtomicPtr<Chunk<C>>,
+    /// How many, more or less.
+    spares: AtomicUsize,
     finished: CachePadded<AtomicU64>,
 }
 
@@ -107,9 +116,8 @@ impl<C: 'static> Queue<C> {
 
     #[cold]
     fn chunk(&'static self) -> *mut Chunk<C> {
-        let spare = self.spare.swap(ptr::null_mut(), Ordering::Acquire);
-        if !spare.is_null() {
-            return spare;
+        if let Some(spare) = self.take_spare() {
+            return spare.as_ptr();
         }
         Box::into_raw(Box::new(Chunk {
             next: AtomicPtr::new(ptr::null_mut()),
@@ -117,6 +125,60 @@ impl<C: 'static> Queue<C> {
             queue: self,
             slots: std::array::from_fn(|_| UnsafeCell::new(MaybeUninit::uninit())),
         }))
+    }
+
+    /// By the producer.
+    fn take_spare(&self) -> Option<NonNull<Chunk<C>>> {
+        // Acquire: pairs with the finisher's Release; the slots are empty.
+        let mut first = NonNull::new(self.spare.load(Ordering::Acquire))?;
+        loop {
+            // SAFETY: in the stack, from which only the producer takes and nobody frees.
+            let next = unsafe { first.as_ref() }.next.load(Ordering::Relaxed);
+            let taken = self.spare.compare_exchange(
+                first.as_ptr(),
+                next,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            );
+            match taken {
+                Ok(_) => break,
+                Err(now) => first = NonNull::new(now)?,
+            }
+        }
+        self.spares.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: out of the stack: the producer's own.
+        unsafe { first.as_ref() }
+            .next
+            .store(ptr::null_mut(), Ordering::Relaxed);
+        Some(first)
+    }
+
+    /// By a finisher, which alone has the chunk: all its slots are consumed, the producer and the collector are past it
+    /// (invariant 2).
+    fn leave_spare(&self, chunk: NonNull<Chunk<C>>) {
+        // SAFETY: not freed: the caller has it.
+        let empty = unsafe { chunk.as_ref() };
+        empty.left.store(SLOTS, Ordering::Relaxed);
+        if self.spares.fetch_add(1, Ordering::Relaxed) >= SPARES {
+            self.spares.fetch_sub(1, Ordering::Relaxed);
+            // SAFETY: from a box, and the caller's alone.
+            drop(unsafe { Box::from_raw(chunk.as_ptr()) });
+            return;
+        }
+        let mut first = self.spare.load(Ordering::Relaxed);
+        loop {
+            empty.next.store(first, Ordering::Relaxed);
+            let left = self.spare.compare_exchange(
+                first,
+                chunk.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match left {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
     }
 
     /// Whether there is something to collect.
@@ -195,16 +257,7 @@ impl<C: 'static> Chunk<C> {
             (chunk.queue, chunk.left.fetch_sub(n, Ordering::AcqRel) == n)
         };
         if last {
-            // SAFETY: nobody else has it: all slots are consumed, the producer and the collector are past it (invariant 2).
-            unsafe {
-                this.as_ref().next.store(ptr::null_mut(), Ordering::Relaxed);
-                this.as_ref().left.store(SLOTS, Ordering::Relaxed);
-            }
-            let old = queue.spare.swap(this.as_ptr(), Ordering::AcqRel);
-            if !old.is_null() {
-                // SAFETY: a spare belongs to whoever swaps it out, and came from a box.
-                drop(unsafe { Box::from_raw(old) });
-            }
+            queue.leave_spare(this);
         }
         // Release: pairs with `finished`.
         queue.finished.fetch_add(n as u64, Ordering::Release);
@@ -227,6 +280,7 @@ impl<C: 'static> Local for Queue<C> {
             })),
             first: AtomicPtr::new(ptr::null_mut()),
             spare: AtomicPtr::new(ptr::null_mut()),
+            spares: AtomicUsize::new(0),
             finished: CachePadded::new(AtomicU64::new(0)),
         }
     }

@@ -55,7 +55,9 @@
 //! [`Rcu::after_fork_in_child`](crate::Rcu::after_fork_in_child); the wakers of other threads are neither called nor
 //! dropped there, and no foreign code runs before `fork` has returned, so that a child that only calls `exec` is not held up.
 //! [`Stats::finished`](crate::Stats::finished) does not count what was lost with other threads. Elsewhere than on Linux
-//! this is not tested.
+//! this is not tested. A fork in the microseconds in which another thread makes the process's very first domain leaves a child
+//! that cannot make one. A writer's handle of a list or an array that another thread held keeps that structure from being
+//! written in the child.
 //!
 //! # Memory
 //! A registered thread costs one record (a kilobyte), which is used again after the thread has ended and is never

@@ -1,0 +1,386 @@
+//! `RcuMap` beside papaya, dashmap and `RwLock<HashMap>`: candidates in turn within one process, round after round, medians.
+//!
+//! `(cd benches/peers && cargo run --release --bin maps -- throughput|resize|churn [--rounds N])`
+
+use async_rcu::{Rcu, RcuMap};
+use clap::Parser;
+use dashmap::DashMap;
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, RwLock};
+use std::time::{Duration, Instant};
+
+trait Map: Send + Sync + 'static {
+    fn name() -> &'static str;
+    fn new() -> Self;
+    /// One lookup with whatever protection it needs, taken for it alone.
+    fn get(&self, key: u64) -> u64;
+    fn insert(&self, key: u64, value: u64);
+    /// So many lookups under one guard, where there is such a thing.
+    fn get_many(&self, keys: &mut Keys, n: usize) -> u64;
+    fn remove(&self, key: u64);
+}
+
+struct Ours(RcuMap<u64, u64>, Rcu);
+impl Map for Ours {
+    fn name() -> &'static str {
+        "async-rcu"
+    }
+    fn new() -> Self {
+        let rcu = Rcu::new();
+        Ours(RcuMap::new_in(&rcu), rcu)
+    }
+    fn get(&self, key: u64) -> u64 {
+        let g = self.1.read();
+        self.0.get(&key, &g).copied().unwrap_or(0)
+    }
+    fn insert(&self, key: u64, value: u64) {
+        self.0.insert(key, value);
+    }
+    fn get_many(&self, keys: &mut Keys, n: usize) -> u64 {
+        let g = self.1.read();
+        let mut sum = 0;
+        for _ in 0..n {
+            sum += self.0.get(&keys.next(), &g).copied().unwrap_or(0);
+        }
+        sum
+    }
+    fn remove(&self, key: u64) {
+        self.0.remove(&key);
+    }
+}
+
+struct Papaya(papaya::HashMap<u64, u64>);
+impl Map for Papaya {
+    fn name() -> &'static str {
+        "papaya"
+    }
+    fn new() -> Self {
+        Papaya(papaya::HashMap::new())
+    }
+    fn get(&self, key: u64) -> u64 {
+        self.0.pin().get(&key).copied().unwrap_or(0)
+    }
+    fn insert(&self, key: u64, value: u64) {
+        self.0.pin().insert(key, value);
+    }
+    fn get_many(&self, keys: &mut Keys, n: usize) -> u64 {
+        let p = self.0.pin();
+        let mut sum = 0;
+        for _ in 0..n {
+            sum += p.get(&keys.next()).copied().unwrap_or(0);
+        }
+        sum
+    }
+    fn remove(&self, key: u64) {
+        self.0.pin().remove(&key);
+    }
+}
+
+struct Dash(DashMap<u64, u64>);
+impl Map for Dash {
+    fn name() -> &'static str {
+        "dashmap"
+    }
+    fn new() -> Self {
+        Dash(DashMap::with_hasher(Default::default()))
+    }
+    fn get(&self, key: u64) -> u64 {
+        self.0.get(&key).map_or(0, |v| *v)
+    }
+    fn insert(&self, key: u64, value: u64) {
+        self.0.insert(key, value);
+    }
+    fn get_many(&self, keys: &mut Keys, n: usize) -> u64 {
+        (0..n).map(|_| self.get(keys.next())).sum()
+    }
+    fn remove(&self, key: u64) {
+        self.0.remove(&key);
+    }
+}
+
+struct Locked(RwLock<HashMap<u64, u64>>);
+impl Map for Locked {
+    fn name() -> &'static str {
+        "RwLock<HashMap>"
+    }
+    fn new() -> Self {
+        Locked(RwLock::default())
+    }
+    fn get(&self, key: u64) -> u64 {
+        self.0.read().unwrap().get(&key).copied().unwrap_or(0)
+    }
+    fn insert(&self, key: u64, value: u64) {
+        self.0.write().unwrap().insert(key, value);
+    }
+    fn get_many(&self, keys: &mut Keys, n: usize) -> u64 {
+        let m = self.0.read().unwrap();
+        (0..n)
+            .map(|_| m.get(&keys.next()).copied().unwrap_or(0))
+            .sum()
+    }
+    fn remove(&self, key: u64) {
+        self.0.write().unwrap().remove(&key);
+    }
+}
+
+/// Random keys below a bound.
+#[derive(Clone)]
+struct Keys {
+    state: u64,
+    bound: u64,
+}
+impl Keys {
+    fn new(seed: u64, bound: u64) -> Self {
+        Keys {
+            state: seed.wrapping_mul(0x9e3779b97f4a7c15) | 1,
+            bound,
+        }
+    }
+    #[inline(always)]
+    fn next(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        ((self.state as u128 * self.bound as u128) >> 64) as u64
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Load {
+    Get,
+    GetMany,
+    Mix(u64),
+}
+
+/// ns per operation and thread.
+fn run<M: Map>(map: &Arc<M>, size: u64, threads: usize, load: Load, time: Duration) -> f64 {
+    let stop = Arc::new(AtomicBool::new(false));
+    let gate = Arc::new(Barrier::new(threads + 1));
+    let workers: Vec<_> = (0..threads)
+        .map(|t| {
+            let (map, stop, gate) = (map.clone(), stop.clone(), gate.clone());
+            std::thread::spawn(move || {
+                let mut keys = Keys::new(t as u64 + 7, size);
+                let mut dice = Keys::new(t as u64 + 99, 100);
+                gate.wait();
+                let start = Instant::now();
+                let mut ops = 0u64;
+                let mut sum = 0u64;
+                while !stop.load(Ordering::Relaxed) {
+                    match load {
+                        Load::Get => {
+                            for _ in 0..256 {
+                                sum += map.get(keys.next());
+                            }
+                        }
+                        Load::GetMany => sum += map.get_many(&mut keys, 256),
+                        Load::Mix(writes) => {
+                            for _ in 0..256 {
+                                if dice.next() < writes {
+                                    map.insert(keys.next(), 1)
+                                } else {
+                                    sum += map.get(keys.next())
+                                }
+                            }
+                        }
+                    }
+                    ops += 256;
+                }
+                black_box(sum);
+                start.elapsed().as_nanos() as f64 / ops as f64
+            })
+        })
+        .collect();
+    gate.wait();
+    std::thread::sleep(time);
+    stop.store(true, Ordering::Relaxed);
+    let all: Vec<f64> = workers.into_iter().map(|w| w.join().unwrap()).collect();
+    all.iter().sum::<f64>() / all.len() as f64
+}
+
+fn median(mut v: Vec<f64>) -> f64 {
+    v.sort_by(f64::total_cmp);
+    v[v.len() / 2]
+}
+
+fn filled<M: Map>(size: u64) -> Arc<M> {
+    let map = M::new();
+    for k in 0..size {
+        map.insert(k, 1);
+    }
+    Arc::new(map)
+}
+
+fn throughput(rounds: usize) {
+    for size in [1_000u64, 1_000_000] {
+        let a = filled::<Ours>(size);
+        let b = filled::<Papaya>(size);
+        let c = filled::<Dash>(size);
+        let d = filled::<Locked>(size);
+        for threads in [1, 2] {
+            for load in [Load::Get, Load::GetMany, Load::Mix(1), Load::Mix(10)] {
+                let t = Duration::from_millis(200);
+                let mut r: [Vec<f64>; 4] = Default::default();
+                for _ in 0..rounds {
+                    r[0].push(run(&a, size, threads, load, t));
+                    r[1].push(run(&b, size, threads, load, t));
+                    r[2].push(run(&c, size, threads, load, t));
+                    r[3].push(run(&d, size, threads, load, t));
+                }
+                let m = r.map(median);
+                println!(
+                    "{size:>8} keys {threads} thr {:>9}: {} {:6.1}  {} {:6.1} ({:.2})  {} {:6.1}  {} {:6.1} ns/op",
+                    format!("{load:?}"),
+                    Ours::name(),
+                    m[0],
+                    Papaya::name(),
+                    m[1],
+                    m[0] / m[1],
+                    Dash::name(),
+                    m[2],
+                    Locked::name(),
+                    m[3]
+                );
+            }
+        }
+    }
+}
+
+fn quantiles(mut v: Vec<u32>) -> String {
+    v.sort_unstable();
+    let q = |p: f64| v[((v.len() - 1) as f64 * p) as usize];
+    format!(
+        "p50 {:>5} p99 {:>6} p99.9 {:>7} p99.99 {:>8} max {:>9} ns",
+        q(0.5),
+        q(0.99),
+        q(0.999),
+        q(0.9999),
+        q(1.0)
+    )
+}
+
+/// One thread inserts a million new keys from nothing; another reads what is there already. Each operation timed.
+fn resize<M: Map>() -> (Vec<u32>, Vec<u32>, Duration) {
+    const N: u64 = 1_000_000;
+    let map = Arc::new(M::new());
+    let there = Arc::new(AtomicU64::new(1));
+    map.insert(0, 1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let (map, there, stop) = (map.clone(), there.clone(), stop.clone());
+        move || {
+            let mut times = Vec::with_capacity(16 << 20);
+            let mut dice = Keys::new(3, u64::MAX);
+            while !stop.load(Ordering::Relaxed) {
+                let bound = there.load(Ordering::Acquire);
+                let key = ((dice.next() as u128 * bound as u128) >> 64) as u64;
+                let start = Instant::now();
+                let value = map.get(key);
+                let t = start.elapsed().as_nanos() as u32;
+                assert_eq!(value, 1, "a key was missed");
+                if times.len() < times.capacity() {
+                    times.push(t)
+                }
+            }
+            times
+        }
+    });
+    let begin = Instant::now();
+    let mut inserts = Vec::with_capacity(N as usize);
+    for key in 1..N {
+        let start = Instant::now();
+        map.insert(key, 1);
+        inserts.push(start.elapsed().as_nanos() as u32);
+        there.store(key + 1, Ordering::Release);
+    }
+    let all = begin.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    (reader.join().unwrap(), inserts, all)
+}
+
+fn resize_all(rounds: usize) {
+    fn one<M: Map>() {
+        let (gets, inserts, all) = resize::<M>();
+        println!("{:>16} get    {}", M::name(), quantiles(gets));
+        println!(
+            "{:>16} insert {}   all {all:?}",
+            M::name(),
+            quantiles(inserts)
+        );
+    }
+    for _ in 0..rounds {
+        one::<Ours>();
+        one::<Papaya>();
+        one::<Dash>();
+        one::<Locked>();
+    }
+}
+
+/// Insert and remove in turn, one thread and two, around a constant size.
+fn churn(rounds: usize) {
+    fn one<M: Map>(threads: u64) -> f64 {
+        let map = filled::<M>(100_000);
+        let workers: Vec<_> = (0..threads)
+            .map(|t| {
+                let map = map.clone();
+                std::thread::spawn(move || {
+                    let mut keys = Keys::new(t + 5, 200_000);
+                    let start = Instant::now();
+                    for _ in 0..500_000 {
+                        map.insert(keys.next(), 1);
+                        map.remove(keys.next());
+                    }
+                    start.elapsed().as_nanos() as f64 / 1e6
+                })
+            })
+            .collect();
+        let n = workers.len() as f64;
+        workers.into_iter().map(|w| w.join().unwrap()).sum::<f64>() / n
+    }
+    for threads in [1, 2] {
+        let mut r: [Vec<f64>; 4] = Default::default();
+        for _ in 0..rounds {
+            r[0].push(one::<Ours>(threads));
+            r[1].push(one::<Papaya>(threads));
+            r[2].push(one::<Dash>(threads));
+            r[3].push(one::<Locked>(threads));
+        }
+        let m = r.map(median);
+        println!(
+            "churn {threads} thr: async-rcu {:.1} papaya {:.1} dashmap {:.1} RwLock {:.1} ns/op",
+            m[0], m[1], m[2], m[3]
+        );
+    }
+}
+
+/// Maps beside each other.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value = "throughput")]
+    what: What,
+    /// How often each candidate has its turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// Lookups, and lookups with 1 and 10 writes in 100, in 1,000 and 1,000,000 keys, on one and two threads.
+    Throughput,
+    /// Each lookup and each insertion timed, while the map grows from nothing to a million.
+    Resize,
+    /// Insertions and removals around a constant size.
+    Churn,
+}
+
+fn main() {
+    let Arguments { what, rounds } = Arguments::parse();
+    match what {
+        What::Throughput => throughput(rounds),
+        What::Resize => resize_all(rounds),
+        What::Churn => churn(rounds),
+    }
+}
