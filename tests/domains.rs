@@ -74,7 +74,7 @@ fn one(number: usize) {
 }
 
 #[test]
-fn leave_no_memory_behind() {
+fn leave_no_memory_no_thread_and_no_descriptor_behind() {
     within(|| {
         let held_after = |domains: usize| {
             (0..domains).for_each(one);
@@ -82,9 +82,34 @@ fn leave_no_memory_behind() {
         };
         // The first ones fill what is kept to be used again: cores, records, chunks, blocks.
         let warm = held_after(200);
-        let later = held_after(400);
+        let before = descriptors();
+        let later = held_after(2000);
         // A record alone is larger than one byte for each domain.
-        let each = (later - warm) / 400;
+        let each = (later - warm) / 2000;
         assert!(each < 100, "{each} bytes for every domain that is gone");
+        assert_eq!(descriptors(), before);
+        until("the end of every thread", || domain_threads() == 0);
     });
+}
+
+/// Open descriptors of this process, but the one that it takes to count them.
+#[cfg(target_os = "linux")]
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
+}
+
+/// Threads of domains.
+#[cfg(target_os = "linux")]
+fn domain_threads() -> usize {
+    common::threads_named(|name| name.starts_with("rcu-")).len()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptors() -> usize {
+    0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn domain_threads() -> usize {
+    0
 }

@@ -170,6 +170,19 @@ impl<T: Send + Sync + 'static> Retired<T> {
 
     /// The value, if no reader can see it any more. If not, its grace period is asked for, so that a later try may succeed.
     ///
+    /// ```
+    /// # use async_rcu::RcuCell;
+    /// let buffer = RcuCell::new(vec![0; 4096]);
+    /// let mut old = buffer.swap(Vec::new());
+    /// let reused = loop {
+    ///     match old.try_take() {
+    ///         Ok(free) => break free,
+    ///         Err(early) => old = early,             // do something else meanwhile
+    ///     }
+    /// };
+    /// assert_eq!(reused.len(), 4096);
+    /// ```
+    ///
     /// # Errors
     /// `self`, where it is too early.
     pub fn try_take(self) -> Result<Box<T>, Self> {

@@ -266,6 +266,15 @@ impl Rcu {
     /// still holds it up.
     ///
     /// Linux's `start_poll_synchronize_rcu`.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let cookie = rcu.start_grace_period();
+    /// // ... other work ...
+    /// while !rcu.has_elapsed(cookie) {
+    ///     std::thread::yield_now();
+    /// }
+    /// ```
     pub fn start_grace_period(&self) -> GracePeriod {
         let domain = self.domain();
         let seq = domain.engine.next();
@@ -290,6 +299,15 @@ impl Rcu {
     }
 
     /// Waits for a cookie's grace period, and has it started if need be.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let unlinked = rcu.grace_period();             // after the last of several changes
+    /// // ... other work, during which it may pass by itself ...
+    /// rcu.wait_for(unlinked).await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     /// With a cookie of another domain.
