@@ -479,3 +479,30 @@ fn a_request_stays_pending_after_the_domains_end_and_in_the_next_ones_life() {
         }
     });
 }
+
+/// A hook that forces is not called for its own force, again and again as long as somebody holds.
+#[test]
+fn a_hook_that_forces_is_called_once() {
+    within(|| {
+        let (builder, stalls) = reports::Stalls::of(Rcu::builder().stall_timeout(SHORT));
+        let rcu = builder.build().expect("a domain");
+        let (send, called) = mpsc::channel();
+        let inside = rcu.clone();
+        let _notifier = rcu.on_force(move |_| {
+            inside.force();
+            let _ = send.send(());
+        });
+        let guard = rcu.read_owned();
+        held_up(&rcu);
+        rcu.force();
+        receive(&called);
+        // So long the thread had time for many turns, if it took them.
+        stalls.next(async_rcu::StallKind::Section);
+        assert!(called.try_recv().is_err(), "it forced itself");
+        // Others are heard as ever.
+        rcu.force();
+        receive(&called);
+        drop(guard);
+        rcu.blocking_drain();
+    });
+}

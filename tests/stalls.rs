@@ -277,14 +277,28 @@ fn a_section_while_the_thread_always_finds_something_to_do() {
         // Whatever the machine's load: in each turn, something comes for the next.
         let heard = Arc::new(AtomicBool::new(false));
         let (turns, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        // By another thread: a hook's own force is none.
+        let (ask, asked) = mpsc::channel::<()>();
+        let (answer, answered) = mpsc::channel();
+        let forcer = thread::spawn({
+            let rcu = rcu.clone();
+            move || {
+                while asked.recv().is_ok() {
+                    rcu.call(|| ());
+                    rcu.force();
+                    answer.send(()).unwrap();
+                }
+            }
+        });
+        let answered = Mutex::new(answered);
         let flood = rcu.on_force({
-            let (rcu, heard, turns) = (rcu.clone(), Arc::clone(&heard), Arc::clone(&turns));
+            let (heard, turns) = (Arc::clone(&heard), Arc::clone(&turns));
             move |_| {
                 turns.fetch_add(1, Ordering::Relaxed);
                 let gone_on = begun.elapsed() > HANG_GUARD / 2;
                 if !heard.load(Ordering::Relaxed) && !gone_on {
-                    rcu.call(|| ());
-                    rcu.force();
+                    ask.send(()).unwrap();
+                    receive(&answered.lock().unwrap());
                 }
             }
         });
@@ -297,6 +311,8 @@ fn a_section_while_the_thread_always_finds_something_to_do() {
         drop(flood);
         section.end();
         rcu.blocking_drain();
+        // The hook is gone, at the latest with the thread that was calling it.
+        forcer.join().unwrap();
     });
 }
 

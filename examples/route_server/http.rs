@@ -311,6 +311,9 @@ struct RcuStats {
     owned_guards: usize,
     oldest_section_ms: Option<f64>,
     longest_callback_ms: f64,
+    grace_period_p50_ms: f64,
+    grace_period_p99_ms: f64,
+    stalls: u64,
     barrier: String,
 }
 
@@ -328,6 +331,9 @@ impl From<Stats> for RcuStats {
             owned_guards: stats.owned_guards,
             oldest_section_ms: stats.oldest_section.map(milliseconds),
             longest_callback_ms: milliseconds(stats.longest_callback),
+            grace_period_p50_ms: milliseconds(stats.grace_period_latency.p50),
+            grace_period_p99_ms: milliseconds(stats.grace_period_latency.p99),
+            stalls: stats.stalls,
             barrier: format!("{:?}", stats.barrier),
         }
     }

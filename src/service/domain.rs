@@ -20,6 +20,7 @@ use super::fork;
 use super::report::StallReport;
 use super::watchdog::Notifiers;
 use crate::callback::queue::Queue;
+use crate::dispatch::here;
 use crate::dispatch::job::Context;
 use crate::dispatch::office::{Office, PanicReport};
 use crate::gp::engine::Engine;
@@ -79,6 +80,8 @@ pub(crate) struct Domain {
     /// Reports for the grace-period thread to make.
     pub(super) notes: Mutex<Vec<StallReport>>,
     pub(super) notifiers: Mutex<Notifiers>,
+    /// The grace-period thread calls them now.
+    pub(super) telling: AtomicBool,
     /// Stall reports made.
     pub(super) stalls: AtomicU64,
     /// How often the thread could not be started since it last was.
@@ -151,6 +154,7 @@ impl Domain {
             driver: Mutex::new(Driver::new()),
             notes: Mutex::new(Vec::new()),
             notifiers: Mutex::new(Notifiers::default()),
+            telling: AtomicBool::new(false),
             stalls: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
             stops: Mutex::new(Stops::default()),
@@ -249,8 +253,12 @@ impl Domain {
         self.kick()
     }
 
-    /// Asks that what is under way ends now.
+    /// Asks that what is under way ends now. Where a hook asks that is being told of a force, it is done already.
     pub(crate) fn force(self: &Arc<Self>) -> bool {
+        let here = here::gp_thread_of() == self.office.id();
+        if here && self.telling.load(Ordering::Relaxed) {
+            return true;
+        }
         self.force.swap(true, Ordering::AcqRel);
         self.kick()
     }

@@ -338,8 +338,8 @@ impl Rcu {
     /// Has `f` called whenever grace periods are forced (by [`force`](Self::force), a drain, or a backlog that met its limit)
     /// and sections hold them up: it is told which. Until the [`ForceNotifier`] is dropped.
     ///
-    /// Runs on the grace-period thread, must be short, and must not wait for the domain, nor force it again: it would be called
-    /// again and again as long as somebody holds. A handle of the domain that `f`
+    /// Runs on the grace-period thread, must be short, and must not wait for the domain; to force it again does
+    /// nothing. A handle of the domain that `f`
     /// captures keeps the domain alive as long as the notifier.
     ///
     /// ```

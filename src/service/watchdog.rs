@@ -121,6 +121,7 @@ impl Domain {
             holders_total,
             pending: self.pending(),
         };
+        self.telling.store(true, Ordering::Relaxed);
         for hook in hooks {
             // With its drop, which may be the last.
             let event = &event;
@@ -129,6 +130,7 @@ impl Domain {
                 self.office.report(PanicSource::Hook, message, None);
             }
         }
+        self.telling.store(false, Ordering::Relaxed);
     }
 
     /// Reports what is stuck; tells how long until something may be.
