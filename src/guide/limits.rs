@@ -60,9 +60,10 @@
 //! written in the child.
 //!
 //! # Memory
-//! A registered thread costs one record (a kilobyte), which is used again after the thread has ended and is never
-//! freed; an owned guard eight bytes at the peak; a queued callback 32 bytes, and a box where it captures more than three
-//! words. Chunks of the queue are freed as they are used up.
+//! A registered thread costs one record (a kilobyte; they are made in groups, half as many as there are), which is used again
+//! after the thread has ended and is never freed; an owned guard eight bytes at the peak; a queued callback 32 bytes, and a
+//! box where it captures more than three words. Of the queue's chunks, two kilobytes each, a thread's record keeps up to sixteen
+//! empty ones; the others are freed as they are used up.
 //!
 //! # Not for
 //! - signal handlers: nothing here may be used in one.

@@ -148,7 +148,7 @@
 //! |---|---|---|---|---|
 //! | async-rcu, call of one word | 4 | 320 | 320 | 4 |
 //! | async-rcu, retire of 24-byte boxes | 4 | 626 | 626 | 5 |
-//! | liburcu memb, malloc and call_rcu of 24 bytes, header included | 4 | 309 | 7 | 4 |
+//! | liburcu memb, malloc and call_rcu of 24 bytes, header included | 4 | 309 | 309 | 4 |
 //!
 //! liburcu's callbacks bring their own 16 bytes in what they free. A flood's memory goes back to the allocator at the drain, and to the system when the
 //! allocator is told so: in [`Builder::on_idle`](crate::Builder::on_idle), which was made for it.
