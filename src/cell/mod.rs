@@ -8,11 +8,13 @@
 //! 3. Nothing is moved out of a published value or changed in it through the cell.
 
 mod deferred;
+mod home;
 mod refs;
 mod retired;
 mod watch;
 
 pub use deferred::Deferred;
+pub(crate) use home::Home;
 pub use refs::{OwnedRcuRef, RcuRef};
 pub(crate) use retired::Holder;
 pub use retired::{Reclaim, ReclaimAll, Retired};
@@ -44,8 +46,7 @@ use watch::Watched;
 /// Dropping a cell retires its value: references taken under a guard outlive the cell.
 pub struct RcuCell<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
-    /// `None`: the global domain, which a static does not start by itself.
-    rcu: Option<Rcu>,
+    home: Home,
     first: Option<First<T>>,
     watched: Watched<T>,
 }
@@ -63,7 +64,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
         Self {
             current: AtomicPtr::new(Box::into_raw(Box::new(value))),
-            rcu: Some(rcu.clone()),
+            home: Home::of(rcu),
             first: None,
             watched: Watched::by_nobody(),
         }
@@ -72,10 +73,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// The domain that guards must be of.
     #[inline]
     pub fn rcu(&self) -> &Rcu {
-        match &self.rcu {
-            Some(rcu) => rcu,
-            None => Rcu::global(),
-        }
+        self.home.rcu()
     }
 
     /// Calls `f` with the current value, in a section that ends with the call.
@@ -137,12 +135,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn assert_covered(&self, guard: &impl Guard) {
-        let covered = match &self.rcu {
-            Some(rcu) => rcu.covers(guard),
-            // A guard of the global domain is a proof that it is started.
-            None => Rcu::global_if_started().is_some_and(|rcu| rcu.covers(guard)),
-        };
-        if !covered {
+        if !self.home.covers(guard) {
             wrong_domain();
         }
     }
@@ -217,7 +210,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         let retired = unsafe { this.retired(old) };
         // SAFETY: not used again; `ManuallyDrop` keeps them from being dropped twice.
         unsafe {
-            std::ptr::drop_in_place(&raw mut this.rcu);
+            std::ptr::drop_in_place(&raw mut this.home);
             std::ptr::drop_in_place(&raw mut this.watched);
         }
         retired
@@ -266,7 +259,7 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
         let none = Self::NONE;
         Self {
             current: AtomicPtr::new(std::ptr::from_ref(none).cast_mut()),
-            rcu: None,
+            home: Home::GLOBAL,
             first: Some((none, || None)),
             watched: Watched::by_nobody(),
         }

@@ -9,8 +9,7 @@
 //! 4. A value that lies in `current` has an address that no other value has while it is allocated, also where its type has
 //!    no size: then it lies inside a [`Sizeless`], between two bytes.
 
-use super::home::Home;
-use crate::cell::Holder;
+use crate::cell::{Holder, Home};
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;

@@ -3,6 +3,7 @@
 //! Two slots for each bucket, two buckets in the smallest table, and one bucket moved with each help.
 
 use super::{engine, scan_until};
+use crate::collections::map::raw::table::Table;
 use crate::collections::map::raw::walk::Walk;
 use crate::collections::map::raw::{Hashed, Old, Raw};
 use loom::cell::UnsafeCell;
@@ -26,6 +27,7 @@ impl Hashed for Item {
 fn item(hash: u64) -> NonNull<Item> {
     let alive = UnsafeCell::new(false);
     // A write that loom sees, and that has to come before every look.
+    // SAFETY: not shared yet.
     alive.with_mut(|alive| unsafe { *alive = true });
     NonNull::from(Box::leak(Box::new(Item { hash, alive })))
 }
@@ -46,9 +48,14 @@ impl Model {
         Arc::new(model)
     }
 
-    /// Whether it was not there. In every method, `root` is used while nothing is freed, or in a section.
+    fn root(&self) -> &Table<Item> {
+        // SAFETY: in a section, or while nothing is freed; else it is loom's to find.
+        unsafe { self.0.root() }
+    }
+
+    /// Whether it was not there.
     fn insert(&self, hash: u64) -> bool {
-        let root = unsafe { self.0.root() };
+        let root = self.root();
         let (mut locked, place) = self.0.locate(root, hash, |_| true);
         if place.is_none() {
             locked.insert(item(hash), hash);
@@ -60,51 +67,53 @@ impl Model {
     }
 
     fn remove(&self, hash: u64) -> Option<NonNull<Item>> {
-        let root = unsafe { self.0.root() };
+        let root = self.root();
         let (mut locked, place) = self.0.locate_present(root, hash, |_| true)?;
         Some(locked.remove(place))
     }
 
     fn replace(&self, hash: u64) -> Option<NonNull<Item>> {
-        let root = unsafe { self.0.root() };
+        let root = self.root();
         let (mut locked, place) = self.0.locate_present(root, hash, |_| true)?;
         Some(locked.replace(&place, item(hash)))
     }
 
     /// Looks it up, and at it.
     fn find(&self, hash: u64) -> bool {
-        let found = unsafe { self.0.root() }.find(hash, |_| true);
+        let found = self.root().find(hash, |_| true);
+        // SAFETY: a look, which loom sees.
         found.is_some_and(|item| item.alive.with(|alive| unsafe { *alive }))
     }
 
     fn help(&self) -> Option<Old<Item>> {
-        self.0.help(unsafe { self.0.root() })
+        self.0.help(self.root())
     }
 
     fn grow(&self) -> Vec<Old<Item>> {
-        self.0.reserve(unsafe { self.0.root() }, 3)
+        self.0.reserve(self.root(), 3)
     }
 
     fn shrink(&self) -> Vec<Old<Item>> {
-        self.0.shrink_to_fit(unsafe { self.0.root() })
+        self.0.shrink_to_fit(self.root())
     }
 
     fn walk(&self) -> Vec<u64> {
-        Walk::new(unsafe { self.0.root() })
-            .map(Item::hash)
-            .collect()
+        Walk::new(self.root()).map(Item::hash).collect()
     }
 }
 
 /// After its grace period: nobody may look at it at the same time, or later.
 fn free(item: NonNull<Item>) {
+    // SAFETY: items are leaked.
     let item = unsafe { item.as_ref() };
+    // SAFETY: by the caller; else it is loom's to find.
     item.alive.with_mut(|alive| unsafe { *alive = false });
 }
 
 /// After their grace period, or with all threads joined.
 fn free_tables(old: impl IntoIterator<Item = Old<Item>>) {
     for table in old {
+        // SAFETY: by the caller; else it is loom's to find.
         unsafe { table.free() };
     }
 }
@@ -256,9 +265,9 @@ fn loom_models_writers_that_wait_are_woken() {
         let map = Model::new(0, &[]);
         let others = [(); 2].map(|()| {
             let map = map.clone();
-            thread::spawn(move || drop(map.0.lock(unsafe { map.0.root() }, FIRST)))
+            thread::spawn(move || drop(map.0.lock(map.root(), FIRST)))
         });
-        drop(map.0.lock(unsafe { map.0.root() }, FIRST));
+        drop(map.0.lock(map.root(), FIRST));
         for other in others {
             other.join().unwrap();
         }

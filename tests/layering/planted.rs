@@ -231,7 +231,7 @@ fn collections_see_exports_alone() {
     clean(
         "collections/list.rs",
         "use crate::{Rcu, RcuCell}; use super::map::Map; use crate::collections::x; \
-         use crate::sys::prim::AtomicPtr; use crate::cell::Holder;",
+         use crate::sys::prim::AtomicPtr; use crate::cell::{Holder, Home};",
     );
     for target in ["sys", "service", "reader"] {
         caught(

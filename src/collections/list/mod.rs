@@ -14,9 +14,8 @@ pub use iter::ListIter;
 pub use write::ListWriter;
 
 use super::chain::{self, Link, Node, Run, Tail};
-use super::home::Home;
 use super::writers::Writers;
-use crate::cell::Holder;
+use crate::cell::{Holder, Home};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;

@@ -12,6 +12,7 @@ use super::raw::hash::mix;
 use super::raw::table::Table;
 use super::raw::walk::Walk;
 use super::raw::{Old, Raw};
+use crate::cell::Home;
 use crate::{Guard, Rcu};
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -144,7 +145,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     #[track_caller]
     pub(super) fn root<'g>(&self, guard: &'g impl Guard) -> &'g Table<Entry<K, V>> {
         if !self.rcu.covers(guard) {
-            wrong_domain();
+            Home::refuse("RcuMap");
         }
         // SAFETY: a section of the map's domain, which lasts for 'g (invariants 1 and 2).
         unsafe { self.raw.root() }
@@ -168,12 +169,6 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S: BuildHasher> RcuMap<
     pub(super) fn hash_of<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         mix(self.hasher.hash_one(key))
     }
-}
-
-#[cold]
-#[track_caller]
-fn wrong_domain() -> ! {
-    panic!("the guard is of another Rcu than the RcuMap, and does not protect what is in it");
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> Drop for RcuMap<K, V, S> {

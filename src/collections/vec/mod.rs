@@ -15,9 +15,9 @@ pub use view::{VecIter, VecView};
 pub use write::VecWriter;
 
 use super::bury::Burial;
-use super::home::Home;
 use super::spine::{Header, HighWater, Spine};
 use super::writers::{Writers, Writing};
+use crate::cell::Home;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{GracePeriod, Guard, Rcu, Retired};
 use std::fmt;
