@@ -27,11 +27,24 @@ pub struct Deferred<T: Send + 'static> {
 
 impl<T: Send + 'static> Deferred<T> {
     /// In the [global domain](Rcu::global).
+    ///
+    /// ```
+    /// use async_rcu::Deferred;
+    /// let device = Deferred::new("disk");
+    /// assert_eq!(*device, "disk");
+    /// ```
     pub fn new(value: T) -> Self {
         Self::new_in(Rcu::global(), value)
     }
 
     /// In the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Deferred, Rcu};
+    /// let rcu = Rcu::new();
+    /// drop(Deferred::new_in(&rcu, "disk"));          // retired
+    /// assert_eq!(rcu.stats().queued, 1);
+    /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
         Self {
             value: Some(Box::new(value)),
@@ -40,6 +53,12 @@ impl<T: Send + 'static> Deferred<T> {
     }
 
     /// The domain that it will be retired in.
+    ///
+    /// ```
+    /// use async_rcu::{Deferred, Rcu};
+    /// let device = Deferred::new("disk");
+    /// assert!(Deferred::rcu(&device).same_domain(Rcu::global()));
+    /// ```
     pub fn rcu(this: &Self) -> &Rcu {
         &this.rcu
     }

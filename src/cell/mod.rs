@@ -56,11 +56,24 @@ type First<T> = (&'static T, fn() -> T);
 
 impl<T: Send + Sync + 'static> RcuCell<T> {
     /// A cell in the [global domain](Rcu::global).
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let limit = RcuCell::new(10);
+    /// assert_eq!(limit.with(|n| *n), 10);
+    /// ```
     pub fn new(value: T) -> Self {
         Self::new_in(Rcu::global(), value)
     }
 
     /// A cell in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuCell};
+    /// let rcu = Rcu::new();
+    /// let limit = RcuCell::new_in(&rcu, 10);
+    /// assert_eq!(*limit.load(&rcu.read()), 10);
+    /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
         Self {
             current: AtomicPtr::new(Box::into_raw(Box::new(value))),
@@ -71,12 +84,25 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     /// The domain that guards must be of.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let limit = RcuCell::new(10);
+    /// let guard = limit.rcu().read();
+    /// assert_eq!(*limit.load(&guard), 10);
+    /// ```
     #[inline]
     pub fn rcu(&self) -> &Rcu {
         self.home.rcu()
     }
 
     /// Calls `f` with the current value, in a section that ends with the call.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let table = RcuCell::new(vec!["a", "b"]);
+    /// assert_eq!(table.with(|t| t.len()), 2);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
@@ -85,6 +111,14 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     /// The current value, in a section of this thread that lasts as long as the reference.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let table = RcuCell::new(vec!["a", "b"]);
+    /// let rows = table.read();
+    /// table.store(Vec::new());
+    /// assert_eq!(rows.join(","), "a,b");             // the version that was there
+    /// ```
     #[inline]
     #[track_caller]
     pub fn read(&self) -> RcuRef<'_, T> {
@@ -149,11 +183,25 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     /// Publishes `value`; the old one is retired.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let limit = RcuCell::new(10);
+    /// limit.store(20);
+    /// assert_eq!(limit.with(|n| *n), 20);
+    /// ```
     pub fn store(&self, value: T) {
         drop(self.swap(value));
     }
 
     /// Publishes `value`; the old one is given out as [`Retired`], to look at, to wait for, or to drop.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let limit = RcuCell::new(10);
+    /// let old = limit.swap(20);
+    /// assert_eq!(*old, 10);                          // others may still be looking at it too
+    /// ```
     pub fn swap(&self, value: T) -> Retired<T> {
         // Release publishes the new value; Acquire makes the old one ours to look at; SeqCst for the watchers.
         let old = self
@@ -167,6 +215,13 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// be called several times; a lost attempt's value is dropped.
     ///
     /// For updates that wait between reading and publishing, hold a lock of your own around them.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let peers = RcuCell::new(vec!["a"]);
+    /// let old = peers.update(|now| now.iter().copied().chain(["b"]).collect());
+    /// assert_eq!((old.len(), peers.with(|p| p.len())), (1, 2));
+    /// ```
     pub fn update(&self, mut f: impl FnMut(&T) -> T) -> Retired<T> {
         match self.try_update(|value| Ok::<T, Infallible>(f(value))) {
             Ok(old) => old,
@@ -175,6 +230,14 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     /// [`update`](Self::update) that may give up: an error of `f` leaves everything as it was.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let left = RcuCell::new(1_u32);
+    /// let take = || left.try_update(|n| n.checked_sub(1).ok_or("none left"));
+    /// assert!(take().is_ok());
+    /// assert_eq!(take().unwrap_err(), "none left");
+    /// ```
     ///
     /// # Errors
     /// What `f` returns.
@@ -202,6 +265,15 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     /// The value as [`Retired`], as if swapped out; references under guards may still be there.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::RcuCell;
+    /// let cell = RcuCell::new(String::from("last"));
+    /// let value: Box<String> = cell.into_retired().wait().await;
+    /// assert_eq!(*value, "last");
+    /// # });
+    /// ```
     pub fn into_retired(self) -> Retired<T> {
         let mut this = ManuallyDrop::new(self);
         this.watched.close();
@@ -268,6 +340,15 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
 
 impl<T: Send + Sync + 'static> RcuCell<Arc<T>> {
     /// The current value with a count of its own: to keep for long, without a section.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// use std::sync::Arc;
+    /// let config = RcuCell::new(Arc::new("v1".to_owned()));
+    /// let kept: Arc<String> = config.load_full();    // holds up nothing
+    /// config.store(Arc::new("v2".to_owned()));
+    /// assert_eq!(*kept, "v1");
+    /// ```
     pub fn load_full(&self) -> Arc<T> {
         self.with(Arc::clone)
     }

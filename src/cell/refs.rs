@@ -82,6 +82,15 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
 
     /// To a part that may not be there.
     ///
+    /// ```
+    /// use async_rcu::{RcuCell, RcuRef};
+    /// let names = RcuCell::new(vec!["a".to_owned()]);
+    /// let first = RcuRef::filter_map(names.read(), |names| names.first()).unwrap();
+    /// assert_eq!(*first, "a");
+    /// drop(first);
+    /// assert!(RcuRef::filter_map(names.read(), |names| names.get(7)).is_err());
+    /// ```
+    ///
     /// # Errors
     /// `this`, where `f` returns `None`.
     pub fn filter_map<U: ?Sized>(
@@ -98,6 +107,13 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
     }
 
     /// The section, to load other cells in.
+    ///
+    /// ```
+    /// use async_rcu::{RcuCell, RcuRef};
+    /// let (limit, burst) = (RcuCell::new(10), RcuCell::new(3));
+    /// let limit = limit.read();
+    /// assert_eq!(*limit + *burst.load(RcuRef::guard(&limit)), 13);
+    /// ```
     pub fn guard(this: &Self) -> &ReadGuard<'a> {
         &this.guard
     }
@@ -112,6 +128,13 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     }
 
     /// To a part of the value.
+    ///
+    /// ```
+    /// use async_rcu::{OwnedRcuRef, RcuCell};
+    /// let cell = RcuCell::new((1, "one".to_owned()));
+    /// let name = OwnedRcuRef::map(cell.read_owned(), |pair| pair.1.as_str());
+    /// std::thread::spawn(move || assert_eq!(&*name, "one")).join().unwrap();
+    /// ```
     pub fn map<U: ?Sized>(this: Self, f: impl FnOnce(&T) -> &U) -> OwnedRcuRef<U> {
         let value: *const U = f(&this);
         OwnedRcuRef {
@@ -121,6 +144,15 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     }
 
     /// To a part that may not be there.
+    ///
+    /// ```
+    /// use async_rcu::{OwnedRcuRef, RcuCell};
+    /// let names = RcuCell::new(vec!["a".to_owned()]);
+    /// let first = OwnedRcuRef::filter_map(names.read_owned(), |names| names.first()).unwrap();
+    /// names.store(Vec::new());
+    /// assert_eq!(*first, "a");
+    /// assert!(OwnedRcuRef::filter_map(names.read_owned(), |names| names.first()).is_err());
+    /// ```
     ///
     /// # Errors
     /// `this`, where `f` returns `None`.
@@ -138,6 +170,13 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     }
 
     /// The section, to load other cells in.
+    ///
+    /// ```
+    /// use async_rcu::{OwnedRcuRef, RcuCell};
+    /// let (limit, burst) = (RcuCell::new(10), RcuCell::new(3));
+    /// let limit = limit.read_owned();
+    /// assert_eq!(*limit + *burst.load(OwnedRcuRef::guard(&limit)), 13);
+    /// ```
     pub fn guard(this: &Self) -> &OwnedReadGuard {
         &this.guard
     }

@@ -146,6 +146,16 @@ impl<T: Send + Sync + 'static> Retired<T> {
     }
 
     /// Waits until no reader can see the value, and gives it out.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::RcuCell;
+    /// let file = RcuCell::new("v1.log".to_owned());
+    /// let old = file.swap("v2.log".to_owned());
+    /// let old = old.wait().await;
+    /// println!("nobody writes {old} any more");
+    /// # });
+    /// ```
     pub fn wait(self) -> Reclaim<T> {
         Reclaim {
             wait: self.rcu.wait_for(self.gp),
@@ -154,6 +164,13 @@ impl<T: Send + Sync + 'static> Retired<T> {
     }
 
     /// [`wait`](Self::wait), blocking the thread.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let file = RcuCell::new("v1.log".to_owned());
+    /// let old: Box<String> = file.swap("v2.log".to_owned()).blocking_wait();
+    /// assert_eq!(*old, "v1.log");
+    /// ```
     ///
     /// # Panics
     /// As [`Rcu::blocking_synchronize`]; the value is then freed after a grace period.
@@ -206,6 +223,12 @@ impl<T: Send + Sync + 'static> Retired<T> {
     }
 
     /// The domain that the value was retired in.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuCell};
+    /// let old = RcuCell::new(1).swap(2);
+    /// assert!(old.rcu().same_domain(Rcu::global()));
+    /// ```
     pub fn rcu(&self) -> &Rcu {
         &self.rcu
     }
@@ -279,6 +302,15 @@ impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for Retired<T> {
 
 /// Future of [`Retired::wait`]: the value, when no reader can see it any more.
 ///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::{Reclaim, RcuCell};
+/// let cell = RcuCell::new(1);
+/// let wait: Reclaim<i32> = cell.swap(2).wait();
+/// assert_eq!(*wait.await, 1);
+/// # });
+/// ```
+///
 /// # Cancel safety
 /// Dropped before, it leaves the value to be freed after a grace period.
 #[must_use = "futures do nothing unless polled"]
@@ -299,6 +331,16 @@ impl<T: Send + Sync + 'static> Future for Reclaim<T> {
 }
 
 /// Future of [`Rcu::reclaim_all`]: the values, when no reader can see any of them.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::{Rcu, RcuCell, ReclaimAll};
+/// let cell = RcuCell::new(1);
+/// let old = [cell.swap(2), cell.swap(3)];
+/// let wait: ReclaimAll<i32> = Rcu::global().reclaim_all(old);
+/// assert_eq!(wait.await, [Box::new(1), Box::new(2)]);
+/// # });
+/// ```
 ///
 /// # Cancel safety
 /// Dropped before, it leaves the values to be freed after a grace period.

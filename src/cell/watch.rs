@@ -145,6 +145,19 @@ impl<T> Drop for Watched<T> {
 ///
 /// A `Stream` of [`OwnedRcuRef`]s, or [`changed`](Self::changed) in a loop. Each holds its section until it is dropped; the
 /// watcher itself holds none.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::RcuCell;
+/// use futures::StreamExt;
+/// let level = RcuCell::new("info");
+/// let mut levels = level.subscribe();
+/// level.store("debug");
+/// assert_eq!(*levels.next().await.unwrap(), "debug");
+/// drop(level);
+/// assert!(levels.next().await.is_none());
+/// # });
+/// ```
 pub struct Watcher<T: Send + Sync + 'static> {
     slot: Arc<Slot<T>>,
     rcu: Rcu,
@@ -188,11 +201,33 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
 impl<T: Send + Sync + 'static> Watcher<T> {
     /// Waits for a version that is newer than the last one given out; `None` once the cell is gone.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::RcuCell;
+    /// let level = RcuCell::new("info");
+    /// let mut watcher = level.subscribe();
+    /// level.store("debug");
+    /// while let Some(now) = watcher.changed().await {
+    ///     assert_eq!(*now, "debug");
+    /// #   break;
+    /// }
+    /// # });
+    /// ```
     pub fn changed(&mut self) -> Changed<'_, T> {
         Changed(self)
     }
 
     /// The present version, whether it was given out before or not; `None` once the cell is gone.
+    ///
+    /// ```
+    /// use async_rcu::RcuCell;
+    /// let level = RcuCell::new("info");
+    /// let mut watcher = level.subscribe();
+    /// assert_eq!(*watcher.latest().unwrap(), "info");
+    /// drop(level);
+    /// assert!(watcher.latest().is_none());
+    /// ```
     pub fn latest(&mut self) -> Option<OwnedRcuRef<T>> {
         let guard = self.rcu.read_owned();
         let latest = self.slot.latest.lock();
@@ -246,6 +281,19 @@ impl<T: Send + Sync + 'static> Drop for Watcher<T> {
 }
 
 /// Future of [`Watcher::changed`]: a newer version, or `None` once the cell is gone.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::RcuCell;
+/// use tokio::time::{Duration, timeout};
+/// let level = RcuCell::new("info");
+/// let mut watcher = level.subscribe();
+/// let none_yet = timeout(Duration::from_millis(1), watcher.changed()).await;
+/// assert!(none_yet.is_err());
+/// level.store("debug");
+/// assert!(watcher.changed().await.is_some());    // what was given up has lost nothing
+/// # });
+/// ```
 ///
 /// # Cancel safety
 /// Dropped before it is ready, it has taken nothing: the version is there for the next one.

@@ -121,16 +121,36 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     /// A null pointer in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let rcu = Rcu::new();
+    /// let peer: RcuPtr<String> = RcuPtr::null_in(&rcu);
+    /// assert!(peer.load(&rcu.read()).is_none());
+    /// ```
     pub fn null_in(rcu: &Rcu) -> Self {
         Self::at(ptr::null_mut(), Home::of(rcu))
     }
 
     /// A pointer in the [global domain](Rcu::global).
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let peer = RcuPtr::new(Some(Box::new("10.0.0.1")));
+    /// assert_eq!(peer.load(&Rcu::global().read()), Some(&"10.0.0.1"));
+    /// ```
     pub fn new(value: Option<Box<T>>) -> Self {
         Self::at(into_stored(value), Home::GLOBAL)
     }
 
     /// A pointer in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let rcu = Rcu::new();
+    /// let peer = RcuPtr::new_in(&rcu, Some(Box::new("10.0.0.1")));
+    /// assert_eq!(peer.load(&rcu.read()), Some(&"10.0.0.1"));
+    /// ```
     pub fn new_in(rcu: &Rcu, value: Option<Box<T>>) -> Self {
         Self::at(into_stored(value), Home::of(rcu))
     }
@@ -143,11 +163,27 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     /// The domain that guards must be of.
+    ///
+    /// ```
+    /// use async_rcu::RcuPtr;
+    /// let peer = RcuPtr::from(Box::new("10.0.0.1"));
+    /// let guard = peer.rcu().read();
+    /// assert!(peer.load(&guard).is_some());
+    /// ```
     pub fn rcu(&self) -> &Rcu {
         self.home.rcu()
     }
 
     /// What it points to, or `None` where it is null. Bound to the guard, not to the pointer.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let peer = RcuPtr::from(Box::new("10.0.0.1"));
+    /// let guard = Rcu::global().read();
+    /// let seen = peer.load(&guard);
+    /// peer.store(None);
+    /// assert_eq!(seen, Some(&"10.0.0.1"));           // there until the guard goes
+    /// ```
     ///
     /// # Panics
     /// Where the guard is of another domain, which would not protect the value.
@@ -161,16 +197,39 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     /// Whether it is null. Needs no guard, as nothing is looked at.
+    ///
+    /// ```
+    /// use async_rcu::RcuPtr;
+    /// let peer: RcuPtr<String> = RcuPtr::null();
+    /// assert!(peer.is_null());
+    /// ```
     pub fn is_null(&self) -> bool {
         self.current.load(Ordering::Relaxed).is_null()
     }
 
     /// Publishes `value`; what was there is retired.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let peer = RcuPtr::null();
+    /// peer.store(Some(Box::new("10.0.0.2")));
+    /// assert_eq!(peer.load(&Rcu::global().read()), Some(&"10.0.0.2"));
+    /// ```
     pub fn store(&self, value: Option<Box<T>>) {
         drop(self.swap(value));
     }
 
     /// Publishes `value`; what was there is given out as [`Retired`], to look at, to wait for, or to drop.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::RcuPtr;
+    /// let peer = RcuPtr::from(Box::new("10.0.0.1"));
+    /// let old = peer.swap(None).unwrap();
+    /// let old: Box<&str> = old.wait().await;
+    /// println!("nobody talks to {old} any more");
+    /// # });
+    /// ```
     pub fn swap(&self, value: Option<Box<T>>) -> Option<Retired<T>> {
         // AcqRel: Release publishes the new value; Acquire makes the old one ours to look at.
         let old = self.current.swap(into_stored(value), Ordering::AcqRel);
@@ -227,6 +286,13 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     /// What it points to as [`Retired`], as if swapped out; references under guards may still be there.
+    ///
+    /// ```
+    /// use async_rcu::RcuPtr;
+    /// let peer = RcuPtr::from(Box::new("10.0.0.1"));
+    /// assert_eq!(*peer.into_retired().unwrap(), "10.0.0.1");
+    /// assert!(RcuPtr::<String>::null().into_retired().is_none());
+    /// ```
     pub fn into_retired(self) -> Option<Retired<T>> {
         self.swap(None)
     }
@@ -247,6 +313,15 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
 }
 
 /// The pointer was not where it was thought to be. From [`RcuPtr::compare_exchange`].
+///
+/// ```
+/// use async_rcu::{Rcu, RcuPtr};
+/// let leader = RcuPtr::from(Box::new("a"));
+/// let guard = Rcu::global().read();
+/// let lost = leader.compare_exchange(None, Some(Box::new("b")), &guard).unwrap_err();
+/// assert_eq!(lost.current, Some(&"a"));
+/// assert_eq!(lost.to_string(), "the pointer was changed meanwhile");
+/// ```
 #[derive(Debug, Error)]
 #[error("the pointer was changed meanwhile")]
 pub struct CompareExchangeError<'g, T> {

@@ -34,6 +34,18 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A batch that is dropped before its end sends what is left to the domain's worker thread: every callback runs exactly
 /// once. Only one that is leaked (`mem::forget`) is lost, and then `drain` waits for ever (under a
 /// [`GlobalLock`](crate::GlobalLock), where batches take turns, what is lost is a turn: the last callbacks wait for the next).
+///
+/// ```
+/// use async_rcu::{Batch, Rcu};
+/// use std::sync::mpsc;
+/// let (send, batches) = mpsc::channel();
+/// let rcu = Rcu::builder().executor(move |batch: Batch| send.send(batch)).build()?;
+/// rcu.call(|| println!("on the thread that runs the batch"));
+/// let batch = batches.recv()?;
+/// assert_eq!(batch.len(), 1);
+/// batch.run();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "run it or spawn it; dropped, it goes to the domain's worker thread"]
 pub struct Batch(Option<Box<Open>>);
 
@@ -118,6 +130,19 @@ impl Batch {
 
     /// How many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock), where batches take turns, how many
     /// there were.
+    ///
+    /// ```
+    /// use async_rcu::{Batch, Rcu};
+    /// let rcu = Rcu::builder()
+    ///     .executor(|batch: Batch| {
+    ///         println!("{} callbacks", batch.len());
+    ///         batch.run();
+    ///     })
+    ///     .build()?;
+    /// rcu.call(|| ());
+    /// rcu.blocking_drain();
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     #[expect(
         clippy::len_without_is_empty,
         reason = "a batch is made of at least one callback"
@@ -136,6 +161,16 @@ impl Batch {
     /// On the grace-period thread (an executor that runs batches where it is called) nothing may wait: there, async callbacks
     /// go to the domain's worker thread instead, and batches under a [`GlobalLock`](crate::GlobalLock) are gone on with as by
     /// [`InlineExecutor`](crate::InlineExecutor).
+    ///
+    /// ```
+    /// use async_rcu::{Batch, Rcu};
+    /// let rcu = Rcu::builder()
+    ///     .executor(|batch: Batch| drop(std::thread::spawn(|| batch.run())))
+    ///     .build()?;
+    /// rcu.call(|| println!("on a thread of its own"));
+    /// rcu.blocking_drain();
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     ///
     /// # Deadlocks
     /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, it blocks the thread while it waits: not for a

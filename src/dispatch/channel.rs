@@ -27,12 +27,36 @@ pub struct ChannelExecutor(UnboundedSender<Batch>);
 
 /// The other end of a [`ChannelExecutor`]: a `Stream` of batches, which ends when the domain has. Batches that are still
 /// in it when it is dropped, and those that come after, run on the domain's worker thread.
+///
+/// ```
+/// use async_rcu::{Batches, ChannelExecutor, Rcu};
+/// use futures::StreamExt;
+/// async fn main_loop(mut batches: Batches) {
+///     while let Some(batch) = batches.next().await {
+///         batch.await;
+///     }
+/// }
+/// let (executor, batches) = ChannelExecutor::new();
+/// let rcu = Rcu::builder().executor(executor).build()?;
+/// rcu.call(|| println!("in the main loop"));
+/// drop(rcu);                                     // the stream ends when the domain has
+/// futures::executor::block_on(main_loop(batches));
+/// # Ok::<(), async_rcu::BuildError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "batches wait until they are taken out and run"]
 pub struct Batches(UnboundedReceiver<Batch>);
 
 impl ChannelExecutor {
     /// The executor, and the stream of what it is given.
+    ///
+    /// ```
+    /// use async_rcu::{ChannelExecutor, Rcu};
+    /// let (executor, batches) = ChannelExecutor::new();
+    /// let rcu = Rcu::builder().executor(executor).build()?;
+    /// # drop((rcu, batches));
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn new() -> (ChannelExecutor, Batches) {
         let (sender, receiver) = unbounded_channel();
         (Self(sender), Batches(receiver))
@@ -56,6 +80,21 @@ impl Stream for Batches {
 
 impl Batches {
     /// The next batch, if there is one by now. For loops that poll.
+    ///
+    /// ```
+    /// use async_rcu::{ChannelExecutor, Rcu};
+    /// let (executor, mut batches) = ChannelExecutor::new();
+    /// let rcu = Rcu::builder().executor(executor).build()?;
+    /// rcu.call(|| println!("between two frames"));
+    /// let batch = loop {
+    ///     // ... a frame ...
+    ///     if let Some(batch) = batches.try_next() {
+    ///         break batch;
+    ///     }
+    /// };
+    /// batch.run();
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn try_next(&mut self) -> Option<Batch> {
         self.0.try_recv().ok()
     }

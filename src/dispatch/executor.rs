@@ -25,26 +25,75 @@ use std::sync::Arc;
 /// ```
 pub trait Executor: Send + Sync + 'static {
     /// Runs the batch, or hands it to where it will be run.
+    ///
+    /// ```
+    /// use async_rcu::{Batch, Executor};
+    /// struct Threads;
+    /// impl Executor for Threads {
+    ///     fn execute(&self, batch: Batch) {
+    ///         std::thread::spawn(|| batch.run());
+    ///     }
+    /// }
+    /// let rcu = async_rcu::Rcu::builder().executor(Threads).build()?;
+    /// rcu.call(|| ());
+    /// rcu.blocking_drain();
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     fn execute(&self, batch: Batch);
 }
 
 /// One thread of the domain, started at its first callback: the default. Batches run one after another, in order; async
 /// callbacks run beside them, concurrently with each other.
+///
+/// ```
+/// use async_rcu::{Rcu, WorkerThread};
+/// let rcu = Rcu::builder().name("routes").executor(WorkerThread).build()?;
+/// rcu.call(|| assert_eq!(std::thread::current().name(), Some("rcu-routes-cb")));
+/// rcu.blocking_drain();
+/// assert_eq!(rcu.stats().panicked, 0);
+/// # Ok::<(), async_rcu::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkerThread;
 
 /// The grace-period thread itself: the least latency, for callbacks that are short. Batches run one after another, in
 /// order, in time slices between which grace periods go on; a callback that blocks holds up the domain. Async
 /// callbacks go to the worker thread.
+///
+/// ```
+/// use async_rcu::{InlineExecutor, Rcu};
+/// let rcu = Rcu::builder().name("routes").executor(InlineExecutor).build()?;
+/// rcu.call(|| assert_eq!(std::thread::current().name(), Some("rcu-routes")));
+/// rcu.blocking_drain();
+/// assert_eq!(rcu.stats().panicked, 0);
+/// # Ok::<(), async_rcu::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InlineExecutor;
 
 /// Any `futures::task::Spawn`. Batches that it refuses go to the domain's worker thread.
+///
+/// ```
+/// use async_rcu::{Rcu, SpawnExecutor};
+/// let pool = futures::executor::ThreadPool::new()?;
+/// let rcu = Rcu::builder().executor(SpawnExecutor::new(pool)).build()?;
+/// rcu.call(|| println!("on the pool"));
+/// rcu.blocking_drain();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpawnExecutor<S>(S);
 
 impl<S: Spawn + Send + Sync + 'static> SpawnExecutor<S> {
     /// Runs batches as tasks of `spawn`.
+    ///
+    /// ```
+    /// use async_rcu::SpawnExecutor;
+    /// let pool = futures::executor::ThreadPool::new()?;
+    /// let executor = SpawnExecutor::new(pool);
+    /// # drop(executor);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new(spawn: S) -> Self {
         Self(spawn)
     }

@@ -28,10 +28,32 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub struct GlobalLock<T>(Arc<Mutex<T>>);
 
 /// Access to what a [`GlobalLock`] guards, until it is dropped. `Send`: may be held across `.await`.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::GlobalLock;
+/// let devices = GlobalLock::new(vec!["disk"]);
+/// let mut guard = devices.lock().await;
+/// guard.push("net");
+/// assert_eq!(guard.len(), 2);
+/// # });
+/// ```
 #[must_use = "the lock is let go when the guard is dropped"]
 pub struct GlobalLockGuard<T>(OwnedMutexGuard<T>);
 
 /// Future of [`GlobalLock::lock`]: a [`GlobalLockGuard`].
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::GlobalLock;
+/// use futures::FutureExt;
+/// let lock = GlobalLock::new(1);
+/// let held = lock.lock().await;
+/// assert!(lock.lock().now_or_never().is_none());
+/// drop(held);
+/// assert!(lock.lock().now_or_never().is_some());
+/// # });
+/// ```
 ///
 /// # Cancel safety
 /// Dropping it gives up its place in the queue and nothing else.
@@ -40,11 +62,26 @@ pub struct LockGlobal<T>(BoxFuture<OwnedMutexGuard<T>>);
 
 impl<T: Send + 'static> GlobalLock<T> {
     /// A lock around `value`.
+    ///
+    /// ```
+    /// use async_rcu::GlobalLock;
+    /// let lock = GlobalLock::new(vec![1, 2, 3]);
+    /// assert_eq!(lock.blocking_lock().len(), 3);
+    /// ```
     pub fn new(value: T) -> Self {
         Self(Arc::new(Mutex::new(value)))
     }
 
     /// Waits for the lock.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::GlobalLock;
+    /// let lock = GlobalLock::new(1);
+    /// *lock.lock().await += 1;
+    /// assert_eq!(*lock.lock().await, 2);
+    /// # });
+    /// ```
     ///
     /// # Deadlocks
     /// Where the same task has it already; and in a callback that runs under it.
@@ -53,6 +90,13 @@ impl<T: Send + 'static> GlobalLock<T> {
     }
 
     /// Waits for the lock, blocking the thread.
+    ///
+    /// ```
+    /// use async_rcu::GlobalLock;
+    /// let lock = GlobalLock::new(1);
+    /// *lock.blocking_lock() += 1;
+    /// assert_eq!(*lock.blocking_lock(), 2);
+    /// ```
     ///
     /// # Panics
     /// In an async context, as `tokio::sync::Mutex::blocking_lock` does; on a grace-period thread; and inside a
@@ -73,6 +117,14 @@ impl<T: Send + 'static> GlobalLock<T> {
     }
 
     /// The lock, if nobody has it.
+    ///
+    /// ```
+    /// use async_rcu::GlobalLock;
+    /// let lock = GlobalLock::new(1);
+    /// let held = lock.try_lock().unwrap();
+    /// assert!(lock.try_lock().is_none());
+    /// drop(held);
+    /// ```
     pub fn try_lock(&self) -> Option<GlobalLockGuard<T>> {
         let guard = Arc::clone(&self.0).try_lock_owned().ok()?;
         Some(GlobalLockGuard(guard))

@@ -47,6 +47,18 @@ pub struct PanicReport {
 }
 
 /// What kind of foreign code panicked.
+///
+/// ```
+/// use async_rcu::{PanicSource, Rcu};
+/// use std::sync::mpsc;
+/// let (send, sources) = mpsc::channel();
+/// let rcu = Rcu::builder()
+///     .on_panic(move |report| drop(send.send(report.source)))
+///     .build()?;
+/// rcu.call(|| panic!("no such device"));
+/// assert_eq!(sources.recv()?, PanicSource::Callback);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PanicSource {

@@ -39,6 +39,17 @@ pub struct ReadGuard<'a> {
 ///
 /// Each has a section of its own, and costs eight bytes and no reference count. It protects as [`ReadGuard`] does; a
 /// leaked one protects for ever.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::{Rcu, RcuCell};
+/// let limit = RcuCell::new(10);
+/// let guard = Rcu::global().read_owned();
+/// let seen = limit.load(&guard);
+/// tokio::task::yield_now().await;                // on another thread, perhaps
+/// assert_eq!(*seen, 10);
+/// # });
+/// ```
 #[must_use = "the section ends when the guard is dropped"]
 pub struct OwnedReadGuard {
     reader: &'static Reader,
@@ -61,6 +72,16 @@ mod sealed {
 pub(crate) use sealed::{HubId, Sealed};
 
 /// A section that [`RcuCell::load`](crate::RcuCell::load) may read in: [`ReadGuard`] or [`OwnedReadGuard`]. Sealed.
+///
+/// ```
+/// use async_rcu::{Guard, RcuMap};
+/// fn port<'g>(ports: &RcuMap<String, u16>, name: &str, guard: &'g impl Guard) -> &'g u16 {
+///     ports.get(name, guard).unwrap_or(&0)
+/// }
+/// let ports = RcuMap::new();
+/// assert_eq!(*port(&ports, "http", &ports.rcu().read()), 0);
+/// assert_eq!(*port(&ports, "http", &ports.rcu().read_owned()), 0);
+/// ```
 pub trait Guard: Sealed {}
 impl Guard for ReadGuard<'_> {}
 impl Guard for OwnedReadGuard {}
@@ -213,6 +234,18 @@ impl OwnedReadGuard {
     }
 
     /// Whether somebody asks for the section to end: see [`ReadGuard::is_release_requested`].
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let mut guard = rcu.read_owned();
+    /// assert!(!guard.is_release_requested());
+    /// rcu.call(|| ());
+    /// rcu.force();
+    /// while !guard.is_release_requested() {
+    ///     std::thread::yield_now();
+    /// }
+    /// guard.refresh();
+    /// ```
     pub fn is_release_requested(&self) -> bool {
         self.reader.is_asked_owned(self.word)
     }
@@ -287,6 +320,13 @@ impl fmt::Debug for OwnedReadGuard {
 /// [`Rcu::register_thread`](crate::Rcu::register_thread).
 ///
 /// Dropping it gives the thread's place back if nothing is open or queued there; the next read takes one again.
+///
+/// ```
+/// let rcu = async_rcu::Rcu::new();
+/// let registration = rcu.register_thread();
+/// assert_eq!(rcu.stats().threads, 1);
+/// drop(registration);
+/// ```
 #[must_use = "dropping it gives the registration back"]
 pub struct Registration {
     give_up: fn(*const ()),

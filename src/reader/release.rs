@@ -70,6 +70,18 @@ impl Release {
 /// It is bound to the section as it was when the future was made: after a [`refresh`](crate::OwnedReadGuard::refresh) make
 /// another. It may be ready although nothing waits any more. When the domain has ended it stays pending.
 ///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::new();
+/// let guard = rcu.read_owned();
+/// let asked = guard.release_requested();
+/// rcu.call(|| ());
+/// rcu.force();
+/// asked.await;
+/// drop(guard);
+/// # });
+/// ```
+///
 /// # Cancel safety
 /// May be dropped at any point.
 #[must_use = "futures do nothing unless polled"]

@@ -37,6 +37,15 @@ pub struct Builder {
 }
 
 /// Why a domain could not be made.
+///
+/// ```
+/// use async_rcu::{BuildError, Rcu};
+/// match Rcu::builder().build() {
+///     Ok(rcu) => drop(rcu),
+///     Err(BuildError::Thread(error)) => eprintln!("too many threads? {error}"),
+///     Err(other) => eprintln!("{other}"),
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -46,6 +55,13 @@ pub enum BuildError {
 }
 
 /// Why a domain could not be made the global one.
+///
+/// ```
+/// use async_rcu::{InstallError, Rcu};
+/// Rcu::global();
+/// let late = Rcu::builder().install_global().unwrap_err();
+/// assert!(matches!(late, InstallError::AlreadyStarted));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InstallError {
@@ -75,12 +91,28 @@ impl Builder {
     }
 
     /// The domain's name: its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a number.
+    ///
+    /// ```
+    /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
+    /// assert_eq!(format!("{rcu:?}"), r#"Rcu { name: "routes", .. }"#);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
     /// Who runs callbacks. Default: [`WorkerThread`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::Rcu;
+    /// let rcu = Rcu::builder().executor(tokio::runtime::Handle::current()).build()?;
+    /// rcu.call(|| println!("in a task"));
+    /// rcu.drain().await;
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # });
+    /// ```
     pub fn executor(mut self, executor: impl Executor) -> Self {
         self.executor = Arc::new(executor);
         self
@@ -89,6 +121,16 @@ impl Builder {
     /// Callbacks run under this lock, a time slice after another, on the executor. Default: under none.
     ///
     /// See [`GlobalLock`]. Waiting for the lock never holds up grace periods.
+    ///
+    /// ```
+    /// use async_rcu::{GlobalLock, Rcu};
+    /// let state = GlobalLock::new(0);
+    /// let rcu = Rcu::builder().global_lock(&state).build()?;
+    /// state.call(&rcu, |state| *state += 1);
+    /// rcu.blocking_drain();
+    /// assert_eq!(*state.blocking_lock(), 1);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn global_lock<T: Send + 'static>(mut self, lock: &GlobalLock<T>) -> Self {
         self.lock = Some(lock.erase());
         self
@@ -98,6 +140,14 @@ impl Builder {
     ///
     /// Each grace period interrupts every processor that runs this process. The first one after idleness starts at
     /// once; waits, force and drain do not wait for the interval.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// // Fewer interruptions, and what is retired waits longer.
+    /// let rcu = async_rcu::Rcu::builder().batch_interval(Duration::from_millis(20)).build()?;
+    /// # drop(rcu);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn batch_interval(mut self, interval: Duration) -> Self {
         self.settings.batch_interval = interval;
         self
@@ -110,6 +160,15 @@ impl Builder {
     /// [`Rcu::try_call`] gives the closure back and [`Rcu::reserve`] waits; [`Rcu::call`] and
     /// [`Rcu::retire`], which never fail, are taken all the same, have grace periods forced, and are reported (target
     /// `async_rcu::backpressure`). With a limit, each callback costs an atomic addition to a count that all threads share.
+    ///
+    /// ```
+    /// let rcu = async_rcu::Rcu::builder().max_pending(1).build()?;
+    /// let held = rcu.read_owned();
+    /// rcu.call(|| ());
+    /// assert!(rcu.try_call(|| ()).is_err());
+    /// # drop(held);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn max_pending(mut self, n: usize) -> Self {
         self.max_pending = Some(n);
         self
@@ -117,6 +176,13 @@ impl Builder {
 
     /// How long a section may hold up a grace period, a callback run, or a batch get nowhere, before that is reported; after
     /// that with doubling pauses. Default: ten seconds. `Duration::MAX` is never, and less than a millisecond is one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let rcu = async_rcu::Rcu::builder().stall_timeout(Duration::from_secs(1)).build()?;
+    /// # drop(rcu);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         // Nothing doubled is nothing: the reports would have no pauses.
         self.settings.stall_timeout = timeout.max(LEAST_STALL);
@@ -127,6 +193,16 @@ impl Builder {
     /// subscriber takes it, written to standard error.
     ///
     /// Runs on the grace-period thread, and must be short.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let rcu = async_rcu::Rcu::builder()
+    ///     .stall_timeout(Duration::from_secs(1))
+    ///     .on_stall(|report| eprintln!("{report}"))
+    ///     .build()?;
+    /// # drop(rcu);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn on_stall(mut self, hook: impl Fn(&StallReport) + Send + Sync + 'static) -> Self {
         self.settings.on_stall = Some(Box::new(hook));
         self
@@ -137,6 +213,16 @@ impl Builder {
     ///
     /// Runs on the grace-period thread, and must be short. For what was queued before a [`Rcu::drain`], it has been
     /// called when that is ready.
+    ///
+    /// ```
+    /// let rcu = async_rcu::Rcu::builder()
+    ///     .on_panic(|report| eprintln!("{report}"))
+    ///     .build()?;
+    /// rcu.call(|| panic!("a bug of ours"));
+    /// rcu.blocking_drain();                          // reported by now
+    /// assert_eq!(rcu.stats().panicked, 1);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn on_panic(mut self, hook: impl Fn(&PanicReport) + Send + Sync + 'static) -> Self {
         self.settings.on_panic = Some(Box::new(hook));
         self
@@ -145,12 +231,27 @@ impl Builder {
     /// Called when work was done and there is nothing left to do: a time to give memory back to the system. Default: none.
     ///
     /// Runs on the grace-period thread.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// let (send, idle) = mpsc::channel();
+    /// let rcu = async_rcu::Rcu::builder().on_idle(move || drop(send.send(()))).build()?;
+    /// rcu.call(|| println!("work"));
+    /// idle.recv()?;                                  // done, and nothing left to do
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_idle(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
         self.settings.on_idle = Some(Box::new(hook));
         self
     }
 
     /// Makes the domain, and starts its grace-period thread.
+    ///
+    /// ```
+    /// let rcu = async_rcu::Rcu::builder().build()?;
+    /// rcu.blocking_synchronize();
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     ///
     /// # Errors
     /// [`BuildError::Thread`] where the system does not start the thread (on targets without threads it never does).
@@ -169,6 +270,17 @@ impl Builder {
     }
 
     /// Makes the domain, and makes it what [`Rcu::global`] gives out.
+    ///
+    /// ```
+    /// use async_rcu::{InlineExecutor, Rcu};
+    /// fn main() -> Result<(), async_rcu::InstallError> {
+    ///     // First of all, before anything uses the global domain.
+    ///     Rcu::builder().executor(InlineExecutor).install_global()?;
+    ///     Rcu::global().call(|| println!("on the grace-period thread"));
+    ///     Rcu::global().blocking_drain();
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`InstallError::AlreadyStarted`] where the global domain is in use; or what [`build`](Self::build) says.

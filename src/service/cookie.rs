@@ -9,6 +9,16 @@ use std::cmp::Ordering;
 /// [`Rcu::start_grace_period`](crate::Rcu::start_grace_period). Cookies of one domain are ordered by start;
 /// `rcu.grace_period() > cookie` says that the cookie's grace period has started. Cookies of different domains are
 /// neither equal nor ordered.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// let cookie = rcu.grace_period();
+/// assert!(!rcu.has_elapsed(cookie));
+/// rcu.blocking_synchronize();
+/// assert!(rcu.has_elapsed(cookie));
+/// assert!(rcu.grace_period() > cookie);          // it has started
+/// assert!(async_rcu::Rcu::new().grace_period() != cookie);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GracePeriod {
     domain: u64,

@@ -20,6 +20,16 @@ use std::task::{Context, Poll, Waker, ready};
 /// elapsed, so that any number of waiters needs few. A section that begins before it starts may hold it up. To have one
 /// started at once, [`force`](Rcu::force).
 ///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::new();
+/// use futures::future::join_all;
+/// let many: Vec<async_rcu::Synchronize> = (0..100).map(|_| rcu.synchronize()).collect();
+/// join_all(many).await;                          // a few grace periods, not a hundred
+/// assert!(rcu.stats().grace_periods < 100);
+/// # });
+/// ```
+///
 /// # Cancel safety
 /// May be dropped at any point; the grace period may happen all the same.
 ///
@@ -115,6 +125,17 @@ impl Drop for Synchronize {
 
 /// Future of [`Rcu::drain`]: ready when every callback that was queued before its first poll has finished.
 ///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::new();
+/// use std::time::Duration;
+/// rcu.call(|| ());
+/// if tokio::time::timeout(Duration::from_secs(5), rcu.drain()).await.is_err() {
+///     eprintln!("callbacks are left; they run all the same");
+/// }
+/// # });
+/// ```
+///
 /// # Cancel safety
 /// May be dropped at any point; the callbacks run all the same.
 ///
@@ -202,6 +223,15 @@ impl Drop for Drain {
 }
 
 /// Future of [`Rcu::shutdown`]: ready when the domain was drained and its threads were stopped, or found more work.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::new();
+/// rcu.call(|| println!("runs before"));
+/// rcu.shutdown().await;
+/// assert_eq!(rcu.stats().finished, 1);
+/// # });
+/// ```
 ///
 /// # Cancel safety
 /// May be dropped at any point; the callbacks run all the same, and the threads may stop or not.

@@ -5,6 +5,15 @@ use std::time::Duration;
 
 /// How long grace periods took: from the start to when the grace-period thread saw that it was over, to two significant digits.
 /// Those that a waiter started and ended by itself are not among them.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// rcu.call(|| ());
+/// rcu.blocking_drain();
+/// let took = rcu.stats().grace_period_latency;
+/// println!("{} grace periods, {:?} at the median, {:?} at most", took.count, took.p50, took.max);
+/// assert!(took.p50 <= took.max);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {

@@ -15,6 +15,16 @@ impl<T: Send + 'static> GlobalLock<T> {
     /// Works with any [`Rcu`]. Where that is [built on this lock](crate::Builder::global_lock) the callback runs in its batch,
     /// under the lock that the batch holds; else it runs on the domain's worker thread, and locks for itself. Exactly once in
     /// both cases, and [`Rcu::drain`] waits for it.
+    ///
+    /// ```
+    /// use async_rcu::{GlobalLock, Rcu};
+    /// let handlers = GlobalLock::new(vec!["a", "b"]);
+    /// let rcu = Rcu::builder().global_lock(&handlers).build()?;
+    /// handlers.call(&rcu, |handlers| handlers.retain(|h| *h != "a"));
+    /// rcu.blocking_drain();
+    /// assert_eq!(*handlers.blocking_lock(), ["b"]);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn call(&self, rcu: &Rcu, f: impl FnOnce(&mut T) + Send + 'static) {
         let lock = self.clone();
         let id = self.id();
@@ -32,16 +42,51 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
     /// Lets the lock go, drains, and locks again: `drain_call_rcu` as one calls it under the big lock.
     ///
     /// The lock is let go by this call. What it guards may have changed when the new guard is given out.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use async_rcu::{GlobalLock, Rcu};
+    /// let handlers = GlobalLock::new(vec!["a", "b"]);
+    /// let rcu = Rcu::builder().global_lock(&handlers).build()?;
+    /// let guard = handlers.lock().await;
+    /// handlers.call(&rcu, |handlers| handlers.clear());
+    /// let guard = guard.drain(&rcu).await;           // the callback needs the lock
+    /// assert!(guard.is_empty());
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # });
+    /// ```
     pub fn drain(self, rcu: &Rcu) -> DrainUnlocked<T> {
         DrainUnlocked(Relock::new(self, rcu.drain()))
     }
 
     /// Lets the lock go, waits for a grace period, and locks again.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use async_rcu::{GlobalLock, Rcu};
+    /// let (lock, rcu) = (GlobalLock::new(1), Rcu::new());
+    /// let guard = lock.lock().await;
+    /// // ... unlink something ...
+    /// let guard = guard.synchronize(&rcu).await;
+    /// // ... locked again, and no reader sees what was unlinked ...
+    /// assert_eq!(*guard, 1);
+    /// # });
+    /// ```
     pub fn synchronize(self, rcu: &Rcu) -> SynchronizeUnlocked<T> {
         SynchronizeUnlocked(Relock::new(self, rcu.synchronize()))
     }
 
     /// [`drain`](Self::drain), blocking the thread.
+    ///
+    /// ```
+    /// use async_rcu::{GlobalLock, Rcu};
+    /// let handlers = GlobalLock::new(vec!["a", "b"]);
+    /// let rcu = Rcu::builder().global_lock(&handlers).build()?;
+    /// let guard = handlers.blocking_lock();
+    /// handlers.call(&rcu, |handlers| handlers.clear());
+    /// assert!(guard.blocking_drain(&rcu).is_empty());
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     ///
     /// # Panics
     /// As [`Rcu::blocking_drain`]; the lock is let go then too.
@@ -79,12 +124,32 @@ impl<T: Send + 'static, F: Future<Output = ()> + Unpin> Relock<T, F> {
 
 /// Future of [`GlobalLockGuard::drain`]: the lock again, after a drain.
 ///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::{DrainUnlocked, GlobalLock, Rcu};
+/// let (lock, rcu) = (GlobalLock::new(1), Rcu::new());
+/// let wait: DrainUnlocked<i32> = lock.lock().await.drain(&rcu);
+/// assert!(lock.try_lock().is_some());            // let go by the call
+/// assert_eq!(*wait.await, 1);
+/// # });
+/// ```
+///
 /// # Cancel safety
 /// Dropped, it leaves the lock unlocked.
 #[must_use = "futures do nothing unless polled"]
 pub struct DrainUnlocked<T>(Relock<T, Drain>);
 
 /// Future of [`GlobalLockGuard::synchronize`]: the lock again, after a grace period.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use async_rcu::{GlobalLock, Rcu, SynchronizeUnlocked};
+/// let (lock, rcu) = (GlobalLock::new(1), Rcu::new());
+/// let wait: SynchronizeUnlocked<i32> = lock.lock().await.synchronize(&rcu);
+/// assert!(lock.try_lock().is_some());            // let go by the call
+/// assert_eq!(*wait.await, 1);
+/// # });
+/// ```
 ///
 /// # Cancel safety
 /// Dropped, it leaves the lock unlocked.

@@ -2,7 +2,7 @@
 //!
 //! - [`domain`]: what clones of one [`Rcu`](rcu::Rcu) share, and its life.
 //! - [`driver`]: the turns of the grace-period thread; [`rest`]: how it sleeps and goes; [`watchdog`]: what it notices and tells.
-//! - [`rcu`], [`builder`]: the handle and how it is made. [`calls`], [`reserve`]: queuing callbacks, and room for them.
+//! - [`rcu`], [`builder`], [`global`]: the handle, how it is made, and the one of the process. [`calls`], [`reserve`]: queuing callbacks, and room for them.
 //! - [`futures`], [`cookie`], [`locked`], [`stats`], [`latency`], [`report`]: what it gives out.
 //! - [`publish`]: the figures for whoever collects them.
 //! - [`fork`]: what becomes of domains in the child of a fork.
@@ -14,6 +14,7 @@ pub(crate) mod domain;
 pub(crate) mod driver;
 pub(crate) mod fork;
 pub(crate) mod futures;
+mod global;
 pub(crate) mod latency;
 pub(crate) mod locked;
 mod publish;

@@ -1,6 +1,6 @@
 //! The handle.
 
-use super::builder::{Builder, InstallError};
+use super::builder::Builder;
 use super::cookie::GracePeriod;
 use super::domain::{Domain, DomainCore};
 use super::fork;
@@ -13,9 +13,8 @@ use crate::dispatch::here;
 use crate::reader::guard::{Guard, HubId, OwnedReadGuard, ReadGuard, Registration};
 use crate::reader::hub::Hub;
 use crate::reader::local;
-use crate::sys::prim::Mutex;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -60,18 +59,30 @@ impl Drop for Handle {
     }
 }
 
-static GLOBAL: OnceLock<Rcu> = OnceLock::new();
-
-/// Held while that is set: no fork leaves it half set.
-static INSTALLING: Mutex<()> = Mutex::new(());
-
 /// The time was over before the wait was.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// use std::time::Duration;
+/// let held = rcu.read_owned();
+/// rcu.call(|| ());
+/// let error = rcu.blocking_drain_timeout(Duration::from_millis(1)).unwrap_err();
+/// assert_eq!(error.to_string(), "timed out");
+/// # drop(held);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("timed out")]
 pub struct Timeout(());
 
 impl Rcu {
     /// A domain of its own, with every setting at its default.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuCell};
+    /// let rcu = Rcu::new();
+    /// let cell = RcuCell::new_in(&rcu, 1);
+    /// assert_eq!(*cell.load(&rcu.read()), 1);
+    /// ```
     ///
     /// # Panics
     /// Where the grace-period thread cannot be started; [`Builder::build`] tells it as an error.
@@ -83,57 +94,14 @@ impl Rcu {
     }
 
     /// A domain of its own, with settings.
+    ///
+    /// ```
+    /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
+    /// # drop(rcu);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
-    }
-
-    /// The domain of the process, started at first use, and never ended. Callbacks that are queued when `main` returns do
-    /// not run: [`drain`](Self::drain) first.
-    ///
-    /// # Panics
-    /// Where the grace-period thread cannot be started; [`Builder::install_global`] tells it as an error.
-    pub fn global() -> &'static Rcu {
-        match GLOBAL.get() {
-            Some(rcu) => rcu,
-            None => Self::start_global(),
-        }
-    }
-
-    #[cold]
-    fn start_global() -> &'static Rcu {
-        let installing = INSTALLING.lock();
-        let built = match GLOBAL.get() {
-            Some(_) => Ok(()),
-            None => Rcu::builder().name("global").build().map(|rcu| {
-                let _ = GLOBAL.set(rcu);
-            }),
-        };
-        drop(installing);
-        match (built, GLOBAL.get()) {
-            (Ok(()), Some(rcu)) => rcu,
-            (Err(error), _) => panic!("{error}: {:?}", std::error::Error::source(&error)),
-            (Ok(()), None) => unreachable!("set above"),
-        }
-    }
-
-    /// The domain of the process if it is in use.
-    pub(crate) fn global_if_started() -> Option<&'static Rcu> {
-        GLOBAL.get()
-    }
-
-    pub(super) fn install(builder: Builder) -> Result<&'static Rcu, InstallError> {
-        if GLOBAL.get().is_some() {
-            return Err(InstallError::AlreadyStarted);
-        }
-        let rcu = builder.build()?;
-        let installing = INSTALLING.lock();
-        let refused = GLOBAL.set(rcu);
-        drop(installing);
-        // With the domain that came too late, if there is one.
-        if refused.is_err() {
-            return Err(InstallError::AlreadyStarted);
-        }
-        GLOBAL.get().ok_or(InstallError::AlreadyStarted)
     }
 
     /// To be called in the child of a fork that goes on without the other threads' sections: ends them, in all domains, so that
@@ -183,6 +151,13 @@ impl Rcu {
     }
 
     /// Whether both are handles of one domain.
+    ///
+    /// ```
+    /// use async_rcu::Rcu;
+    /// let rcu = Rcu::new();
+    /// assert!(rcu.same_domain(&rcu.clone()));
+    /// assert!(!rcu.same_domain(&Rcu::new()));
+    /// ```
     pub fn same_domain(&self, other: &Rcu) -> bool {
         std::ptr::eq(self.hub, other.hub)
     }
@@ -197,6 +172,13 @@ impl Rcu {
     ///
     /// Wait-free, and without a fence or a locked instruction where the system has a process-wide barrier. The first one of
     /// a thread registers it.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuCell};
+    /// let (rate, burst) = (RcuCell::new(10), RcuCell::new(3));
+    /// let guard = Rcu::global().read();              // one section, several cells
+    /// assert_eq!(*rate.load(&guard) + *burst.load(&guard), 13);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn read(&self) -> ReadGuard<'_> {
@@ -204,6 +186,16 @@ impl Rcu {
     }
 
     /// Begins a section that may be held across `.await`, sent to other threads and dropped anywhere.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuCell};
+    /// let rate = RcuCell::new(10);
+    /// let guard = Rcu::global().read_owned();
+    /// rate.store(20);
+    /// // A section that began before: the new value, and neither can be freed until it ends.
+    /// assert_eq!(*rate.load(&guard), 20);
+    /// std::thread::spawn(move || drop(guard)).join().unwrap();
+    /// ```
     #[inline]
     #[track_caller]
     pub fn read_owned(&self) -> OwnedReadGuard {
@@ -211,6 +203,18 @@ impl Rcu {
     }
 
     /// Registers this thread now, so that its first read need not. Not needed otherwise.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// std::thread::spawn({
+    ///     let rcu = rcu.clone();
+    ///     move || {
+    ///         let _registration = rcu.register_thread();
+    ///         // ... from here on each read is as cheap as the next ...
+    ///         drop(rcu.read());
+    ///     }
+    /// });
+    /// ```
     pub fn register_thread(&self) -> Registration {
         Registration::new(self.core)
     }
@@ -230,6 +234,14 @@ impl Rcu {
     }
 
     /// [`synchronize`](Self::synchronize), blocking the thread.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let hook: RcuPtr<fn()> = RcuPtr::from(Box::new((|| ()) as fn()));
+    /// hook.store(None);
+    /// Rcu::global().blocking_synchronize();
+    /// // Nobody is inside the hook any more: what it uses may be torn down.
+    /// ```
     ///
     /// # Panics
     /// Where it would wait for itself: while this thread has a [`ReadGuard`] of this domain, inside one of the domain's
@@ -289,6 +301,17 @@ impl Rcu {
     }
 
     /// Whether a cookie's grace period has elapsed. Never blocks.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let cookie = rcu.grace_period();
+    /// let held = rcu.read_owned();
+    /// rcu.start_grace_period();
+    /// assert!(!rcu.has_elapsed(cookie));
+    /// drop(held);
+    /// rcu.blocking_synchronize();
+    /// assert!(rcu.has_elapsed(cookie));
+    /// ```
     ///
     /// # Panics
     /// With a cookie of another domain.
@@ -375,6 +398,15 @@ impl Rcu {
 
     /// [`drain`](Self::drain), blocking the thread.
     ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// use std::sync::mpsc;
+    /// let (send, ran) = mpsc::channel();
+    /// rcu.call(move || drop(send.send("ran")));
+    /// rcu.blocking_drain();
+    /// assert_eq!(ran.try_recv(), Ok("ran"));
+    /// ```
+    ///
     /// # Panics
     /// As [`blocking_synchronize`](Self::blocking_synchronize).
     #[track_caller]
@@ -384,6 +416,15 @@ impl Rcu {
     }
 
     /// [`blocking_drain`](Self::blocking_drain), for `d` at the most.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// use std::time::Duration;
+    /// rcu.call(|| ());
+    /// if rcu.blocking_drain_timeout(Duration::from_secs(5)).is_err() {
+    ///     eprintln!("giving up: a section or a callback does not end");
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`Timeout`] where callbacks are left then. They run all the same.
@@ -399,12 +440,29 @@ impl Rcu {
     /// Drains, then stops the domain's threads. Later work starts them again.
     ///
     /// Under load it makes one attempt to stop, and is ready also where that finds new work.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| println!("the last one"));
+    /// rcu.shutdown().await;
+    /// rcu.call(|| println!("starts the threads again"));
+    /// # rcu.drain().await;
+    /// # });
+    /// ```
     pub fn shutdown(&self) -> Shutdown {
         Shutdown::new(self.clone())
     }
 
     /// [`shutdown`](Self::shutdown), blocking the thread; where nobody else shuts down at the same time, the stopped threads
     /// are gone from the system when it returns.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| println!("the last one"));
+    /// rcu.blocking_shutdown();
+    /// assert_eq!(rcu.stats().finished, 1);
+    /// ```
     ///
     /// # Panics
     /// As [`blocking_synchronize`](Self::blocking_synchronize).
@@ -416,6 +474,14 @@ impl Rcu {
     }
 
     /// Figures of the domain. Reads every record: not for hot paths.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| ());
+    /// rcu.blocking_drain();
+    /// let stats = rcu.stats();
+    /// assert_eq!((stats.queued, stats.finished), (1, 1));
+    /// ```
     pub fn stats(&self) -> Stats {
         self.domain().stats()
     }

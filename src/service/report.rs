@@ -53,6 +53,21 @@ pub struct StallReport {
 }
 
 /// What is stuck.
+///
+/// ```
+/// use async_rcu::StallKind;
+/// use std::{sync::mpsc, time::Duration};
+/// let (send, kinds) = mpsc::channel();
+/// let rcu = async_rcu::Rcu::builder()
+///     .stall_timeout(Duration::from_millis(10))
+///     .on_stall(move |report| drop(send.send(report.kind)))
+///     .build()?;
+/// let forgotten = rcu.read_owned();
+/// rcu.call(|| ());
+/// assert_eq!(kinds.recv()?, StallKind::Section);
+/// # drop(forgotten);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StallKind {
@@ -75,6 +90,21 @@ pub enum StallKind {
 }
 
 /// An open section, as far as it is known.
+///
+/// ```
+/// use std::sync::mpsc;
+/// let (send, holders) = mpsc::channel();
+/// let rcu = async_rcu::Rcu::new();
+/// let _notifier = rcu.on_force(move |event| drop(send.send(event.holders.clone())));
+/// let guard = rcu.read_owned();
+/// rcu.call(|| ());
+/// rcu.force();
+/// let holders = holders.recv()?;
+/// assert!(holders[0].owned);
+/// assert_eq!(holders[0].thread_id, std::thread::current().id());
+/// # drop(guard);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HeldSection {
@@ -96,6 +126,19 @@ pub struct HeldSection {
 
 /// Somebody wants the grace periods under way to end now, and these sections hold them up. Given to
 /// [`Rcu::on_force`](crate::Rcu::on_force).
+///
+/// ```
+/// use std::sync::mpsc;
+/// let (send, events) = mpsc::channel();
+/// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
+/// let _notifier = rcu.on_force(move |event| drop(send.send(event.to_string())));
+/// let guard = rcu.read_owned();
+/// rcu.call(|| ());
+/// rcu.force();
+/// assert!(events.recv()?.contains("1 section asked to end"));
+/// # drop(guard);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ForceEvent {

@@ -10,12 +10,33 @@ use thiserror::Error;
 
 /// There was no room for the callback: [`Builder::max_pending`](crate::Builder::max_pending) are pending. From
 /// [`Rcu::try_call`]; gives the closure back.
+///
+/// ```
+/// let rcu = async_rcu::Rcu::builder().max_pending(0).build()?;
+/// let full = rcu.try_call(|| println!("later, then")).unwrap_err();
+/// assert_eq!(full.to_string(), "as many callbacks are pending as may be");
+/// full.into_inner()();
+/// # Ok::<(), async_rcu::BuildError>(())
+/// ```
 #[derive(Error)]
 #[error("as many callbacks are pending as may be")]
 pub struct Full<F>(F);
 
 impl<F> Full<F> {
     /// The closure that was not queued.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::builder().max_pending(0).build()?;
+    /// use std::sync::Arc;
+    /// let old = Arc::new("old");
+    /// let mine = Arc::clone(&old);
+    /// match rcu.try_call(move || drop(old)) {
+    ///     Ok(()) => {}
+    ///     Err(full) => full.into_inner()(),          // here and now, then
+    /// }
+    /// assert_eq!(Arc::strong_count(&mine), 1);
+    /// # Ok::<(), async_rcu::BuildError>(())
+    /// ```
     pub fn into_inner(self) -> F {
         self.0
     }
@@ -122,11 +143,30 @@ impl Rcu {
 }
 
 /// Room for one callback, from [`Rcu::reserve`]. Dropped, it gives the room back.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let rcu = async_rcu::Rcu::builder().max_pending(1).build()?;
+/// let permit = rcu.reserve().await;
+/// assert!(rcu.try_call(|| ()).is_err());         // the room is taken
+/// drop(permit);
+/// assert!(rcu.try_call(|| ()).is_ok());
+/// # Ok::<(), async_rcu::BuildError>(())
+/// # });
+/// ```
 #[must_use = "dropping it gives the room back"]
 pub struct Permit(Option<Rcu>);
 
 impl Permit {
     /// [`Rcu::call`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.reserve().await.call(|| println!("after a grace period"));
+    /// # rcu.drain().await;
+    /// # });
+    /// ```
     pub fn call(mut self, f: impl FnOnce() + Send + 'static) {
         if let Some(rcu) = self.0.take() {
             rcu.enqueue_counted(move |_| f());
@@ -134,6 +174,16 @@ impl Permit {
     }
 
     /// [`Rcu::call_async`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.reserve().await.call_async(async {
+    ///     println!("after a grace period, in a task");
+    /// });
+    /// # rcu.drain().await;
+    /// # });
+    /// ```
     pub fn call_async(mut self, f: impl Future<Output = ()> + Send + 'static) {
         if let Some(rcu) = self.0.take() {
             rcu.enqueue_async(f);
@@ -141,6 +191,14 @@ impl Permit {
     }
 
     /// [`Rcu::retire`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.reserve().await.retire(Box::new([0; 1024]));
+    /// # rcu.drain().await;
+    /// # });
+    /// ```
     pub fn retire<T: ?Sized + Send + 'static>(self, value: Box<T>) {
         self.call(move || drop(value));
     }
@@ -155,6 +213,19 @@ impl Drop for Permit {
 }
 
 /// Future of [`Rcu::reserve`]: a [`Permit`].
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::builder().max_pending(1).build().unwrap();
+/// use futures::FutureExt;
+/// let first = rcu.reserve().await;
+/// let second = rcu.reserve();
+/// assert!(rcu.reserve().now_or_never().is_none());
+/// drop(first);
+/// second.await.call(|| ());
+/// # rcu.drain().await;
+/// # });
+/// ```
 ///
 /// # Cancel safety
 /// Dropping it gives up its place in the line and nothing else.

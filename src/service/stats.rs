@@ -8,6 +8,16 @@ use std::time::Duration;
 
 /// Figures of a domain, as of a moment ago; from [`Rcu::stats`](crate::Rcu::stats). Counts are cumulative since the domain
 /// began.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// let guards = [rcu.read_owned(), rcu.read_owned()];
+/// rcu.call(|| ());
+/// let stats = rcu.stats();
+/// assert_eq!(stats.owned_guards, guards.len());
+/// assert_eq!(stats.queued - stats.finished, 1);
+/// # drop(guards);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {

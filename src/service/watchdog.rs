@@ -44,6 +44,15 @@ pub(super) struct Notifiers {
 /// A hook of [`Rcu::on_force`](crate::Rcu::on_force), which is removed when this is dropped.
 ///
 /// A call that is under way then may still be going on after the drop.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// use std::sync::mpsc;
+/// let (send, events) = mpsc::channel();
+/// let notifier = rcu.on_force(move |_| drop(send.send(())));
+/// drop(notifier);                                // no longer called
+/// assert_eq!(events.recv(), Err(mpsc::RecvError));
+/// ```
 #[must_use = "the hook is removed when this is dropped"]
 pub struct ForceNotifier {
     domain: Weak<Domain>,

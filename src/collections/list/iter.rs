@@ -8,6 +8,14 @@ use std::iter::FusedIterator;
 /// [`RcuList::iter`](crate::RcuList::iter).
 ///
 /// It goes on by the links as they are when it steps. It may be sent where the guard's reference may be kept.
+///
+/// ```
+/// use async_rcu::{Rcu, RcuList};
+/// let list: RcuList<u32> = (1..=4).collect();
+/// let guard = Rcu::global().read();
+/// let even: Vec<_> = list.iter(&guard).filter(|n| **n % 2 == 0).collect();
+/// assert_eq!(even, [&2, &4]);
+/// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct ListIter<'g, T>(At<'g, T>);
 

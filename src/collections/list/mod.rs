@@ -66,11 +66,26 @@ pub struct RcuList<T: Send + Sync + 'static> {
 
 impl<T: Send + Sync + 'static> RcuList<T> {
     /// An empty list in the [global domain](Rcu::global), which this does not start: for statics.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// static LISTENERS: RcuList<fn()> = RcuList::new();
+    /// LISTENERS.push_back(|| println!("told"));
+    /// assert_eq!(LISTENERS.len(), 1);
+    /// ```
     pub const fn new() -> Self {
         Self::with(Home::GLOBAL)
     }
 
     /// An empty list in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let rcu = Rcu::new();
+    /// let list = RcuList::new_in(&rcu);
+    /// list.push_back(1);
+    /// assert_eq!(list.front(&rcu.read()), Some(&1));
+    /// ```
     pub fn new_in(rcu: &Rcu) -> Self {
         Self::with(Home::of(rcu))
     }
@@ -85,21 +100,46 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// The domain that guards must be of.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1].into_iter().collect();
+    /// let guard = list.rcu().read();
+    /// assert_eq!(list.front(&guard), Some(&1));
+    /// ```
     pub fn rcu(&self) -> &Rcu {
         self.home.rcu()
     }
 
     /// How many elements there are, or were a moment ago. O(1), without a section.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = (0..10).collect();
+    /// assert_eq!(list.len(), 10);
+    /// ```
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
     /// Whether there are none, or were none a moment ago.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = RcuList::new();
+    /// assert!(list.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The first element.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = (1..4).collect();
+    /// assert_eq!(list.front(&Rcu::global().read()), Some(&1));
+    /// ```
     ///
     /// # Panics
     /// Where the guard is of another domain, which would not protect the elements.
@@ -136,6 +176,13 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// Adds an element at the front.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [2].into_iter().collect();
+    /// list.push_front(1);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2]));
+    /// ```
     #[track_caller]
     pub fn push_front(&self, value: T) {
         let run = Run::of(value);
@@ -143,6 +190,13 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// Adds an element at the back.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [1].into_iter().collect();
+    /// list.push_back(2);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2]));
+    /// ```
     #[track_caller]
     pub fn push_back(&self, value: T) {
         self.append_run("push_back", Run::of(value));
@@ -151,6 +205,13 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// Adds elements at the back, in one step: a reader finds all of them or none.
     ///
     /// The iterator is run to its end before; where it panics, nothing is added. It may write the same list.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [1].into_iter().collect();
+    /// list.append([2, 3]);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2, 3]));
+    /// ```
     #[track_caller]
     pub fn append(&self, values: impl IntoIterator<Item = T>) {
         let mut run = Run::default();
@@ -165,6 +226,16 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// Takes the first element out. Readers may still see it: it is given out as [`Retired`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::RcuList;
+    /// let jobs: RcuList<String> = ["build".to_owned()].into_iter().collect();
+    /// let job: Box<String> = jobs.pop_front().unwrap().wait().await;
+    /// assert_eq!(*job, "build");
+    /// assert!(jobs.pop_front().is_none());
+    /// # });
+    /// ```
     #[track_caller]
     pub fn pop_front(&self) -> Option<Retired<T>> {
         self.lock("pop_front").pop_front()
@@ -173,6 +244,13 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// Removes the elements for which `keep` is false, in one go, and retires them in one callback.
     ///
     /// Where `keep` panics, what it has refused so far is removed, and the rest stays. It may read the list.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = (0..10).collect();
+    /// list.retain(|n| n % 5 == 0);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[0, 5]));
+    /// ```
     ///
     /// # Panics
     /// Where `keep` writes the list: it would wait for itself.
@@ -183,6 +261,16 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// Takes all elements out, and retires them in one callback. Readers among them finish their walk.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = (0..3).collect();
+    /// let guard = Rcu::global().read();
+    /// let walk = list.iter(&guard);
+    /// list.clear();
+    /// assert!(list.is_empty());
+    /// assert!(walk.eq(&[0, 1, 2]));
+    /// ```
     #[track_caller]
     pub fn clear(&self) {
         self.lock("clear").clear();

@@ -62,6 +62,15 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// The element that it stands on; `None` at the end.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1].into_iter().collect();
+    /// let mut writer = list.write();
+    /// assert_eq!(writer.current(), Some(&1));
+    /// writer.move_next();
+    /// assert_eq!(writer.current(), None);            // at the end
+    /// ```
     pub fn current(&self) -> Option<&T> {
         // SAFETY: null or linked, and not removed while `self` is borrowed (invariant 1).
         let node = unsafe { self.here().peek().as_ref() };
@@ -69,6 +78,14 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Goes to the next element. At the end it stays there.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1, 2].into_iter().collect();
+    /// let mut writer = list.write();
+    /// writer.move_next();
+    /// assert_eq!(writer.current(), Some(&2));
+    /// ```
     pub fn move_next(&mut self) {
         let node = self.here().peek();
         if !node.is_null() {
@@ -77,11 +94,30 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Goes back to the first element.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1, 2].into_iter().collect();
+    /// let mut writer = list.write();
+    /// writer.move_next();
+    /// writer.move_to_front();
+    /// assert_eq!(writer.current(), Some(&1));
+    /// ```
     pub fn move_to_front(&mut self) {
         self.before = ptr::null_mut();
     }
 
     /// Adds an element before the one that it stands on; at the end, as the last.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [2].into_iter().collect();
+    /// let mut writer = list.write();
+    /// writer.insert_before(1);
+    /// assert_eq!(writer.current(), Some(&2));
+    /// drop(writer);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2]));
+    /// ```
     pub fn insert_before(&mut self, value: T) {
         let run = Run::of(value);
         let added = run.last();
@@ -90,6 +126,16 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Adds an element behind the one that it stands on; at the end, as the last, and stays behind it.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [1, 3].into_iter().collect();
+    /// let mut writer = list.write();
+    /// writer.insert_after(2);
+    /// assert_eq!(writer.current(), Some(&1));
+    /// drop(writer);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2, 3]));
+    /// ```
     pub fn insert_after(&mut self, value: T) {
         let node = self.here().peek();
         match node.is_null() {
@@ -99,6 +145,14 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Removes the element that it stands on, and goes to the next. `None` at the end.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1, 2].into_iter().collect();
+    /// let mut writer = list.write();
+    /// assert_eq!(*writer.remove().unwrap(), 1);
+    /// assert_eq!(writer.current(), Some(&2));
+    /// ```
     pub fn remove(&mut self) -> Option<Retired<T>> {
         let node = self.take_out()?;
         // SAFETY: just taken out.
@@ -106,6 +160,16 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Puts an element in the place of the one that it stands on, in one step, and stays on it.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1].into_iter().collect();
+    /// let mut writer = list.write();
+    /// assert_eq!(*writer.replace(10).unwrap(), 1);
+    /// assert_eq!(writer.current(), Some(&10));
+    /// writer.move_next();
+    /// assert_eq!(writer.replace(20).unwrap_err(), 20);
+    /// ```
     ///
     /// # Errors
     /// The value, at the end.
@@ -123,6 +187,16 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Adds an element at the front.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [2].into_iter().collect();
+    /// let mut writer = list.write();
+    /// writer.push_front(1);
+    /// assert_eq!(writer.current(), Some(&2));
+    /// drop(writer);
+    /// assert_eq!(list.front(&Rcu::global().read()), Some(&1));
+    /// ```
     pub fn push_front(&mut self, value: T) {
         let run = Run::of(value);
         let added = run.last();
@@ -134,6 +208,13 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Adds an element at the back. A writer at the end stays behind it.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuList};
+    /// let list: RcuList<u32> = [1].into_iter().collect();
+    /// list.write().push_back(2);
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2]));
+    /// ```
     pub fn push_back(&mut self, value: T) {
         let at_end = self.here().peek().is_null();
         let run = Run::of(value);
@@ -145,6 +226,14 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Removes the first element. A writer that stood on it goes to the next.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = [1, 2].into_iter().collect();
+    /// let mut writer = list.write();
+    /// assert_eq!(*writer.pop_front().unwrap(), 1);
+    /// assert_eq!(writer.current(), Some(&2));
+    /// ```
     pub fn pop_front(&mut self) -> Option<Retired<T>> {
         let first = self.list.head.peek();
         let before = mem::replace(&mut self.before, ptr::null_mut());
@@ -160,6 +249,14 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// Removes the elements for which `keep` is false, retires them in one callback, and goes to the first element.
     ///
     /// Where `keep` panics, what it has refused so far is removed, and the rest stays. It may read the list.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = (0..10).collect();
+    /// let mut writer = list.write();
+    /// writer.retain(|n| n % 5 == 0);
+    /// assert_eq!(writer.len(), 2);
+    /// ```
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.move_to_front();
         let mut refused = Refused {
@@ -177,6 +274,15 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// Removes all elements, and retires them in one callback.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = (0..10).collect();
+    /// let mut writer = list.write();
+    /// writer.clear();
+    /// writer.push_back(7);                           // readers may see the list empty between
+    /// assert_eq!(writer.len(), 1);
+    /// ```
     pub fn clear(&mut self) {
         self.list.start();
         self.before = ptr::null_mut();
@@ -190,11 +296,23 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// How many elements there are.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = (0..10).collect();
+    /// assert_eq!(list.write().len(), 10);
+    /// ```
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// use async_rcu::RcuList;
+    /// let list: RcuList<u32> = RcuList::new();
+    /// assert!(list.write().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

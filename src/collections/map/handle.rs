@@ -63,16 +63,36 @@ pub struct RcuMap<K: Send + Sync + 'static, V: Send + Sync + 'static, S = Random
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
     /// An empty map in the [global domain](Rcu::global).
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let map: RcuMap<String, u16> = RcuMap::new();
+    /// assert!(map.is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::with_capacity(0)
     }
 
     /// An empty map in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let rcu = Rcu::new();
+    /// let map = RcuMap::new_in(&rcu);
+    /// map.insert("http", 80);
+    /// assert_eq!(map.get("http", &rcu.read()), Some(&80));
+    /// ```
     pub fn new_in(rcu: &Rcu) -> Self {
         Self::with_capacity_in(0, rcu)
     }
 
     /// An empty map in the global domain with room for so many entries, below which it never shrinks by itself.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let map = RcuMap::with_capacity(1000);         // the first thousand do not make it grow
+    /// map.insert("http", 80);
+    /// ```
     ///
     /// # Panics
     /// Where the table would not fit the address space.
@@ -81,6 +101,12 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
     }
 
     /// [`with_capacity`](Self::with_capacity), in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let map = RcuMap::with_capacity_in(1000, &Rcu::new());
+    /// map.insert("http", 80);
+    /// ```
     ///
     /// # Panics
     /// As that.
@@ -91,16 +117,38 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// An empty map in the global domain, with a hasher of one's own.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// use std::hash::{BuildHasherDefault, DefaultHasher};
+    /// // The same hashes in every process. Only for keys that nobody hostile chooses.
+    /// let map = RcuMap::with_hasher(BuildHasherDefault::<DefaultHasher>::new());
+    /// map.insert("http", 80);
+    /// ```
     pub fn with_hasher(hasher: S) -> Self {
         Self::with_capacity_and_hasher(0, hasher)
     }
 
     /// An empty map in the domain of `rcu`, with a hasher of one's own.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// use std::hash::RandomState;
+    /// let map = RcuMap::with_hasher_in(RandomState::new(), &Rcu::new());
+    /// map.insert("http", 80);
+    /// ```
     pub fn with_hasher_in(hasher: S, rcu: &Rcu) -> Self {
         Self::with_capacity_and_hasher_in(0, hasher, rcu)
     }
 
     /// [`with_capacity`](Self::with_capacity), with a hasher of one's own.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// use std::hash::RandomState;
+    /// let map = RcuMap::with_capacity_and_hasher(1000, RandomState::new());
+    /// map.insert("http", 80);
+    /// ```
     ///
     /// # Panics
     /// As that.
@@ -109,6 +157,13 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     }
 
     /// [`with_capacity`](Self::with_capacity), with a hasher of one's own and in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// use std::hash::RandomState;
+    /// let map = RcuMap::with_capacity_and_hasher_in(1000, RandomState::new(), &Rcu::new());
+    /// map.insert("http", 80);
+    /// ```
     ///
     /// # Panics
     /// As that.
@@ -121,21 +176,48 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     }
 
     /// The domain that guards must be of.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let map = RcuMap::from([("http", 80)]);
+    /// let guard = map.rcu().read();
+    /// assert_eq!(map.get("http", &guard), Some(&80));
+    /// ```
     pub fn rcu(&self) -> &Rcu {
         &self.rcu
     }
 
     /// What keys are hashed with.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// use std::hash::BuildHasher;
+    /// let map = RcuMap::from([("http", 80)]);
+    /// assert_eq!(map.hasher().hash_one("http"), map.hasher().hash_one("http"));
+    /// ```
     pub fn hasher(&self) -> &S {
         &self.hasher
     }
 
     /// How many entries there are. O(1); while others write, it may be off by what they are about to do.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let map = RcuMap::from([("a", 1), ("b", 2)]);
+    /// assert_eq!(map.len(), 2);
+    /// ```
     pub fn len(&self) -> usize {
         self.raw.len()
     }
 
     /// Whether there is none; as exact as [`len`](Self::len).
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let map = RcuMap::from([("a", 1)]);
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -6,14 +6,37 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 /// Every key and value of a map. From [`RcuMap::iter`](crate::RcuMap::iter).
+///
+/// ```
+/// use async_rcu::{Rcu, RcuMap};
+/// let map = RcuMap::from([("a", 1), ("b", 2)]);
+/// let guard = Rcu::global().read();
+/// let mut entries: Vec<_> = map.iter(&guard).collect();
+/// entries.sort();
+/// assert_eq!(entries, [(&"a", &1), (&"b", &2)]);
+/// ```
 #[must_use = "iterators are lazy"]
 pub struct Iter<'g, K: 'static, V: 'static>(Walk<'g, Entry<K, V>>);
 
 /// Every key of a map. From [`RcuMap::keys`](crate::RcuMap::keys).
+///
+/// ```
+/// use async_rcu::{Rcu, RcuMap};
+/// let map = RcuMap::from([("a", 1), ("b", 2)]);
+/// let guard = Rcu::global().read();
+/// assert!(map.keys(&guard).any(|key| *key == "b"));
+/// ```
 #[must_use = "iterators are lazy"]
 pub struct Keys<'g, K: 'static, V: 'static>(Iter<'g, K, V>);
 
 /// Every value of a map. From [`RcuMap::values`](crate::RcuMap::values).
+///
+/// ```
+/// use async_rcu::{Rcu, RcuMap};
+/// let map = RcuMap::from([("a", 1), ("b", 2)]);
+/// let guard = Rcu::global().read();
+/// assert_eq!(map.values(&guard).max(), Some(&2));
+/// ```
 #[must_use = "iterators are lazy"]
 pub struct Values<'g, K: 'static, V: 'static>(Iter<'g, K, V>);
 

@@ -40,6 +40,14 @@ where
 
     /// [`get`](Self::get), with the key as it is in the map.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let map = RcuMap::from([("one".to_owned(), 1)]);
+    /// let guard = Rcu::global().read();
+    /// let (key, value) = map.get_key_value("one", &guard).unwrap();
+    /// assert_eq!((key.as_str(), *value), ("one", 1));
+    /// ```
+    ///
     /// # Panics
     /// As [`get`](Self::get).
     #[inline]
@@ -55,6 +63,13 @@ where
     }
 
     /// Whether there is a value of a key. As [`get`](Self::get).
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let map = RcuMap::from([("one".to_owned(), 1)]);
+    /// let guard = Rcu::global().read();
+    /// assert!(map.contains_key("one", &guard));
+    /// ```
     ///
     /// # Panics
     /// As [`get`](Self::get).
@@ -83,6 +98,14 @@ where
     /// O(n + size of the table) for a whole walk. The section keeps memory from being freed as long as it lasts: a walk over
     /// a large map that does slow things should gather first.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
+    /// let guard = Rcu::global().read();
+    /// let old: Vec<_> = sessions.iter(&guard).filter(|(_, age)| **age > 30).collect();
+    /// assert_eq!(old, [(&"b", &40)]);
+    /// ```
+    ///
     /// # Panics
     /// Where the guard is of another domain, which would not protect what is seen.
     #[track_caller]
@@ -92,6 +115,13 @@ where
 
     /// The keys of [`iter`](Self::iter).
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
+    /// let guard = Rcu::global().read();
+    /// assert_eq!(sessions.keys(&guard).count(), 2);
+    /// ```
+    ///
     /// # Panics
     /// As [`iter`](Self::iter).
     #[track_caller]
@@ -100,6 +130,13 @@ where
     }
 
     /// The values of [`iter`](Self::iter).
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
+    /// let guard = Rcu::global().read();
+    /// assert_eq!(sessions.values(&guard).sum::<i32>(), 43);
+    /// ```
     ///
     /// # Panics
     /// As [`iter`](Self::iter).

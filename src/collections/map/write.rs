@@ -52,6 +52,14 @@ where
 
     /// Puts a value in where the key has none.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let owners = RcuMap::new();
+    /// assert_eq!(owners.try_insert("lock", 1), Ok(()));
+    /// assert_eq!(owners.try_insert("lock", 2), Err(("lock", 2)));
+    /// assert_eq!(owners.get("lock", &Rcu::global().read()), Some(&1));
+    /// ```
+    ///
     /// # Errors
     /// Both, where it has one.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), (K, V)> {
@@ -67,6 +75,16 @@ where
     }
 
     /// Takes a key out, and gives its value out: to look at, to wait for, or to drop. O(1) on the average.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use async_rcu::RcuMap;
+    /// let open = RcuMap::from([(7, "file".to_owned())]);
+    /// let file: Box<String> = open.remove(&7).unwrap().wait().await;
+    /// println!("{file}: nobody uses it, it can be closed");
+    /// assert!(open.remove(&7).is_none());
+    /// # });
+    /// ```
     pub fn remove<Q>(&self, key: &Q) -> Option<Retired<V>>
     where
         K: Borrow<Q>,
@@ -86,6 +104,14 @@ where
     }
 
     /// Takes a key out if `f` says so of what is there. `f` is called again where that was replaced meanwhile.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
+    /// let expired = |_: &&str, age: &i32| *age > 30;
+    /// assert!(sessions.remove_if("a", expired).is_none());
+    /// assert_eq!(*sessions.remove_if("b", expired).unwrap(), 40);
+    /// ```
     pub fn remove_if<Q>(&self, key: &Q, mut f: impl FnMut(&K, &V) -> bool) -> Option<Retired<V>>
     where
         K: Borrow<Q>,
@@ -110,6 +136,14 @@ where
     }
 
     /// The value of a key, which is put in where there is none, for as long as the guard lives.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let ids = RcuMap::new();
+    /// let guard = Rcu::global().read();
+    /// assert_eq!(*ids.get_or_insert("a", 1, &guard), 1);
+    /// assert_eq!(*ids.get_or_insert("a", 2, &guard), 1);
+    /// ```
     ///
     /// # Panics
     /// As [`get`](Self::get).
@@ -196,6 +230,13 @@ where
     ///
     /// As [`iter`](Self::iter), it passes every key that is there throughout. What is replaced while `f` looks at it is shown to
     /// `f` again. O(n), in one section, which keeps memory from being freed as long as it lasts.
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
+    /// sessions.retain(|_, age| *age <= 30);
+    /// assert_eq!(sessions.len(), 1);
+    /// ```
     pub fn retain(&self, mut f: impl FnMut(&K, &V) -> bool) {
         let section = self.rcu.read();
         let root = self.root(&section);
@@ -244,6 +285,16 @@ where
     /// Takes everything out; it is dropped after a grace period, by one callback. What others put in meanwhile may stay.
     ///
     /// O(n + size of the table).
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuMap};
+    /// let map = RcuMap::from([("a", 1)]);
+    /// let guard = Rcu::global().read();
+    /// let a = map.get("a", &guard).unwrap();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// assert_eq!(*a, 1);                             // there for this reader still
+    /// ```
     pub fn clear(&self) {
         let section = self.rcu.read();
         // SAFETY: holds what is taken out here.
@@ -258,6 +309,14 @@ where
     ///
     /// It also ends a change of size that is under way, unless other writers are at it. O(n) where the map grows.
     ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let mut map = RcuMap::new();
+    /// map.reserve(1000);
+    /// map.extend((0..1000).map(|n| (n, n * n)));
+    /// assert_eq!(map.len(), 1000);
+    /// ```
+    ///
     /// # Panics
     /// Where the table would not fit the address space.
     pub fn reserve(&self, additional: usize) {
@@ -267,6 +326,14 @@ where
     }
 
     /// Has the map no larger than its entries ask for, at once, and forgets what was [reserved](Self::reserve). O(n).
+    ///
+    /// ```
+    /// use async_rcu::RcuMap;
+    /// let map: RcuMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// map.retain(|n, _| *n < 10);
+    /// map.shrink_to_fit();
+    /// assert_eq!(map.len(), 10);
+    /// ```
     pub fn shrink_to_fit(&self) {
         let section = self.rcu.read();
         self.retire_tables(self.raw.shrink_to_fit(self.root(&section)));

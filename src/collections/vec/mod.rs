@@ -76,11 +76,26 @@ type State = HighWater<GracePeriod>;
 
 impl<T: Send + Sync + 'static> RcuVec<T> {
     /// An empty array in the [global domain](Rcu::global), which this does not start: for statics.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// static PEERS: RcuVec<String> = RcuVec::new();
+    /// PEERS.push("10.0.0.1".to_owned());
+    /// assert_eq!(PEERS.len(), 1);
+    /// ```
     pub const fn new() -> Self {
         Self::with(Home::GLOBAL)
     }
 
     /// An empty array in the domain of `rcu`.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let rcu = Rcu::new();
+    /// let array = RcuVec::new_in(&rcu);
+    /// array.push(1);
+    /// assert_eq!(array.get(0, &rcu.read()), Some(&1));
+    /// ```
     pub fn new_in(rcu: &Rcu) -> Self {
         Self::with(Home::of(rcu))
     }
@@ -94,11 +109,24 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// The domain that guards must be of.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let guard = array.rcu().read();
+    /// assert_eq!(array.get(2, &guard), Some(&2));
+    /// ```
     pub fn rcu(&self) -> &Rcu {
         self.home.rcu()
     }
 
     /// How many elements there are, or were a moment ago. Opens a section for the time.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// assert_eq!(array.len(), 3);
+    /// ```
     pub fn len(&self) -> usize {
         if self.current.load(Ordering::Relaxed).is_null() {
             return 0;
@@ -107,11 +135,27 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// Whether there are none, or were none a moment ago.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = RcuVec::new();
+    /// assert!(array.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The array as it is now: one length and the elements below it, which later writes do not change.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let guard = Rcu::global().read();
+    /// let view = array.load(&guard);
+    /// array.push(3);
+    /// assert_eq!((view.len(), array.len()), (3, 4));
+    /// assert_eq!(view[2], 2);
+    /// ```
     ///
     /// # Panics
     /// Where the guard is of another domain, which would not protect the elements.
@@ -126,6 +170,14 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
 
     /// An element; `None` out of range.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let guard = Rcu::global().read();
+    /// assert_eq!(array.get(1, &guard), Some(&1));
+    /// assert_eq!(array.get(3, &guard), None);
+    /// ```
+    ///
     /// # Panics
     /// Where the guard is of another domain, which would not protect the elements.
     #[inline]
@@ -136,6 +188,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
 
     /// The elements as they are now, in order. Bound to the guard, not to the array.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let guard = Rcu::global().read();
+    /// assert_eq!(array.iter(&guard).sum::<u32>(), 3);
+    /// ```
+    ///
     /// # Panics
     /// Where the guard is of another domain, which would not protect the elements.
     #[inline]
@@ -145,6 +204,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// Adds an element at the end.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array = RcuVec::new();
+    /// array.push("a");
+    /// assert_eq!(array.len(), 1);
+    /// ```
     #[track_caller]
     pub fn push(&self, value: T) {
         let value = Box::new(value);
@@ -155,6 +221,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// Adds elements at the end, in one step: a reader finds all of them or none.
     ///
     /// The iterator is run to its end before; where it panics, nothing is added. It may write the same array.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = [1].into_iter().collect();
+    /// array.append([2, 3]);
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[1, 2, 3]));
+    /// ```
     #[track_caller]
     pub fn append(&self, values: impl IntoIterator<Item = T>) {
         let values: Vec<Box<T>> = values.into_iter().map(Box::new).collect();
@@ -166,6 +239,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// Takes the last element out. Readers may still see it: it is given out as [`Retired`].
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = [1].into_iter().collect();
+    /// assert_eq!(*array.pop().unwrap(), 1);
+    /// assert!(array.pop().is_none());
+    /// ```
     #[track_caller]
     pub fn pop(&self) -> Option<Retired<T>> {
         let mut state = self.lock("pop");
@@ -182,6 +262,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// Puts an element in the place of another, which is given out as [`Retired`].
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// assert_eq!(*array.replace(1, 10), 1);
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[0, 10, 2]));
+    /// ```
     ///
     /// # Panics
     /// Where `index` is out of range.
@@ -201,6 +288,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// Takes an element out, and moves the last one to its place.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// assert_eq!(*array.swap_remove(0), 0);
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[2, 1]));
+    /// ```
     ///
     /// # Panics
     /// Where `index` is out of range.
@@ -226,6 +320,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     }
 
     /// Takes all elements out, and retires them in one callback.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// array.clear();
+    /// assert!(array.is_empty());
+    /// ```
     #[track_caller]
     pub fn clear(&self) {
         let mut state = self.lock("clear");

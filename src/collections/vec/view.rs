@@ -14,12 +14,28 @@ use std::slice;
 /// [`RcuVec::load`](crate::RcuVec::load).
 ///
 /// Later pushes, pops and replacements do not change it.
+///
+/// ```
+/// use async_rcu::{Rcu, RcuVec, VecView};
+/// let array: RcuVec<u32> = (0..3).collect();
+/// let guard = Rcu::global().read();
+/// let view: VecView<'_, u32> = array.load(&guard);
+/// array.pop();
+/// assert_eq!(view[2], 2);                        // as it was
+/// ```
 pub struct VecView<'g, T> {
     slots: &'g [AtomicPtr<T>],
 }
 
 /// The elements of an [`RcuVec`](crate::RcuVec) as it was at one moment, in order, bound to the guard that it reads under.
 /// From [`RcuVec::iter`](crate::RcuVec::iter) and [`VecView::iter`].
+///
+/// ```
+/// use async_rcu::{Rcu, RcuVec};
+/// let array: RcuVec<u32> = (0..3).collect();
+/// let guard = Rcu::global().read();
+/// assert!(array.iter(&guard).rev().eq(&[2, 1, 0]));
+/// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct VecIter<'g, T> {
     slots: slice::Iter<'g, AtomicPtr<T>>,
@@ -42,18 +58,38 @@ impl<'g, T> VecView<'g, T> {
     }
 
     /// How many elements there were.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// assert_eq!(array.load(&Rcu::global().read()).len(), 3);
+    /// ```
     #[inline]
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
     /// Whether there were none.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = RcuVec::new();
+    /// assert!(array.load(&Rcu::global().read()).is_empty());
+    /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
     /// An element; `None` out of range.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let guard = Rcu::global().read();
+    /// let view = array.load(&guard);
+    /// assert_eq!((view.get(2), view.get(3)), (Some(&2), None));
+    /// ```
     #[inline]
     pub fn get(&self, index: usize) -> Option<&'g T> {
         // SAFETY: a slot of this view.
@@ -61,6 +97,14 @@ impl<'g, T> VecView<'g, T> {
     }
 
     /// The elements, in order.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let guard = Rcu::global().read();
+    /// let view = array.load(&guard);
+    /// assert_eq!(view.iter().len(), view.len());
+    /// ```
     #[inline]
     pub fn iter(&self) -> VecIter<'g, T> {
         VecIter {

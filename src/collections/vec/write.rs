@@ -23,6 +23,21 @@ use std::ptr::NonNull;
 ///
 /// Other writers wait until this is dropped: one that is leaked holds them up for ever, and what it added is leaked. What
 /// this thread does meanwhile may read the array, and must not write it but through the writer.
+///
+/// ```
+/// use async_rcu::RcuVec;
+/// let array: RcuVec<u32> = (0..3).collect();
+/// let mut writer = array.write();
+/// writer.remove(0);
+/// writer.push(3);
+/// assert_eq!(array.len(), 3);                    // nothing is to be seen of it
+/// writer.publish();
+/// assert_eq!(array.len(), 3);                    // 1, 2, 3
+/// let mut writer = array.write();
+/// writer.pop();
+/// drop(writer);                                  // or never
+/// assert_eq!(array.len(), 3);
+/// ```
 #[must_use = "edits are lost unless published"]
 pub struct VecWriter<'a, T: Send + Sync + 'static> {
     array: &'a RcuVec<T>,
@@ -49,28 +64,69 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     }
 
     /// How many elements there are to be.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.push(3);
+    /// assert_eq!((writer.len(), array.len()), (4, 3));
+    /// ```
     pub fn len(&self) -> usize {
         self.elements.len()
     }
 
     /// Whether there are to be none.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = [1].into_iter().collect();
+    /// let mut writer = array.write();
+    /// writer.pop();
+    /// assert!(writer.is_empty() && !array.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }
 
     /// An element, as edited; `None` out of range.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.replace(0, 10);
+    /// assert_eq!((writer.get(0), writer.get(3)), (Some(&10), None));
+    /// ```
     pub fn get(&self, index: usize) -> Option<&T> {
         // SAFETY: in the array or added, and not freed while the writer holds the lock (invariants 1, 2).
         self.elements.get(index).map(|at| unsafe { at.as_ref() })
     }
 
     /// Adds an element at the end.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = RcuVec::new();
+    /// let mut writer = array.write();
+    /// writer.push(1);
+    /// writer.publish();
+    /// assert_eq!(array.len(), 1);
+    /// ```
     pub fn push(&mut self, value: T) {
         let value = self.add(value);
         self.elements.push(value);
     }
 
     /// Removes the last element; `false` where there is none.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = [1].into_iter().collect();
+    /// let mut writer = array.write();
+    /// assert!(writer.pop());
+    /// assert!(!writer.pop());
+    /// ```
     pub fn pop(&mut self) -> bool {
         let last = self.elements.pop();
         self.removed.extend(last);
@@ -78,6 +134,15 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     }
 
     /// Puts an element in the place of another.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.replace(1, 10);
+    /// let old = writer.publish();
+    /// assert_eq!(*old[0], 1);
+    /// ```
     ///
     /// # Panics
     /// Where `index` is out of range.
@@ -91,6 +156,15 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
 
     /// Removes an element, and moves the last one to its place.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.swap_remove(0);
+    /// writer.publish();
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[2, 1]));
+    /// ```
+    ///
     /// # Panics
     /// Where `index` is out of range.
     #[track_caller]
@@ -101,6 +175,15 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
 
     /// Removes an element, and moves those behind it forward.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.remove(0);
+    /// writer.publish();
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[1, 2]));
+    /// ```
+    ///
     /// # Panics
     /// Where `index` is out of range.
     #[track_caller]
@@ -110,6 +193,15 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     }
 
     /// Puts an element before the one at `index`, or at the end.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = [1, 3].into_iter().collect();
+    /// let mut writer = array.write();
+    /// writer.insert(1, 2);
+    /// writer.publish();
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[1, 2, 3]));
+    /// ```
     ///
     /// # Panics
     /// Where `index` is beyond the end.
@@ -124,6 +216,15 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
 
     /// Exchanges the places of two elements.
     ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuVec};
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.swap(0, 2);
+    /// writer.publish();
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[2, 1, 0]));
+    /// ```
+    ///
     /// # Panics
     /// Where one of them is out of range.
     #[track_caller]
@@ -134,6 +235,15 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     }
 
     /// Shows all edits to readers, in one step, and lets the lock go. Gives what was removed, in the order of the edits.
+    ///
+    /// ```
+    /// use async_rcu::RcuVec;
+    /// let array: RcuVec<u32> = (0..3).collect();
+    /// let mut writer = array.write();
+    /// writer.pop();
+    /// let removed = writer.publish();
+    /// assert_eq!((array.len(), *removed[0]), (2, 2));
+    /// ```
     pub fn publish(mut self) -> Vec<Retired<T>> {
         if !self.removed.is_empty() {
             // Started, if it is not, before there is anything to lose.

@@ -34,6 +34,14 @@ use std::sync::OnceLock;
 mod platform;
 
 /// How grace periods make every processor agree: which barrier the process uses.
+///
+/// ```
+/// use async_rcu::{Barrier, Rcu};
+/// match Rcu::global().stats().barrier {
+///     Barrier::Fence => println!("each section pays for two fences"),
+///     barrier => println!("readers run without fences, thanks to {barrier}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Barrier {
