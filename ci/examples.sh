@@ -9,24 +9,10 @@
 # TORTURE_SECONDS lengthens it: TORTURE_SECONDS=600 bash ci/examples.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=ci/lib.sh
+source ci/lib.sh
 
 seconds=${TORTURE_SECONDS:-5}
-
-# within SECONDS COMMAND...: a hang is a failure here, not a job that the CI service kills an hour later.
-within() {
-    local limit=$1 status=0
-    shift
-    echo "examples: $*"
-    if ! command -v timeout >/dev/null; then
-        "$@"
-        return
-    fi
-    timeout --kill-after=10 "$limit" "$@" || status=$?
-    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
-        echo "examples: not done after $limit s: $*" >&2
-    fi
-    return "$status"
-}
 
 # Built first: compiling must not count against the limits.
 for example in quickstart global_lock iohandlers backpressure streaming; do

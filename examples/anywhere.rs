@@ -1,0 +1,236 @@
+//! One library, and whatever runs it: tokio in both flavours, smol, a `LocalSet`, a loop that polls by hand, plain threads.
+//!
+//! `cargo run --release --example anywhere`
+//!
+//! A library that needs RCU makes a domain of its own and says nothing of it; who uses the library need not know, and need not
+//! run any certain runtime. `anywhere/lookup.rs` is such a library: a table of names that is replaced while it is read, whose
+//! old versions are closed by callbacks. Its `day` does all that such a library does: it reads and replaces at once, holds a
+//! version across awaits, waits for grace periods, calls, retires, drains, shuts down, and goes on after it. It is one async
+//! function, the same everywhere; only the executor of its callbacks is chosen by who opens it. The last two rows do without a
+//! runtime: `day` on a thread that blocks on it, and the same day in blocking calls on plain threads.
+//!
+//! Look at the rows: they are the same. Then at the end: all seven are still open, with their threads, and no thread of them wakes
+//! up. What wakes up is counted where the system tells (Linux, voluntary context switches of each thread). The exit
+//! status is 1 where rows differ or a thread of a domain woke up. `--fault` shows that both are looked at.
+
+#[path = "anywhere/idle.rs"]
+mod idle;
+#[path = "anywhere/lookup.rs"]
+mod lookup;
+
+use async_rcu::{Batch, Batches, BuildError, ChannelExecutor};
+use clap::{Parser, ValueEnum};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use lookup::{Lookup, Summary, day, day_on_threads};
+use std::any::Any;
+use std::error::Error;
+use std::future::Future;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+use tokio::runtime;
+use tokio::task::LocalSet;
+
+/// One library on every kind of executor: the same results, and no wake-up when it has nothing to do.
+#[derive(Parser)]
+struct Args {
+    /// How long the idle process is watched
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Does something wrong on purpose, which has to be noticed
+    #[arg(long)]
+    fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Fault {
+    /// The library is given another table in one of the runs
+    Differ,
+    /// One of the domains is given work while all should be idle
+    Busy,
+}
+
+/// Where a day was spent: what is kept open to the end.
+struct Place {
+    name: &'static str,
+    summary: Summary,
+    took: Duration,
+    lookup: Arc<Lookup>,
+    /// The runtime, or what else would end a thread when dropped.
+    _kept: Box<dyn Any>,
+}
+
+/// The library, still open, the summary of its day, and what is kept of what ran it.
+type Spent = Result<(Arc<Lookup>, Summary, Box<dyn Any>), Box<dyn Error>>;
+
+/// Opens the library, with a table of so many rows, and spends a day with it.
+type Spend = fn(rows: u64) -> Spent;
+
+const PLACES: [(&str, Spend); 7] = [
+    ("tokio, multi_thread", |rows| {
+        on_tokio(runtime::Builder::new_multi_thread().worker_threads(2), rows)
+    }),
+    ("tokio, current_thread", |rows| {
+        on_tokio(&mut runtime::Builder::new_current_thread(), rows)
+    }),
+    ("smol", on_smol),
+    ("tokio, in a LocalSet", in_a_local_set),
+    ("polled by hand", by_hand),
+    ("a thread that blocks on it", on_a_thread),
+    ("plain threads, blocking calls", on_threads),
+];
+
+fn on_tokio(builder: &mut runtime::Builder, rows: u64) -> Spent {
+    let runtime = builder.enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let lookup = open(rows, |builder| builder.executor(handle))?;
+    let shared = Arc::clone(&lookup);
+    // As a task: on a worker, where there are workers.
+    let task = runtime.spawn(async move { day(&shared).await });
+    let summary = runtime.block_on(task)?;
+    Ok((lookup, summary, Box::new(runtime)))
+}
+
+fn on_smol(rows: u64) -> Spent {
+    // A batch is a future like any other.
+    let lookup = open(rows, |builder| {
+        builder.executor(|batch: Batch| smol::spawn(batch).detach())
+    })?;
+    let shared = Arc::clone(&lookup);
+    let summary = smol::block_on(smol::spawn(async move { day(&shared).await }));
+    Ok((lookup, summary, Box::new(())))
+}
+
+/// All on one thread, callbacks too: for libraries whose user has nothing that may leave the thread.
+fn in_a_local_set(rows: u64) -> Spent {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let local = LocalSet::new();
+    let (executor, mut batches) = ChannelExecutor::new();
+    let lookup = open(rows, |builder| builder.executor(executor))?;
+    let shared = Arc::clone(&lookup);
+    let summary = local.block_on(&runtime, async move {
+        tokio::task::spawn_local(async move {
+            while let Some(batch) = batches.next().await {
+                tokio::task::spawn_local(batch);
+            }
+        });
+        tokio::task::spawn_local(async move { day(&shared).await }).await
+    })?;
+    Ok((lookup, summary, Box::new((local, runtime))))
+}
+
+/// The loop of a program that has no runtime: a window system's, a game's, an emulator's.
+fn by_hand(rows: u64) -> Spent {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    fn turn(batches: &mut Batches, running: &mut FuturesUnordered<Batch>, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(batch)) = batches.poll_next_unpin(cx) {
+            running.push(batch);
+        }
+        while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+    }
+
+    let (executor, mut batches) = ChannelExecutor::new();
+    let lookup = open(rows, |builder| builder.executor(executor))?;
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut running = FuturesUnordered::new();
+    let summary = {
+        let mut day = pin!(day(&lookup));
+        loop {
+            if let Poll::Ready(summary) = day.as_mut().poll(&mut cx) {
+                break summary;
+            }
+            turn(&mut batches, &mut running, &mut cx);
+            // What was woken since the polls above ends this at once.
+            thread::park();
+        }
+    };
+    Ok((lookup, summary, Box::new(batches)))
+}
+
+fn on_a_thread(rows: u64) -> Spent {
+    let lookup = open(rows, |builder| builder)?;
+    let summary = futures::executor::block_on(day(&lookup));
+    Ok((lookup, summary, Box::new(())))
+}
+
+fn on_threads(rows: u64) -> Spent {
+    let lookup = open(rows, |builder| builder)?;
+    let summary = day_on_threads(&lookup);
+    Ok((lookup, summary, Box::new(())))
+}
+
+fn open(
+    rows: u64,
+    set: impl FnOnce(async_rcu::Builder) -> async_rcu::Builder,
+) -> Result<Arc<Lookup>, BuildError> {
+    Lookup::open(rows, set).map(Arc::new)
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("anywhere: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
+    println!("{:<31}{}  {:>7}", "", Summary::heading(), "ms");
+    let mut places = Vec::new();
+    for (number, (name, spend)) in PLACES.into_iter().enumerate() {
+        let differs = args.fault == Some(Fault::Differ) && number == 2;
+        let begun = Instant::now();
+        let (lookup, summary, kept) =
+            spend(lookup::ROWS + u64::from(differs)).map_err(|error| format!("{name}: {error}"))?;
+        let place = Place {
+            name,
+            summary,
+            took: begun.elapsed(),
+            lookup,
+            _kept: kept,
+        };
+        let took = place.took.as_secs_f64() * 1e3;
+        println!("{name:<31}{}  {took:>7.1}", place.summary);
+        places.push(place);
+    }
+    let mut well = true;
+    for place in &places {
+        if place.summary != places[0].summary {
+            eprintln!("WRONG: {} and {} differ", place.name, places[0].name);
+            well = false;
+        }
+        if let Some(wrong) = place.summary.wrong() {
+            eprintln!("WRONG: {}: {wrong}", place.name);
+            well = false;
+        }
+    }
+    if well {
+        println!("\nthe same everywhere");
+    }
+
+    // Everything is open, and nobody has anything to do.
+    let busy = (args.fault == Some(Fault::Busy)).then(|| Arc::clone(&places[0].lookup));
+    let time = Duration::from_secs(args.seconds);
+    let all_asleep = idle::watch(lookup::DOMAIN, places.len(), time, || {
+        busy.as_ref().inspect(|lookup| lookup.replace());
+    });
+    for place in &places {
+        place.lookup.close_blocking();
+    }
+    Ok(well && all_asleep)
+}

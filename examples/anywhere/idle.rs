@@ -1,0 +1,75 @@
+//! Whether an idle process is idle: how often each of its threads woke up, where the system tells.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// By a thread's id: its name, and how often it gave up the processor of its own accord, once for each time that it had woken up.
+type WakeUps = BTreeMap<u32, (String, u64)>;
+
+#[cfg(target_os = "linux")]
+fn wake_ups() -> Option<WakeUps> {
+    let thread = |entry: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(value.trim().to_owned())
+        };
+        let count = field("voluntary_ctxt_switches:")?.parse().ok()?;
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        Some((id, (field("Name:")?, count)))
+    };
+    let own = std::process::id();
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    // A thread that ends meanwhile is none. This one, which watches, has the process's id.
+    let threads = threads.filter_map(|entry| thread(entry.ok()?));
+    Some(threads.filter(|(id, _)| *id != own).collect())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wake_ups() -> Option<WakeUps> {
+    None
+}
+
+/// Watches the process for `time`, and prints what woke up: `false` where a thread whose name begins with `prefix` did, or there
+/// are fewer than `least` of them. `meanwhile` is called once, in between.
+pub(crate) fn watch(prefix: &str, least: usize, time: Duration, meanwhile: impl FnOnce()) -> bool {
+    let Some(mut before) = wake_ups() else {
+        println!("idle: not measured here; it takes Linux's /proc");
+        return true;
+    };
+    // Threads may still be on their way to sleep: until one look is like the one before, or for four seconds.
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = wake_ups().unwrap_or_default();
+        let same = now == before;
+        before = now;
+        if same {
+            break;
+        }
+    }
+    std::thread::sleep(time / 2);
+    meanwhile();
+    std::thread::sleep(time / 2);
+    let after = wake_ups().unwrap_or_default();
+
+    println!("\nwake-ups in {} s of idleness, by thread:", time.as_secs());
+    let (mut of_domains, mut others) = ((0, 0), (0, 0));
+    for (id, (name, count)) in &after {
+        let woken = count - before.get(id).map_or(0, |(_, before)| *before);
+        let sum = match name.starts_with(prefix) {
+            true => &mut of_domains,
+            false => &mut others,
+        };
+        *sum = (sum.0 + 1, sum.1 + woken);
+        println!("{id:>9}  {name:<16} {woken:>6}");
+    }
+    println!(
+        "threads of the domains: {}, wake-ups: {}; of the runtimes: {}, wake-ups: {}",
+        of_domains.0, of_domains.1, others.0, others.1
+    );
+    let well = of_domains.0 >= least && of_domains.1 == 0;
+    if !well {
+        eprintln!("WRONG: {least} threads of domains at least, and none to wake up");
+    }
+    well
+}

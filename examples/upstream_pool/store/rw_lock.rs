@@ -1,0 +1,66 @@
+//! The backends under std's `RwLock`: changed in place, read-locked to choose, and a reference to the backend that was chosen, as
+//! the lock must not be held while a request is forwarded.
+
+use super::counted::{CLOSING, Reference};
+use super::{Store, choose};
+use crate::backend::{Backend, Books};
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub(crate) struct RwLockPool {
+    backends: RwLock<Vec<Reference>>,
+    books: Arc<Books>,
+    early_close: bool,
+}
+
+impl Store for RwLockPool {
+    type Held = Reference;
+
+    const NAME: &'static str = "rwlock";
+    const CLOSING: &'static str = CLOSING;
+
+    fn new(books: &Arc<Books>, early_close: bool) -> Result<Self, String> {
+        Ok(Self {
+            backends: RwLock::new(Vec::new()),
+            books: Arc::clone(books),
+            early_close,
+        })
+    }
+
+    fn pick(&self) -> Option<Reference> {
+        let backends = self.backends.read().unwrap_or_else(PoisonError::into_inner);
+        choose(&backends).cloned()
+    }
+
+    fn add(&self, backend: Backend) {
+        let mut backends = self
+            .backends
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        backends.push(Reference::new(backend));
+    }
+
+    fn remove_oldest(&self) -> bool {
+        let gone = {
+            let mut backends = self
+                .backends
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            if backends.is_empty() {
+                return false;
+            }
+            backends.remove(0)
+        };
+        // Not under the lock: the last reference may be this one.
+        gone.removed(self.early_close);
+        true
+    }
+
+    async fn drain(&self) {
+        let there = self
+            .backends
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        self.books.at_most(there).await;
+    }
+}
