@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The example route_server as its user runs it: started, asked with curl, reloaded, stopped. Needs curl; the loopback is all the network.
+# The example route_server as its user runs it: started, asked with curl, reloaded, stopped. Needs curl and sha256sum; the loopback is all the network.
 # Alone: bash ci/route_server_smoke.sh. With another cargo profile than dev: PROFILE=release bash ci/route_server_smoke.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -93,6 +93,30 @@ refuses_to_start() {
     grep -q "$pattern" "$work/refused.err" || fail "$*: no message like $pattern"
 }
 
+# event NAME FIELD...: the stream begins with such events, and the one of this name has these fields.
+event() {
+    local name=$1 deadline=$((SECONDS + limit)) field
+    shift
+    : >"$work/events.txt"
+    # It has no end: curl is stopped when the event is there.
+    curl --silent --show-error --no-buffer --noproxy '*' --max-time "$limit" "$url/events" >"$work/events.txt" 2>"$work/events.err" &
+    local curl=$!
+    until awk -v name="event: $name" '$0 == name { here = 1 } here && /^$/ { found = 1 } END { exit !found }' "$work/events.txt"; do
+        [ "$SECONDS" -lt "$deadline" ] && kill -0 "$curl" 2>/dev/null || fail "no event $name: $(cat "$work/events.txt" "$work/events.err")"
+        sleep 0.05
+    done
+    kill "$curl"
+    wait "$curl" 2>/dev/null || true
+    for field in "$@"; do
+        sed -n "/^event: $name\$/,/^\$/p" "$work/events.txt" | grep -q "^data: {.*\"$field\":" || fail "event $name without $field: $(cat "$work/events.txt")"
+    done
+}
+
+# The files of others are as they were released.
+sed -n 's/^| `\([^`]*\)` | `\([0-9a-f]\{64\}\)` |$/\2  \1/p' examples/route_server/live/vendor/README.md >"$work/sums"
+[ "$(wc -l <"$work/sums")" -eq 2 ] || fail "live/vendor/README.md does not name two files"
+(cd examples/route_server/live/vendor && sha256sum --check --quiet "$work/sums") || fail "live/vendor/: not what its README.md says"
+
 echo "building (profile $profile)"
 program=$(cargo build --quiet --profile "$profile" --example route_server --message-format json |
     sed -n 's/.*"name":"route_server".*"executable":"\([^"]*\)".*/\1/p')
@@ -110,13 +134,33 @@ ask 400 '{"error":*8.8.8.888*}' --data '["8.8.8.8", "8.8.8.888"]' "$url/lookup"
 ask 400 '{"error":*}' --data '{"ip": 1}' "$url/lookup"
 ask 200 '{"version":1}' "$url/version"
 ask 200 '*"barrier":*' "$url/stats"
-ask 200 '*db-ip.com*' "$url/"
+ask 200 '<!DOCTYPE html>*src="/live/page.js"*id="figures"*db-ip.com*' "$url/"
+ask 200 '*EventSource*' "$url/live/page.js"
+ask 200 '*uPlot*' "$url/live/uPlot.js"
+event hello stall_timeout_ms buttons
+event sample lookups_per_s grace_period_p50_ms grace_period_p99_ms pending held_guards version age_ms bytes old_versions stalls
+ask 403 '{"error":*}' --request POST --header 'Origin: http://other.example' "$url/reload"
+ask 403 '{"error":*}' --request POST --header 'Sec-Fetch-Site: cross-site' "$url/force"
+ask 403 '{"error":*}' --header 'Sec-Fetch-Site: cross-site' "$url/events"
+ask 403 '{"error":*other.example*}' --request POST --header 'Host: other.example' "$url/hold?seconds=1"
+ask 200 '{"version":1}' "$url/version"
+ask 202 '{"callbacks":1000,*}' --request POST "$url/flood?callbacks=1000"
+ask 400 '{"error":*1000000*}' --request POST "$url/flood?callbacks=1000001"
+ask 400 '{"error":*60*}' --request POST "$url/hold?seconds=3600"
+ask 202 '{"version":1,*}' --request POST "$url/hold?seconds=1.5"
+event report about age_ms holders location pending
 ask 200 '{"version":2,*"replaced":1,"reclaimed":false}' --request POST "$url/reload"
 ask 200 '{"version":3,*"replaced":2,"reclaimed":true,"freeing_ms":*}' --request POST "$url/reload?wait=reclaimed"
 ask 400 '{"error":*}' --data '{"tables": ["/etc/hosts"]}' "$url/reload"
 ask 200 '{"version":3}' "$url/version"
 refuses_to_start "cannot listen on ${url#http://}" --listen "${url#http://}"
+# Neither a stream nor a guard that is held keeps it from ending.
+ask 202 '*' --request POST "$url/hold?seconds=60"
+curl --silent --no-buffer --noproxy '*' "$url/events" >"$work/watched.txt" &
+viewer=$!
+until_true "the viewer is there" grep -q '^event: sample' "$work/watched.txt"
 stop builtin INT
+wait "$viewer" || fail "the stream did not end in order"
 
 echo "a table of our own"
 cp examples/route_server/builtin.csv "$work/table.csv"

@@ -8,7 +8,11 @@
 //! | `POST /reload?wait=reclaimed` | 200 with `"reclaimed":true,"freeing_ms"`, or 422 |
 //! | `GET /version` | 200 `{"version"}` |
 //! | `GET /stats` | 200 `{"table":{...},"rcu":{...}}` |
-//! | `GET /` | a page for people, that says whose data it is |
+//! | `GET /`, `GET /live/{file}` | a page for people, that shows all this as it goes on, and its files |
+//! | `GET /events` | 200 and a stream of server-sent events, or 503 |
+//! | `POST /hold?seconds=S` | 202 `{"version","seconds","polite"}`, or 400, 403, 429 |
+//! | `POST /flood?callbacks=N` | 202 `{"callbacks","pending"}`, or 400, 403, 429 |
+//! | `POST /force` | 202 `{"pending","held_guards"}`, or 403 |
 //!
 //! `GET /lookup/{ip}`: 404 where no network holds the address, 400 where it is none.
 //!
@@ -20,27 +24,48 @@
 //! `wait=reclaimed`, once the old one has been freed as well, which took `freeing_ms`. 422 where the new table is refused:
 //! the one in use stays, and the error says which line of which file is at fault.
 //!
+//! `GET /events` is for the page. It begins with a `hello`, which says how the server is set up; then comes a `sample`, with
+//! the figures of now, and one more twice a second; and a `report` for each stall, and for each force that met guards. The
+//! last reports from before are sent as well; with `Last-Event-ID`, or `?after=ID`, those after that one. 503 where
+//! [`MOST_VIEWERS`](crate::live::MOST_VIEWERS) watch.
+//!
+//! `POST /hold` keeps the version in use for so many seconds, and queues a callback that waits for it; with `polite=true`
+//! only until it is asked to let go. `POST /flood` queues so many callbacks. `POST /force` asks that grace periods
+//! end now. 400 for what is out of bounds, 429 where there is too much of it already, see [`buttons`](crate::buttons). 403 for
+//! all three where the server can be reached from other machines, unless it was started with `--allow-buttons`.
+//!
+//! What is no `GET`, and `GET /events`, is refused with 403 where a page of another origin asks for it, see [`origin`].
+//!
 //! An IPv4 address in IPv6 clothes (`::ffff:1.1.1.1`) is looked up, and answered, as the IPv4 address. Nobody is asked
 //! who they are: do not offer `/reload` to strangers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_rcu::Stats;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::task::{spawn_blocking, yield_now};
 
+use crate::buttons::Buttons;
+use crate::live::Live;
 use crate::parse::quoted;
 use crate::routes::{ReloadError, Routes};
 use crate::table::{Network, Summary, milliseconds};
+
+mod live;
+mod origin;
+mod page;
+
+pub(crate) use origin::Home;
 
 /// How many addresses one `POST /lookup` may ask about.
 pub(crate) const MOST_ADDRESSES: usize = 10_000;
@@ -49,11 +74,31 @@ pub(crate) const MOST_BYTES: usize = 512 * 1024;
 /// After so many addresses a `POST /lookup` lets other requests have the thread.
 const ADDRESSES_AT_ONCE: usize = 256;
 
-const INDEX: &str = include_str!("index.html");
+/// What the requests share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) buttons: Arc<Buttons>,
+    /// As the domain has it: for the page to say.
+    pub(crate) stall_timeout: Duration,
+}
 
-pub(crate) fn router(routes: Arc<Routes>) -> Router {
+impl FromRef<App> for Arc<Routes> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.routes)
+    }
+}
+
+pub(crate) fn router(app: App, home: Home) -> Router {
+    let from_here = from_fn_with_state(home, origin::guard_all);
+    let from_here_unless_read = from_fn_with_state(home, origin::guard);
     Router::new()
-        .route("/", get(Html(INDEX)))
+        .route("/events", get(live::events).layer(from_here))
+        .route("/hold", post(live::hold))
+        .route("/flood", post(live::flood))
+        .route("/force", post(live::force))
+        .merge(page::router())
         .route("/lookup/{ip}", get(lookup))
         .route("/lookup", post(lookup_many))
         .route("/reload", post(reload))
@@ -64,7 +109,8 @@ pub(crate) fn router(routes: Arc<Routes>) -> Router {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method: see /")
         })
         .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .with_state(routes)
+        .layer(from_here_unless_read)
+        .with_state(app)
 }
 
 /// A request that is not granted.
@@ -129,6 +175,7 @@ async fn lookup(
 
     let Path(ip) = path.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let ip = address(&ip)?;
+    routes.lookups().add(1);
     // The whole read: it borrows from the table, awaits nothing, and writes the answer before it ends.
     routes.table().with(|table| {
         let version = table.version();
@@ -168,6 +215,7 @@ async fn lookup_many(
         .map(|ip| address(ip))
         .collect::<Result<_, _>>()?;
 
+    routes.lookups().add(addresses.len() as u64);
     // One version for all addresses, held across the awaits below, whatever is swapped in meanwhile. Should the client
     // go away, this future is dropped and the version with it.
     let table = routes.table().read_owned();

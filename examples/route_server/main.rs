@@ -15,13 +15,20 @@
 //! $ cargo run --release --example route_server -- --table package/asn-ipv4.csv --table package/asn-ipv6.csv --watch
 //! ```
 //!
+//! Its page, `http://127.0.0.1:8080/`, shows what goes on, and has buttons to make something go on: see `README.md` beside
+//! this file.
+//!
 //! What to look at:
 //!
 //! - [`routes`]: the table in an `RcuCell`. A reload parses on a blocking thread and swaps; the old table is freed
 //!   after a grace period.
 //! - [`http`]: the protocol, and the three ways to read and to wait: `with` for one address, `read_owned` for many
 //!   addresses from one version across awaits, `Retired::wait` for `?wait=reclaimed`.
-//! - [`serve`]: shutdown. Requests end, the last reload ends, `drain` completes: nothing that was deferred is lost.
+//! - [`live`], [`reports`]: how the domain is watched: its figures taken only while somebody looks, and stalls told as they
+//!   are reported.
+//! - [`buttons`]: a guard held for long, a flood of callbacks, a force; within limits.
+//! - [`serve`]: shutdown. Streams and requests end, the last reload ends, `drain` completes: nothing that was deferred is
+//!   lost.
 //! - [`ranges`], [`parse`], [`table`]: the table itself. It knows nothing of RCU.
 //!
 //! To see what reloads cost the requests, with wrk (`wrk.lua` asks for random addresses):
@@ -45,15 +52,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::buttons::Buttons;
+use crate::http::{App, Home};
+use crate::live::Live;
 use crate::report::{complain, say};
+use crate::reports::Reports;
 use crate::routes::{Routes, Source};
-use crate::table::Table;
 use crate::watch::Watch;
 
+mod buttons;
 mod http;
+mod live;
+mod lookups;
 mod parse;
 mod ranges;
 mod report;
+mod reports;
 mod routes;
 mod stamp;
 mod table;
@@ -77,6 +91,25 @@ struct Args {
     /// Reload when a table file changes
     #[arg(long, requires = "table")]
     watch: bool,
+    /// What holds up a grace period, or runs, for so long is reported, on the page too; 0.001 to 3600. A second is
+    /// for a demonstration: the library's own default is ten
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = stall_timeout)]
+    stall_timeout: Duration,
+    /// Let the page's buttons hold guards, flood and force though the server listens on more than the loopback. Whoever
+    /// reaches it can then slow it down
+    #[arg(long)]
+    allow_buttons: bool,
+}
+
+fn stall_timeout(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "it is to be a number of seconds".to_owned())?;
+    if (0.001..=3600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("it is to be from 0.001 to 3600 seconds".into())
+    }
 }
 
 fn main() -> ExitCode {
@@ -90,8 +123,17 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), String> {
+    let settings = Settings {
+        listen: args.listen,
+        stall_timeout: args.stall_timeout,
+        allow_buttons: args.allow_buttons,
+    };
+    let reports = Reports::new();
+    let stalls = Arc::clone(&reports);
     let rcu = Rcu::builder()
         .name("routes")
+        .stall_timeout(args.stall_timeout)
+        .on_stall(move |stall| stalls.stall(stall))
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     let source = if args.table.is_empty() {
@@ -107,7 +149,7 @@ fn run(args: Args) -> Result<(), String> {
         None
     };
     let routes = Routes::load(&rcu, source).map_err(|error| error.to_string())?;
-    say(&routes.table().with(|table: &Table| {
+    say(&routes.table().with(|table| {
         let (version, summary) = (table.version(), table.summary());
         format!("table {version} ({}): {summary}", routes.source())
     }));
@@ -119,15 +161,27 @@ fn run(args: Args) -> Result<(), String> {
         .max_blocking_threads(1)
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(serve(args.listen, rcu, routes, watch))
+    let forces = Arc::clone(&reports);
+    let _forces = rcu.on_force(move |force| forces.force(force));
+    let live = Live::new(Arc::clone(&routes), reports);
+    runtime.block_on(serve(settings, rcu, routes, live, watch))
+}
+
+/// What of the command line is about serving.
+struct Settings {
+    listen: SocketAddr,
+    stall_timeout: Duration,
+    allow_buttons: bool,
 }
 
 async fn serve(
-    listen: SocketAddr,
+    settings: Settings,
     rcu: Rcu,
     routes: Arc<Routes>,
+    live: Arc<Live>,
     watch: Option<Watch>,
 ) -> Result<(), String> {
+    let listen = settings.listen;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
@@ -138,7 +192,14 @@ async fn serve(
 
     let watching = watch.map(|watch| tokio::spawn(watch.run(Arc::clone(&routes))));
     let (tell_server, told) = oneshot::channel::<()>();
-    let server = axum::serve(listener, http::router(Arc::clone(&routes)))
+    let home = Home::new(address);
+    let app = App {
+        routes: Arc::clone(&routes),
+        live: Arc::clone(&live),
+        buttons: Arc::new(Buttons::new(home.is_loopback() || settings.allow_buttons)),
+        stall_timeout: settings.stall_timeout,
+    };
+    let server = axum::serve(listener, http::router(app, home))
         .with_graceful_shutdown(async { _ = told.await });
     let server = tokio::spawn(server.into_future());
     say(&format!("listening on http://{address}"));
@@ -146,6 +207,9 @@ async fn serve(
     let signal = stop.await;
     say(&format!("{signal}: shutting down"));
     drop(tell_server);
+    // Those who watch would watch for ever.
+    live.close().await;
+    drop(live);
     if timeout(LAST_REQUESTS, server).await.is_err() {
         complain("some requests are still not answered: they are given up");
     }

@@ -106,6 +106,11 @@ impl<K: Key> Ranges<K> {
         self.rows.len()
     }
 
+    /// The memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.rows) + size_of_val(&*self.starts) + size_of_val(&*self.owners)
+    }
+
     /// The narrowest range that holds `address`.
     pub(crate) fn find(&self, address: K) -> Option<&Row<K>> {
         let above = self.starts.partition_point(|start| *start <= address);

@@ -7,13 +7,16 @@
 use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_rcu::{Rcu, RcuCell, Retired};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 
+use crate::lookups::Lookups;
 use crate::parse::{self, LoadError};
 use crate::stamp::Stamp;
 use crate::table::{Summary, Table, TableBuilder};
@@ -68,9 +71,36 @@ impl fmt::Display for Source {
     }
 }
 
+/// A table as it is in the cell: what it holds, since when, and counted until its memory has been given back.
+pub(crate) struct Version {
+    // Dropped in this order: the count falls when the table is gone.
+    table: Table,
+    since: Instant,
+    _unfreed: Arc<()>,
+}
+
+impl Version {
+    /// When it was put into the cell.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+}
+
+impl Deref for Version {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.table
+    }
+}
+
 /// The table in use. Shared by all requests.
 pub(crate) struct Routes {
-    cell: RcuCell<Table>,
+    cell: RcuCell<Version>,
+    lookups: Lookups,
+    /// One reference here, and one in each version that has not been freed.
+    unfreed: Arc<()>,
+    began: Instant,
     source: Source,
     /// Held by the reload under way. What it guards: how the files looked when they were last read, whether they were
     /// taken or not.
@@ -82,7 +112,7 @@ pub(crate) struct Reloaded {
     pub(crate) version: u64,
     pub(crate) summary: Summary,
     /// The table that was in use before. Dropping this leaves it to the RCU; waiting for it gives it back.
-    pub(crate) old: Retired<Table>,
+    pub(crate) old: Retired<Version>,
 }
 
 /// A reload that did not: the table in use stays.
@@ -107,15 +137,35 @@ impl Routes {
     pub(crate) fn load(rcu: &Rcu, source: Source) -> Result<Arc<Self>, LoadError> {
         let stamp = Stamp::of(source.files());
         let table = source.load(1)?;
+        let unfreed = Arc::new(());
         Ok(Arc::new(Self {
-            cell: RcuCell::new_in(rcu, table),
+            cell: RcuCell::new_in(rcu, in_use(table, &unfreed)),
+            lookups: Lookups::new(),
+            unfreed,
+            began: Instant::now(),
             source,
             reloading: Arc::new(Mutex::new(stamp)),
         }))
     }
 
-    pub(crate) fn table(&self) -> &RcuCell<Table> {
+    pub(crate) fn table(&self) -> &RcuCell<Version> {
         &self.cell
+    }
+
+    /// How many addresses have been looked up.
+    pub(crate) fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+
+    /// When the first table was put in use.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// How many versions that are no longer in use have not been freed yet.
+    pub(crate) fn old_versions(&self) -> usize {
+        // Less our own reference, and that of the version in use.
+        Arc::strong_count(&self.unfreed).saturating_sub(2)
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -164,14 +214,22 @@ impl Routes {
 
     /// Only under the lock: the version is counted on from the table in use.
     fn replace(&self) -> Result<Reloaded, LoadError> {
-        let version = self.cell.with(Table::version) + 1;
+        let version = self.cell.with(|table| table.version()) + 1;
         let table = self.source.load(version)?;
         let summary = table.summary().clone();
-        let old = self.cell.swap(table);
+        let old = self.cell.swap(in_use(table, &self.unfreed));
         Ok(Reloaded {
             version,
             summary,
             old,
         })
+    }
+}
+
+fn in_use(table: Table, unfreed: &Arc<()>) -> Version {
+    Version {
+        table,
+        since: Instant::now(),
+        _unfreed: Arc::clone(unfreed),
     }
 }

@@ -4,6 +4,7 @@
 //! - [`testing`]: testing programs that use it.
 //! - [`internals`]: how it works, why it is right, and what shows it.
 //! - [`evidence`]: what is promised, and the test that shows it.
+//! - [`live`]: the route server's page, in pictures.
 //! - [`names`]: the old names of QEMU, liburcu and Linux, and what they are called here.
 //! - [`limits`]: what it does not do, and what goes wrong when.
 //! - [`performance`]: what was measured, and how to measure it again.
@@ -11,6 +12,7 @@
 pub mod evidence;
 pub mod internals;
 pub mod limits;
+pub mod live;
 pub mod names;
 pub mod patterns;
 pub mod performance;

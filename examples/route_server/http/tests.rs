@@ -9,13 +9,24 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::reports::Reports;
 use crate::routes::Source;
 use crate::temp::TempDir;
 
 fn serve(source: Source) -> (Router, Rcu) {
     let rcu = Rcu::builder().name("test").build().expect("a domain");
     let routes = Routes::load(&rcu, source).expect("a table");
-    (router(routes), rcu)
+    (route(&routes), rcu)
+}
+
+fn route(routes: &Arc<Routes>) -> Router {
+    let app = App {
+        routes: Arc::clone(routes),
+        live: Live::new(Arc::clone(routes), Reports::new()),
+        buttons: Arc::new(Buttons::new(true)),
+        stall_timeout: Duration::from_secs(1),
+    };
+    router(app, Home::new(([127, 0, 0, 1], 0).into()))
 }
 
 fn builtin() -> Router {
@@ -252,7 +263,7 @@ async fn a_reload_that_waits_for_the_old_table() {
 async fn a_waiting_reload_answers_only_when_nobody_can_see_the_old_table() {
     let rcu = Rcu::builder().name("test").build().expect("a domain");
     let routes = Routes::load(&rcu, Source::Builtin).expect("a table");
-    let router = router(Arc::clone(&routes));
+    let router = route(&routes);
     let reader = routes.table().read_owned();
     let reload = {
         let router = router.clone();
