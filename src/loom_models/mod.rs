@@ -1,8 +1,8 @@
 //! Models that loom runs through every interleaving: `ci/loom.sh`.
 //!
 //! They run the crate's own code on loom's atomics, with small constants. loom knows fences and not system calls: what is
-//! shown here is the fence mode. The asymmetric mode rests on the contract in `sys::barrier`, and on explorers of the
-//! store buffer, not on these models; in particular they cannot tell a light fence from a heavy one.
+//! shown here is the fence mode. The asymmetric mode rests on the contract in `sys::barrier`, and on
+//! `tests/explorer.rs`, not on these models; in particular they cannot tell a light fence from a heavy one.
 //!
 //! A value that must not be used after it was freed is a loom `UnsafeCell`: readers look with `with`, the one who frees
 //! writes with `with_mut`, and loom fails if the two are not ordered.

@@ -1,0 +1,327 @@
+/* How the grace-period thread sleeps: src/service/rest.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
+ *
+ * CALLERS threads call ROUNDS times each. FORCERS (0 or 1) call, then force. Where LEAVERS is not 0 (1 or 2), a waiter asks
+ * for a grace period that so many sections hold up, owned words of one record with one flag. Callbacks that are not forced may wait for the interval: the thread naps,
+ * and its clock does not come here, so that whatever must be heard in a nap has to be heard without it.
+ *
+ * When nobody can move any more, everything must have been heard (the monitor); everyone but the sleeper must have come
+ * to the end (no invalid end states). Faults: see ci/spin.sh. */
+
+#ifndef CALLERS
+#define CALLERS 1
+#endif
+#ifndef ROUNDS
+#define ROUNDS 1
+#endif
+
+#ifndef FORCERS
+#define FORCERS 1
+#endif
+#ifndef LEAVERS
+#define LEAVERS 2
+#endif
+
+#define QUEUES (CALLERS + FORCERS)
+#define DOZE 0
+#define EVENT 1
+#define FORCE 2
+#define WANTED 3
+#define FLAG 4
+#define WORD 5 /* two */
+#define QUEUE 7
+#define VARIABLES (QUEUE + QUEUES + 1)
+#define DEPTH 3
+/* The thread, the callers with the forcer, the leavers, the waiter. */
+#if LEAVERS == 0
+#define CPUS (1 + QUEUES)
+#else
+#define CPUS (2 + QUEUES + LEAVERS)
+#endif
+#include "tso.pml"
+
+byte collected[QUEUES + 1];
+bool napping, woken;
+
+/* Event::set and Event::reset, without the sleeper's own bit. */
+#define SET SWAP(old, EVENT, 1)
+#define RESET SWAP(old, EVENT, 0)
+
+/* Domain::kick. */
+inline KICK()
+{
+    LIGHT;
+#ifdef REQUEST_LOOKS_AT_DOZE
+    LOAD(old, DOZE);
+    if
+    :: old != AWAKE -> SET
+    :: else
+    fi
+#else
+    SET
+#endif
+}
+
+/* Rcu::enqueue_counted, Doze::rouse. */
+inline CALL(queue, number)
+{
+    STORE(QUEUE + queue, number);
+    LIGHT;
+    LOAD(old, DOZE);
+    if
+    :: old != AWAKE ->
+        CAS(old, DOZE, ASLEEP, AWAKE);
+        if
+        :: old -> SET
+        :: else
+        fi
+    :: else
+    fi
+}
+
+proctype caller(byte me; byte queue)
+{
+    byte scan, old, n;
+    do
+    :: n < ROUNDS -> n++; CALL(queue, n)
+    :: else -> break
+    od
+}
+
+proctype forcer(byte me; byte queue)
+{
+    byte scan, old;
+    CALL(queue, ROUNDS);
+    SWAP(old, FORCE, 1);
+    KICK()
+}
+
+proctype waiter(byte me)
+{
+    byte scan, old;
+    SWAP(old, WANTED, 1);
+    KICK();
+    woken
+}
+
+/* Reader::leave_owned. */
+proctype leaver(byte me; byte word)
+{
+    byte scan, old;
+    STORE(word, 0);
+    LIGHT;
+    LOAD(old, FLAG);
+    if
+    :: old ->
+#ifdef FLAG_DOWN_AFTER_THE_WAKE
+        SET;
+        STORE(FLAG, 0)
+#else
+        SWAP(old, FLAG, 0);
+        if
+        :: old -> SET
+        :: else
+        fi
+#endif
+    :: else
+    fi
+}
+
+/* Whether anything is queued that is not collected. */
+inline LOOK_AT_QUEUES(found)
+{
+    found = false;
+    n = 0;
+    do
+    :: n < QUEUES ->
+        LOAD(old, QUEUE + n);
+        found = found || old != collected[n];
+        n++
+    :: else -> n = 0; break
+    od
+}
+
+/* Engine::flag_holders. */
+inline FLAG_HOLDERS()
+{
+    if
+    :: holdouts ->
+        LOAD(a, WORD);
+        LOAD(b, WORD + 1);
+        if
+        :: a || b -> STORE(FLAG, 1)
+        :: else
+        fi;
+        a = 0;
+        b = 0
+    :: else
+    fi
+}
+
+inline FALL_ASLEEP()
+{
+    if
+    :: !nap -> STORE(DOZE, ASLEEP)
+    :: else
+    fi
+}
+
+proctype gp_thread(byte me)
+{
+    byte scan, old, n, a, b;
+    bool forced, wanted, queued, due, worked, nap, holdouts, up, served;
+    do
+    ::
+#ifndef RESET_LATE
+        RESET;
+#endif
+        /* A turn. */
+        worked = false;
+#ifdef COLLECTS_BEFORE_REQUESTS
+        LOOK_AT_QUEUES(queued);
+        SWAP(forced, FORCE, 0);
+#else
+        SWAP(forced, FORCE, 0);
+        LOOK_AT_QUEUES(queued);
+#endif
+        LOAD(wanted, WANTED);
+        due = false;
+        if
+        :: queued -> due = true
+        :: queued && !forced
+        :: !queued
+        fi;
+        if
+        :: due ->
+            worked = true;
+            n = 0;
+            do
+            :: n < QUEUES -> LOAD(old, QUEUE + n); collected[n] = old; n++
+            :: else -> n = 0; break
+            od;
+            queued = false
+        :: else
+        fi;
+        holdouts = wanted && !served;
+        if
+        :: holdouts ->
+            LOAD(a, WORD);
+            LOAD(b, WORD + 1);
+            if
+            :: !a && !b -> served = true; woken = true; worked = true
+            :: else
+            fi;
+            a = 0;
+            b = 0
+        :: else
+        fi;
+        forced = false;
+        due = false;
+        if
+        :: !worked ->
+            /* A rest. */
+            nap = queued;
+            up = false;
+#ifndef ASLEEP_LATE
+            FALL_ASLEEP();
+#endif
+#ifndef FLAGS_LATE
+            FLAG_HOLDERS();
+#endif
+            if
+            :: !nap || holdouts -> HEAVY
+            :: else
+            fi;
+#ifdef ASLEEP_LATE
+            FALL_ASLEEP();
+#endif
+#ifdef FLAGS_LATE
+            FLAG_HOLDERS();
+#endif
+#ifndef NO_LOOK
+            LOAD(old, FORCE);
+            up = up || old;
+            LOAD(old, WANTED);
+            up = up || (old && !wanted);
+            if
+            :: !nap -> LOOK_AT_QUEUES(queued); up = up || queued
+            :: else
+            fi;
+            if
+            :: holdouts ->
+                LOAD(a, WORD);
+                LOAD(b, WORD + 1);
+                LOAD(old, FLAG);
+                up = up || (!a && !b);
+                up = up || !old;
+                a = 0;
+                b = 0
+            :: else
+            fi;
+#endif
+#ifdef RESET_LATE
+            RESET;
+#endif
+            queued = false;
+            worked = false;
+            old = 0;
+            if
+            :: !up ->
+                napping = nap;
+                nap = false;
+                holdouts = false;
+                wanted = false;
+end_sleep:
+                mem[EVENT];
+                napping = false
+            :: else
+            fi;
+            STORE(DOZE, AWAKE)
+        :: else
+        fi
+    od
+}
+
+/* When nobody can move. */
+proctype monitor()
+{
+    byte n;
+    timeout ->
+    assert(woken || LEAVERS == 0);
+    assert(!mem[FORCE]);
+#if FORCERS != 0
+    assert(collected[CALLERS] == ROUNDS);
+#endif
+    do
+    :: n < CALLERS -> assert(collected[n] == ROUNDS || napping); n++
+    :: else -> break
+    od
+}
+
+init
+{
+    byte n;
+    atomic {
+        do
+        :: n < CPUS -> run processor(n); n++
+        :: else -> break
+        od;
+        n = 0;
+        run gp_thread(0);
+        do
+        :: n < CALLERS -> run caller(1 + n, n); n++
+        :: else -> break
+        od;
+        n = 0;
+#if FORCERS != 0
+        run forcer(1 + CALLERS, CALLERS);
+#endif
+#if LEAVERS != 0
+        do
+        :: n < LEAVERS -> mem[WORD + n] = 1; run leaver(1 + QUEUES + n, WORD + n); n++
+        :: else -> break
+        od;
+        run waiter(1 + QUEUES + LEAVERS);
+#endif
+        run monitor()
+    }
+}

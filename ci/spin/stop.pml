@@ -1,0 +1,291 @@
+/* How the grace-period thread stops, undoes it, and is started again: src/service/{domain,rest,futures}.rs, src/sys/doze.rs.
+ *
+ * CALLERS threads call ROUNDS times each, WAITERS (0 or 1) ask for something, ASKERS threads want the thread stopped and wait for an
+ * attempt. Never do two threads take turns at once (turning). When nobody can move any more, everything must have been
+ * heard, and everyone but a sleeper must have come to the end. Faults: see ci/spin.sh. */
+
+#ifndef CALLERS
+#define CALLERS 2
+#endif
+#ifndef ROUNDS
+#define ROUNDS 1
+#endif
+#ifndef WAITERS
+#define WAITERS 1
+#endif
+#ifndef ASKERS
+#define ASKERS 1
+#endif
+
+#define DOZE 0
+#define EVENT 1
+#define WANTED 2
+#define STOPS 3 /* who asks, as bits; under a lock */
+#define QUEUE 4
+#define VARIABLES (QUEUE + CALLERS + 1)
+#define DEPTH 2
+/* The callers, the waiter, the askers; one processor for each thread that may be started, and for the first. */
+#define THREADS (CALLERS * ROUNDS + WAITERS + 1)
+#define FIRST_THREAD (CALLERS + WAITERS + ASKERS)
+#define CPUS (FIRST_THREAD + THREADS)
+#include "tso.pml"
+
+byte collected[CALLERS + 1];
+bool served, told[ASKERS];
+byte started, turning;
+
+#define SET SWAP(old, EVENT, 1)
+
+/* Doze::take_over. */
+inline TAKE_OVER()
+{
+#ifdef RESTART_BY_STORE
+    LOAD(old, DOZE);
+    old = (old == STOPPED);
+    if
+    :: old -> STORE(DOZE, AWAKE)
+    :: else
+    fi
+#else
+    CAS(old, DOZE, STOPPED, AWAKE)
+#endif
+}
+
+/* Domain::spawn. */
+inline SPAWN()
+{
+    atomic {
+        assert(started < THREADS);
+        run gp_thread(FIRST_THREAD + started);
+        started++
+    }
+}
+
+proctype caller(byte me)
+{
+    byte scan, old, n;
+    do
+    :: n < ROUNDS ->
+        n++;
+        STORE(QUEUE + me, n);
+        LIGHT;
+        /* Doze::is_awake, Domain::rouse. */
+        LOAD(old, DOZE);
+        if
+        :: old != AWAKE ->
+            CAS(old, DOZE, ASLEEP, AWAKE);
+            if
+            :: old -> SET
+            :: else ->
+                TAKE_OVER();
+                if
+                :: old -> SPAWN()
+                :: else
+                fi
+            fi
+        :: else
+        fi
+    :: else -> break
+    od
+}
+
+/* Domain::want and Domain::kick. */
+proctype waiter(byte me)
+{
+    byte scan, old;
+    SWAP(old, WANTED, 1);
+    LIGHT;
+    LOAD(old, DOZE);
+#ifndef REQUEST_STARTS_NOBODY
+    if
+    :: old == STOPPED ->
+        TAKE_OVER();
+        if
+        :: old -> SPAWN()
+        :: else
+        fi
+    :: else
+    fi;
+#endif
+    SET;
+    served
+}
+
+/* Shutdown behind its drain: Domain::ask_stop, Domain::poll_stop. */
+proctype asker(byte me; byte number)
+{
+    byte scan, old;
+#ifdef ASKER_LOOKS_FIRST
+    LOAD(old, DOZE);
+    if
+    :: old == STOPPED -> goto done
+    :: else
+    fi;
+#endif
+    d_step {
+        buffer[me].length == 0 ->
+        mem[STOPS] = mem[STOPS] | (1 << number)
+    }
+    LIGHT;
+    SET;
+    LOCKED_LOAD(old, STOPS);
+    if
+    :: !(old & (1 << number)) -> goto done
+    :: else
+    fi;
+#if !defined(ASKER_LOOKS_NOT) && !defined(ASKER_LOOKS_FIRST)
+    LOAD(old, DOZE);
+    if
+    :: old == STOPPED -> goto done
+    :: else
+    fi;
+#endif
+    told[number];
+done:
+    skip
+}
+
+/* Domain::stop_tried. */
+inline STOP_TRIED()
+{
+    d_step {
+        buffer[me].length == 0 ->
+        n = 0;
+        do
+        :: n < ASKERS ->
+            told[n] = told[n] || (mem[STOPS] & (1 << n));
+            n++
+        :: else -> break
+        od;
+        n = 0;
+        mem[STOPS] = 0
+    }
+}
+
+/* Domain::must_stay_up. */
+inline LOOK()
+{
+    found = false;
+#ifndef NO_LOOK
+    do
+    :: n < CALLERS ->
+        LOAD(old, QUEUE + n);
+        found = found || old != collected[n];
+        n++
+    :: else -> n = 0; break
+    od;
+    LOAD(old, WANTED);
+    found = found || (old && !served);
+    old = 0
+#endif
+}
+
+proctype gp_thread(byte me)
+{
+    byte scan, old, n;
+    bool found, worked;
+    do
+    ::
+        SWAP(old, EVENT, 0);
+        d_step { turning++; assert(turning == 1) }
+        /* A turn, under the driver's lock. */
+        buffer[me].length == 0;
+        worked = false;
+        do
+        :: n < CALLERS ->
+            LOAD(old, QUEUE + n);
+            worked = worked || old != collected[n];
+            collected[n] = old;
+            n++
+        :: else -> n = 0; break
+        od;
+        LOAD(old, WANTED);
+        if
+        :: old && !served -> served = true; worked = true
+        :: else
+        fi;
+        d_step { turning--; old = 0 }
+        if
+        :: !worked ->
+            /* A rest. */
+            LOCKED_LOAD(old, STOPS);
+            if
+            :: old ->
+                /* Domain::stop. */
+                STORE(DOZE, STOPPED);
+                HEAVY;
+                LOOK();
+                if
+                :: !found -> break
+                :: else ->
+                    found = false;
+#ifdef UNDO_BY_STORE
+                    STORE(DOZE, AWAKE);
+#else
+                    CAS(old, DOZE, STOPPED, AWAKE);
+#ifndef LOSER_GOES_ON
+                    if
+                    :: !old -> break
+                    :: else
+                    fi;
+#endif
+#endif
+                    STOP_TRIED()
+                fi
+            :: else ->
+                STORE(DOZE, ASLEEP);
+                HEAVY;
+                LOOK();
+                if
+                :: !found ->
+end_sleep:
+                    mem[EVENT]
+                :: else -> found = false
+                fi;
+                STORE(DOZE, AWAKE)
+            fi
+        :: else -> worked = false
+        fi
+    od;
+    /* Gone. */
+    STOP_TRIED()
+}
+
+/* When nobody can move. */
+proctype monitor()
+{
+    byte n;
+    timeout ->
+    assert(served || WAITERS == 0);
+    do
+    :: n < CALLERS -> assert(collected[n] == ROUNDS); n++
+    :: else -> break
+    od
+}
+
+init
+{
+    byte n;
+    atomic {
+        do
+        :: n < CPUS -> run processor(n); n++
+        :: else -> break
+        od;
+        n = 0;
+        do
+        :: n < CALLERS -> run caller(n); n++
+        :: else -> break
+        od;
+        n = 0;
+#if WAITERS != 0
+        run waiter(CALLERS);
+#endif
+        do
+        :: n < ASKERS -> run asker(CALLERS + WAITERS + n, n); n++
+        :: else -> break
+        od;
+        started = 1;
+        run gp_thread(FIRST_THREAD);
+        run monitor()
+    }
+}

@@ -1,0 +1,258 @@
+//! The models themselves: the well-known small programs, each in the strongest form as the correct one, and weaker
+//! forms as faults, which show exactly where the processor's manual allows it. Without these the programs of the
+//! protocol would prove only that the models find nothing.
+
+use super::{ALL, ASYMMETRIC, Case, WEAK, broken, hang, lost};
+use crate::explorer::expr::r;
+use crate::explorer::program::{Failure, Program, Thread};
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+/// The registers of the threads are told to the end in variables.
+fn told(p: &mut Program, all: &[&'static str]) {
+    p.variables(&[("x", 0), ("y", 0)]);
+    all.iter().for_each(|name| p.variable(name, u8::MAX));
+}
+
+fn tell(t: &mut Thread, register: &'static str) {
+    t.store(register, r(register), Relaxed);
+}
+
+/// Each stores, then loads what the other stores: not both may see nothing.
+pub(crate) const STORE_BUFFERING: Case = Case {
+    name: "store_buffering",
+    build: |p| {
+        told(p, &["a", "b"]);
+        for (name, mine, other, seen) in [("one", "x", "y", "a"), ("two", "y", "x", "b")] {
+            p.thread(name, |t| {
+                let strong = match t.bad("release and acquire") {
+                    true => (Release, Acquire),
+                    false => (SeqCst, SeqCst),
+                };
+                if t.bad("light against light") {
+                    t.store(mine, 1, Relaxed);
+                    t.light();
+                    t.load(seen, other, Relaxed);
+                } else if t.bad("an AcqRel read-modify-write for a fence") {
+                    t.rmw("_", mine, 1, AcqRel);
+                    t.load(seen, other, Acquire);
+                } else {
+                    t.store(mine, 1, strong.0);
+                    t.load(seen, other, strong.1);
+                }
+                tell(t, seen);
+            });
+        }
+        p.finally(Failure::Broken, "neither saw the other", |v| {
+            v("a") != 0 || v("b") != 0
+        });
+    },
+    floor: 10,
+    faults: &[
+        broken("release and acquire", ALL),
+        broken("light against light", ASYMMETRIC),
+        broken("an AcqRel read-modify-write for a fence", WEAK),
+    ],
+};
+
+/// The same with a light fence against a heavy one, and with the barrier of one side left out.
+pub(crate) const LIGHT_AND_HEAVY: Case = Case {
+    name: "light_and_heavy",
+    build: |p| {
+        told(p, &["a", "b"]);
+        p.thread("light", |t| {
+            t.store("x", 1, Relaxed);
+            t.light();
+            t.load("a", "y", Relaxed);
+            tell(t, "a");
+        });
+        p.thread("heavy", |t| {
+            t.store("y", 1, Relaxed);
+            match t.bad("a fence for the heavy one") {
+                true => t.fence(),
+                false => t.heavy(),
+            }
+            t.load("b", "x", Relaxed);
+            tell(t, "b");
+        });
+        p.finally(Failure::Broken, "neither saw the other", |v| {
+            v("a") != 0 || v("b") != 0
+        });
+    },
+    floor: 10,
+    faults: &[broken("a fence for the heavy one", ASYMMETRIC)],
+};
+
+/// Data, then a flag; the flag seen, then the data: behind a branch, and by an address.
+pub(crate) const MESSAGE: Case = Case {
+    name: "message",
+    build: |p| {
+        told(p, &["a"]);
+        p.thread("sender", |t| {
+            t.store("x", 1, Relaxed);
+            match t.bad("the flag is stored Relaxed") {
+                true => t.store("y", 1, Relaxed),
+                false => t.store("y", 1, Release),
+            }
+        });
+        p.thread("receiver", |t| {
+            let none = t.label();
+            match t.bad("the flag is loaded Relaxed, and a branch taken on it") {
+                true => t.load("flag", "y", Relaxed),
+                false => t.load("flag", "y", Acquire),
+            }
+            t.go_if(r("flag").not(), none);
+            t.load("a", "x", Relaxed);
+            tell(t, "a");
+            t.bind(none);
+        });
+        p.finally(Failure::Broken, "the flag without the data", |v| {
+            v("a") != 0
+        });
+    },
+    floor: 5,
+    faults: &[
+        broken("the flag is stored Relaxed", WEAK),
+        broken("the flag is loaded Relaxed, and a branch taken on it", WEAK),
+    ],
+};
+
+/// A load, then a store: not both loads may see the other's store. A dependency is enough.
+pub(crate) const LOAD_BUFFERING: Case = Case {
+    name: "load_buffering",
+    build: |p| {
+        told(p, &["a", "b"]);
+        for (name, from, to, seen) in [("one", "x", "y", "a"), ("two", "y", "x", "b")] {
+            p.thread(name, |t| {
+                t.load(seen, from, Relaxed);
+                match t.bad("the store depends on nothing") {
+                    true => t.store(to, 1, Relaxed),
+                    false => t.store(to, r(seen).plus(1).min(1), Relaxed),
+                }
+                tell(t, seen);
+            });
+        }
+        p.finally(Failure::Broken, "both saw the future", |v| {
+            v("a") != 1 || v("b") != 1
+        });
+    },
+    floor: 5,
+    faults: &[broken("the store depends on nothing", WEAK)],
+};
+
+/// Two readers of two independent stores agree on which came first: stores reach everyone at once. And one reader of one
+/// variable never sees it go back.
+pub(crate) const COPIES: Case = Case {
+    name: "copies",
+    build: |p| {
+        told(p, &["a", "b", "c", "d"]);
+        p.thread("store x", |t| t.store("x", 1, Relaxed));
+        p.thread("store y", |t| t.store("y", 1, Relaxed));
+        let order = |t: &Thread| -> Ordering {
+            match t.bad("loads are Relaxed") {
+                true => Relaxed,
+                false => Acquire,
+            }
+        };
+        p.thread("x, y", |t| {
+            t.load("a", "x", order(t));
+            t.load("b", "y", order(t));
+            tell(t, "a");
+            tell(t, "b");
+        });
+        p.thread("y, x", |t| {
+            t.load("c", "y", order(t));
+            t.load("d", "x", order(t));
+            tell(t, "c");
+            tell(t, "d");
+        });
+        p.finally(Failure::Broken, "they disagree on the order", |v| {
+            (v("a"), v("b"), v("c"), v("d")) != (1, 0, 1, 0)
+        });
+    },
+    floor: 50,
+    faults: &[broken("loads are Relaxed", WEAK)],
+};
+
+/// Two increments, and a second look at one variable.
+pub(crate) const ATOMIC: Case = Case {
+    name: "atomic",
+    build: |p| {
+        told(p, &["a", "b"]);
+        for name in ["one", "two"] {
+            p.thread(name, |t| {
+                if t.bad("a load and a store") {
+                    t.load("x", "x", Acquire);
+                    t.store("x", r("x").plus(1), Release);
+                } else {
+                    t.rmw("x", "x", r("x").plus(1), Relaxed);
+                }
+            });
+        }
+        p.thread("reader", |t| {
+            t.load("a", "x", Relaxed);
+            t.load("b", "x", Relaxed);
+            t.check(r("b").reaches("a"), Failure::Broken, "it went back");
+        });
+        p.finally(Failure::LostWork, "one increment is lost", |v| v("x") == 2);
+    },
+    floor: 10,
+    faults: &[lost("a load and a store", ALL)],
+};
+
+/// A store Relaxed may become visible before an earlier increment of another variable.
+pub(crate) const PASSING: Case = Case {
+    name: "passing",
+    build: |p| {
+        told(p, &["a"]);
+        p.thread("one", |t| {
+            t.rmw("_", "x", 1, AcqRel);
+            match t.bad("the store is Relaxed") {
+                true => t.store("y", 1, Relaxed),
+                false => t.store("y", 1, Release),
+            }
+        });
+        p.thread("two", |t| {
+            let none = t.label();
+            t.load("y", "y", Acquire);
+            t.go_if(r("y").not(), none);
+            t.load("a", "x", Acquire);
+            tell(t, "a");
+            t.bind(none);
+        });
+        p.finally(Failure::Broken, "the later one alone", |v| v("a") != 0);
+    },
+    floor: 5,
+    faults: &[broken("the store is Relaxed", WEAK)],
+};
+
+/// Two locks taken in turn, and a thread that waits for what never comes.
+pub(crate) const LOCKS: Case = Case {
+    name: "locks",
+    build: |p| {
+        p.variables(&[("x", 0), ("y", 0), ("never", 0)]);
+        let crossed = p.bad("taken the other way round");
+        for (name, swapped) in [("one", false), ("two", crossed)] {
+            p.thread(name, |t| {
+                let (first, second) = if swapped { ("y", "x") } else { ("x", "y") };
+                t.lock(first);
+                t.lock(second);
+                t.unlock(second);
+                t.unlock(first);
+                if t.bad("somebody goes in circles") {
+                    let top = t.here();
+                    t.load("n", "never", Relaxed);
+                    t.go_if(r("n").not(), top);
+                }
+                if t.bad("somebody waits for nothing") {
+                    t.wait("n", "never", r("n"));
+                }
+            });
+        }
+    },
+    floor: 10,
+    faults: &[
+        hang("taken the other way round", ALL),
+        hang("somebody waits for nothing", ALL),
+        hang("somebody goes in circles", ALL),
+    ],
+};

@@ -1,0 +1,420 @@
+//! Requests, which are heard whatever the doze says: waits, force, drains; and the event itself.
+
+use super::sleep::{ASLEEP, AWAKE, call};
+use super::{ALL, Case, NOWHERE, WEAK, WEAK_ASYMMETRIC, broken, hang};
+use crate::explorer::expr::r;
+use crate::explorer::program::{Failure, Thread};
+use crate::explorer::words::*;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+const NEXT: u8 = FIRST + 1;
+
+/// `Domain::kick`, where the thread is not stopped.
+fn kick(t: &mut Thread) {
+    let end = t.label();
+    t.of("Domain::kick");
+    t.light();
+    if t.bad("a request looks at the doze") {
+        t.load("doze", "doze", Acquire);
+        t.go_if(r("doze").is(AWAKE), end);
+    }
+    set(t, "event");
+    t.bind(end);
+}
+
+/// Somebody waits for grace period 6: `Domain::want`, and `Waiters::wake_up_to` at the end.
+fn waiter(t: &mut Thread) {
+    t.of("Domain::want");
+    raise(t, "wanted", NEXT.into());
+    kick(t);
+    t.of("Synchronize, woken");
+    t.wait("woken", "woken", r("woken"));
+}
+
+/// Turns and rests, with nothing queued, until everyone was woken whom grace period 6 keeps waiting.
+fn gp_thread(t: &mut Thread) {
+    t.set("handled", FIRST);
+    let (top, out) = (t.here(), t.label());
+    let late_reset = t.bad("the event is reset behind the look");
+    if !late_reset {
+        reset(t, "event");
+    }
+    // A turn.
+    t.of("Domain::may_start_for_waiters");
+    t.load("wanted", "wanted", Acquire);
+    let mark = match t.bad("what is wanted is compared with the sequence") {
+        true => "seq",
+        false => "fenced",
+    };
+    t.load("mark", mark, Acquire);
+    let (no_start, no_scan) = (t.label(), t.label());
+    t.go_if(r("mark").reaches("wanted"), no_start);
+    start(t);
+    t.bind(no_start);
+    t.of("Domain::turn");
+    t.load("e", "elapsed", Acquire);
+    t.go_if(r("e").reaches("wanted"), no_scan);
+    scan(t, &["w"]);
+    t.bind(no_scan);
+    t.of("Driver::settle");
+    t.set("handled", r("handled").max("e"));
+    t.go_if(r("handled").reaches(NEXT), out);
+    // A rest.
+    t.of("Domain::rest");
+    t.load("e", "elapsed", Acquire);
+    let asks_elapsed = t.bad("a rest asks what has elapsed, not what was handled");
+    if asks_elapsed {
+        t.set("handled", r("e"));
+    } else {
+        t.go_if(r("handled").below("e"), top);
+    }
+    let (no_flags, up, rest) = (t.label(), t.label(), t.label());
+    t.of("Doze::fall_asleep");
+    t.store("doze", ASLEEP, Relaxed);
+    t.go_if(r("handled").reaches("wanted"), no_flags);
+    t.of("Engine::flag_holders");
+    t.load("word", "w", Acquire);
+    t.go_if(r("word").holds_up("wanted").not(), no_flags);
+    t.store("flag", 1, Relaxed);
+    t.bind(no_flags);
+    t.of("Domain::rest");
+    heavy(t);
+    t.of("Domain::must_stay_up");
+    if !t.bad("the requests are not read again") {
+        t.load("now", "wanted", Acquire);
+        t.go_if(r("wanted").below("now"), up);
+    }
+    t.go_if(r("handled").reaches("wanted"), rest);
+    t.of("Engine::scan_flags");
+    t.load("limit", "fenced", Acquire);
+    t.load("word", "w", Acquire);
+    t.set("oldest", r("limit").held("word"));
+    t.load("set", "flag", Relaxed);
+    t.set(
+        "unflagged",
+        r("word").holds_up("wanted").and(r("set").not()),
+    );
+    raise(t, "elapsed", r("oldest"));
+    t.go_if(r("handled").below(r("_mark").max("oldest")), up);
+    t.go_if(r("unflagged"), up);
+    t.bind(rest);
+    if late_reset {
+        reset(t, "event");
+    }
+    sleep(t, "event");
+    t.bind(up);
+    t.of("Doze::wake_up");
+    t.store("doze", AWAKE, Relaxed);
+    t.go(top);
+    t.bind(out);
+    t.of("Waiters::wake_up_to");
+    t.store("woken", 1, Release);
+}
+
+/// Somebody waits; a section holds the grace period up; a caller, who waits for nothing, takes the number, fences and
+/// scans, and tells nobody.
+pub(crate) const WANTED: Case = Case {
+    name: "wanted",
+    build: |p| {
+        p.variables(&[("seq", FIRST), ("fenced", FIRST), ("elapsed", FIRST)]);
+        p.variables(&[("wanted", FIRST), ("woken", 0), ("w", FIRST), ("flag", 0)]);
+        p.variables(&[("doze", AWAKE), ("event", 0)]);
+        p.thread("holder", |t| leave(t, "w", "flag"));
+        p.thread("waiter", waiter);
+        caller(p, &["w"]);
+        p.thread("gp thread", gp_thread);
+    },
+    floor: 20_000,
+    faults: &[
+        hang("what is wanted is compared with the sequence", ALL),
+        hang("a rest asks what has elapsed, not what was handled", ALL),
+        hang("the event is reset behind the look", ALL),
+        // They set the event in any case: the look only saves a sleep that would not last.
+        hang("the requests are not read again", NOWHERE),
+    ],
+};
+
+/// A request while callbacks wait for the interval to pass: the thread naps by the clock, awake for the doze. A nap has no
+/// end here: what ends only by the clock counts as a hang.
+pub(crate) const NAP: Case = Case {
+    name: "nap",
+    build: |p| {
+        p.variables(&[("queued", 0), ("force", 0), ("doze", AWAKE), ("event", 0)]);
+        p.thread("producer", |t| {
+            call(t, "queued");
+            t.of("Domain::force");
+            t.rmw("_force", "force", 1, AcqRel);
+            kick(t);
+        });
+        p.thread("gp thread", |t| {
+            t.set("forced", 0);
+            let (top, out) = (t.here(), t.label());
+            reset(t, "event");
+            let late = t.bad("queues are read before the requests are taken");
+            t.of("Domain::turn");
+            if late {
+                t.load("queued", "queued", Acquire);
+            }
+            t.rmw("forced", "force", 0, AcqRel);
+            if !late {
+                t.load("queued", "queued", Acquire);
+            }
+            t.go_if(r("queued").and("forced"), out);
+            // What was forced with nothing queued is done.
+            let (nap, up, sleeps) = (t.label(), t.label(), t.label());
+            t.of("Domain::rest");
+            t.go_if(r("queued"), nap);
+            t.of("Doze::fall_asleep");
+            t.store("doze", ASLEEP, Relaxed);
+            heavy(t);
+            t.of("Domain::must_stay_up");
+            t.load("now", "queued", Acquire);
+            t.go_if(r("now"), up);
+            t.bind(nap);
+            t.load("now", "force", Acquire);
+            t.go_if(r("now"), up);
+            t.bind(sleeps);
+            sleep(t, "event");
+            t.bind(up);
+            t.of("Doze::wake_up");
+            t.store("doze", AWAKE, Relaxed);
+            t.go(top);
+            t.bind(out);
+        });
+    },
+    floor: 100,
+    faults: &[
+        hang("a request looks at the doze", ALL),
+        hang("queues are read before the requests are taken", ALL),
+    ],
+};
+
+/// The same with a wait, whose mark is only looked at, and never taken by a read-modify-write: what the event's own order
+/// is for, as a nap has no fence.
+pub(crate) const NAP_WAIT: Case = Case {
+    name: "nap_wait",
+    build: |p| {
+        p.variables(&[
+            ("wanted", FIRST),
+            ("force", 0),
+            ("doze", AWAKE),
+            ("event", 0),
+        ]);
+        p.thread("waiter", |t| {
+            t.of("Domain::want");
+            raise(t, "wanted", NEXT.into());
+            kick(t);
+        });
+        p.thread("gp thread", |t| {
+            let (top, out) = (t.here(), t.label());
+            reset(t, "event");
+            t.of("Domain::turn");
+            t.rmw("forced", "force", 0, AcqRel);
+            t.load("wanted", "wanted", Acquire);
+            t.go_if(r("wanted").reaches(NEXT), out);
+            t.of("Domain::must_stay_up");
+            t.load("force", "force", Acquire);
+            t.go_if(r("force"), top);
+            if !t.bad("the requests are not read again") {
+                t.load("wanted", "wanted", Acquire);
+                t.go_if(r("wanted").reaches(NEXT), top);
+            }
+            sleep(t, "event");
+            t.go(top);
+            t.bind(out);
+        });
+    },
+    floor: 20,
+    faults: &[
+        hang("a request looks at the doze", ALL),
+        hang("the event is set by a Relaxed store", WEAK_ASYMMETRIC),
+        hang("the requests are not read again", NOWHERE),
+    ],
+};
+
+/// A callback, and a drain behind it: the drain is over when nothing up to its number is open, and by then the callback
+/// must have run.
+pub(crate) const DRAIN: Case = Case {
+    name: "drain",
+    build: |p| {
+        p.variables(&[("queued", 0), ("ran", 0), ("tickets", 0), ("asked", 0)]);
+        p.variable("others", 0);
+        p.variables(&[
+            ("number", 0),
+            ("collection", 0),
+            ("closed", 0),
+            ("event", 0),
+        ]);
+        p.variable("doze", AWAKE);
+        p.thread("drainer", |t| {
+            t.of("Queue::push");
+            t.store("queued", 1, Release);
+            t.of("Tickets::ask");
+            t.lock("tickets");
+            t.store("asked", 1, Relaxed);
+            if t.bad("a caller takes the next number itself") {
+                t.load("number", "collection", Acquire);
+                t.store("number", r("number").plus(1), Relaxed);
+            }
+            t.unlock("tickets");
+            kick(t);
+            t.of("Tickets::poll");
+            t.wait("number", "number", r("number"));
+            t.wait("closed", "closed", r("closed").reaches("number"));
+            t.load("ran", "ran", Relaxed);
+            t.check(
+                r("ran"),
+                Failure::Broken,
+                "the drain returns before a callback that was queued before it",
+            );
+        });
+        p.thread("other", |t| {
+            t.of("Queue::push, of another thread");
+            t.store("others", 1, Release);
+            t.of("Doze::rouse");
+            set(t, "event");
+        });
+        p.thread("gp thread", |t| {
+            t.set("seen", 0);
+            t.set("collection", 0);
+            t.set("collected", 0);
+            let (top, out) = (t.here(), t.label());
+            reset(t, "event");
+            let late = t.bad("queues are collected before the drains are taken");
+            let take = |t: &mut Thread| {
+                t.of("Tickets::take_asked");
+                t.lock("tickets");
+                t.load("asked", "asked", Relaxed);
+                t.unlock("tickets");
+            };
+            if !late {
+                take(t);
+            }
+            // There must be something to collect for; the number grows before the queues are read.
+            let (none, idle) = (t.label(), t.label());
+            t.of("Domain::has_queued");
+            t.load("others", "others", Acquire);
+            t.load("queued", "queued", Acquire);
+            t.set("due", r("seen").below("others"));
+            t.set("due", r("due").or(r("collected").below("queued")));
+            if late {
+                t.go_if(r("due").not(), idle);
+            } else {
+                t.go_if(r("due").or("asked").not(), idle);
+            }
+            t.of("Domain::turn");
+            t.set("collection", r("collection").plus(1));
+            t.store("collection", r("collection"), Release);
+            t.of("Queue::collect");
+            t.load("seen", "others", Acquire);
+            t.load("queued", "queued", Acquire);
+            if late {
+                take(t);
+            }
+            t.set("more", r("collected").below("queued"));
+            t.set("collected", r("queued"));
+            t.go_if(r("more").not(), none);
+            t.of("Batch::run");
+            t.store("ran", 1, Relaxed);
+            t.bind(none);
+            t.of("Tickets::close");
+            t.store("closed", r("collection"), Release);
+            t.go_if(r("asked").not(), top);
+            t.of("Tickets::assign");
+            t.lock("tickets");
+            t.load("given", "number", Relaxed);
+            t.store("number", r("given").max("collection"), Release);
+            t.unlock("tickets");
+            t.go(out);
+            t.bind(idle);
+            sleep(t, "event");
+            t.go(top);
+            t.bind(out);
+        });
+    },
+    floor: 200,
+    faults: &[
+        broken("queues are collected before the drains are taken", ALL),
+        broken("a caller takes the next number itself", ALL),
+    ],
+};
+
+const EMPTY: u8 = 0;
+const SET: u8 = 1;
+const WAITING: u8 = 2;
+
+/// The event with its sleeper's bit, over a futex whose queue is locked by `bucket`: one waits, twice, and two set.
+pub(crate) const EVENT: Case = Case {
+    name: "event",
+    build: |p| {
+        p.variables(&[("state", EMPTY), ("bucket", 0), ("sleeps", 0)]);
+        p.variables(&[("a", 0), ("b", 0)]);
+        for (name, cause) in [("setter a", "a"), ("setter b", "b")] {
+            p.thread(name, |t| {
+                t.store(cause, 1, Relaxed);
+                t.of("Event::set");
+                let (end, wake) = (t.label(), t.label());
+                if t.bad("set by a look and a store") {
+                    t.load("was", "state", Acquire);
+                    t.store("state", SET, Release);
+                } else if t.bad("set Relaxed") {
+                    t.rmw("was", "state", SET, Relaxed);
+                } else {
+                    t.rmw("was", "state", SET, AcqRel);
+                }
+                t.go_if(r("was").is(WAITING), wake);
+                t.go(end);
+                t.bind(wake);
+                t.of("Park::wake");
+                t.lock("bucket");
+                t.store("sleeps", 0, Relaxed);
+                t.unlock("bucket");
+                t.bind(end);
+            });
+        }
+        p.thread("waiter", |t| {
+            let (top, out) = (t.here(), t.label());
+            t.of("Event::reset");
+            match t.bad("the event is reset by a store") {
+                true => t.store("state", EMPTY, Release),
+                false => t.rmw("_reset", "state", EMPTY, AcqRel),
+            }
+            t.of("the causes");
+            t.load("a", "a", Relaxed);
+            t.load("b", "b", Relaxed);
+            t.go_if(r("a").and("b"), out);
+            t.of("Event::wait");
+            if t.bad("the waiter overwrites what is set") {
+                t.store("state", WAITING, Relaxed);
+            } else {
+                t.cas("was", "state", EMPTY, WAITING, Acquire);
+                t.go_if(r("was").is(EMPTY).not(), top);
+            }
+            let (again, awake) = (t.here(), t.label());
+            t.of("Park::wait");
+            t.lock("bucket");
+            t.load("now", "state", Relaxed);
+            let sleeps = t.label();
+            t.go_if(r("now").is(WAITING), sleeps);
+            t.unlock("bucket");
+            t.go(awake);
+            t.bind(sleeps);
+            t.store("sleeps", 1, Relaxed);
+            t.unlock("bucket");
+            t.wait("asleep", "sleeps", r("asleep").not());
+            t.bind(awake);
+            t.of("Event::wait");
+            t.load("now", "state", Acquire);
+            t.go_if(r("now").is(SET).not(), again);
+            t.go(top);
+            t.bind(out);
+        });
+    },
+    floor: 500,
+    faults: &[
+        hang("the event is reset by a store", ALL),
+        hang("set by a look and a store", ALL),
+        hang("the waiter overwrites what is set", ALL),
+        hang("set Relaxed", WEAK),
+    ],
+};

@@ -1,0 +1,312 @@
+//! The grace-period thread sleeps, on sections that hold a grace period up and on queues; whoever ends that wakes it.
+
+use super::{ALL, ASYMMETRIC, Case, FENCE, hang, uaf};
+use crate::explorer::expr::{Expr, r};
+use crate::explorer::program::{Failure, Program, Thread};
+use crate::explorer::words::*;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// A word and the flag of its record.
+type Record = (&'static str, &'static str);
+
+/// Grace period 6 is started, and sections with 5 hold it up.
+fn started(p: &mut Program) {
+    const NEXT: u8 = FIRST + 1;
+    p.variables(&[("seq", NEXT), ("fenced", NEXT), ("elapsed", FIRST)]);
+    p.variable("event", 0);
+}
+
+/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::rest`, with `Engine::flag_holders` and
+/// `Engine::scan_flags`.
+fn gp_thread(t: &mut Thread, records: &[Record]) {
+    let words: Vec<_> = records.iter().map(|(word, _)| *word).collect();
+    let wanted: Expr = (FIRST + 1).into();
+    let (top, out) = (t.here(), t.label());
+    let late_reset = t.bad("the event is reset behind the look");
+    if !late_reset {
+        reset(t, "event");
+    }
+    scan(t, &words);
+    t.go_if(r("e").reaches(wanted.clone()), out);
+    let late_flags = t.bad("the flags are put up behind the fence");
+    if !late_flags {
+        flag_holders(t, records, &wanted);
+    }
+    t.of("Domain::rest");
+    heavy(t);
+    if late_flags {
+        flag_holders(t, records, &wanted);
+    }
+    if !t.bad("no look behind the fence") {
+        t.of("Engine::scan_flags");
+        t.load("limit", "fenced", Acquire);
+        t.set("unflagged", 0);
+        t.set("oldest", r("limit"));
+        for (word, flag) in records {
+            t.load("word", word, Acquire);
+            t.set("oldest", r("oldest").held("word"));
+            let free = t.label();
+            t.go_if(r("word").holds_up(wanted.clone()).not(), free);
+            t.load("flag", flag, Relaxed);
+            t.set("unflagged", r("unflagged").or(r("flag").not()));
+            t.bind(free);
+        }
+        raise(t, "elapsed", r("oldest"));
+        t.go_if(r("_mark").max("oldest").reaches(wanted.clone()), out);
+        if !t.bad("it sleeps though a holder was not flagged before the fence") {
+            t.go_if(r("unflagged"), top);
+        }
+    }
+    if late_reset {
+        reset(t, "event");
+    }
+    sleep(t, "event");
+    t.go(top);
+    t.bind(out);
+}
+
+fn flag_holders(t: &mut Thread, records: &[Record], wanted: &Expr) {
+    t.of("Engine::flag_holders");
+    let mut flags: Vec<_> = records.iter().map(|(_, flag)| *flag).collect();
+    flags.dedup();
+    for flag in flags {
+        let words = records.iter().filter(|(_, other)| *other == flag);
+        t.set("holds", 0);
+        for (word, _) in words {
+            t.load("word", word, Acquire);
+            t.set("holds", r("holds").or(r("word").holds_up(wanted.clone())));
+        }
+        let none = t.label();
+        t.go_if(r("holds").not(), none);
+        t.store(flag, 1, Relaxed);
+        t.bind(none);
+    }
+}
+
+/// One section is open; another begins late, with a number that it loaded before grace period 6 was started.
+pub(crate) const HOLDOUT: Case = Case {
+    name: "holdout",
+    build: |p| {
+        started(p);
+        p.variables(&[("wa", FIRST), ("fa", 0), ("wb", 0), ("fb", 0)]);
+        p.thread("early", |t| leave(t, "wa", "fa"));
+        p.thread("late", |t| {
+            t.of("Word::renew, its load long ago");
+            t.store("wb", FIRST, Release);
+            t.light();
+            leave(t, "wb", "fb");
+        });
+        p.thread("gp thread", |t| gp_thread(t, &[("wa", "fa"), ("wb", "fb")]));
+    },
+    floor: 2000,
+    faults: &[
+        hang("the event is reset behind the look", ALL),
+        hang("the flags are put up behind the fence", ALL),
+        hang("no heavy fence", ALL),
+        hang("a light fence in place of the heavy one", ASYMMETRIC),
+        hang("no look behind the fence", ALL),
+        hang(
+            "it sleeps though a holder was not flagged before the fence",
+            ALL,
+        ),
+        hang("no light fence behind the 0", FENCE),
+    ],
+};
+
+/// Two owned words of one record, which has one flag, released by two threads.
+pub(crate) const ONE_FLAG: Case = Case {
+    name: "one_flag",
+    build: |p| {
+        started(p);
+        p.variables(&[("wa", FIRST), ("wb", FIRST), ("flag", 0)]);
+        p.thread("first", |t| leave(t, "wa", "flag"));
+        p.thread("second", |t| leave(t, "wb", "flag"));
+        p.thread("gp thread", |t| {
+            gp_thread(t, &[("wa", "flag"), ("wb", "flag")]);
+        });
+    },
+    floor: 1000,
+    faults: &[
+        hang("the flag is taken down after the wake", ALL),
+        hang("no heavy fence", ALL),
+    ],
+};
+
+/// A holder moves its section to now, and keeps it.
+pub(crate) const REFRESH_WAKES: Case = Case {
+    name: "refresh_wakes",
+    build: |p| {
+        started(p);
+        p.variables(&[("w", FIRST), ("flag", 0)]);
+        p.thread("holder", |t| {
+            renew(t, "w");
+            if !t.bad("a refresh does not do what a leaver does") {
+                left(t, "flag", "event");
+            }
+        });
+        p.thread("gp thread", |t| gp_thread(t, &[("w", "flag")]));
+    },
+    floor: 100,
+    faults: &[
+        hang("a refresh does not do what a leaver does", ALL),
+        hang("no light fence behind the word", FENCE),
+    ],
+};
+
+/// A record is idle, and somebody is still in the cold path of the last leave there, when the record is used again.
+/// It belongs to one core for ever: where it could move, the leaver would take down the flag of the new core's thread and
+/// wake the old one's.
+pub(crate) const RECORD_STAYS: Case = Case {
+    name: "record_stays",
+    build: |p| {
+        started(p);
+        p.variables(&[("wa", FIRST), ("flag", 0)]);
+        p.variables(&[("wb", 0), ("other", 0), ("taken", 0)]);
+        let moves = p.bad("a record moves to another core");
+        let freed = p.bad("records are freed with their domain");
+        p.variable("freed", 0);
+        p.thread("leaver", move |t| {
+            close(t, "wa");
+            t.of("Reader::left");
+            let end = t.label();
+            t.load("freed", "freed", Relaxed);
+            t.check(
+                r("freed").not(),
+                Failure::UseAfterFree,
+                "looks at the flag of a record that is freed",
+            );
+            t.load("flag", "flag", Relaxed);
+            t.go_if(r("flag").not(), end);
+            t.of("Reader::wake_scanner");
+            t.rmw("flag", "flag", 0, AcqRel);
+            t.go_if(r("flag").not(), end);
+            // Of the core that it was in when the section began.
+            set(t, "event");
+            t.bind(end);
+        });
+        p.thread("next owner", move |t| {
+            t.of("Core::collect_in");
+            t.wait("word", "wa", r("word").not());
+            if freed {
+                t.store("freed", 1, Relaxed);
+            }
+            t.of("Word::renew");
+            t.store("wb", FIRST, Release);
+            t.light();
+            t.store("taken", 1, Release);
+            close(t, "wb");
+            left(t, "flag", if moves { "other" } else { "event" });
+        });
+        p.thread("gp thread", move |t| {
+            // Of the core that the record is in when it is used again.
+            t.wait("taken", "taken", r("taken"));
+            let event = if moves { "other" } else { "event" };
+            let (top, out) = (t.here(), t.label());
+            reset(t, event);
+            t.load("word", "wb", Acquire);
+            t.go_if(r("word").not(), out);
+            t.of("Engine::flag_holders");
+            t.store("flag", 1, Relaxed);
+            t.heavy();
+            t.load("word", "wb", Acquire);
+            t.go_if(r("word").not(), out);
+            t.load("flag", "flag", Relaxed);
+            t.go_if(r("flag").not(), top);
+            sleep(t, event);
+            t.go(top);
+            t.bind(out);
+        });
+    },
+    floor: 500,
+    faults: &[
+        hang("a record moves to another core", ALL),
+        uaf("records are freed with their domain", ALL),
+    ],
+};
+
+/// What a producer does behind its push: `Rcu::enqueue_counted`, `Domain::rouse`, `Doze::rouse`.
+pub(crate) fn call(t: &mut Thread, queue: &str) {
+    let end = t.label();
+    t.of("Queue::push");
+    t.store(queue, 1, Release);
+    if !t.bad("no light fence behind the push") {
+        t.of("Rcu::enqueue_counted");
+        t.light();
+    }
+    t.of("Doze::is_awake");
+    t.load("doze", "doze", Relaxed);
+    t.go_if(r("doze").is(AWAKE), end);
+    t.of("Doze::rouse");
+    if t.bad("the doze is moved after the wake") {
+        t.go_if(r("doze").is(ASLEEP).not(), end);
+        set(t, "event");
+        t.store("doze", AWAKE, Release);
+    } else {
+        t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
+        t.go_if(r("doze").is(ASLEEP).not(), end);
+        set(t, "event");
+    }
+    t.bind(end);
+}
+
+pub(crate) const AWAKE: u8 = 0;
+pub(crate) const ASLEEP: u8 = 1;
+pub(crate) const STOPPED: u8 = 2;
+
+/// Two producers call; the grace-period thread collects both, and sleeps between.
+pub(crate) const CALL: Case = Case {
+    name: "call",
+    build: |p| {
+        p.variables(&[("qa", 0), ("qb", 0), ("doze", AWAKE), ("event", 0)]);
+        p.thread("producer a", |t| call(t, "qa"));
+        p.thread("producer b", |t| call(t, "qb"));
+        p.thread("gp thread", |t| {
+            let (top, out) = (t.here(), t.label());
+            let late_reset = t.bad("the event is reset behind the look");
+            let late_doze = t.bad("it falls asleep behind the fence");
+            if !late_reset {
+                reset(t, "event");
+            }
+            t.of("Domain::turn, Queue::collect");
+            t.load("a", "qa", Acquire);
+            t.load("b", "qb", Acquire);
+            t.go_if(r("a").and("b"), out);
+            t.of("Doze::fall_asleep");
+            if !late_doze {
+                t.store("doze", ASLEEP, Relaxed);
+            }
+            t.of("Domain::rest");
+            heavy(t);
+            if late_doze {
+                t.store("doze", ASLEEP, Relaxed);
+            }
+            t.of("Domain::must_stay_up");
+            let up = t.label();
+            if !t.bad("no look behind the fence") {
+                for (seen, queue) in [("a", "qa"), ("b", "qb")] {
+                    t.load("now", queue, Acquire);
+                    t.go_if(r("now").is(seen).not(), up);
+                }
+            }
+            if late_reset {
+                reset(t, "event");
+            }
+            sleep(t, "event");
+            t.bind(up);
+            t.of("Doze::wake_up");
+            t.store("doze", AWAKE, Relaxed);
+            t.go(top);
+            t.bind(out);
+        });
+    },
+    floor: 1000,
+    faults: &[
+        hang("no heavy fence", ALL),
+        hang("a light fence in place of the heavy one", ASYMMETRIC),
+        hang("no look behind the fence", ALL),
+        hang("it falls asleep behind the fence", ALL),
+        hang("the event is reset behind the look", ALL),
+        hang("no light fence behind the push", FENCE),
+        hang("the doze is moved after the wake", ALL),
+    ],
+};

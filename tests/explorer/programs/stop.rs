@@ -1,0 +1,381 @@
+//! The grace-period thread stops, undoes it, is started again; shutdown waits for an attempt; the last handle goes.
+
+use super::sleep::{ASLEEP, AWAKE, STOPPED};
+use super::{ALL, ASYMMETRIC, Case, FENCE, WEAK_FENCE, broken, hang, lost};
+use crate::explorer::expr::r;
+use crate::explorer::program::{Failure, Label, Program, Thread};
+use crate::explorer::words::*;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// `Doze::take_over`: whether it won is in `won`.
+fn take_over(t: &mut Thread) {
+    t.of("Doze::take_over");
+    t.cas("doze", "doze", STOPPED, AWAKE, AcqRel);
+    t.set("won", r("doze").is(STOPPED));
+}
+
+/// A thread is started, which will find whatever is queued: `Domain::spawn`.
+fn spawn(t: &mut Thread) {
+    t.of("Domain::spawn");
+    t.rmw("_n", "threads", r("_n").plus(1), AcqRel);
+}
+
+/// A producer behind its push: it wakes nobody where the thread is awake, and starts one where it is stopped.
+fn push_and_rouse(t: &mut Thread, queue: &str) {
+    let (end, start) = (t.label(), t.label());
+    t.of("Queue::push");
+    t.store(queue, 1, Release);
+    if !t.bad("no light fence behind the push") {
+        t.light();
+    }
+    t.of("Doze::is_awake");
+    t.load("doze", "doze", Relaxed);
+    t.go_if(r("doze").is(AWAKE), end);
+    if t.bad("restarted by a store") {
+        t.store("doze", AWAKE, Release);
+    } else {
+        t.of("Doze::rouse");
+        t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
+        t.go_if(r("doze").is(AWAKE), end);
+        t.go_if(r("doze").is(STOPPED), start);
+        set(t, "event");
+        t.go(end);
+        t.bind(start);
+        take_over(t);
+        t.go_if(r("won").not(), end);
+    }
+    spawn(t);
+    t.bind(end);
+}
+
+/// `Domain::stop`, where it is asked for, and nothing was found in these queues or marks. Goes on at `on` where it was undone.
+fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
+    let (work, gone) = (t.label(), t.label());
+    t.of("Domain::stop");
+    t.store("doze", STOPPED, Relaxed);
+    heavy(t);
+    if !t.bad("no look behind the fence") {
+        t.of("Domain::must_stay_up");
+        for queue in looks_at {
+            t.load("now", queue, Acquire);
+            t.go_if(r("now"), work);
+        }
+    }
+    t.go(gone);
+    t.bind(work);
+    if t.bad("undone by a store") {
+        t.store("doze", AWAKE, Relaxed);
+        t.go(on);
+    } else {
+        take_over(t);
+        if t.bad("the old thread goes on though another was started") {
+            t.go(on);
+        } else {
+            t.go_if(r("won"), on);
+        }
+    }
+    t.bind(gone);
+    t.of("Domain::stop, gone");
+    t.rmw("_n", "threads", r("_n").minus(1), AcqRel);
+}
+
+/// Two producers call while the thread stops: in the end exactly one thread is there.
+pub(crate) const STOP: Case = Case {
+    name: "stop",
+    build: |p| {
+        p.variables(&[("doze", AWAKE), ("event", 0), ("threads", 1)]);
+        p.variables(&[("qa", 0), ("qb", 0)]);
+        p.thread("producer a", |t| push_and_rouse(t, "qa"));
+        p.thread("producer b", |t| push_and_rouse(t, "qb"));
+        p.thread("gp thread", |t| {
+            let on = t.label();
+            stop(t, &["qa", "qb"], on);
+            t.bind(on);
+        });
+        one_thread(p);
+    },
+    floor: 500,
+    faults: &[
+        lost("no heavy fence", ALL),
+        lost("a light fence in place of the heavy one", ASYMMETRIC),
+        lost("no look behind the fence", ALL),
+        lost("no light fence behind the push", FENCE),
+        broken("undone by a store", ALL),
+        broken("restarted by a store", ALL),
+        broken("the old thread goes on though another was started", ALL),
+    ],
+};
+
+/// The same for a producer and a request: who asks looks only whether the thread is stopped.
+pub(crate) const STOP_REQUEST: Case = Case {
+    name: "stop_request",
+    build: |p| {
+        p.variables(&[("doze", AWAKE), ("event", 0), ("threads", 1)]);
+        p.variables(&[("wa", 0), ("wb", 0)]);
+        for (name, wanted) in [("waiter a", "wa"), ("waiter b", "wb")] {
+            p.thread(name, |t| {
+                t.of("Domain::want");
+                raise(t, wanted, 1.into());
+                t.of("Domain::kick");
+                if !t.bad("no light fence behind a request") {
+                    t.light();
+                }
+                let runs = t.label();
+                t.of("Doze::is_stopped");
+                t.load("doze", "doze", Acquire);
+                t.go_if(r("doze").is(STOPPED).not(), runs);
+                if t.bad("restarted by a store") {
+                    t.store("doze", AWAKE, Release);
+                } else {
+                    take_over(t);
+                    t.go_if(r("won").not(), runs);
+                }
+                spawn(t);
+                t.bind(runs);
+                set(t, "event");
+            });
+        }
+        p.thread("gp thread", |t| {
+            let on = t.label();
+            stop(t, &["wa", "wb"], on);
+            t.bind(on);
+        });
+        one_thread(p);
+    },
+    floor: 300,
+    faults: &[
+        lost("no heavy fence", ALL),
+        lost("no look behind the fence", ALL),
+        lost("no light fence behind a request", WEAK_FENCE),
+        broken("undone by a store", ALL),
+        broken("restarted by a store", ALL),
+    ],
+};
+
+fn one_thread(p: &mut Program) {
+    p.finally(Failure::LostWork, "there is work, and no thread", |value| {
+        value("threads") != 0
+    });
+    p.finally(Failure::Broken, "two threads drive the domain", |value| {
+        value("threads") == 1
+    });
+}
+
+/// `Shutdown` behind its drain: asks for an attempt, and waits for it, or for a thread that has stopped before. A producer
+/// comes beside; a second thread is there to be started. When both are done the third closes the house.
+pub(crate) const SHUTDOWN: Case = Case {
+    name: "shutdown",
+    build: |p| {
+        p.variables(&[("doze", AWAKE), ("event", 0), ("started", 0)]);
+        // Somebody else has asked before: 1. The asker's place is 2.
+        p.variables(&[("queued", 0), ("collected", 0), ("stops", 1), ("told", 0)]);
+        p.variables(&[("closed", 0), ("asker", 0), ("producer", 0)]);
+        p.thread("asker", |t| {
+            let done = t.label();
+            let look = |t: &mut Thread| {
+                t.of("Doze::is_stopped");
+                t.load("doze", "doze", Acquire);
+                t.go_if(r("doze").is(STOPPED), done);
+            };
+            let early = t.bad("a shutdown looks at the doze before it asks");
+            if early {
+                look(t);
+            }
+            t.of("Domain::ask_stop");
+            t.rmw("_s", "stops", r("_s").plus(2), AcqRel);
+            t.light();
+            set(t, "event");
+            t.of("Domain::poll_stop");
+            t.rmw("here", "stops", r("here"), AcqRel);
+            t.go_if(r("here").below(2), done);
+            if !early && !t.bad("a shutdown does not look whether the thread has stopped") {
+                look(t);
+            }
+            t.of("Shutdown, woken");
+            t.wait("told", "told", r("told"));
+            t.bind(done);
+            t.store("asker", 1, Release);
+        });
+        p.thread("producer", |t| {
+            let (end, start) = (t.label(), t.label());
+            t.of("Queue::push");
+            t.store("queued", 1, Release);
+            t.light();
+            t.of("Doze::rouse");
+            t.load("doze", "doze", Relaxed);
+            t.go_if(r("doze").is(AWAKE), end);
+            t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
+            t.go_if(r("doze").is(AWAKE), end);
+            t.go_if(r("doze").is(STOPPED), start);
+            set(t, "event");
+            t.go(end);
+            t.bind(start);
+            take_over(t);
+            t.go_if(r("won").not(), end);
+            t.store("started", 1, Release);
+            t.bind(end);
+            t.store("producer", 1, Release);
+        });
+        p.thread("gp thread", drive);
+        p.thread("second", |t| {
+            let never = t.label();
+            t.wait("started", "started", r("started"));
+            t.go_if(r("started").is(2), never);
+            drive(t);
+            t.bind(never);
+        });
+        p.thread("closer", |t| {
+            t.wait("asker", "asker", r("asker"));
+            t.wait("producer", "producer", r("producer"));
+            t.wait("collected", "collected", r("collected"));
+            t.cas("started", "started", 0, 2, AcqRel);
+            t.store("closed", 1, Release);
+            set(t, "event");
+        });
+    },
+    floor: 3000,
+    faults: &[
+        hang("no heavy fence", ALL),
+        hang("no look behind the fence", ALL),
+        hang("a shutdown looks at the doze before it asks", ALL),
+        hang(
+            "a shutdown does not look whether the thread has stopped",
+            ALL,
+        ),
+    ],
+};
+
+/// `driver::drive` with `Domain::turn`, `Domain::rest` and `Domain::stop`, for one that was asked to stop.
+fn drive(t: &mut Thread) {
+    let (top, gone, over) = (t.here(), t.label(), t.label());
+    reset(t, "event");
+    t.load("closed", "closed", Acquire);
+    t.go_if(r("closed"), over);
+    t.of("Domain::turn");
+    let none = t.label();
+    t.load("queued", "queued", Acquire);
+    t.go_if(r("queued").not(), none);
+    t.store("queued", 0, Relaxed);
+    t.store("collected", 1, Release);
+    t.go(top);
+    t.bind(none);
+    t.of("Domain::stop_asked");
+    t.rmw("asked", "stops", r("asked"), AcqRel);
+    let sleeps = t.label();
+    t.go_if(r("asked").not(), sleeps);
+    // Domain::stop.
+    let work = t.label();
+    t.of("Domain::stop");
+    t.store("doze", STOPPED, Relaxed);
+    heavy(t);
+    if !t.bad("no look behind the fence") {
+        t.load("now", "queued", Acquire);
+        t.go_if(r("now"), work);
+    }
+    stop_tried(t);
+    t.go(gone);
+    t.bind(work);
+    take_over(t);
+    stop_tried(t);
+    t.go_if(r("won"), top);
+    t.go(gone);
+    // A sleep.
+    t.bind(sleeps);
+    let up = t.label();
+    t.of("Doze::fall_asleep");
+    t.store("doze", ASLEEP, Relaxed);
+    heavy(t);
+    t.of("Domain::must_stay_up");
+    t.load("now", "queued", Acquire);
+    t.go_if(r("now"), up);
+    sleep(t, "event");
+    t.bind(up);
+    t.of("Doze::wake_up");
+    t.store("doze", AWAKE, Relaxed);
+    t.go(top);
+    t.bind(gone);
+    t.bind(over);
+}
+
+/// `Domain::stop_tried`.
+fn stop_tried(t: &mut Thread) {
+    t.of("Domain::stop_tried");
+    let nobody = t.label();
+    t.rmw("taken", "stops", 0, AcqRel);
+    t.go_if(r("taken").below(2), nobody);
+    t.store("told", 1, Release);
+    t.bind(nobody);
+}
+
+/// The last handle goes while the thread, which a shutdown has asked for it, stops: exactly one of the two gives the core
+/// away.
+pub(crate) const END: Case = Case {
+    name: "end",
+    build: |p| {
+        p.variables(&[("doze", AWAKE), ("event", 0), ("driver", 0)]);
+        p.variables(&[("ended", 0), ("recycled", 0), ("asked", 1)]);
+        p.thread("last handle", |t| {
+            let (runs, end) = (t.label(), t.label());
+            t.of("Domain::end");
+            let locked = !t.bad("the end is not decided under the driver's lock");
+            if locked {
+                t.lock("driver");
+            }
+            t.store("ended", 1, Release);
+            t.load("doze", "doze", Acquire);
+            t.go_if(r("doze").is(STOPPED).not(), runs);
+            recycle(t);
+            if locked {
+                t.unlock("driver");
+            }
+            t.go(end);
+            t.bind(runs);
+            if locked {
+                t.unlock("driver");
+            }
+            set(t, "event");
+            t.bind(end);
+        });
+        p.thread("gp thread", |t| {
+            let (top, stops, handles) = (t.here(), t.label(), t.label());
+            reset(t, "event");
+            t.of("Domain::rest");
+            t.load("ended", "ended", Acquire);
+            t.rmw("asked", "asked", r("asked"), AcqRel);
+            t.go_if(r("asked").or("ended"), stops);
+            t.of("Doze::fall_asleep");
+            t.store("doze", ASLEEP, Relaxed);
+            t.heavy();
+            sleep(t, "event");
+            t.of("Doze::wake_up");
+            t.store("doze", AWAKE, Relaxed);
+            t.go(top);
+            t.bind(stops);
+            t.of("Domain::stop");
+            t.lock("driver");
+            t.store("doze", STOPPED, Relaxed);
+            t.heavy();
+            t.load("ended", "ended", Acquire);
+            t.go_if(r("ended").not(), handles);
+            recycle(t);
+            t.bind(handles);
+            t.unlock("driver");
+        });
+        p.finally(
+            Failure::Broken,
+            "the core is given away twice, or by nobody",
+            |value| value("recycled") == 1,
+        );
+    },
+    floor: 50,
+    faults: &[broken(
+        "the end is not decided under the driver's lock",
+        ALL,
+    )],
+};
+
+/// `Domain::recycle`.
+fn recycle(t: &mut Thread) {
+    t.of("Domain::recycle");
+    t.rmw("_r", "recycled", r("_r").plus(1), AcqRel);
+}
