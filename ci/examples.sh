@@ -4,9 +4,9 @@
 #
 # The first ones are left built by ci/test.sh. Those that check what they do fail where it is wrong: iohandlers, ram_list and
 # registry by their counts; backpressure where a callback is lost; streaming where a client gets what it should not, or
-# memory grows though those who hold it let go when asked. torture checks its readers while it runs (its must-be-zero
+# memory grows though those who hold it let go when asked. rcutorture checks its readers while it runs (its must-be-zero
 # error count is its exit status); it needs the release profile to be worth its seconds, and runs in both barrier modes.
-# TORTURE_SECONDS lengthens it: TORTURE_SECONDS=600 bash ci/examples.sh
+# TORTURE_SECONDS lengthens it: TORTURE_SECONDS=600 bash ci/examples.sh. ci/rcutorture.sh does more of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=ci/lib.sh
@@ -20,12 +20,13 @@ for example in quickstart global_lock iohandlers backpressure streaming; do
     within 60 cargo run --quiet --example "$example"
 done
 
-cargo build --release --example torture --example ram_list --example registry
+cargo build --release --example rcutorture --example ram_list --example registry
 within 60 cargo run --quiet --release --example ram_list
 within 60 cargo run --quiet --release --example registry
 
-within $((seconds + 60)) cargo run --quiet --release --example torture -- --seconds "$seconds"
-within $((seconds + 60)) env ASYNC_RCU_BARRIER=fence \
-    cargo run --quiet --release --example torture -- --seconds "$seconds"
+for barrier in auto fence; do
+    within $((seconds + 60)) cargo run --quiet --release --example rcutorture -- \
+        3 stress "$seconds" --barrier "$barrier" --every 0
+done
 
 bash ci/route_server_smoke.sh

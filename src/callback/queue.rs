@@ -19,6 +19,7 @@
 use super::calls::Span;
 use super::erased::Callback;
 use crate::reader::registry::Local;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell};
 use crossbeam_utils::CachePadded;
 use std::mem::MaybeUninit;
@@ -110,6 +111,7 @@ impl<C: 'static> Queue<C> {
                 tail.at = 0;
             }
             tail.produced += 1;
+            delay::at(Window::Publishing);
             self.produced.store(tail.produced, Ordering::Release);
         });
     }
@@ -210,6 +212,7 @@ impl<C: 'static> Queue<C> {
             let head = unsafe { &mut *head };
             let produced = self.produced.load(Ordering::Acquire);
             while head.collected < produced {
+                delay::at(Window::Collecting);
                 if head.chunk.is_null() {
                     head.chunk = self.first.load(Ordering::Relaxed);
                 }

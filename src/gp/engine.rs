@@ -28,6 +28,7 @@
 use crate::reader::registry::{Core, Local};
 use crate::reader::sequence::{Mark, Seq};
 use crate::sys::barrier;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering, spin_loop};
 use crossbeam_utils::CachePadded;
 use std::time::{Duration, Instant};
@@ -87,7 +88,9 @@ impl<L: Local> Engine<L> {
     /// Starts a grace period: it covers whatever was unlinked before the call.
     pub(crate) fn start(&self) -> Seq {
         let seq = self.core.hub.sequence.take();
+        delay::at(Window::Numbered);
         barrier::heavy();
+        delay::at(Window::Fenced);
         self.fenced.raise(seq);
         seq
     }
@@ -95,9 +98,11 @@ impl<L: Local> Engine<L> {
     /// Looks at every reader word and ends what can end.
     pub(crate) fn scan(&self) -> Seq {
         let limit = self.fenced.get();
+        delay::at(Window::Limited);
         let mut oldest = limit;
         let mut words = 0;
         self.core.records().for_each(|record| {
+            delay::at(Window::Scanning);
             record.reader.for_each_word(|word| {
                 words += 1;
                 if let Some(seen) = word.holds() {
@@ -106,12 +111,14 @@ impl<L: Local> Engine<L> {
             });
         });
         self.words.store(words, Ordering::Relaxed);
+        delay::at(Window::Scanned);
         self.elapsed.raise(oldest)
     }
 
     /// Asks every reader that holds up `wanted` to wake the sleeper. A heavy fence, then [`scan_flags`](Self::scan_flags).
     pub(crate) fn flag_holders(&self, wanted: Seq) {
         for record in self.core.records() {
+            delay::at(Window::Flagging);
             let mut holds = false;
             record
                 .reader
@@ -129,9 +136,11 @@ impl<L: Local> Engine<L> {
     /// sets the event. Where the flag is not up, nobody may wake the sleeper: it must begin again at its reset.
     pub(crate) fn scan_flags(&self, wanted: Seq) -> Outlook {
         let limit = self.fenced.get();
+        delay::at(Window::Limited);
         let mut oldest = limit;
         let mut unflagged = false;
         for record in self.core.records() {
+            delay::at(Window::Scanning);
             record.reader.for_each_word(|word| {
                 if let Some(seen) = word.holds() {
                     oldest = oldest.min(seen);

@@ -101,4 +101,4 @@
 //! | every figure of `Stats` | `tests/stats.rs` |
 //! | the figures through the `metrics` facade are the same | `tests/metrics.rs` |
 //! | hooks, wakers and subscribers may use the domain that calls them, and panic | `tests/faults.rs` |
-//! | all of it at once | `tests/torture.rs` |
+//! | all of it at once | `tests/rcutorture.rs` |

@@ -78,11 +78,11 @@
 //! | no waiter misses the end of its grace period | loom, `src/loom_models/waiters.rs` |
 //! | there is one consumer after any stop and restart | loom, `src/loom_models/restart.rs` |
 //! | exactly once, on every executor and through every fault | `tests/executors.rs`, `tests/panics.rs`, `tests/shutdown.rs` |
-//! | all of it together, on values that poison themselves when dropped | `tests/torture.rs`, `examples/torture` |
+//! | all of it together, on values that poison themselves when dropped | `tests/rcutorture.rs`, `examples/rcutorture.rs` |
 //! | children of forks go on | `tests/fork.rs`, a thousand forks in the middle of everything |
 //! | collections do what std's do, and never show a freed element | `tests/collections_*.rs`, by proptest and under load |
 //! | imports run downwards | `tests/layering.rs` |
-//! | readers without fences are seen by the system's barrier: a build without it is caught within half a second | the last quarter of `examples/torture`, in release |
+//! | readers without fences are seen by the system's barrier: a build without it is caught within half a second | `examples/rcutorture/late_stores.rs`, in release |
 //!
 //! loom knows fences and no system calls: its models show the fence mode, to which every test is also run. That the
 //! asymmetric mode is as strong rests on the contract of the system call: a light fence is only ever paired with a

@@ -50,7 +50,7 @@
 //! | RCU CPU stall warnings | [`Builder::on_stall`](crate::Builder::on_stall), target `async_rcu::stall` |
 //! | `qhimark`, callback flood control | [`Builder::max_pending`](crate::Builder::max_pending) |
 //! | `rcu_after_fork_child`, `urcu_after_fork_child` | by itself; [`Rcu::after_fork_in_child`](crate::Rcu::after_fork_in_child) for sections of the other threads |
-//! | rcutorture | `examples/torture.rs` |
+//! | rcutorture | `examples/rcutorture.rs` |
 //!
 //! # What is different
 //! - Callbacks of one thread keep their order within a batch; between batches only on executors that keep it

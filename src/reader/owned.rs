@@ -12,6 +12,7 @@
 
 use super::sequence::Sequence;
 use super::word::Word;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, AtomicPtr, Ordering, UnsafeCell};
 use std::ptr;
 
@@ -130,6 +131,7 @@ impl OwnedWords {
             // SAFETY: passed on.
             None => unsafe { self.find() },
         };
+        delay::at(Window::Claiming);
         word.open(sequence);
         word
     }
@@ -184,6 +186,7 @@ impl OwnedWords {
             let here = place.group == cursor.place.group && place.index == cursor.place.index;
             let block = block(place);
             if !here && !block.parked.load(Ordering::Relaxed) && block.is_idle() {
+                delay::at(Window::Parking);
                 block.parked.store(true, Ordering::Release);
             }
         }
@@ -266,6 +269,7 @@ fn settle(
 ) -> &'static Word {
     if block.parked.load(Ordering::Relaxed) {
         block.parked.store(false, Ordering::Release);
+        delay::at(Window::Unparked);
     }
     cursor.place = place;
     cursor.word = word;

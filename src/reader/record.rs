@@ -12,6 +12,7 @@ use super::owned::OwnedWords;
 use super::place::Origin;
 use super::sequence::Seq;
 use super::word::Word;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
 
 /// The part of a record that a scan reads, and that guards point to.
@@ -118,6 +119,7 @@ impl Reader {
     fn wake_scanner(&self) {
         // Down first: a second leaver that still sees the flag must wake by itself.
         if self.waiting.swap(false, Ordering::AcqRel) {
+            delay::at(Window::Waking);
             self.hub.event.set();
         }
     }

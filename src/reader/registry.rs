@@ -17,6 +17,7 @@ use super::hub::Hub;
 use super::place::Origin;
 use super::record::Reader;
 use super::sequence::Seq;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread::{self, Thread};
 use std::ptr;
@@ -297,6 +298,7 @@ impl<L: Local> Record<L> {
     pub(crate) unsafe fn orphan(&'static self) {
         // SAFETY: passed on.
         unsafe { self.reader.retire() };
+        delay::at(Window::Orphaned);
         let mut slots = self.core.slots.lock();
         slots.orphans.push(self);
         slots.owners[self.index].ended = true;

@@ -6,6 +6,7 @@
 //! the mark raised. Wakers are cloned before the lock, and called and dropped after it.
 
 use super::sequence::Seq;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering};
 use crate::sys::wake::{Parked, WakeList, quietly};
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ impl Waiters {
         list.next += 1;
         list.waiting.insert(key, waker);
         self.len.store(list.waiting.len(), Ordering::Relaxed);
+        drop(list);
+        delay::at(Window::Registered);
         key
     }
 

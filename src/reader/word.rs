@@ -3,6 +3,7 @@
 use super::place::{Origin, Place, Sign};
 use super::sequence::{Seq, Sequence};
 use crate::sys::barrier;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicU64, Ordering};
 
 const IDLE: u64 = 0;
@@ -40,8 +41,11 @@ impl Word {
     /// instead of that section's 0 must still see the end of its accesses.
     #[inline(always)]
     pub(crate) fn renew(&self, sequence: &Sequence) {
-        self.0.store(sequence.newest_raw(), Ordering::Release);
+        let newest = sequence.newest_raw();
+        delay::at(Window::Entering);
+        self.0.store(newest, Ordering::Release);
         barrier::light();
+        delay::at(Window::Entered);
     }
 
     /// Closes the section.
@@ -51,8 +55,10 @@ impl Word {
     /// flag.
     #[inline(always)]
     pub(crate) fn close(&self) {
+        delay::at(Window::Leaving);
         self.0.store(IDLE, Ordering::Release);
         barrier::light();
+        delay::at(Window::Left);
     }
 
     /// Where it was opened. After [`holds`](Self::holds): then of that section, or a later one.

@@ -6,6 +6,7 @@ use crate::dispatch::job::{Context, Home};
 use crate::dispatch::runtime::Runtime;
 use crate::reader::local::{self, Found};
 use crate::sys::barrier;
+use crate::sys::delay::{self, Window};
 use std::future::Future;
 
 impl Rcu {
@@ -42,6 +43,7 @@ impl Rcu {
         }
         // Pairs with the heavy fence behind which the grace-period thread looks at the queues before it sleeps.
         barrier::light();
+        delay::at(Window::Published);
         if !self.hub.doze.is_awake() {
             self.domain().rouse();
         }

@@ -28,6 +28,7 @@ use crate::reader::registry::Core;
 use crate::reader::sequence::{Mark, Seq};
 use crate::reader::waiters::Waiters;
 use crate::sys::barrier::{self, Barrier};
+use crate::sys::delay::{self, Window};
 use crate::sys::doze::Rouse;
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::stderr;
@@ -178,6 +179,7 @@ impl Domain {
     /// Starts the thread, by whoever took the doze over.
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let shared = Arc::clone(self);
+        delay::at(Window::Starting);
         // Held until the handle is in its place, so that who finds "stopped" under it finds the stopped thread's handle.
         let mut place = self.thread.lock();
         let thread = thread::spawn(format!("rcu-{}", self.office.name), move || {
@@ -356,6 +358,7 @@ impl Domain {
     /// The last handle is gone.
     pub(crate) fn end(self: &Arc<Self>) {
         self.core.hub.release.end();
+        delay::at(Window::Ending);
         // Under the driver's lock a thread that is about to go has either not looked yet, and will see that the domain
         // has ended, or has gone for good.
         let driver = self.driver.lock();

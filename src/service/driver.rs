@@ -33,6 +33,7 @@ use crate::dispatch::office::Pending;
 use crate::dispatch::tickets::Ticket;
 use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::Ordering;
 use crate::sys::stderr;
 use crate::sys::thread;
@@ -192,6 +193,7 @@ impl Domain {
         let mut driver = self.driver.lock();
         let forced = self.force.swap(false, Ordering::AcqRel);
         let asked = self.office.tickets.take_asked();
+        delay::at(Window::Taken);
         let urgent = forced || !asked.is_empty();
         let for_waiters = self.may_start_for_waiters(urgent);
         let queued = self.has_queued(&driver);
@@ -208,6 +210,7 @@ impl Domain {
                 unsafe { record.local.collect(|span| calls.push(span)) };
             }
         }
+        delay::at(Window::Collected);
         let started = (due || for_waiters).then(|| self.start_gp(&mut driver, urgent));
         if let (Some(seq), true) = (started, calls.len() != 0) {
             let ticket = Ticket::open(&self.office, number);
@@ -239,8 +242,10 @@ impl Domain {
         if awaited > elapsed {
             self.tell_holders(awaited, urgent);
         }
+        delay::at(Window::Ready);
         self.hand_out();
         if !asked.is_empty() {
+            delay::at(Window::Assigning);
             self.office.tickets.assign(&asked, number);
         }
         let reported = self.report_all();

@@ -22,6 +22,7 @@ use crate::dispatch::office::PanicSource;
 use crate::dispatch::worker::Worker;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
+use crate::sys::delay::{self, Window};
 use crate::sys::prim::Ordering;
 use crate::sys::wake::quietly;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ impl Domain {
         let worked = driver.worked;
         let young = driver.has_young_start();
         drop(driver);
+        delay::at(Window::Resting);
         // Most sections are shorter than a sleep and its end.
         if holdouts && young && self.engine.spin(handled.next()) {
             return Rest::Over;
@@ -73,11 +75,13 @@ impl Domain {
         if holdouts {
             self.engine.flag_holders(awaited);
         }
+        delay::at(Window::Announced);
         if nap.is_none() || holdouts {
             barrier::heavy();
         }
         let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
         if !stay_up {
+            delay::at(Window::Sleeping);
             hub.event.wait(
                 nap.into_iter()
                     .chain(stranded)
@@ -86,6 +90,7 @@ impl Domain {
                     .min(),
             );
         }
+        delay::at(Window::Awake);
         hub.doze.wake_up();
         Rest::Over
     }
@@ -136,6 +141,7 @@ impl Domain {
         let doze = &self.core.hub.doze;
         let driver = self.driver.lock();
         doze.stop();
+        delay::at(Window::Stopping);
         barrier::heavy();
         let rest = if !self.must_stay_up(&driver, driver.handled, false) {
             let last = self.ended.load(Ordering::Acquire);

@@ -9,6 +9,7 @@
 //! `set` is seen after the `reset` that took it away, and a `reset` cannot hide a `set` whose cause the waiter does not
 //! then see. The waiter resets first and looks at its causes after; kicks collapse and none masks another.
 
+use super::delay::{self, Window};
 use super::park::Park;
 use super::prim::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -60,6 +61,7 @@ impl Event {
         if armed.is_err() {
             return true;
         }
+        delay::at(Window::Armed);
         let deadline = timeout.and_then(|d| Instant::now().checked_add(d));
         loop {
             let left = match deadline {

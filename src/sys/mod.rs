@@ -5,12 +5,14 @@
 //! - [`event`]: a level-triggered event for one sleeper.
 //! - [`doze`]: whether that sleeper has to be woken at all.
 //! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
+//! - [`delay`]: where a thread that stops at the wrong moment is tried out.
 //! - [`gate`]: no fork while another thread holds one of our locks.
 //! - [`wake`]: calling foreign code that must not take a thread down.
 //!
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
 
 pub(crate) mod barrier;
+pub(crate) mod delay;
 pub(crate) mod doze;
 pub(crate) mod event;
 pub(crate) mod gate;

@@ -1,0 +1,274 @@
+//! Every way to read, and to stay.
+
+use super::element::Element;
+use super::random::Random;
+use super::run::Tally;
+use super::world::World;
+use async_rcu::{Guard, OwnedRcuRef, RcuRef};
+use futures::FutureExt;
+use futures::future::{Either, select};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+use std::{hint, thread};
+
+/// Owned guards that one reader holds at once, at the most: many blocks of words.
+const CROWD: usize = 300;
+
+/// What is to be ended on another thread.
+pub(super) type Parcel = Box<dyn FnOnce() + Send>;
+
+/// The way to the thread that ends sections of others.
+#[derive(Clone, Debug)]
+pub(super) struct Elsewhere(SyncSender<Parcel>);
+
+impl Elsewhere {
+    pub(super) fn new() -> (Self, Receiver<Parcel>) {
+        let (send, parcels) = sync_channel(256);
+        (Self(send), parcels)
+    }
+
+    /// There, or here where too many wait.
+    pub(super) fn send(&self, parcel: Parcel) {
+        if let Err(error) = self.0.try_send(parcel) {
+            use std::sync::mpsc::TrySendError::{Disconnected, Full};
+            let (Full(parcel) | Disconnected(parcel)) = error;
+            parcel();
+        }
+    }
+}
+
+/// Some cell's or slot's element, as the guard's section sees it.
+fn some_element<'g>(world: &World, random: &mut Random, guard: &'g impl Guard) -> &'g Element {
+    if random.one_in(2) {
+        random.pick(&world.cells).load(guard)
+    } else {
+        // SAFETY: the callers' guards are of this world's domain; where they were not, the other branch would panic.
+        // Slots are emptied when nobody reads any more.
+        unsafe { random.pick(&world.slots).load(guard) }
+    }
+}
+
+/// Passes some time.
+pub(super) fn stay(random: &mut Random) {
+    match random.below(64) {
+        0 => thread::yield_now(),
+        1 => thread::sleep(Duration::from_micros(random.below(50) as u64)),
+        n => {
+            for _ in 0..n * 4 {
+                hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// Looks at it, stays, and looks again.
+fn dwell(element: &Element, tally: &mut Tally, random: &mut Random) {
+    let seen = element.look(tally);
+    stay(random);
+    element.last_look(seen, tally);
+}
+
+/// One read, of some kind.
+pub(super) fn read(
+    world: &Arc<World>,
+    tally: &mut Tally,
+    random: &mut Random,
+    elsewhere: &Elsewhere,
+) {
+    match random.below(12) {
+        0 => random
+            .pick(&world.cells)
+            .with(|element| dwell(element, tally, random)),
+        1 => dwell(&random.pick(&world.cells).read(), tally, random),
+        2 => {
+            let element = RcuRef::map(random.pick(&world.cells).read(), |element| element);
+            dwell(&element, tally, random);
+        }
+        3 => dwell(&random.pick(&world.cells).read_owned(), tally, random),
+        4 => {
+            // Nested, and left in the order of entering.
+            let outer = world.rcu.read();
+            let inner = world.rcu.read();
+            let element = some_element(world, random, &inner);
+            let seen = element.look(tally);
+            drop(outer);
+            stay(random);
+            element.last_look(seen, tally);
+            drop(inner);
+        }
+        5 => {
+            let mut guard = world.rcu.read();
+            for _ in 0..3 {
+                dwell(some_element(world, random, &guard), tally, random);
+                guard.refresh();
+            }
+        }
+        6 => {
+            // An inner guard does not end what the outer one protects.
+            let outer = world.rcu.read();
+            let element = some_element(world, random, &outer);
+            let seen = element.look(tally);
+            let mut inner = world.rcu.read();
+            stay(random);
+            let refreshed = inner.refresh();
+            world
+                .run
+                .board
+                .expect(!refreshed, || "a guard inside another was refreshed");
+            drop(inner);
+            stay(random);
+            element.last_look(seen, tally);
+        }
+        7 => {
+            let mut guard = world.rcu.read_owned();
+            for _ in 0..3 {
+                dwell(some_element(world, random, &guard), tally, random);
+                if guard.is_release_requested() || random.one_in(2) {
+                    guard.refresh();
+                }
+            }
+        }
+        8 => {
+            // Goes to another thread, and ends there.
+            let element = random.pick(&world.cells).read_owned();
+            let seen = element.look(tally);
+            let run = Arc::clone(&world.run);
+            elsewhere.send(Box::new(move || {
+                element.last_look(seen, &mut Tally::of(&run));
+                drop(element);
+            }));
+        }
+        9 if random.one_in(16) => crowd(world, tally, random),
+        _ => {
+            let guard = world.rcu.read();
+            let all: Vec<_> = (0..4)
+                .map(|_| {
+                    let element = some_element(world, random, &guard);
+                    (element, element.look(tally))
+                })
+                .collect();
+            stay(random);
+            for (element, seen) in all {
+                element.last_look(seen, tally);
+            }
+        }
+    }
+}
+
+/// Many owned guards at once, left in any order: words grow by blocks, which are parked when they are idle.
+fn crowd(world: &World, tally: &mut Tally, random: &mut Random) {
+    let size = random.below(CROWD);
+    let mut held: Vec<_> = (0..size)
+        .map(|_| {
+            let element = random.pick(&world.cells).read_owned();
+            let seen = element.look(tally);
+            (element, seen)
+        })
+        .collect();
+    stay(random);
+    while !held.is_empty() {
+        let (element, seen) = held.swap_remove(random.below(held.len()));
+        element.last_look(seen, tally);
+        if random.one_in(64) {
+            stay(random);
+        }
+    }
+}
+
+/// Lets others run, here or elsewhere.
+async fn stay_async(random: &mut Random) {
+    match random.below(8) {
+        0 => tokio::time::sleep(Duration::from_micros(random.below(500) as u64)).await,
+        n => {
+            for _ in 0..n {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn dwell_async(element: &Element, tally: &mut Tally, random: &mut Random) {
+    let seen = element.look(tally);
+    stay_async(random).await;
+    element.look_again(seen, tally);
+    stay_async(random).await;
+    element.last_look(seen, tally);
+}
+
+/// One read that is held across `.await`.
+pub(super) async fn read_async(
+    world: &Arc<World>,
+    tally: &mut Tally,
+    random: &mut Random,
+    elsewhere: &Elsewhere,
+) {
+    match random.below(8) {
+        0 => {
+            let element = random.pick(&world.cells).read_owned();
+            dwell_async(&element, tally, random).await;
+        }
+        1 => {
+            let cell = random.pick(&world.cells);
+            let mut element = cell.read_owned();
+            for _ in 0..2 {
+                dwell_async(&element, tally, random).await;
+                OwnedRcuRef::reload(&mut element, cell);
+            }
+        }
+        2 => {
+            // Goes to another task, and ends there.
+            let element = random.pick(&world.cells).read_owned();
+            let seen = element.look(tally);
+            let run = Arc::clone(&world.run);
+            let other = tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                element.last_look(seen, &mut Tally::of(&run));
+                drop(element);
+            });
+            if random.one_in(2) {
+                let ended = other.await;
+                world.run.board.expect(ended.is_ok(), || "a task panicked");
+            }
+        }
+        3 => {
+            let mut guard = world.rcu.read_owned();
+            for _ in 0..2 {
+                dwell_async(some_element(world, random, &guard), tally, random).await;
+                guard.refresh();
+            }
+        }
+        4 => {
+            let guards = [world.rcu.read_owned(), world.rcu.read_owned()];
+            dwell_async(some_element(world, random, &guards[1]), tally, random).await;
+        }
+        5 => {
+            // Stays until it is asked to leave, or had enough.
+            let guard = world.rcu.read_owned();
+            let element = some_element(world, random, &guard);
+            let seen = element.look(tally);
+            let enough = tokio::time::sleep(Duration::from_millis(random.below(4) as u64));
+            match select(guard.release_requested(), std::pin::pin!(enough)).await {
+                // It may have been asked in vain, but not without reason: a force, or a stall.
+                Either::Left(((), _)) => tokio::task::yield_now().await,
+                Either::Right(((), asked)) => drop(asked.now_or_never()),
+            }
+            element.last_look(seen, tally);
+        }
+        6 if random.one_in(8) => {
+            let size = random.below(CROWD);
+            let held: Vec<_> = (0..size)
+                .map(|_| {
+                    let element = random.pick(&world.cells).read_owned();
+                    let seen = element.look(tally);
+                    (element, seen)
+                })
+                .collect();
+            stay_async(random).await;
+            for (element, seen) in held {
+                element.last_look(seen, tally);
+            }
+        }
+        _ => read(world, tally, random, elsewhere),
+    }
+}

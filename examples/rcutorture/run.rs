@@ -1,0 +1,169 @@
+//! What all threads and tasks of a run share: when to stop, what was counted, timed and found wrong.
+
+use super::args::Args;
+use super::latency::Latencies;
+use super::random::Random;
+use super::watch::Watch;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Grace periods that an element goes through before it is freed.
+pub(super) const STAGES: u64 = 10;
+
+/// Ages that are counted: 0, removed, one for each stage; and those that cannot be.
+pub(super) const AGES: usize = STAGES as usize + 3;
+
+/// Findings that are kept as a text; all are counted.
+const KEPT: usize = 50;
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(super) args: Args,
+    stop: AtomicBool,
+    pub(super) ages: [AtomicU64; AGES],
+    pub(super) reads: AtomicU64,
+    pub(super) updates: AtomicU64,
+    pub(super) board: Board,
+    pub(super) latencies: Latencies,
+    pub(super) watch: Watch,
+}
+
+impl Run {
+    pub(super) fn new(args: Args) -> Arc<Run> {
+        Arc::new(Run {
+            watch: Watch::new(Duration::from_secs(args.hang)),
+            args,
+            stop: AtomicBool::new(false),
+            ages: std::array::from_fn(|_| AtomicU64::new(0)),
+            reads: AtomicU64::new(0),
+            updates: AtomicU64::new(0),
+            board: Board::default(),
+            latencies: Latencies::new(),
+        })
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn random(&self, stream: u64) -> Random {
+        Random::new(self.args.seed, stream)
+    }
+
+    pub(super) fn updated(&self) {
+        self.updates.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Where findings are put up.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    errors: AtomicU64,
+    texts: Mutex<Vec<String>>,
+    alarm: Condvar,
+}
+
+impl Board {
+    /// Something is wrong.
+    pub(super) fn report(&self, what: impl fmt::Display) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        let mut texts = self.texts();
+        if texts.len() < KEPT {
+            texts.push(what.to_string());
+        }
+        drop(texts);
+        self.alarm.notify_all();
+    }
+
+    pub(super) fn expect<D: fmt::Display>(&self, holds: bool, what: impl FnOnce() -> D) {
+        if !holds {
+            self.report(what());
+        }
+    }
+
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn texts(&self) -> MutexGuard<'_, Vec<String>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits, at most as long as that, for the first finding.
+    pub(super) fn wait(&self, at_most: Duration) {
+        let texts = self.texts();
+        let none = |texts: &mut Vec<String>| texts.is_empty();
+        drop(self.alarm.wait_timeout_while(texts, at_most, none));
+    }
+}
+
+/// What one reader saw. Its own until it is added to the run's: a reader must not write to shared memory between its
+/// sections, where that would push its stores out in time.
+#[derive(Debug)]
+pub(super) struct Tally {
+    run: Arc<Run>,
+    ages: [u64; AGES],
+    reads: u64,
+}
+
+impl Tally {
+    const FLUSH: u64 = 512;
+
+    pub(super) fn of(run: &Arc<Run>) -> Self {
+        Self {
+            run: Arc::clone(run),
+            ages: [0; AGES],
+            reads: 0,
+        }
+    }
+
+    /// A section is about to end, and what was read in it is of this age.
+    #[inline]
+    pub(super) fn age(&mut self, age: u64) {
+        let last = AGES - 1;
+        let age = usize::try_from(age).map_or(last, |age| age.min(last));
+        self.ages[age] += 1;
+        self.reads += 1;
+        if age > 1 {
+            self.too_old(age);
+        }
+        if self.reads == Self::FLUSH {
+            self.flush();
+        }
+    }
+
+    #[cold]
+    fn too_old(&self, age: usize) {
+        let since = age - 1;
+        self.run.board.report(format_args!(
+            "a reader had an element that {since} grace period(s) had gone by since its removal (age {age})"
+        ));
+    }
+
+    #[cold]
+    pub(super) fn wrong(&self, what: impl fmt::Display) {
+        self.run.board.report(what);
+    }
+
+    fn flush(&mut self) {
+        for (all, own) in self.run.ages.iter().zip(&mut self.ages) {
+            if *own != 0 {
+                all.fetch_add(std::mem::take(own), Ordering::Relaxed);
+            }
+        }
+        let reads = std::mem::take(&mut self.reads);
+        self.run.reads.fetch_add(reads, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
