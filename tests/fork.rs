@@ -4,6 +4,7 @@
 mod common;
 
 use async_rcu::{InlineExecutor, Rcu, RcuCell};
+use common::child::leave;
 use common::{receive, runtime, until, within};
 use std::future::Future;
 use std::pin::Pin;
@@ -34,8 +35,7 @@ fn begin(child: impl FnOnce()) -> libc::pid_t {
             // SAFETY: kills the child where it hangs.
             unsafe { libc::alarm(60) };
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            // SAFETY: leaves without running anything of the parent's.
-            unsafe { libc::_exit(i32::from(done.is_err())) }
+            leave(done.is_err())
         }
         pid => pid,
     }
@@ -529,8 +529,7 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
         };
         let late = futures::FutureExt::now_or_never(drain).is_some();
         let right = !early && !late && flag.load(Ordering::Relaxed);
-        // SAFETY: leaves without running anything of the parent's.
-        unsafe { libc::_exit(i32::from(!right)) }
+        leave(!right)
     });
     drop(held);
     rcu.blocking_drain();

@@ -306,3 +306,25 @@ fn a_thread_may_end_while_its_owned_guards_are_held_elsewhere() {
     elapses(&rcu, gp);
     assert_eq!(rcu.stats().threads, before + 1, "this thread alone");
 }
+
+#[test]
+fn registering_in_thread_local_destructors_leaves_nothing_behind() {
+    for first in FIRSTS {
+        let rcu = Rcu::new();
+        let threads = rcu.stats().threads;
+        let (done, is_done) = mpsc::channel();
+        at_exit(&rcu.clone(), first, {
+            let rcu = rcu.clone();
+            move || {
+                let registration = rcu.register_thread();
+                drop(rcu.read());
+                drop(registration);
+                done.send(()).unwrap();
+            }
+        });
+        is_done.recv_timeout(HANG).unwrap();
+        newcomers_find_free_places(&rcu);
+        rcu.blocking_synchronize();
+        assert_eq!(rcu.stats().threads, threads, "{first:?}");
+    }
+}

@@ -79,6 +79,8 @@
 //! | there is one consumer after any stop and restart | loom, `src/loom_models/restart.rs` |
 //! | exactly once, on every executor and through every fault | `tests/executors.rs`, `tests/panics.rs`, `tests/shutdown.rs` |
 //! | all of it together, on values that poison themselves when dropped | `tests/rcutorture.rs`, `examples/rcutorture.rs` |
+//! | every sequence of operations agrees with a sequential oracle | `fuzz/src/operations`, `tests/fuzz_corpus.rs` |
+//! | collections agree with std's under held walks and views | `fuzz/src/collections`, `tests/fuzz_corpus.rs` |
 //! | children of forks go on | `tests/fork.rs`, a thousand forks in the middle of everything |
 //! | collections do what std's do, and never show a freed element | `tests/collections_*.rs`, by proptest and under load |
 //! | imports run downwards | `tests/layering.rs` |

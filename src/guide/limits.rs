@@ -50,7 +50,8 @@
 //! in the child. Sections that other threads had open stay open, as the child may have references from them; they
 //! are reported as stalls of ended threads, until
 //! [`Rcu::after_fork_in_child`](crate::Rcu::after_fork_in_child) clears them. Executors of the user's, tokio runtimes among
-//! them, do not survive a fork by themselves; a [`GlobalLock`](crate::GlobalLock) that another thread held stays locked.
+//! them, do not survive a fork by themselves; a [`GlobalLock`](crate::GlobalLock) that another
+//! thread held, or waited for, may stay locked.
 //! A future of a domain that was being awaited on the forking thread goes on when the domain is next used in the child, or with
 //! [`Rcu::after_fork_in_child`](crate::Rcu::after_fork_in_child); the wakers of other threads are neither called nor
 //! dropped there, and no foreign code runs before `fork` has returned, so that a child that only calls `exec` is not held up.

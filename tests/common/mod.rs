@@ -1,6 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub(crate) mod child;
 pub(crate) mod executors;
 
 use async_rcu::{InlineExecutor, Rcu, WorkerThread};

@@ -1,0 +1,396 @@
+//! Operations on cells, on what was taken out of them, and on watchers.
+
+use super::super::ledger::{Entry, Section, Value, open_among};
+use super::super::panics;
+use super::waits::Wait;
+use super::world::{World, choose};
+use async_rcu::{Deferred, RcuCell, Retired, Watcher};
+use futures::Stream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// Values of each kind in hand, at the most.
+const MOST: usize = 8;
+
+pub(super) struct Cell {
+    pub(super) cell: Arc<RcuCell<Value>>,
+    pub(super) domain: usize,
+    pub(super) current: Arc<Entry>,
+    /// Tells this cell from others that were in its place.
+    number: u64,
+}
+
+/// A version that was taken out.
+pub(super) struct Old {
+    pub(super) value: Retired<Value>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) domain: usize,
+    /// The sections that may still see it.
+    pub(super) holders: Vec<Arc<Section>>,
+    /// A grace period has certainly passed since.
+    pub(super) elapsed: bool,
+}
+
+/// A value that is retired by its last owner.
+pub(super) struct Late {
+    pub(super) value: Arc<Deferred<Value>>,
+    pub(super) domain: usize,
+}
+
+pub(super) struct Watching {
+    watcher: Watcher<Value>,
+    domain: usize,
+    /// Which cell it is of; the value that it is to tell of next, if there is one.
+    number: u64,
+    next: Option<Arc<Entry>>,
+    gone: bool,
+}
+
+impl World {
+    /// The cell that `choice` means.
+    pub(super) fn cell(&self, choice: u8) -> Option<&Cell> {
+        self.cells[usize::from(choice) % self.cells.len()].as_ref()
+    }
+
+    pub(super) fn new_cell(&mut self, a: u8, b: u8, c: u8) {
+        let place = usize::from(c) % self.cells.len();
+        let (domain, rcu) = self.domain(b);
+        if self.cells[place].is_some() {
+            return;
+        }
+        let value = self.board.value();
+        let current = Arc::clone(value.entry());
+        let cell = self.on(Self::seat_of(a), move |_| RcuCell::new_in(&rcu, value));
+        self.cells[place] = Some(Cell {
+            cell: Arc::new(cell),
+            domain,
+            number: current.id(),
+            current,
+        });
+    }
+
+    /// Puts a new value in the cell's place in the oracle. What the old one has to wait for.
+    fn replace(&mut self, place: usize) -> Option<Replacing> {
+        let cell = self.cells[place].as_mut()?;
+        let value = self.board.value();
+        let old = std::mem::replace(&mut cell.current, Arc::clone(value.entry()));
+        let holders = self.domains[cell.domain].open();
+        old.release(holders.clone());
+        for watching in &mut self.watching {
+            if watching.number == cell.number {
+                watching.next = Some(Arc::clone(&cell.current));
+            }
+        }
+        Some(Replacing {
+            cell: Arc::clone(&cell.cell),
+            domain: cell.domain,
+            value,
+            old,
+            holders,
+        })
+    }
+
+    fn place(&self, choice: u8) -> usize {
+        usize::from(choice) % self.cells.len()
+    }
+
+    pub(super) fn store(&mut self, a: u8, b: u8) {
+        let Some(new) = self.replace(self.place(b)) else {
+            return;
+        };
+        self.domains[new.domain].queue(&new.old);
+        let (cell, value) = (new.cell, new.value);
+        self.on(Self::seat_of(a), move |_| cell.store(value));
+    }
+
+    pub(super) fn swap(&mut self, a: u8, b: u8) {
+        if self.retired.len() == MOST {
+            return self.store(a, b);
+        }
+        let Some(new) = self.replace(self.place(b)) else {
+            return;
+        };
+        let (cell, value) = (new.cell, new.value);
+        let retired = self.on(Self::seat_of(a), move |_| cell.swap(value));
+        self.keep_retired(retired, new.old, new.domain, new.holders);
+    }
+
+    fn keep_retired(
+        &mut self,
+        value: Retired<Value>,
+        entry: Arc<Entry>,
+        domain: usize,
+        holders: Vec<Arc<Section>>,
+    ) {
+        assert_eq!(value.id(), entry.id(), "what was taken out");
+        self.retired.push(Old {
+            value,
+            entry,
+            domain,
+            holders,
+            elapsed: false,
+        });
+    }
+
+    pub(super) fn update(&mut self, a: u8, b: u8, c: u8) {
+        let (seat, place) = (Self::seat_of(a), self.place(b));
+        if c % 4 == 0 {
+            // Given up: nothing is changed.
+            let Some(cell) = self.cell(b) else { return };
+            let (id, cell) = (cell.current.id(), Arc::clone(&cell.cell));
+            self.on(seat, move |_| {
+                let refused = cell.try_update(|value| Err::<Value, u64>(value.id()));
+                assert_eq!(refused.err(), Some(id), "what `try_update` sees");
+                assert_eq!(
+                    cell.with(Value::id),
+                    id,
+                    "after an update that was given up"
+                );
+            });
+            return;
+        }
+        let Some(new) = self.replace(place) else {
+            return;
+        };
+        let (cell, value, old) = (new.cell, new.value, new.old.id());
+        let mut value = Some(value);
+        let retired = self.on(seat, move |_| {
+            cell.update(|seen| {
+                assert_eq!(seen.id(), old, "what `update` sees");
+                value.take().expect("nobody comes between")
+            })
+        });
+        match self.retired.len() {
+            MOST => {
+                self.domains[new.domain].queue(&new.old);
+                self.on(seat, move |_| drop(retired));
+            }
+            _ => self.keep_retired(retired, new.old, new.domain, new.holders),
+        }
+    }
+
+    pub(super) fn drop_cell(&mut self, a: u8, b: u8) {
+        let place = self.place(a);
+        let Some(cell) = self.cells[place].take() else {
+            return;
+        };
+        let holders = self.domains[cell.domain].open();
+        cell.current.release(holders.clone());
+        for watching in &mut self.watching {
+            watching.gone |= watching.number == cell.number;
+        }
+        match Arc::try_unwrap(cell.cell) {
+            Ok(cell_itself) if b % 2 == 0 && self.retired.len() < MOST => {
+                let retired = self.on(Self::seat_of(b), move |_| cell_itself.into_retired());
+                self.keep_retired(retired, cell.current, cell.domain, holders);
+            }
+            Ok(cell_itself) => {
+                self.domains[cell.domain].queue(&cell.current);
+                self.on(Self::seat_of(b), move |_| drop(cell_itself));
+            }
+            // A reference of a seat still has it.
+            Err(shared) => {
+                for watching in &mut self.watching {
+                    watching.gone &= watching.number != cell.number;
+                }
+                self.cells[place] = Some(Cell {
+                    cell: shared,
+                    ..cell
+                });
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, a: u8, b: u8) {
+        if self.watching.len() == MOST {
+            return;
+        }
+        let Some(cell) = self.cell(b) else { return };
+        let (domain, number, cell) = (cell.domain, cell.number, Arc::clone(&cell.cell));
+        let watcher = self.on(Self::seat_of(a), move |_| cell.subscribe());
+        self.watching.push(Watching {
+            watcher,
+            domain,
+            number,
+            next: None,
+            gone: false,
+        });
+    }
+
+    /// Asks a watcher, or drops it.
+    pub(super) fn watch(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.watching.len()) else {
+            return;
+        };
+        let mut watching = self.watching.swap_remove(index);
+        if b >= 192 {
+            self.on(Self::seat_of(a), move |_| drop(watching));
+            return;
+        }
+        let section = self.domains[watching.domain].enter();
+        let (watching, told) = self.on(Self::seat_of(a), move |_| {
+            let mut context = Context::from_waker(Waker::noop());
+            let told = Pin::new(&mut watching.watcher).poll_next(&mut context);
+            (watching, told)
+        });
+        let Watching { gone, domain, .. } = watching;
+        let expected = self.expected(watching);
+        match (told, expected) {
+            (Poll::Pending, None) if !gone => section.leave(),
+            (Poll::Ready(None), _) if gone => section.leave(),
+            (Poll::Ready(Some(value)), Some(id)) if !gone => {
+                assert_eq!(value.id(), id, "what a watcher tells");
+                match self.owned.len() < MOST {
+                    true => self.keep(domain, section, value, a),
+                    false => {
+                        section.leave();
+                        drop(value);
+                    }
+                }
+            }
+            (told, expected) => panic!("a watcher tells {told:?}, not {expected:?}; gone: {gone}"),
+        }
+    }
+
+    /// What the watcher is to tell now; puts it back.
+    fn expected(&mut self, mut watching: Watching) -> Option<u64> {
+        let next = watching.next.take();
+        self.watching.push(watching);
+        next.map(|entry| entry.id())
+    }
+
+    pub(super) fn try_take(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.retired.len()) else {
+            return;
+        };
+        let old = self.retired.swap_remove(index);
+        let (held, elapsed) = (open_among(&old.holders) != 0, old.elapsed);
+        let (value, entry) = (old.value, Arc::clone(&old.entry));
+        let left = self.on(Self::seat_of(a), move |_| match value.try_take() {
+            Ok(value) => {
+                assert!(!held, "{entry:?} was given out under a reader");
+                assert_eq!(value.id(), entry.id());
+                None
+            }
+            Err(early) => {
+                assert!(!elapsed, "{entry:?} was not given out after a grace period");
+                Some(early)
+            }
+        });
+        if let Some(value) = left {
+            self.retired.push(Old { value, ..old });
+        }
+    }
+
+    /// By a future, or blocking.
+    pub(super) fn wait_for_retired(&mut self, a: u8, b: u8, c: u8) {
+        let Some(index) = choose(b, self.retired.len()) else {
+            return;
+        };
+        let seat = Self::blocking_seat(a);
+        let domain = self.retired[index].domain;
+        if c % 2 == 0 {
+            let old = self.retired.swap_remove(index);
+            let ids = vec![old.entry];
+            self.add_wait(
+                domain,
+                Wait::Reclaim(old.value.wait(), ids),
+                Some(old.holders),
+            );
+        } else if self.is_reading(seat, domain) {
+            let old = self.retired.swap_remove(index);
+            // It is freed by a callback then.
+            self.domains[domain].queue(&old.entry);
+            self.on(seat, move |_| {
+                panics::expect("deadlock", || drop(old.value.blocking_wait()));
+            });
+        } else if self.may_wait(domain) {
+            let old = self.retired.swap_remove(index);
+            let id = old.entry.id();
+            self.on(seat, move |_| {
+                let value = old.value.blocking_wait();
+                assert_eq!(value.id(), id);
+            });
+        }
+    }
+
+    pub(super) fn drop_retired(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.retired.len()) else {
+            return;
+        };
+        let old = self.retired.swap_remove(index);
+        self.domains[old.domain].queue(&old.entry);
+        self.on(Self::seat_of(a), move |_| {
+            assert_eq!(old.value.id(), old.entry.id(), "seen before it is dropped");
+            drop(old.value);
+        });
+    }
+
+    /// All that is in hand of one domain, in one wait; of several, a panic.
+    pub(super) fn reclaim_all(&mut self, a: u8, b: u8) {
+        let (domain, rcu) = self.domain(b);
+        let all = std::mem::take(&mut self.retired);
+        let (own, foreign): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|old| old.domain == domain);
+        if b >= 224 && !foreign.is_empty() {
+            // All are freed by callbacks then.
+            for old in own.iter().chain(&foreign) {
+                self.domains[old.domain].queue(&old.entry);
+            }
+            self.on(Self::seat_of(a), move |_| {
+                panics::expect("another Rcu", || {
+                    let all = own.into_iter().chain(foreign).map(|old| old.value);
+                    drop(rcu.reclaim_all(all));
+                });
+            });
+            return;
+        }
+        self.retired = foreign;
+        let (entries, holders) = own
+            .iter()
+            .map(|old| (Arc::clone(&old.entry), old.holders.clone()))
+            .unzip::<_, _, Vec<_>, Vec<_>>();
+        let wait = rcu.reclaim_all(own.into_iter().map(|old| old.value));
+        self.add_wait(
+            domain,
+            Wait::ReclaimAll(wait, entries),
+            Some(holders.concat()),
+        );
+    }
+
+    /// A value that its last owner retires: a new one, one more owner, or one less.
+    pub(super) fn deferred(&mut self, a: u8, b: u8, c: u8) {
+        match choose(c, self.late.len()) {
+            Some(index) if b >= 128 => {
+                let late = self.late.swap_remove(index);
+                if Arc::strong_count(&late.value) == 1 {
+                    let domain = &mut self.domains[late.domain];
+                    late.value.entry().release(domain.open());
+                    domain.queue(late.value.entry());
+                }
+                self.on(Self::seat_of(a), move |_| drop(late));
+            }
+            Some(index) if b >= 64 && self.late.len() < MOST => {
+                let late = &self.late[index];
+                assert_eq!(late.value.part, [late.value.id(); 6], "a kept value");
+                let (value, domain) = (Arc::clone(&late.value), late.domain);
+                self.late.push(Late { value, domain });
+            }
+            _ if self.late.len() < MOST => {
+                let (domain, rcu) = self.domain(b);
+                let value = Arc::new(Deferred::new_in(&rcu, self.board.value()));
+                self.late.push(Late { value, domain });
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Replacing {
+    cell: Arc<RcuCell<Value>>,
+    domain: usize,
+    value: Value,
+    old: Arc<Entry>,
+    holders: Vec<Arc<Section>>,
+}

@@ -1,0 +1,407 @@
+//! Operations that wait, and those that ask whether waiting is over.
+
+use super::super::ledger::{Entry, HANG, Section, Value, open_among};
+use super::super::panics;
+use super::world::{World, choose, pump};
+use async_rcu::{
+    Drain, ForceNotifier, GracePeriod, Permit, Reclaim, ReclaimAll, Reserve, Shutdown, Synchronize,
+};
+use futures::task::ArcWake;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// Cookies and futures in hand, at the most.
+const MOST: usize = 8;
+
+const DEADLOCK: &str = "deadlock";
+
+/// A cookie, and what may hold its grace period up.
+pub(super) struct Cookie {
+    pub(super) domain: usize,
+    gp: GracePeriod,
+    /// Sections that were open when it was taken.
+    holders: Vec<Arc<Section>>,
+    /// Those that were open when its grace period had certainly started.
+    before_start: Option<Vec<Arc<Section>>>,
+    elapsed: bool,
+}
+
+/// A future, and what may hold it up.
+pub(super) struct Waiting {
+    pub(super) domain: usize,
+    pub(super) wait: Wait,
+    /// Sections that were open when it began. `None`: it has not.
+    holders: Option<Vec<Arc<Section>>>,
+    /// What was queued when it began.
+    queued: Vec<Arc<Entry>>,
+}
+
+pub(super) enum Wait {
+    Synchronize(Synchronize),
+    Drain(Drain),
+    Shutdown(Shutdown),
+    Reclaim(Reclaim<Value>, Vec<Arc<Entry>>),
+    ReclaimAll(ReclaimAll<Value>, Vec<Arc<Entry>>),
+    Reserve(Reserve),
+}
+
+impl Wait {
+    /// Polls it, and checks what it gives out.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Permit>> {
+        match self {
+            Wait::Synchronize(wait) => Pin::new(wait).poll(context).map(|()| None),
+            Wait::Drain(wait) => Pin::new(wait).poll(context).map(|()| None),
+            Wait::Shutdown(wait) => Pin::new(wait).poll(context).map(|()| None),
+            Wait::Reclaim(wait, entries) => Pin::new(wait).poll(context).map(|value| {
+                assert_eq!(value.id(), entries[0].id(), "what was reclaimed");
+                None
+            }),
+            Wait::ReclaimAll(wait, entries) => Pin::new(wait).poll(context).map(|values| {
+                let ids: Vec<u64> = values.iter().map(|value| value.id()).collect();
+                let given: Vec<u64> = entries.iter().map(|entry| entry.id()).collect();
+                assert_eq!(ids, given, "what was reclaimed, in its order");
+                None
+            }),
+            Wait::Reserve(wait) => Pin::new(wait).poll(context).map(Some),
+        }
+    }
+
+    /// Whether it is over only when callbacks have run.
+    pub(super) fn needs_callbacks(&self) -> bool {
+        matches!(self, Wait::Drain(_) | Wait::Shutdown(_) | Wait::Reserve(_))
+    }
+
+    /// What is freed by callbacks if it is dropped.
+    pub(super) fn entries(&self) -> &[Arc<Entry>] {
+        match self {
+            Wait::Reclaim(_, entries) | Wait::ReclaimAll(_, entries) => entries,
+            _ => &[],
+        }
+    }
+}
+
+/// Wakes a thread that waits here, and tells it so.
+struct Bell {
+    rung: AtomicBool,
+    thread: Thread,
+}
+
+impl ArcWake for Bell {
+    fn wake_by_ref(bell: &Arc<Self>) {
+        bell.rung.store(true, Ordering::Release);
+        bell.thread.unpark();
+    }
+}
+
+impl World {
+    pub(super) fn add_wait(
+        &mut self,
+        domain: usize,
+        wait: Wait,
+        holders: Option<Vec<Arc<Section>>>,
+    ) {
+        if self.waiting.len() == 2 * MOST {
+            let dropped = self.waiting.remove(0);
+            self.forget(dropped);
+        }
+        self.waiting.push(Waiting {
+            domain,
+            wait,
+            holders,
+            queued: Vec::new(),
+        });
+    }
+
+    pub(super) fn begin_wait(&mut self, b: u8, c: u8) {
+        let (domain, rcu) = self.domain(b);
+        let wait = match c % 4 {
+            0 | 1 => Wait::Synchronize(rcu.synchronize()),
+            2 => Wait::Drain(rcu.drain()),
+            _ => Wait::Shutdown(rcu.shutdown()),
+        };
+        self.add_wait(domain, wait, None);
+    }
+
+    /// It is about to be polled: what was open and queued when that first happened.
+    fn begin(&mut self, waiting: &mut Waiting) {
+        let domain = &mut self.domains[waiting.domain];
+        if waiting.holders.is_none() {
+            waiting.holders = Some(domain.open());
+            if waiting.wait.needs_callbacks() {
+                let queued = domain.queued.iter().map(|queued| &queued.entry);
+                waiting.queued = queued.cloned().collect();
+            }
+        }
+    }
+
+    /// It was polled.
+    fn polled(&mut self, waiting: Waiting, outcome: Poll<Option<Permit>>) {
+        let holders = waiting.holders.as_deref().unwrap_or_default();
+        match outcome {
+            Poll::Pending => self.waiting.push(waiting),
+            Poll::Ready(Some(permit)) => {
+                let domain = &mut self.domains[waiting.domain];
+                let sure = domain.surely_pending();
+                if let Some(limit) = domain.limit {
+                    assert!(sure < limit, "a permit with {sure} pending of {limit}");
+                }
+                domain.permits += 1;
+                self.permits.push((waiting.domain, permit));
+            }
+            Poll::Ready(None) => {
+                // A drain need not wait for a section if nothing is queued.
+                if !waiting.wait.needs_callbacks() {
+                    let held = open_among(holders);
+                    assert_eq!(held, 0, "a wait was over with sections open");
+                }
+                for entry in &waiting.queued {
+                    assert!(entry.is_done(), "{entry:?} was queued before the drain");
+                }
+            }
+        }
+    }
+
+    pub(super) fn poll_wait(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.waiting.len()) else {
+            return;
+        };
+        let mut waiting = self.waiting.swap_remove(index);
+        self.begin(&mut waiting);
+        let (waiting, outcome) = self.on(Self::seat_of(a), move |_| {
+            let outcome = waiting.wait.poll(&mut Context::from_waker(Waker::noop()));
+            (waiting, outcome)
+        });
+        self.polled(waiting, outcome);
+    }
+
+    /// Waits for it, woken by nothing but its waker, on the run's own thread.
+    pub(super) fn finish_wait(&mut self, mut waiting: Waiting) {
+        self.begin(&mut waiting);
+        let bell = Arc::new(Bell {
+            rung: AtomicBool::new(true),
+            thread: thread::current(),
+        });
+        let waker = futures::task::waker(Arc::clone(&bell));
+        let began = Instant::now();
+        loop {
+            if bell.rung.swap(false, Ordering::AcqRel) {
+                let outcome = waiting.wait.poll(&mut Context::from_waker(&waker));
+                if outcome.is_ready() {
+                    return self.polled(waiting, outcome);
+                }
+            }
+            assert!(began.elapsed() < HANG, "a wait that is not woken");
+            let pause = match pump(&mut self.domains, self.lock_held.is_some()) {
+                true => Duration::from_micros(200),
+                false => HANG,
+            };
+            thread::park_timeout(pause);
+        }
+    }
+
+    pub(super) fn drop_wait(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.waiting.len()) else {
+            return;
+        };
+        let waiting = self.waiting.swap_remove(index);
+        self.queue_entries(&waiting);
+        self.on(Self::seat_of(a), move |_| drop(waiting));
+    }
+
+    /// Drops it here.
+    pub(super) fn forget(&mut self, waiting: Waiting) {
+        self.queue_entries(&waiting);
+    }
+
+    fn queue_entries(&mut self, waiting: &Waiting) {
+        for entry in waiting.wait.entries() {
+            self.domains[waiting.domain].queue(entry);
+        }
+    }
+
+    pub(super) fn cookie(&mut self, a: u8, b: u8, c: u8) {
+        let (domain, rcu) = self.domain(b);
+        let holders = self.domains[domain].open();
+        let gp = self.on(Self::seat_of(a), move |_| match c % 2 {
+            0 => rcu.grace_period(),
+            _ => rcu.start_grace_period(),
+        });
+        for older in &self.cookies {
+            let order = (older.domain == domain).then_some(older.gp <= gp);
+            assert_ne!(order, Some(false), "a cookie before an older one");
+            assert_eq!(older.gp.partial_cmp(&gp).is_some(), order.is_some());
+        }
+        if self.cookies.len() == MOST {
+            self.cookies.remove(0);
+        }
+        self.cookies.push(Cookie {
+            domain,
+            gp,
+            holders,
+            before_start: None,
+            elapsed: false,
+        });
+    }
+
+    /// Asks about a cookie: its domain, or another one.
+    pub(super) fn look_at_cookie(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.cookies.len()) else {
+            return;
+        };
+        let cookie = &self.cookies[index];
+        let (domain, gp) = (cookie.domain, cookie.gp);
+        let Some(rcu) = self.domains[domain].rcu.clone() else {
+            let (_, other) = self.domain(b);
+            panics::expect("another Rcu", || {
+                other.has_elapsed(gp);
+            });
+            return;
+        };
+        let (elapsed, started) = self.on(Self::seat_of(a), move |_| {
+            (rcu.has_elapsed(gp), rcu.grace_period() > gp)
+        });
+        let open = self.domains[domain].open();
+        let cookie = &mut self.cookies[index];
+        if elapsed {
+            let held = open_among(&cookie.holders);
+            assert_eq!(held, 0, "a grace period has elapsed over sections");
+            assert!(started, "elapsed, but not started");
+        } else {
+            assert!(!cookie.elapsed, "a grace period elapsed, and then had not");
+        }
+        cookie.elapsed = elapsed;
+        if started {
+            cookie.before_start.get_or_insert(open);
+        }
+    }
+
+    /// Waits for a cookie's grace period if that is sure to end: also while later sections are open.
+    pub(super) fn wait_for_cookie(&mut self, a: u8, b: u8) {
+        let Some(index) = choose(b, self.cookies.len()) else {
+            return;
+        };
+        let cookie = &self.cookies[index];
+        let domain = cookie.domain;
+        let before = cookie.before_start.as_ref();
+        let only_later = before.is_some_and(|before| open_among(before) == 0);
+        let (gp, holders) = (cookie.gp, cookie.holders.clone());
+        let Some(rcu) = self.domains[domain].rcu.clone() else {
+            return;
+        };
+        let stuck = self.domains[domain].waits_for_lock && self.lock_held.is_some();
+        let wait = Wait::Synchronize(rcu.wait_for(gp));
+        if stuck || !(only_later || self.may_wait(domain)) {
+            return self.add_wait(domain, wait, Some(holders));
+        }
+        if let Wait::Synchronize(wait) = wait {
+            self.on(Self::blocking_seat(a), move |_| {
+                futures::executor::block_on(wait)
+            });
+        }
+        assert!(rcu.has_elapsed(gp), "waited for, and not elapsed");
+        self.cookies[index].elapsed = true;
+    }
+
+    /// What a grace period that began now and is over has done.
+    fn synchronized(&mut self, domain: usize) {
+        for old in self.retired.iter_mut().filter(|old| old.domain == domain) {
+            old.elapsed = true;
+        }
+        let cookies = self.cookies.iter_mut();
+        for cookie in cookies.filter(|cookie| cookie.domain == domain) {
+            cookie.elapsed = true;
+        }
+    }
+
+    pub(super) fn synchronize(&mut self, a: u8, b: u8) {
+        let (seat, (domain, rcu)) = (Self::blocking_seat(a), self.domain(b));
+        if self.is_reading(seat, domain) {
+            self.on(seat, move |_| {
+                panics::expect(DEADLOCK, || rcu.blocking_synchronize());
+            });
+        } else if self.may_wait(domain) {
+            self.on(seat, move |_| rcu.blocking_synchronize());
+            self.synchronized(domain);
+        }
+    }
+
+    /// Drains or shuts down; where that may not end, with a time limit.
+    pub(super) fn drain(&mut self, a: u8, b: u8, c: u8) {
+        let (seat, (index, rcu)) = (Self::blocking_seat(a), self.domain(b));
+        let shut = c % 4 == 0;
+        if self.is_reading(seat, index) {
+            self.on(seat, move |_| {
+                panics::expect(DEADLOCK, || rcu.blocking_drain());
+                panics::expect(DEADLOCK, || {
+                    let _ = rcu.blocking_drain_timeout(Duration::ZERO);
+                });
+            });
+            return;
+        }
+        let may_drain = self.may_drain(index);
+        let domain = &self.domains[index];
+        let (of, before) = (domain.queued.len(), rcu.stats().queued);
+        let held = domain.queued.iter().any(|queued| queued.entry.is_held());
+        let over = self.on(seat, move |_| match (may_drain, shut) {
+            (true, true) => {
+                rcu.blocking_shutdown();
+                true
+            }
+            (true, false) => {
+                rcu.blocking_drain();
+                true
+            }
+            (false, _) => {
+                let limit = Duration::from_micros(300);
+                rcu.blocking_drain_timeout(limit).is_ok()
+            }
+        });
+        if over {
+            assert!(!held, "a drain was over while callbacks were held up");
+            let domain = &mut self.domains[index];
+            domain.drained(of);
+            domain.settled = before;
+        }
+    }
+
+    /// Asks holders to leave, with somebody who is told, or without.
+    pub(super) fn force(&mut self, a: u8, b: u8, c: u8) {
+        let (_, rcu) = self.domain(b);
+        let board = Arc::clone(&self.board);
+        self.on(Self::seat_of(a), move |_| {
+            let notifier: Option<ForceNotifier> = (c % 2 == 0).then(|| {
+                rcu.on_force(move |event| {
+                    if event.holders_total == 0 {
+                        board.violate("told of a force that nobody holds up".to_owned());
+                    }
+                })
+            });
+            rcu.force();
+            drop(notifier);
+        });
+    }
+
+    pub(super) fn look_at_stats(&mut self, a: u8, b: u8) {
+        let (index, rcu) = self.domain(b);
+        let open = self.domains[index].open().len();
+        let domain = &self.domains[index];
+        let idle = domain.queued.iter().all(|queued| queued.entry.is_done());
+        let owned = domain.owned;
+        let stats = self.on(Self::seat_of(a), move |_| rcu.stats());
+        // Callbacks that are under way may have some of their own.
+        assert!(stats.owned_guards >= owned, "{owned} are held: {stats:?}");
+        assert!(
+            !idle || stats.owned_guards == owned,
+            "{owned} are held: {stats:?}"
+        );
+        assert!(open == 0 || stats.oldest_section.is_some(), "{stats:?}");
+        assert!(stats.finished <= stats.queued, "{stats:?}");
+        assert!(stats.panicked <= self.domains[index].to_panic, "{stats:?}");
+        assert_eq!(stats.cancelled, 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! What becomes, in the child of a fork, of batches that threads of the parent had in hand or in their queues.
+#![cfg(unix)]
+
+mod common;
+
+use async_rcu::{Batch, GlobalLock, InlineExecutor, Rcu, StallKind};
+use common::child::leave;
+use common::{receive, until};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Runs `child` in a forked child, and fails where that does, or hangs.
+#[track_caller]
+fn fork(child: impl FnOnce()) {
+    // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
+    let pid = match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: kills the child where it hangs.
+            unsafe { libc::alarm(60) };
+            leave(catch_unwind(AssertUnwindSafe(child)).is_err())
+        }
+        pid => pid,
+    };
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    assert_eq!(status, 0, "the child failed, or was killed as it hung");
+}
+
+/// The worker waits for the lock with one batch in its hands, which vanishes, and has another in its queue.
+#[test]
+fn batches_that_wait_for_the_global_lock_run_in_both() {
+    let lock = GlobalLock::new(0);
+    let (send, waits) = mpsc::channel();
+    let rcu = Rcu::builder()
+        .global_lock(&lock)
+        .stall_timeout(Duration::from_millis(10))
+        .on_stall(move |report| {
+            // An error is the end of the test.
+            let _ = send.send(report.kind);
+        })
+        .build()
+        .unwrap();
+    let mut held = Some(lock.blocking_lock());
+    for batches in 1..=3 {
+        lock.call(&rcu, |ran| *ran += 1);
+        rcu.force();
+        until("a batch", || rcu.stats().batches == batches);
+        if batches == 1 {
+            // It is in the worker's hands when that is reported to wait for the lock.
+            while receive(&waits) != StallKind::GlobalLock {}
+        }
+    }
+    fork(|| {
+        drop(held.take());
+        rcu.blocking_drain_timeout(SOON).unwrap();
+        assert_eq!(*lock.blocking_lock(), 3);
+    });
+    drop(held.take());
+    rcu.blocking_drain();
+    assert_eq!(*lock.blocking_lock(), 3);
+}
+
+/// Threads of the user's have the batches, and vanish with them: the line of what is to run is in the domain. They must not
+/// have begun to wait for the lock, which would be given to them in the child.
+#[test]
+fn turns_under_the_global_lock_that_vanished_are_taken_again() {
+    let lock = GlobalLock::new(0);
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let rcu = Rcu::builder()
+        .global_lock(&lock)
+        .executor({
+            let gate = Arc::clone(&gate);
+            move |batch: Batch| {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || {
+                    drop(gate.lock());
+                    batch.run();
+                })
+            }
+        })
+        .build()
+        .unwrap();
+    for batches in 1..=2 {
+        lock.call(&rcu, |ran| *ran += 1);
+        rcu.force();
+        until("a batch", || rcu.stats().batches == batches);
+    }
+    fork(|| {
+        rcu.blocking_drain_timeout(SOON).unwrap();
+        assert_eq!(*lock.blocking_lock(), 2);
+    });
+    assert_eq!(*lock.blocking_lock(), 0);
+    drop(closed);
+    rcu.blocking_drain();
+    assert_eq!(*lock.blocking_lock(), 2);
+}
+
+/// The worker is inside one async callback, which vanishes with it, and has another in its queue.
+#[test]
+fn an_async_callback_that_waits_for_the_worker_runs_in_both() {
+    let rcu = Rcu::builder().executor(InlineExecutor).build().unwrap();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let (entered, is_in) = mpsc::channel();
+    let (leave_it, may_leave) = mpsc::channel::<()>();
+    rcu.call_async(std::future::poll_fn(move |_| {
+        entered.send(()).unwrap();
+        // An error is the end of the test.
+        let _ = may_leave.recv();
+        Poll::Ready(())
+    }));
+    rcu.force();
+    receive(&is_in);
+    let count = Arc::clone(&ran);
+    rcu.call_async(async move {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    rcu.force();
+    until("the second one", || rcu.stats().batches == 4);
+    fork(|| {
+        rcu.blocking_drain_timeout(SOON).unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+    });
+    assert_eq!(ran.load(Ordering::Relaxed), 0);
+    drop(leave_it);
+    rcu.blocking_drain();
+    assert_eq!(ran.load(Ordering::Relaxed), 1);
+}
