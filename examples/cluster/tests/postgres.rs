@@ -1,0 +1,47 @@
+//! What can go wrong, with Postgres as the store. Skipped, and said so, where it is not installed; see ci/cluster.sh.
+#![cfg(feature = "postgres")]
+
+mod common;
+
+use common::scenarios;
+use common::servers::Postgres;
+
+#[test]
+fn a_killed_node_does_not_block() {
+    scenarios::a_killed_node_does_not_block::<Postgres>();
+}
+
+#[test]
+fn the_store_is_restarted() {
+    scenarios::the_store_is_restarted::<Postgres>();
+}
+
+#[test]
+fn a_node_sleeps_past_its_lease_and_a_compaction() {
+    scenarios::a_node_sleeps_past_its_lease_and_a_compaction::<Postgres>();
+}
+
+#[test]
+fn a_node_under_its_lease_sleeps_past_a_compaction() {
+    scenarios::a_node_under_its_lease_sleeps_past_a_compaction::<Postgres>();
+}
+
+#[test]
+fn deltas_come_twice_late_and_never() {
+    scenarios::deltas_come_twice_late_and_never::<Postgres>();
+}
+
+#[test]
+fn an_updater_dies_and_is_succeeded() {
+    scenarios::an_updater_dies_and_is_succeeded::<Postgres>();
+}
+
+#[test]
+fn an_updater_that_slept_through_its_term_changes_nothing() {
+    scenarios::an_updater_that_slept_through_its_term_changes_nothing::<Postgres>();
+}
+
+#[test]
+fn a_node_is_cut_off() {
+    scenarios::a_node_is_cut_off::<Postgres>(2);
+}
