@@ -62,10 +62,8 @@
 #![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub, unused_imports))]
 
 mod callback;
-#[cfg(not(rcu_loom))]
 mod cell;
 mod collections;
-#[cfg(not(rcu_loom))]
 mod dispatch;
 mod gp;
 #[cfg(not(rcu_loom))]
@@ -73,20 +71,15 @@ pub mod guide;
 #[cfg(all(test, rcu_loom))]
 mod loom_models;
 mod reader;
-#[cfg(not(rcu_loom))]
 mod service;
 mod sys;
 
-/// What the crate shows. (loom's models stop at the floors below.)
-#[cfg(not(rcu_loom))]
+/// What the crate shows.
 mod facade {
     pub use crate::cell::{
         Changed, Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired, Watcher,
     };
-    pub use crate::collections::map::{MapIter, MapKeys, MapValues, RcuMap};
     pub use crate::collections::{CompareExchangeError, RcuPtr};
-    pub use crate::collections::{ListIter, ListWriter, RcuList};
-    pub use crate::collections::{RcuVec, VecIter, VecView, VecWriter};
     pub use crate::dispatch::batch::Batch;
     pub use crate::dispatch::channel::{Batches, ChannelExecutor};
     pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};
@@ -106,8 +99,17 @@ mod facade {
     pub use crate::service::watchdog::ForceNotifier;
     pub use crate::sys::barrier::Barrier;
 }
-#[cfg(not(rcu_loom))]
 pub use facade::*;
+
+/// loom's models have the parts of collections that have orderings of their own.
+#[cfg(not(rcu_loom))]
+mod collected {
+    pub use crate::collections::map::{MapIter, MapKeys, MapValues, RcuMap};
+    pub use crate::collections::{ListIter, ListWriter, RcuList};
+    pub use crate::collections::{RcuVec, VecIter, VecView, VecWriter};
+}
+#[cfg(not(rcu_loom))]
+pub use collected::*;
 
 /// The README's code blocks, run as tests.
 #[cfg(doctest)]

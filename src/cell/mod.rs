@@ -315,6 +315,8 @@ fn wrong_domain() -> ! {
     panic!("the guard is of another Rcu than the RcuCell, and does not protect its value");
 }
 
+// loom's atomics are not made in a `const fn`.
+#[cfg(not(rcu_loom))]
 impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
     const NONE: &'static Option<T> = &None;
 

@@ -71,7 +71,13 @@ impl<T> Slot<T> {
 pub(super) struct Watched<T>(AtomicPtr<Slot<T>>);
 
 impl<T> Watched<T> {
+    #[cfg(not(rcu_loom))]
     pub(super) const fn by_nobody() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    #[cfg(rcu_loom)]
+    pub(super) fn by_nobody() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 

@@ -14,7 +14,6 @@ pub(crate) mod chain;
 #[cfg(not(rcu_loom))]
 mod list;
 pub(crate) mod map;
-#[cfg(not(rcu_loom))]
 mod ptr;
 pub(crate) mod spine;
 #[cfg(not(rcu_loom))]
@@ -24,7 +23,6 @@ mod writers;
 
 #[cfg(not(rcu_loom))]
 pub use list::{ListIter, ListWriter, RcuList};
-#[cfg(not(rcu_loom))]
 pub use ptr::{CompareExchangeError, RcuPtr};
 #[cfg(not(rcu_loom))]
 pub use vec::{RcuVec, VecIter, VecView, VecWriter};

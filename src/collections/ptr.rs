@@ -116,6 +116,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// PEER.store(Some(Box::new("10.0.0.1".to_owned())));
     /// assert_eq!(PEER.load(&Rcu::global().read()).unwrap(), "10.0.0.1");
     /// ```
+    #[cfg(not(rcu_loom))]
     pub const fn null() -> Self {
         Self::at(ptr::null_mut(), Home::GLOBAL)
     }
@@ -155,7 +156,17 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         Self::at(into_stored(value), Home::of(rcu))
     }
 
+    #[cfg(not(rcu_loom))]
     const fn at(current: *mut T, home: Home) -> Self {
+        Self {
+            current: AtomicPtr::new(current),
+            home,
+        }
+    }
+
+    // loom's atomics are not made in a `const fn`.
+    #[cfg(rcu_loom)]
+    fn at(current: *mut T, home: Home) -> Self {
         Self {
             current: AtomicPtr::new(current),
             home,
@@ -410,7 +421,7 @@ impl<T: Send + Sync + 'static> Drop for RcuPtr<T> {
 impl<T: Send + Sync + 'static> Default for RcuPtr<T> {
     /// A null pointer in the [global domain](Rcu::global).
     fn default() -> Self {
-        Self::null()
+        Self::at(ptr::null_mut(), Home::GLOBAL)
     }
 }
 

@@ -203,7 +203,7 @@ impl Backlog {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rcu_loom)))]
 mod tests {
     use super::*;
     use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! The blocking face of a future.
 
+use crate::sys::clock::Instant;
 use crate::sys::event::Event;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// An event as a waker.
 #[derive(Debug)]

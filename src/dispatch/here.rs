@@ -1,5 +1,6 @@
 //! Where the current thread is: on a grace-period thread, inside which batches. What blocking calls ask before they block.
 
+use crate::sys::prim::thread_local;
 use std::cell::{Cell, RefCell};
 
 #[derive(Clone, Copy)]
@@ -23,17 +24,17 @@ thread_local! {
 
 /// Marks the current thread, until it goes, as the one that detects grace periods for this office's domain.
 pub(crate) fn become_gp_thread(office: usize) {
-    GP_THREAD.set(office);
+    GP_THREAD.with(|here| here.set(office));
 }
 
 /// The thread goes, and there may be another one by now: what it still runs is not of the domain's any more.
 pub(crate) fn leave_gp_thread() {
-    GP_THREAD.set(0);
+    GP_THREAD.with(|here| here.set(0));
 }
 
 /// The office whose grace-period thread this is, or 0.
 pub(crate) fn gp_thread_of() -> usize {
-    GP_THREAD.get()
+    GP_THREAD.with(Cell::get)
 }
 
 pub(crate) fn on_gp_thread() -> bool {
@@ -42,12 +43,12 @@ pub(crate) fn on_gp_thread() -> bool {
 
 /// Marks the current thread, for good, as the worker of this office.
 pub(super) fn become_worker(office: usize) {
-    WORKER.set(office);
+    WORKER.with(|here| here.set(office));
 }
 
 /// Whether it is.
 pub(super) fn is_worker_of(office: usize) -> bool {
-    WORKER.get() == office
+    WORKER.with(Cell::get) == office
 }
 
 /// Until it is dropped, the current thread is inside a batch.

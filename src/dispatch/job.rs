@@ -8,16 +8,23 @@ use super::runtime::Runtime;
 use super::tickets::Ticket;
 use super::watch::Entry;
 use crate::callback::calls::Calls;
+use crate::sys::clock::Instant;
 use crate::sys::prim::Ordering;
 use crate::sys::wake::quietly;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a batch runs before it yields to whatever else its executor has to do.
+#[cfg(not(rcu_loom))]
 const SLICE: Duration = Duration::from_micros(200);
+#[cfg(rcu_loom)]
+const SLICE: Duration = Duration::ZERO;
 
 /// Callbacks are timed together as long as they take less than this, so many at the most.
+#[cfg(not(rcu_loom))]
 const GROUP_TIME: Duration = Duration::from_micros(1);
+#[cfg(rcu_loom)]
+const GROUP_TIME: Duration = Duration::ZERO;
 const GROUP_MOST: usize = 16;
 
 /// The callbacks of one collection, and what they are given.

@@ -8,11 +8,12 @@
 //! The grace-period thread looks at the entries when a timer tells it to. Nothing hangs on it: a report may be wrong by what
 //! happens at that moment.
 
+use crate::sys::clock::Instant;
 use crate::sys::prim::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::sys::thread::{self, Thread};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const IDLE: u8 = 0;
 const LOCKING: u8 = 1;
@@ -296,7 +297,7 @@ impl Entry {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rcu_loom)))]
 mod tests {
     use super::*;
 

@@ -14,10 +14,10 @@ use super::office::Office;
 use crate::sys::event::Event;
 use crate::sys::prim::Mutex;
 use crate::sys::thread::{self, JoinHandle};
+use crate::sys::unwind::or_abort;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -173,9 +173,7 @@ impl Worker {
 
 fn main(office: Arc<Office>) {
     // All foreign code is caught closer by. What arrives here is a bug of ours, with callbacks in its hands.
-    if catch_unwind(AssertUnwindSafe(|| work(&office))).is_err() {
-        std::process::abort();
-    }
+    or_abort(|| work(&office));
     office.kick();
 }
 

@@ -28,10 +28,11 @@
 use crate::reader::registry::{Core, Local};
 use crate::reader::sequence::{Mark, Seq};
 use crate::sys::barrier;
+use crate::sys::clock::Instant;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering, spin_loop};
 use crossbeam_utils::CachePadded;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Engine<L: Local> {
@@ -58,10 +59,16 @@ const OWN_WORDS: usize = 4096;
 
 /// Between two tasks that each start a grace period of their own at their first poll: one that follows another sooner
 /// shares the next, and so does the one that follows that.
+#[cfg(not(rcu_loom))]
 const APART: Duration = Duration::from_micros(50);
+#[cfg(rcu_loom)]
+const APART: Duration = Duration::ZERO;
 
 /// How long a grace period is looked at again and again before somebody sleeps on it: most sections are short.
+#[cfg(not(rcu_loom))]
 const SPIN: Duration = Duration::from_micros(5);
+#[cfg(rcu_loom)]
+const SPIN: Duration = Duration::ZERO;
 
 /// What a scan before a sleep found.
 #[derive(Debug)]

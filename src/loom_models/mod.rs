@@ -7,23 +7,43 @@
 //! A value that must not be used after it was freed is a loom `UnsafeCell`: readers look with `with`, the one who frees
 //! writes with `with_mut`, and loom fails if the two are not ordered.
 
+mod backlog;
+mod batches;
+mod cell;
+mod domain;
 mod holdout;
 mod list;
+mod lock;
 mod map;
 mod owned;
 mod queue;
+mod release;
 mod restart;
 mod section;
+mod tickets;
 mod vec;
 mod waiters;
+mod watch;
 
+use crate::Rcu;
+use crate::callback::calls::Calls;
+use crate::callback::erased::Callback;
+use crate::callback::queue::Queue;
+use crate::dispatch::executor::InlineExecutor;
+use crate::dispatch::global_lock::BigLock;
+use crate::dispatch::job;
+use crate::dispatch::office::Office;
 use crate::gp::engine::Engine;
-use crate::reader::registry::{Core, Record};
+use crate::reader::hub::Hub;
+use crate::reader::registry::{Core, Local, Record};
 use crate::reader::sequence::Seq;
+use crate::sys::event::Event;
+use crate::sys::prim::{Fences, choose_fences, fence, switch_at_fences};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Two versions behind an index that a writer moves from the first to the second.
 pub(super) struct Cell {
@@ -98,4 +118,199 @@ pub(super) fn replace(engine: &Engine<()>, cell: &Cell) {
     let seq = engine.start();
     scan_until(engine, seq);
     cell.free();
+}
+
+/// A model with many steps, and so many preemptions less than the others have.
+pub(super) fn check_with_fewer(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 20_000;
+    let fewer = |bound: usize| bound.saturating_sub(preemptions).max(1);
+    builder.preemption_bound = builder.preemption_bound.map(fewer);
+    builder.check(model);
+}
+
+/// A model with very many steps: a whole domain.
+pub(super) fn check(model: impl Fn() + Send + Sync + 'static) {
+    check_with_fewer(2, model);
+}
+
+/// A domain whose thread is stopped: with fewer steps.
+pub(super) fn stopped_rcu() -> Rcu {
+    let rcu = inline_rcu();
+    rcu.blocking_shutdown();
+    crate::sys::thread::wait_for_all();
+    rcu
+}
+
+/// A model in which threads are also switched at fences, which to loom are no steps of their own.
+pub(super) fn at_fences(model: fn()) {
+    switch_at_fences();
+    loom::model(move || {
+        // Made now, before there is anybody for whom that would order anything.
+        fence(Ordering::SeqCst);
+        model();
+    });
+}
+
+/// A model of a protocol that rests on SeqCst accesses: with their fences before them, and behind them.
+pub(super) fn each_way(model: fn()) {
+    for fences in [Fences::Before, Fences::After] {
+        choose_fences(fences);
+        loom::model(model);
+    }
+}
+
+/// A domain whose callbacks run on its own thread.
+pub(super) fn inline_rcu() -> Rcu {
+    Rcu::builder()
+        .name("model")
+        .executor(InlineExecutor)
+        .batch_interval(Duration::ZERO)
+        .build()
+        .unwrap()
+}
+
+/// The dispatch floor without a domain, and the hub that it kicks.
+pub(super) fn office_with(
+    lock: Option<Box<dyn BigLock>>,
+) -> (&'static Hub, std::sync::Arc<Office>) {
+    let hub = engine().0.hub;
+    let executor = std::sync::Arc::new(InlineExecutor);
+    (
+        hub,
+        Office::new(hub, "model".to_owned(), executor, lock, None),
+    )
+}
+
+pub(super) fn office() -> (&'static Hub, std::sync::Arc<Office>) {
+    office_with(None)
+}
+
+/// One thread's queue, and its collector.
+pub(super) struct Calling(&'static Queue<job::Context>);
+
+impl Calling {
+    pub(super) fn new() -> Self {
+        Self(Box::leak(Box::new(Queue::new())))
+    }
+
+    pub(super) fn queue_in(&mut self, f: impl FnOnce(&mut job::Context) + Send + 'static) {
+        // SAFETY: the one producer.
+        unsafe { self.0.push(Callback::new(f)) };
+    }
+
+    pub(super) fn queue(&mut self, f: impl FnOnce() + Send + 'static) {
+        self.queue_in(|_| f());
+    }
+
+    pub(super) fn collect(&mut self) -> Calls<job::Context> {
+        let mut calls = Calls::new();
+        // SAFETY: the one collector.
+        unsafe { self.0.collect(|span| calls.push(span)) };
+        calls
+    }
+}
+
+/// A place that one thread writes once, and that others look at when they know that it did.
+#[derive(Clone)]
+pub(super) struct Place(Arc<(UnsafeCell<u32>,)>);
+
+// SAFETY: what loom watches: it fails where two threads touch it unordered.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        Self(Arc::new((UnsafeCell::new(0),)))
+    }
+
+    pub(super) fn write(&self) {
+        // SAFETY: loom checks that nobody else is here.
+        self.0.0.with_mut(|place| unsafe { *place += 1 });
+    }
+
+    /// Written exactly once, before.
+    pub(super) fn look(&self) {
+        // SAFETY: loom checks that nobody writes.
+        self.0.0.with(|place| assert_eq!(unsafe { *place }, 1));
+    }
+}
+
+/// A callback that must run exactly once, and whoever waits for it.
+#[derive(Clone)]
+pub(super) struct Step {
+    place: Place,
+    done: Place,
+    count: std::sync::Arc<AtomicUsize>,
+    event: std::sync::Arc<Event>,
+}
+
+impl Step {
+    pub(super) fn new() -> Self {
+        Self {
+            place: Place::new(),
+            done: Place::new(),
+            count: std::sync::Arc::new(AtomicUsize::new(0)),
+            event: std::sync::Arc::new(Event::new()),
+        }
+    }
+
+    /// The callback. What was written before this is seen in it: loom checks.
+    pub(super) fn take(&self) -> impl FnOnce() + Send + 'static {
+        let step = self.clone();
+        self.place.write();
+        move || {
+            step.place.look();
+            step.done.write();
+            assert_eq!(step.count.fetch_add(1, Ordering::Relaxed), 0, "run twice");
+            step.event.set();
+        }
+    }
+
+    /// Whether it has run; what it wrote is seen then: loom checks.
+    pub(super) fn is_done(&self) -> bool {
+        let done = self.count.load(Ordering::Relaxed) == 1;
+        if done {
+            self.done.look();
+        }
+        done
+    }
+
+    pub(super) fn wait(&self) {
+        self.event.wait(None);
+        assert!(self.is_done());
+    }
+}
+
+/// A value that loom watches: its drop is a write.
+pub(super) struct Value(UnsafeCell<u32>);
+
+// SAFETY: what loom watches: it fails where two threads touch it unordered.
+unsafe impl Send for Value {}
+// SAFETY: as above.
+unsafe impl Sync for Value {}
+
+impl Value {
+    pub(super) fn new(number: u32) -> Self {
+        let place = UnsafeCell::new(0);
+        // A write, which has to come before every look.
+        // SAFETY: not shared yet.
+        place.with_mut(|place| unsafe { *place = number });
+        Self(place)
+    }
+
+    pub(super) fn look(&self) -> u32 {
+        // SAFETY: shared access; loom checks that nobody writes at the same time.
+        let number = self.0.with(|place| unsafe { *place });
+        assert_ne!(number, 0, "freed");
+        number
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: loom checks that nobody looks at the same time.
+        self.0.with_mut(|place| unsafe { *place = 0 });
+    }
 }

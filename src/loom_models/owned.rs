@@ -1,6 +1,6 @@
 //! Owned words: claimed by one thread, released by another; growth, parking, refresh.
 
-use super::{Cell, engine, replace};
+use super::{Cell, check_with_fewer, engine, replace};
 use loom::sync::mpsc::channel;
 use loom::thread;
 
@@ -145,5 +145,55 @@ fn loom_models_a_parked_block_comes_back() {
         };
         replace(&engine, &cell);
         holder.join().unwrap();
+    });
+}
+
+/// A block that is idle is parked by later claims: a scan that passes it by comes after what was read in it.
+#[test]
+fn loom_models_an_idle_block_is_parked() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let claimer = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: the record is this thread's.
+                let claim = || unsafe { record.reader.claim(record.hub()) };
+                let (first, second) = (claim(), claim());
+                cell.look();
+                record.reader.leave_owned(first);
+                record.reader.leave_owned(second);
+                // Of these the one takes the second's block again, and the other parks the first's.
+                record.reader.leave_owned(claim());
+                record.reader.leave_owned(claim());
+            })
+        };
+        replace(&engine, &cell);
+        claimer.join().unwrap();
+    });
+}
+
+/// A block with a word that is held is not.
+#[test]
+fn loom_models_a_held_block_is_not_parked() {
+    check_with_fewer(1, || {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let record = core.acquire();
+        let claimer = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                // SAFETY: the record is this thread's.
+                let claim = || unsafe { record.reader.claim(record.hub()) };
+                let (held, other) = (claim(), claim());
+                record.reader.leave_owned(other);
+                (0..2).for_each(|_| record.reader.leave_owned(claim()));
+                cell.look();
+                record.reader.leave_owned(held);
+            })
+        };
+        replace(&engine, &cell);
+        claimer.join().unwrap();
     });
 }

@@ -1,9 +1,11 @@
 //! The callback queue with the collector's sleep: nothing is lost, nothing is seen half, nobody sleeps on work.
 
+use super::check_with_fewer;
 use crate::callback::calls::Calls;
 use crate::callback::erased::Callback;
 use crate::callback::queue::Queue;
-use crate::reader::registry::Local;
+use crate::reader::registry::{Core, Local};
+use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::doze::{Doze, Rouse};
 use crate::sys::event::Event;
@@ -17,7 +19,7 @@ struct Shared {
     doze: Doze,
     event: Event,
     /// Written by the producer before it queues, read by the callback.
-    unlinked: [UnsafeCell<usize>; 5],
+    unlinked: [UnsafeCell<usize>; 6],
 }
 
 // SAFETY: `unlinked` is what loom watches: it fails where two threads touch a place unordered.
@@ -107,8 +109,10 @@ fn loom_models_chunks_are_used_again() {
                 out
             })
         });
-        // Fills the second chunk, takes a third, which may be the first again, and writes into it.
-        (2..5).for_each(|n| produce(queue, &shared, n));
+        // Their turn, without a preemption: else loom does not try that both are done before the next chunk is taken.
+        thread::yield_now();
+        // Fills the second chunk, takes a third, which may be the first again, and writes all over it.
+        (2..6).for_each(|n| produce(queue, &shared, n));
         for (n, finisher) in finishers.into_iter().enumerate() {
             assert_eq!(finisher.join().unwrap(), [n + 1]);
         }
@@ -119,7 +123,55 @@ fn loom_models_chunks_are_used_again() {
         while let Some(call) = calls.pop() {
             call.run(&mut out);
         }
-        assert_eq!(out, [3, 4, 5]);
+        assert_eq!(out, [3, 4, 5, 6]);
         assert!(queue.is_idle());
+    });
+}
+
+/// A thread queues and ends, another begins and queues, perhaps in the same record; and somebody wants the whole core for a new
+/// domain. It is not given as long as there is work, and nothing is lost.
+#[test]
+fn loom_models_threads_that_end_with_work_queued() {
+    check_with_fewer(1, || {
+        let core: &'static Core<Queue<Out>> = Core::leak(Seq::FIRST);
+        let event = Arc::new(Event::new());
+        let threads = [1, 2].map(|n| {
+            let event = event.clone();
+            thread::spawn(move || {
+                let record = core.acquire();
+                // SAFETY: this thread's record, given up after.
+                unsafe {
+                    let callback = Callback::new(move |out: &mut Out| out.push(n));
+                    record.local.push(callback);
+                    record.orphan();
+                }
+                event.set();
+            })
+        });
+        core.try_reuse();
+        let mut out = Out::new();
+        loop {
+            event.reset();
+            let mut calls = Calls::new();
+            for record in core.records() {
+                // SAFETY: the one collector.
+                unsafe { record.local.collect(|span| calls.push(span)) };
+            }
+            while let Some(call) = calls.pop() {
+                call.run(&mut out);
+            }
+            core.collect_orphans();
+            if out.len() == 2 {
+                break;
+            }
+            event.wait(None);
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        out.sort_unstable();
+        assert_eq!(out, [1, 2]);
+        assert!(core.try_reuse());
+        assert_eq!(core.threads(), 0);
     });
 }

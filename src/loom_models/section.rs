@@ -1,12 +1,12 @@
 //! Enter, leave, start, scan: no version is freed under a reader, and registration may come at any time.
 
-use super::{Cell, engine, reads, replace, scan_until};
+use super::{Cell, at_fences, engine, reads, replace};
 use loom::thread;
 
 /// A reader that registers while the writer is at work.
 #[test]
 fn loom_models_a_reader_and_a_writer() {
-    loom::model(|| {
+    at_fences(|| {
         let (core, engine) = engine();
         let cell = Cell::new();
         let reader = {
@@ -44,7 +44,7 @@ fn loom_models_two_starters() {
     });
 }
 
-/// A cookie is taken by one and its grace period started by another.
+/// A cookie is taken by one and its grace period started and ended by another.
 #[test]
 fn loom_models_a_cookie() {
     loom::model(|| {
@@ -52,20 +52,22 @@ fn loom_models_a_cookie() {
         let cell = Cell::new();
         let record = core.acquire();
         let reader = reads(record, &cell);
-        let writer = {
-            let (cell, engine) = (cell.clone(), engine.clone());
+        let starter = {
+            let engine = engine.clone();
             thread::spawn(move || {
-                cell.unlink();
-                let cookie = engine.next();
-                if engine.has_elapsed(cookie) {
-                    cell.free();
-                }
+                engine.start();
+                engine.scan();
             })
         };
-        let seq = engine.start();
-        scan_until(&engine, seq);
+        cell.unlink();
+        let cookie = engine.next();
+        // The others' turn, without a preemption: loom has few.
+        thread::yield_now();
+        if engine.has_elapsed(cookie) {
+            cell.free();
+        }
         reader.join().unwrap();
-        writer.join().unwrap();
+        starter.join().unwrap();
     });
 }
 
@@ -120,5 +122,70 @@ fn loom_models_a_record_used_again() {
         };
         replace(&engine, &cell);
         reader.join().unwrap();
+    });
+}
+
+/// A reader registers, and somebody else scans, beside the writer: the record that the scan does not find is one whose sections
+/// the scan's limit does not end.
+#[test]
+fn loom_models_a_record_that_a_scan_does_not_find() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let record = core.acquire();
+                // SAFETY: this thread's record, paired.
+                unsafe { record.reader.enter(record.hub()) };
+                cell.look();
+                // SAFETY: its pair.
+                unsafe { record.reader.leave() };
+            })
+        };
+        let scanner = {
+            let engine = engine.clone();
+            thread::spawn(move || engine.scan())
+        };
+        cell.unlink();
+        let seq = engine.start();
+        if engine.has_elapsed(seq) {
+            cell.free();
+        }
+        scanner.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+/// A thread gives its record up inside a section, and leaves that later: until then nobody else has the record.
+#[test]
+fn loom_models_a_section_left_after_its_threads_end() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let cell = Cell::new();
+        let ending = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let record = core.acquire();
+                // SAFETY: this thread's record, paired; not entered again after it is given up.
+                unsafe {
+                    record.reader.enter(record.hub());
+                    record.orphan();
+                    cell.look();
+                    record.reader.leave();
+                }
+            })
+        };
+        let beginning = thread::spawn(move || {
+            let record = core.acquire();
+            // SAFETY: this thread's record, paired.
+            unsafe {
+                record.reader.enter(record.hub());
+                record.reader.leave();
+            }
+        });
+        replace(&engine, &cell);
+        ending.join().unwrap();
+        beginning.join().unwrap();
     });
 }

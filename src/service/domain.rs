@@ -30,7 +30,7 @@ use crate::reader::waiters::Waiters;
 use crate::sys::barrier::{self, Barrier};
 use crate::sys::delay::{self, Window};
 use crate::sys::doze::Rouse;
-use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, statics};
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
 use crate::sys::wake::{Parked, WakeList, quietly};
@@ -100,13 +100,15 @@ struct Stops {
     waiting: Vec<(u64, Parked)>,
 }
 
-/// Held while a domain is made: no fork leaves half of one behind.
-static STARTING: Mutex<()> = Mutex::new(());
+statics! {
+    /// Held while a domain is made: no fork leaves half of one behind.
+    static STARTING: Mutex<()> = Mutex::new(());
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Cores of ended domains.
-static ENDED: Mutex<Vec<&'static DomainCore>> = Mutex::new(Vec::new());
+    /// Cores of ended domains.
+    static ENDED: Mutex<Vec<&'static DomainCore>> = Mutex::new(Vec::new());
+}
 
 /// A core for a new domain: one of an ended domain that is wholly free, else a new one.
 fn take_core() -> &'static DomainCore {
@@ -123,6 +125,12 @@ fn take_core() -> &'static DomainCore {
     };
     core.hub.begin();
     core
+}
+
+/// For models: how many cores are there for new domains.
+#[cfg(all(test, rcu_loom))]
+pub(crate) fn cores_left() -> usize {
+    ENDED.lock().len()
 }
 
 impl Domain {

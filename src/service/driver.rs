@@ -33,30 +33,37 @@ use crate::dispatch::office::Pending;
 use crate::dispatch::tickets::Ticket;
 use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
+use crate::sys::clock::Instant;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::Ordering;
 use crate::sys::stderr;
 use crate::sys::thread;
+use crate::sys::unwind::or_abort;
 use crate::sys::wake::quietly;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Starts remembered, to tell the age of a section.
 const STARTS: usize = 1024;
 
-/// A grace period that was started no longer ago may well be over in a moment.
+/// A grace period that was started no longer ago may well be over in a moment. (loom's clock stands still.)
+#[cfg(not(rcu_loom))]
 const YOUNG: Duration = Duration::from_micros(20);
+#[cfg(rcu_loom)]
+const YOUNG: Duration = Duration::ZERO;
 
 /// How long the thread lets more waiters come before it starts a grace period for several: for each that is there, and
 /// at the most; it stops when none has come for `QUIET`.
 const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
+#[cfg(not(rcu_loom))]
 const QUIET: Duration = Duration::from_micros(10);
+#[cfg(rcu_loom)]
+const QUIET: Duration = Duration::ZERO;
 
 /// The collector's state. Whoever holds its lock is the collector.
 pub(crate) struct Driver {
@@ -145,12 +152,10 @@ impl Driver {
 pub(super) fn run(domain: Arc<Domain>) {
     here::become_gp_thread(domain.office.id());
     // Foreign code is caught closer by. What arrives here is a bug of ours, and readers rely on this thread.
-    let last = catch_unwind(AssertUnwindSafe(|| drive(&domain)));
-    match last {
-        Err(_) => std::process::abort(),
+    let last = or_abort(|| drive(&domain));
+    if last {
         // Here, and not wherever the last batch is let go.
-        Ok(true) => domain.office.dismiss_executor(),
-        Ok(false) => {}
+        domain.office.dismiss_executor();
     }
     // The hooks may go with it.
     let _ = quietly(move || drop(domain));

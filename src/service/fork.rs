@@ -23,16 +23,18 @@ use crate::dispatch::here;
 use crate::reader::local;
 use crate::sys::barrier;
 use crate::sys::gate;
-use crate::sys::prim::Mutex;
+use crate::sys::prim::{Mutex, statics};
 use crate::sys::wake::WakeList;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-/// Every domain that there is.
-static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
+statics! {
+    /// Every domain that there is.
+    static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
-/// Domains without a handle whose thread vanished before it was done. The next thread that is started starts theirs.
-static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
+    /// Domains without a handle whose thread vanished before it was done. The next thread that is started starts theirs.
+    static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
+}
 
 pub(super) fn enlist(domain: &Arc<Domain>) {
     gate::on_fork(in_child);

@@ -4,13 +4,15 @@
 
 use super::builder::{Builder, InstallError};
 use super::rcu::Rcu;
-use crate::sys::prim::Mutex;
+use crate::sys::prim::{Mutex, statics};
 use std::sync::OnceLock;
 
 static GLOBAL: OnceLock<Rcu> = OnceLock::new();
 
-/// Held while that is set: no fork leaves it half set.
-static INSTALLING: Mutex<()> = Mutex::new(());
+statics! {
+    /// Held while that is set: no fork leaves it half set.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+}
 
 impl Rcu {
     /// The domain of the process, started at first use, and never ended. Callbacks that are queued when `main` returns do

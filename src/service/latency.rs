@@ -57,7 +57,7 @@ impl LatencyLog {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rcu_loom)))]
 mod tests {
     use super::*;
 

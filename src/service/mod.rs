@@ -25,5 +25,5 @@ pub(crate) mod rest;
 pub(crate) mod stats;
 pub(crate) mod watchdog;
 
-#[cfg(test)]
+#[cfg(all(test, not(rcu_loom)))]
 mod tests;

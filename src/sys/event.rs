@@ -9,10 +9,11 @@
 //! `set` is seen after the `reset` that took it away, and a `reset` cannot hide a `set` whose cause the waiter does not
 //! then see. The waiter resets first and looks at its causes after; kicks collapse and none masks another.
 
+use super::clock::Instant;
 use super::delay::{self, Window};
 use super::park::Park;
 use super::prim::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const EMPTY: u32 = 0;
 const SET: u32 = 1;

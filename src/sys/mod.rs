@@ -1,6 +1,7 @@
 //! Floor 0: what the machine offers. Knows nothing of RCU.
 //!
 //! - [`prim`]: atomics, cells, locks; `std`'s, or loom's under `--cfg rcu_loom`.
+//! - [`clock`]: the time; [`unwind`]: panics.
 //! - [`barrier`]: the asymmetric fence: free on the many side, a process-wide barrier on the one side.
 //! - [`event`]: a level-triggered event for one sleeper.
 //! - [`doze`]: whether that sleeper has to be woken at all.
@@ -12,6 +13,7 @@
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
 
 pub(crate) mod barrier;
+pub(crate) mod clock;
 pub(crate) mod delay;
 pub(crate) mod doze;
 pub(crate) mod event;
@@ -22,4 +24,5 @@ mod park;
 pub(crate) mod prim;
 pub(crate) mod stderr;
 pub(crate) mod thread;
+pub(crate) mod unwind;
 pub(crate) mod wake;

@@ -4,7 +4,7 @@
 //! would wait for ever for a lock of theirs that such a thread holds there.
 
 use super::gate::Origin;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use super::unwind::catch;
 use std::task::Waker;
 
 /// Wakers taken out under one lock at most; bounds the time that the lock is held.
@@ -79,14 +79,14 @@ impl WakeList {
 
 /// Runs foreign code that must not take this thread down. `Err` where it panicked, with the message.
 pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+    catch(f).map_err(|payload| {
         let message = payload
             .downcast_ref::<&'static str>()
             .map(|s| (*s).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without a message".to_owned());
         // A payload is foreign too, and may panic when dropped.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        if let Err(second) = catch(move || drop(payload)) {
             std::mem::forget(second);
         }
         message

@@ -10,6 +10,15 @@ pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
     fence,
 };
+pub(crate) use std::thread_local;
+
+/// Statics. (loom's are not constant.)
+macro_rules! statics {
+    ($($(#[$attribute:meta])* static $name:ident: $kind:ty = $value:expr;)*) => {
+        $($(#[$attribute])* static $name: $kind = $value;)*
+    };
+}
+pub(crate) use statics;
 
 /// A lock whose holder never runs foreign code, so that a panic under it is a bug of ours: poison is passed over. No fork
 /// happens while another thread holds it.

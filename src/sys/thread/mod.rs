@@ -9,12 +9,19 @@ mod raw;
 #[cfg_attr(not(all(test, not(rcu_loom))), path = "no_seam.rs")]
 pub(crate) mod seam;
 
-pub(crate) use std::thread::{Thread, ThreadId, current, yield_now};
+#[cfg_attr(not(rcu_loom), path = "native.rs")]
+#[cfg_attr(rcu_loom, path = "loom.rs")]
+mod platform;
+
+#[cfg(all(test, rcu_loom))]
+pub(crate) use platform::wait_for_all;
+pub(crate) use platform::yield_now;
+pub(crate) use std::thread::{Thread, ThreadId, current};
 
 /// A thread that may be waited for. Dropped, it goes on by itself.
 #[derive(Debug)]
 pub(crate) enum JoinHandle {
-    Std(std::thread::JoinHandle<()>),
+    Std(platform::JoinHandle<()>),
     Raw(raw::Handle),
 }
 
@@ -37,7 +44,7 @@ pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Resu
     if raw::is_needed() {
         return raw::spawn(name, Box::new(f)).map(JoinHandle::Raw);
     }
-    let thread = std::thread::Builder::new().name(name).spawn(f)?;
+    let thread = platform::Builder::new().name(name).spawn(f)?;
     Ok(JoinHandle::Std(thread))
 }
 

@@ -1,0 +1,78 @@
+//! Batches on their way: what an executor drops goes to the worker, each callback runs once, and the worker ends when told.
+
+use super::{Calling, Step, check_with_fewer, office};
+use crate::dispatch::batch::Batch;
+use crate::dispatch::office::Office;
+use crate::dispatch::tickets::Ticket;
+use crate::reader::hub::Hub;
+use crate::sys::thread::wait_for_all;
+use loom::thread;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+/// Until the worker has ended.
+fn stop_worker(hub: &Hub, office: &Arc<Office>) {
+    loop {
+        hub.event.reset();
+        if office.worker.stop() {
+            return;
+        }
+        hub.event.wait(None);
+    }
+}
+
+/// An executor polls a batch and drops it, wherever it is by then.
+fn poll_and_drop(mut batch: Batch) {
+    let _ = Pin::new(&mut batch).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// Dropped before its end, on a thread of the executor's; the drain waits for what is left.
+#[test]
+fn loom_models_a_batch_that_is_dropped() {
+    loom::model(|| {
+        let (hub, office) = office();
+        let steps = [(); 2].map(|()| Step::new());
+        let mut calling = Calling::new();
+        for step in &steps {
+            calling.queue(step.take());
+        }
+        let batch = Batch::calls(calling.collect(), Ticket::open(&office, 1));
+        let executor = thread::spawn(move || poll_and_drop(batch));
+        let id = office.tickets.ask(Waker::noop());
+        office.tickets.assign(&office.tickets.take_asked(), 1);
+        crate::dispatch::block::block_on(
+            std::future::poll_fn(|cx| office.tickets.poll(id, cx.waker())),
+            None,
+        );
+        assert!(steps.iter().all(Step::is_done));
+        executor.join().unwrap();
+        stop_worker(hub, &office);
+        wait_for_all();
+    });
+}
+
+/// Handed to the worker just as it is asked to end: it goes on, or another one is started.
+#[test]
+fn loom_models_a_batch_beside_the_workers_end() {
+    check_with_fewer(1, || {
+        let (hub, office) = office();
+        let steps = [(); 2].map(|()| Step::new());
+        let mut calling = Calling::new();
+        let batches = [1, 2].map(|n: u64| {
+            calling.queue(steps[n as usize - 1].take());
+            Batch::calls(calling.collect(), Ticket::open(&office, n))
+        });
+        let [first, second] = batches;
+        office.rescue(first);
+        let giver = {
+            let office = Arc::clone(&office);
+            thread::spawn(move || office.rescue(second))
+        };
+        office.worker.stop();
+        steps.iter().for_each(Step::wait);
+        giver.join().unwrap();
+        stop_worker(hub, &office);
+        wait_for_all();
+    });
+}

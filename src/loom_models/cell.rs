@@ -1,0 +1,128 @@
+//! Cells and pointers on a whole domain: no version is freed under a reader, and each is seen whole.
+
+use super::{Value, check, check_with_fewer, inline_rcu, stopped_rcu};
+use crate::sys::thread::wait_for_all;
+use crate::{RcuCell, RcuPtr};
+use loom::thread;
+use std::mem::forget;
+use std::sync::Arc;
+
+/// A reader that registers, or has, beside a writer that takes the old version back.
+#[test]
+fn loom_models_a_version_is_taken_back() {
+    check(|| {
+        let rcu = inline_rcu();
+        let cell = Arc::new(RcuCell::new_in(&rcu, Value::new(1)));
+        let reader = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || cell.with(Value::look))
+        };
+        // Its drop is a write.
+        drop(cell.swap(Value::new(2)).blocking_wait());
+        reader.join().unwrap();
+        drop((cell, rcu));
+        wait_for_all();
+    });
+}
+
+/// The same for one that is left to the domain, beside an owned guard that is dropped elsewhere.
+#[test]
+fn loom_models_a_version_is_left_to_the_domain() {
+    check(|| {
+        let rcu = inline_rcu();
+        let cell = RcuCell::new_in(&rcu, Value::new(1));
+        let held = cell.read_owned();
+        let reader = thread::spawn(move || held.look());
+        cell.store(Value::new(2));
+        cell.with(Value::look);
+        reader.join().unwrap();
+        drop((cell, rcu));
+        wait_for_all();
+    });
+}
+
+/// A version is tried for, and left to the domain where it is too early.
+#[test]
+fn loom_models_a_version_is_tried_for() {
+    check(|| {
+        let rcu = inline_rcu();
+        let cell = RcuCell::new_in(&rcu, Value::new(1));
+        let held = cell.read_owned();
+        let reader = thread::spawn(move || held.look());
+        let old = cell.swap(Value::new(2));
+        rcu.start_grace_period();
+        drop(old.try_take());
+        reader.join().unwrap();
+        drop((cell, rcu));
+        wait_for_all();
+    });
+}
+
+/// A version that was published is seen whole. (Nothing is freed: the domain's thread stays stopped.)
+#[test]
+fn loom_models_a_version_is_seen_whole() {
+    check_with_fewer(0, || {
+        let cell = Arc::new(RcuCell::new_in(&stopped_rcu(), Value::new(1)));
+        let reader = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                cell.with(Value::look);
+                forget(cell);
+            })
+        };
+        thread::yield_now();
+        forget(cell.swap(Value::new(2)));
+        reader.join().unwrap();
+        forget(cell);
+    });
+}
+
+/// Two update: neither is lost, and each is given what it replaced. (As above.)
+#[test]
+fn loom_models_two_update() {
+    check_with_fewer(0, || {
+        let cell = Arc::new(RcuCell::new_in(&stopped_rcu(), Value::new(1)));
+        let other = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                let old = cell.update(|old| Value::new(old.look() + 1));
+                forget(cell);
+                old
+            })
+        };
+        let ours = cell.update(|old| Value::new(old.look() + 1));
+        let theirs = other.join().unwrap();
+        let mut all = [ours.look(), theirs.look(), cell.with(Value::look)];
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3]);
+        forget((cell, ours, theirs));
+    });
+}
+
+/// A pointer is stored, looked at and exchanged. (As above.)
+#[test]
+fn loom_models_a_pointer() {
+    check_with_fewer(0, || {
+        let rcu = stopped_rcu();
+        let place = Arc::new(RcuPtr::new_in(&rcu, Some(Box::new(Value::new(1)))));
+        let reader = {
+            let (rcu, place) = (rcu.clone(), Arc::clone(&place));
+            thread::spawn(move || {
+                let guard = rcu.read_owned();
+                let seen = place.load(&guard);
+                seen.expect("not null").look();
+                let new = Some(Box::new(Value::new(3)));
+                match place.compare_exchange(seen, new, &guard) {
+                    Ok(old) => forget(old),
+                    Err(lost) => assert_eq!(lost.current.map(Value::look), Some(2)),
+                }
+                forget((place, rcu));
+            })
+        };
+        thread::yield_now();
+        let old = place.swap(Some(Box::new(Value::new(2)))).expect("not null");
+        old.look();
+        reader.join().unwrap();
+        forget((place, old, rcu));
+    });
+}

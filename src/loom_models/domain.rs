@@ -1,0 +1,217 @@
+//! Whole domains: the service's own turns, rests, stops and restarts, from the public face down.
+//!
+//! The grace-period thread is loom's, the clock stands still and no timer ever fires: who is to be woken is woken by somebody,
+//! or loom reports that nothing goes on. A model ends when all threads have: nothing may be left behind.
+
+use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
+use crate::dispatch::block::block_on;
+use crate::service::domain::cores_left;
+use crate::sys::thread::wait_for_all;
+use loom::thread;
+
+/// The thread's turn, without a preemption: loom has few.
+fn let_it_rest() {
+    thread::yield_now();
+}
+
+/// A domain that is over has given its core away, once: no two others would get it.
+fn is_over() {
+    wait_for_all();
+    assert_eq!(cores_left(), 1);
+}
+
+/// The last handle goes with work queued: exactly one of it and the thread gives the core away.
+#[test]
+fn loom_models_the_end() {
+    check(|| {
+        let rcu = inline_rcu();
+        let step = Step::new();
+        rcu.call(step.take());
+        drop(rcu);
+        is_over();
+        assert!(step.is_done());
+    });
+}
+
+/// A call wakes the thread, or finds it awake; nobody asks for anything else.
+#[test]
+fn loom_models_a_call_is_run() {
+    check(|| {
+        let rcu = inline_rcu();
+        let step = Step::new();
+        rcu.call(step.take());
+        step.wait();
+        drop(rcu);
+        wait_for_all();
+    });
+}
+
+/// Two queue at once; the drain of one of them waits for its own at the least.
+#[test]
+fn loom_models_a_drain_beside_a_call() {
+    check_with_fewer(1, || {
+        let rcu = inline_rcu();
+        let (ours, theirs) = (Step::new(), Step::new());
+        let other = {
+            let (rcu, step) = (rcu.clone(), theirs.take());
+            thread::spawn(move || rcu.call(step))
+        };
+        let_it_rest();
+        rcu.call(ours.take());
+        rcu.blocking_drain();
+        assert!(ours.is_done());
+        other.join().unwrap();
+        drop(rcu);
+        wait_for_all();
+        assert!(theirs.is_done());
+    });
+}
+
+/// Somebody queues while the thread stops: it goes on, or is started again.
+#[test]
+fn loom_models_a_call_beside_a_shutdown() {
+    check(|| {
+        let rcu = inline_rcu();
+        let step = Step::new();
+        let other = {
+            let (rcu, done) = (rcu.clone(), step.take());
+            thread::spawn(move || rcu.call(done))
+        };
+        rcu.blocking_shutdown();
+        step.wait();
+        other.join().unwrap();
+        drop(rcu);
+        is_over();
+    });
+}
+
+/// Two find it stopped: one starts it.
+#[test]
+fn loom_models_two_calls_after_a_shutdown() {
+    check(|| {
+        let rcu = stopped_rcu();
+        let steps = [(); 2].map(|()| Step::new());
+        let other = {
+            let (rcu, done) = (rcu.clone(), steps[0].take());
+            thread::spawn(move || rcu.call(done))
+        };
+        rcu.call(steps[1].take());
+        other.join().unwrap();
+        drop(rcu);
+        wait_for_all();
+        assert!(steps.iter().all(Step::is_done));
+    });
+}
+
+/// The last handle goes while the thread stops: exactly one of the two gives the core away.
+#[test]
+fn loom_models_the_end_beside_a_stop() {
+    check(|| {
+        let rcu = inline_rcu();
+        let step = Step::new();
+        rcu.call(step.take());
+        let stopper = {
+            let rcu = rcu.clone();
+            thread::spawn(move || {
+                rcu.blocking_shutdown();
+            })
+        };
+        drop(rcu);
+        stopper.join().unwrap();
+        is_over();
+        assert!(step.is_done());
+    });
+}
+
+/// Somebody waits for a reader that is inside, or comes later.
+#[test]
+fn loom_models_a_wait_for_a_reader() {
+    check(|| {
+        let rcu = inline_rcu();
+        let place = Place::new();
+        let reader = {
+            let (guard, place) = (rcu.read_owned(), place.clone());
+            thread::spawn(move || {
+                place.write();
+                drop(guard);
+            })
+        };
+        let_it_rest();
+        rcu.blocking_synchronize();
+        place.look();
+        reader.join().unwrap();
+        drop(rcu);
+        wait_for_all();
+    });
+}
+
+/// Two wait, the one for a number that the other may have started.
+#[test]
+fn loom_models_two_waits_for_a_reader() {
+    check(|| {
+        let rcu = inline_rcu();
+        let guard = rcu.read_owned();
+        let other = {
+            let rcu = rcu.clone();
+            let cookie = rcu.start_grace_period();
+            thread::spawn(move || block_on(rcu.wait_for(cookie), None))
+        };
+        drop(guard);
+        block_on(rcu.synchronize(), None);
+        other.join().unwrap();
+        drop(rcu);
+        wait_for_all();
+    });
+}
+
+/// What was asked for and is waited for by nobody elapses too. (A second shutdown finds nothing to stop.)
+#[test]
+fn loom_models_a_cookie_that_is_asked_for_elapses() {
+    check(|| {
+        let rcu = stopped_rcu();
+        rcu.blocking_shutdown();
+        let cookie = rcu.start_grace_period();
+        while !rcu.has_elapsed(cookie) {
+            thread::yield_now();
+        }
+        drop(rcu);
+        wait_for_all();
+    });
+}
+
+/// An async callback runs on the worker, and a drain waits for its end.
+#[test]
+fn loom_models_an_async_callback_is_drained() {
+    check(|| {
+        let rcu = inline_rcu();
+        let step = Step::new();
+        let done = step.take();
+        rcu.call_async(async move { done() });
+        rcu.blocking_drain();
+        assert!(step.is_done());
+        drop(rcu);
+        wait_for_all();
+    });
+}
+
+/// Whoever waits for room gets that of a callback which has run.
+#[test]
+fn loom_models_room_comes_back() {
+    check(|| {
+        let rcu = crate::Rcu::builder()
+            .executor(crate::InlineExecutor)
+            .batch_interval(std::time::Duration::ZERO)
+            .max_pending(1)
+            .build()
+            .unwrap();
+        let steps = [(); 2].map(|()| Step::new());
+        for step in &steps {
+            let permit = block_on(rcu.reserve(), None).unwrap();
+            permit.call(step.take());
+        }
+        assert!(steps[0].is_done());
+        drop(rcu);
+        wait_for_all();
+        assert!(steps[1].is_done());
+    });
+}

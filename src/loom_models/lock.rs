@@ -1,0 +1,241 @@
+//! The global lock: batches take turns under it, and hand over what they have begun.
+//!
+//! tokio's lock cannot run under loom: its own cfg would change all of tokio. What is ours is the protocol around it: the
+//! line of jobs, whose head belongs to who holds the lock; giving it back before the lock goes; a batch that is dropped
+//! while it waits. A lock of the model's own stands in, fair and handed over like tokio's: that tokio's orders what it
+//! guards, and wakes who is next, is believed and not shown here.
+
+use super::{Calling, check_with_fewer, office_with};
+use crate::dispatch::batch::{Batch, BoxFuture};
+use crate::dispatch::block::block_on;
+use crate::dispatch::global_lock::{BigLock, Held};
+use crate::dispatch::office::Office;
+use crate::dispatch::tickets::Ticket;
+use crate::sys::prim::{Mutex, UnsafeCell};
+use crate::sys::thread::wait_for_all;
+use loom::thread;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+type Value = Vec<usize>;
+
+#[derive(Clone)]
+struct Lock(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    /// What loom watches: touched with the lock alone.
+    watched: UnsafeCell<()>,
+    value: std::cell::UnsafeCell<Value>,
+}
+
+#[derive(Default)]
+struct State {
+    held: bool,
+    /// The lock was handed to this one, which has not come yet.
+    granted: Option<usize>,
+    next: usize,
+    waiting: VecDeque<(usize, Waker)>,
+}
+
+// SAFETY: `value` is touched by the lock's holder alone; loom checks that, by `watched`.
+unsafe impl Sync for Inner {}
+// SAFETY: as above.
+unsafe impl Send for Inner {}
+
+struct Guard(Lock);
+
+struct Waiting {
+    lock: Lock,
+    id: Option<usize>,
+}
+
+impl Lock {
+    fn new() -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::new(State::default()),
+            watched: UnsafeCell::new(()),
+            value: std::cell::UnsafeCell::new(Value::new()),
+        }))
+    }
+
+    fn try_take(&self) -> Option<Guard> {
+        let mut state = self.0.state.lock();
+        let free = !state.held;
+        state.held = true;
+        drop(state);
+        free.then(|| Guard(self.clone()))
+    }
+
+    fn waiting(&self) -> Waiting {
+        Waiting {
+            lock: self.clone(),
+            id: None,
+        }
+    }
+
+    /// To the next in line, or to nobody.
+    fn hand_over(&self) {
+        let mut state = self.0.state.lock();
+        let next = state.waiting.pop_front();
+        state.held = next.is_some();
+        state.granted = next.as_ref().map(|(id, _)| *id);
+        drop(state);
+        if let Some((_, waker)) = next {
+            waker.wake();
+        }
+    }
+
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+impl Guard {
+    fn value(&mut self) -> &mut Value {
+        let inner = &self.0.0;
+        inner.watched.with_mut(|_| ());
+        // SAFETY: the lock is held; loom checks that nobody else is here.
+        unsafe { &mut *inner.value.get() }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.hand_over();
+    }
+}
+
+impl Future for Waiting {
+    type Output = Guard;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Guard> {
+        let lock = self.lock.clone();
+        let mut state = lock.0.state.lock();
+        match self.id {
+            None if !state.held => state.held = true,
+            None => {
+                state.next += 1;
+                let id = state.next;
+                self.id = Some(id);
+                state.waiting.push_back((id, cx.waker().clone()));
+                return Poll::Pending;
+            }
+            Some(id) if state.granted == Some(id) => state.granted = None,
+            Some(id) => {
+                let place = state.waiting.iter_mut().find(|(other, _)| *other == id);
+                place.expect("waits").1 = cx.waker().clone();
+                return Poll::Pending;
+            }
+        }
+        self.id = None;
+        drop(state);
+        Poll::Ready(Guard(lock))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some(id) = self.id else { return };
+        let mut state = self.lock.0.state.lock();
+        state.waiting.retain(|(other, _)| *other != id);
+        let ours = state.granted == Some(id);
+        drop(state);
+        if ours {
+            self.lock.hand_over();
+        }
+    }
+}
+
+impl BigLock for Lock {
+    fn id(&self) -> usize {
+        Lock::id(self)
+    }
+    fn try_lock(&self) -> Option<Box<dyn Held>> {
+        Some(Box::new(self.try_take()?))
+    }
+    fn lock(&self) -> BoxFuture<Box<dyn Held>> {
+        let waiting = self.waiting();
+        Box::pin(async move { Box::new(waiting.await) as Box<dyn Held> })
+    }
+}
+
+impl Held for Guard {
+    fn value(&mut self) -> &mut dyn Any {
+        Guard::value(self)
+    }
+}
+
+/// Batches under the lock, one for each list of callbacks, which push these numbers.
+fn batches<const N: usize>(office: &Arc<Office>, lock: &Lock, all: [&[usize]; N]) -> [Batch; N] {
+    let mut calling = Calling::new();
+    let mut number = 0;
+    all.map(|numbers| {
+        for n in numbers.iter().copied() {
+            let id = lock.id();
+            calling.queue_in(move |context| {
+                context.locked::<Value>(id).expect("under the lock").push(n);
+            });
+        }
+        number += 1;
+        Batch::calls(calling.collect(), Ticket::open(office, number))
+    })
+}
+
+/// Two threads run batches and the user takes the lock between: callbacks run alone, once, in order.
+#[test]
+fn loom_models_batches_take_turns() {
+    loom::model(|| {
+        let lock = Lock::new();
+        let (_, office) = office_with(Some(Box::new(lock.clone())));
+        let [first, second] = batches(&office, &lock, [&[1, 2], &[3]]);
+        let others = [first, second].map(|batch| thread::spawn(move || batch.run()));
+        let mut guard = block_on(lock.waiting(), None).unwrap();
+        guard.value().reserve(1);
+        drop(guard);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert!(!office.tickets.any_open());
+        assert_eq!(*lock.try_take().expect("free").value(), [1, 2, 3]);
+    });
+}
+
+/// A batch is dropped while it waits for the lock: the lock goes on to the next, and its turn to the worker.
+#[test]
+fn loom_models_a_batch_that_is_dropped_while_it_waits() {
+    check_with_fewer(1, || {
+        let lock = Lock::new();
+        let (hub, office) = office_with(Some(Box::new(lock.clone())));
+        let [mut dropped, run] = batches(&office, &lock, [&[1], &[2]]);
+        let mut guard = lock.try_take().unwrap();
+        let poll = Pin::new(&mut dropped).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+        let other = thread::spawn(move || run.run());
+        guard.value().push(0);
+        let dropper = thread::spawn(move || drop(dropped));
+        drop(guard);
+        other.join().unwrap();
+        dropper.join().unwrap();
+        loop {
+            hub.event.reset();
+            if !office.tickets.watch() {
+                break;
+            }
+            hub.event.wait(None);
+        }
+        assert_eq!(*lock.try_take().expect("free").value(), [0, 1, 2]);
+        loop {
+            hub.event.reset();
+            if office.worker.stop() {
+                break;
+            }
+            hub.event.wait(None);
+        }
+        wait_for_all();
+    });
+}

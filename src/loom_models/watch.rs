@@ -1,0 +1,86 @@
+//! Watchers of a cell: a writer finds them or they find what it wrote; the newest is known in the end; who waits is woken.
+//!
+//! The protocol rests on SeqCst accesses: both ways of giving them fences. Nothing is freed, and the domain's thread stays
+//! stopped: what watchers do is done under guards, and `cell` has models of those.
+
+use super::{Value, each_way, stopped_rcu};
+use crate::RcuCell;
+use crate::dispatch::block::block_on;
+use loom::thread::{self, JoinHandle};
+use std::mem::forget;
+use std::sync::Arc;
+
+type Cell = Arc<RcuCell<Value>>;
+
+fn cell() -> Cell {
+    Arc::new(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
+}
+
+fn store(cell: &Cell, number: u32) {
+    forget(cell.swap(Value::new(number)));
+}
+
+/// A thread that stores 2.
+fn writer(cell: &Cell) -> JoinHandle<()> {
+    let cell = Arc::clone(cell);
+    thread::spawn(move || {
+        store(&cell, 2);
+        forget(cell);
+    })
+}
+
+/// Somebody subscribes while somebody else stores.
+#[test]
+fn loom_models_a_subscription_beside_a_store() {
+    each_way(|| {
+        let cell = cell();
+        let writer = writer(&cell);
+        let mut watcher = cell.subscribe();
+        writer.join().unwrap();
+        assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
+        forget((watcher, cell));
+    });
+}
+
+/// The same where there is a slot already, which nobody watches now.
+#[test]
+fn loom_models_a_second_subscription_beside_a_store() {
+    each_way(|| {
+        let cell = cell();
+        drop(cell.subscribe());
+        let writer = writer(&cell);
+        let mut watcher = cell.subscribe();
+        writer.join().unwrap();
+        assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
+        forget((watcher, cell));
+    });
+}
+
+/// Who waits is woken.
+#[test]
+fn loom_models_a_watcher_is_woken() {
+    each_way(|| {
+        let cell = cell();
+        let mut watcher = cell.subscribe();
+        let writer = writer(&cell);
+        let new = block_on(watcher.changed(), None).unwrap();
+        assert_eq!(new.expect("the cell is there").look(), 2);
+        writer.join().unwrap();
+        forget((watcher, cell));
+    });
+}
+
+/// Of two writers the last to come leaves the newest.
+#[test]
+fn loom_models_two_stores_beside_a_watcher() {
+    each_way(|| {
+        let cell = cell();
+        let mut watcher = cell.subscribe();
+        let writer = writer(&cell);
+        store(&cell, 3);
+        writer.join().unwrap();
+        let newest = cell.with(Value::look);
+        assert_eq!(watcher.latest().expect("the cell is there").look(), newest);
+        forget((watcher, cell));
+    });
+}

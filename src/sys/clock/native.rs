@@ -1,0 +1,3 @@
+//! std's.
+
+pub(crate) use std::time::Instant;

@@ -1,0 +1,154 @@
+//! loom's atomics, with SeqCst made what it is.
+//!
+//! loom takes SeqCst loads, stores and read-modify-writes for acquire and release: what two of them order between each other
+//! it would call lost. Its SeqCst *fences* do order. So each SeqCst access gets one, before it or after it: a model whose
+//! protocol rests on such accesses is run [both ways](Fences). In each, two of them on one thread have a fence between. And one
+//! that is weakened is found: the first of two where fences come after, the second where they come before.
+
+use loom::sync::atomic;
+use std::cell::Cell;
+use std::fmt;
+
+pub(crate) use atomic::Ordering;
+
+/// Where the fence of a SeqCst access is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fences {
+    Before,
+    After,
+}
+
+std::thread_local! {
+    // A model's threads are all of one thread of the system.
+    static FENCES: Cell<Fences> = const { Cell::new(Fences::Before) };
+    static SWITCH: Cell<bool> = const { Cell::new(false) };
+}
+
+loom::lazy_static! {
+    /// What every fence touches, so that the order of two fences is one that loom tries both ways.
+    static ref STEP: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
+}
+
+/// Has the models that this thread will run switch threads at fences too. loom does so at accesses alone: a fence is done at once
+/// with the access before it. Nothing is ordered by it that the fences themselves do not order.
+pub(crate) fn switch_at_fences() {
+    SWITCH.set(true);
+}
+
+pub(crate) fn fence(order: Ordering) {
+    if SWITCH.get() {
+        STEP.fetch_add(0, Ordering::Relaxed);
+    }
+    atomic::fence(order);
+}
+
+/// Chooses for the models that this thread will run.
+pub(crate) fn choose_fences(fences: Fences) {
+    FENCES.set(fences);
+}
+
+fn with_fence<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
+    let here = |fences| order == Ordering::SeqCst && FENCES.get() == fences;
+    if here(Fences::Before) {
+        fence(Ordering::SeqCst);
+    }
+    let done = access();
+    if here(Fences::After) {
+        fence(Ordering::SeqCst);
+    }
+    done
+}
+
+macro_rules! atomics {
+    ($($name:ident $(<$t:ident>)? of $value:ty: $($plus:ident)*;)*) => {$(
+        pub(crate) struct $name $(<$t>)? (atomic::$name $(<$t>)?);
+
+        impl $(<$t>)? $name $(<$t>)? {
+            #[track_caller]
+            pub(crate) fn new(value: $value) -> Self {
+                Self(atomic::$name::new(value))
+            }
+
+            #[track_caller]
+            pub(crate) fn load(&self, order: Ordering) -> $value {
+                with_fence(order, || self.0.load(order))
+            }
+
+            #[track_caller]
+            pub(crate) fn store(&self, value: $value, order: Ordering) {
+                with_fence(order, || self.0.store(value, order));
+            }
+
+            #[track_caller]
+            pub(crate) fn compare_exchange(
+                &self,
+                old: $value,
+                new: $value,
+                order: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                with_fence(order, || self.0.compare_exchange(old, new, order, failure))
+            }
+
+            #[track_caller]
+            pub(crate) fn compare_exchange_weak(
+                &self,
+                old: $value,
+                new: $value,
+                order: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                with_fence(order, || self.0.compare_exchange_weak(old, new, order, failure))
+            }
+
+            #[track_caller]
+            pub(crate) fn fetch_update(
+                &self,
+                order: Ordering,
+                failure: Ordering,
+                f: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                with_fence(order, || self.0.fetch_update(order, failure, f))
+            }
+
+            #[track_caller]
+            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                with_fence(order, || self.0.swap(value, order))
+            }
+
+            $(
+                #[track_caller]
+                pub(crate) fn $plus(&self, value: $value, order: Ordering) -> $value {
+                    with_fence(order, || self.0.$plus(value, order))
+                }
+            )*
+        }
+
+        impl $(<$t>)? fmt::Debug for $name $(<$t>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+
+atomics! {
+    AtomicBool of bool: ;
+    AtomicPtr<T> of *mut T: ;
+    AtomicU8 of u8: ;
+    AtomicU32 of u32: fetch_add fetch_max;
+    AtomicU64 of u64: fetch_add fetch_max fetch_or fetch_sub;
+    AtomicUsize of usize: fetch_add fetch_sub;
+}
+
+impl Default for AtomicU64 {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Default for AtomicUsize {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}

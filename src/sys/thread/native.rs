@@ -1,0 +1,4 @@
+//! std's.
+
+pub(crate) use std::thread::yield_now;
+pub(super) use std::thread::{Builder, JoinHandle};
