@@ -3,7 +3,7 @@
 
 # within SECONDS COMMAND...: a hang is a failure here, not a job that the CI service kills an hour later.
 within() {
-    local limit=$1 status=0 name
+    local limit=$(($1 * ${ASYNC_RCU_TEST_PATIENCE:-1})) status=0 name
     name=$(basename "$0" .sh)
     shift
     echo "$name: $*"

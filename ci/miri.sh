@@ -7,8 +7,9 @@
 # global domain outlives main.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ci/tools.sh
 
-rustup toolchain install nightly --profile minimal --component miri,rust-src --no-self-update
+need_nightly miri rust-src
 export ASYNC_RCU_BARRIER=fence
 export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-env-forward=ASYNC_RCU_BARRIER -Zmiri-ignore-leaks"
-cargo +nightly miri test --lib "$@"
+tested cargo +nightly miri test --lib "$@"

@@ -61,6 +61,11 @@
 
 #![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub, unused_imports))]
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "async-rcu needs 64-bit atomics, which this target does not have: the number of a grace period must never wrap"
+);
+
 mod callback;
 mod cell;
 mod collections;

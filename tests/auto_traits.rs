@@ -1,5 +1,6 @@
 //! What may be sent, shared, moved and named: promises that the compiler checks. They fail to compile, not to run; each
 //! test says what the assertions in it are about.
+#![cfg(feature = "rt")]
 
 use async_rcu::{
     Barrier, Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, CompareExchangeError,

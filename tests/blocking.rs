@@ -1,4 +1,5 @@
 //! Blocking waits panic at once where they could never end or must not be made, and work everywhere else.
+#![cfg(feature = "rt")]
 
 mod common_read;
 

@@ -1,4 +1,9 @@
 //! Bugs that were, each a test named after it.
+#![cfg(feature = "rt")]
+
+mod patience {
+    include!("common/patience.rs");
+}
 
 use async_rcu::{Batch, GlobalLock, Rcu};
 use std::future::Future;
@@ -9,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// Against hangs only.
-const HANG: Duration = Duration::from_secs(30);
+const HANG: Duration = patience::seconds(30);
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();

@@ -143,13 +143,17 @@ struct Carried<const WORDS: usize> {
 impl<const WORDS: usize> Carried<WORDS> {
     fn new(drops: &Arc<AtomicUsize>) -> Self {
         Self {
-            words: std::array::from_fn(|i| i * 0x9E37_79B9 + WORDS),
+            words: std::array::from_fn(Self::word),
             drops: Arc::clone(drops),
         }
     }
 
     fn is_intact(&self) -> bool {
-        (0..WORDS).all(|i| self.words[i] == i * 0x9E37_79B9 + WORDS)
+        (0..WORDS).all(|i| self.words[i] == Self::word(i))
+    }
+
+    fn word(i: usize) -> usize {
+        i.wrapping_mul(0x9E37_79B9).wrapping_add(WORDS)
     }
 }
 

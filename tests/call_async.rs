@@ -1,4 +1,5 @@
 //! `call_async`: where its futures run, together with what, and what becomes of those that cannot.
+#![cfg(feature = "rt")]
 
 mod common;
 

@@ -73,6 +73,8 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
     rustc
         .args(["--edition", "2024", "--crate-type", "lib"])
         .args(["--crate-name", "snippet", "--emit", "metadata", "-o", "-"])
+        // Types with long names are written to files where it runs.
+        .current_dir(&built.deps)
         .args(["--error-format", "json", "--cap-lints", "allow", "-L"])
         .arg(dependencies(&built.deps))
         .arg("--extern")

@@ -1,4 +1,5 @@
 //! Callbacks run exactly once on every executor, and on the rescue worker where an executor fails them.
+#![cfg(feature = "rt")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A fork, without an exec behind it: the child goes on, and so does the parent.
+#![cfg(feature = "rt")]
 #![cfg(unix)]
 
 mod common;
@@ -33,7 +34,7 @@ fn begin(child: impl FnOnce()) -> libc::pid_t {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
             // SAFETY: kills the child where it hangs.
-            unsafe { libc::alarm(60) };
+            unsafe { libc::alarm(ALARM) };
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
             leave(done.is_err())
         }
@@ -50,7 +51,9 @@ fn wait(pid: libc::pid_t) {
     assert_eq!(status, 0, "the child failed, or was killed as it hung");
 }
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = common::patience::seconds(30);
+/// In seconds: later than what the child itself waits for.
+const ALARM: u32 = 2 * SOON.as_secs() as u32;
 
 /// Readers, callers and drains are under way while another thread forks, again and again; both sides go on.
 #[test]
@@ -500,7 +503,7 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
         match unsafe { libc::fork() } {
             0 => {
                 // SAFETY: kills the child where it hangs.
-                unsafe { libc::alarm(60) };
+                unsafe { libc::alarm(ALARM) };
                 let mut drain = inside.drain();
                 let mut context = Context::from_waker(Waker::noop());
                 let mut early = Pin::new(&mut drain).poll(&mut context).is_ready();

@@ -1,4 +1,5 @@
 //! The global lock: callbacks run alone under it, and grace periods go on whoever keeps it.
+#![cfg(feature = "rt")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! An idle process is idle: no thread of the library wakes up. A binary of its own, whose tests run one at a time, on Linux,
 //! where the system counts a thread's wake-ups.
+#![cfg(feature = "rt")]
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -1,4 +1,5 @@
 //! What panics is caught, counted and reported, and the rest runs.
+#![cfg(feature = "rt")]
 
 mod common;
 

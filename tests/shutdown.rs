@@ -1,14 +1,14 @@
 //! The ends of a domain: `shutdown`, after which later work starts it again, and the drop of the last handle.
+#![cfg(feature = "rt")]
 
 mod common;
 
-use async_rcu::{Batch, Builder, Rcu};
+use async_rcu::Rcu;
 use common::executors::{Driven, on_every_executor};
-use common::{Tally, domain, inline, receive, runtime, until, within};
+use common::{Tally, domain, inline, receive, until, within};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 use tokio_test::{assert_pending, task};
 
 #[test]
@@ -216,7 +216,9 @@ fn any_name_will_do() {
 #[cfg(target_os = "linux")]
 mod threads {
     use super::*;
-    use common::threads_named;
+    use async_rcu::{Batch, Builder};
+    use common::{runtime, threads_named};
+    use std::time::Duration;
 
     /// A new thread is nameless for a moment, and one that was joined may be listed for another: so both are waited for.
     fn running(name: &str) -> usize {

@@ -1,4 +1,5 @@
 //! What is stuck is named: what it is, whose, for how long, where it was made.
+#![cfg(feature = "rt")]
 
 mod common;
 #[path = "common/reports.rs"]
@@ -306,7 +307,11 @@ fn a_section_while_the_thread_always_finds_something_to_do() {
         rcu.force();
         only_holder(&stalls.next(StallKind::Section));
         assert!(begun.elapsed() < HANG_GUARD / 2, "only after the flood");
-        assert!(turns.load(Ordering::Relaxed) > 1);
+        if turns.load(Ordering::Relaxed) < 2 {
+            // One turn took longer than the timeout: the next report is it.
+            until("another turn", || turns.load(Ordering::Relaxed) > 1);
+            only_holder(&stalls.next(StallKind::Section));
+        }
         heard.store(true, Ordering::Relaxed);
         drop(flood);
         section.end();

@@ -4,8 +4,8 @@
 //! waits in a buffer until its cache line has come. A grace period that does not reckon with this ends too early. It is seldom
 //! that the store is late enough to be caught; here it is always: right before, the reader writes to memory that no cache
 //! holds, and stores leave the buffer in order. Without the process-wide barrier (or, in that mode, without the fence)
-//! poison is seen many thousand times in a second on x86-64, in an optimised build. Without optimisation the store
-//! has time enough to arrive.
+//! poison is seen on x86-64, in an optimised build: often where both threads have a processor for themselves, seldom or not
+//! at all where they share them with much else. Without optimisation the store has time enough to arrive.
 
 use super::crew::Crew;
 use super::run::Run;
@@ -106,8 +106,9 @@ impl Duel {
             version += 1;
             let old = self.current.0.load(Ordering::Relaxed);
             self.versions[1 - old].0.store(version, Ordering::Relaxed);
-            self.current.0.store(1 - old, Ordering::Release);
+            // Before the store: between it and the scan there must be as little as possible.
             let waits = run.waits_for("late", "synchronize", None);
+            self.current.0.store(1 - old, Ordering::Release);
             self.rcu.blocking_synchronize();
             drop(waits);
             self.versions[old].0.store(POISON, Ordering::Relaxed);

@@ -72,9 +72,23 @@
 //! - hard real-time updaters: a grace period takes as long as its longest section.
 //!
 //! # Platforms
-//! | target | barrier | sleep |
-//! |---|---|---|
-//! | Linux, Android | `membarrier` (4.14 or later), else fences | futex |
-//! | Windows | `FlushProcessWriteBuffers` | `WaitOnAddress` |
-//! | other Unix | fences | a condition variable |
-//! | no threads (wasm) | [`BuildError`](crate::BuildError) | |
+//! | target | barrier | sleep | checked how |
+//! |---|---|---|---|
+//! | x86_64 Linux | `membarrier` (4.14 or later), else fences | futex | all tests with both; AddressSanitizer, LeakSanitizer, ThreadSanitizer; memcheck |
+//! | aarch64 Linux | the same | futex | tests under qemu (`ci/targets.sh aarch64`) |
+//! | i686 Linux | the same | futex | tests under qemu (`ci/targets.sh i686`) |
+//! | Android | the same | futex | `cargo check` |
+//! | x86_64 Windows | `FlushProcessWriteBuffers` | `WaitOnAddress` | tests under wine (`ci/targets.sh windows`); `cargo check` for MSVC |
+//! | macOS, FreeBSD | fences | a condition variable | `cargo check`; tests on Linux with that barrier and that sleep (`ci/targets.sh portable`) |
+//! | other Unix | fences | a condition variable | the same code as on macOS |
+//! | WebAssembly without threads | [`BuildError`](crate::BuildError) | | run under node (`ci/targets.sh check`) |
+//! | no 64-bit atomics (ARMv5, 32-bit MIPS and PowerPC) | does not compile, and says why | | `cargo check` |
+//!
+//! Under qemu the tests of forks are left out: in the child of one, qemu itself fails when a thread starts. On an x86 processor it
+//! keeps that processor's memory order: what other orders of Arm do to the protocol is shown by models, not by tests on such a
+//! machine. wine 8 does nothing in `FlushProcessWriteBuffers`; for the tests, `ci/wine_barrier.c` puts membarrier in its place. On
+//! macOS, FreeBSD and other Unix nothing but the C library's `pthread_atfork` and the threads of std is used. Sequence
+//! numbers have 64 bits, so that they never wrap: on processors that have no such atomics, each section would need a lock.
+//!
+//! On Windows, destructors of thread-locals run under a lock that every thread passes when it starts. There a destructor that waits
+//! (for a grace period, a drain) may wait for a thread that cannot start, for ever.

@@ -140,6 +140,7 @@ impl Domain {
         settings: Settings,
         office: impl FnOnce(&'static DomainCore, String) -> Arc<Office>,
     ) -> io::Result<Arc<Domain>> {
+        thread::are_supported()?;
         let starting = STARTING.lock();
         let barrier = barrier::choose();
         let core = take_core();

@@ -12,7 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-const HANG: Duration = Duration::from_secs(30);
+/// Longer in a build for an emulator or a checker, see `ci/tools.sh`.
+const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
+    None => Duration::from_secs(30),
+    Some(_) => Duration::from_secs(600),
+};
 
 #[track_caller]
 fn until(what: &str, condition: impl Fn() -> bool) {

@@ -11,6 +11,8 @@
 //! - [`wake`]: calling foreign code that must not take a thread down.
 //!
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
+//!
+//! `--cfg rcu_portable` takes the barrier and the sleep that systems without a better one get, on any system: for tests of them.
 
 pub(crate) mod barrier;
 pub(crate) mod clock;

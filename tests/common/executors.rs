@@ -32,8 +32,11 @@ const KINDS: &[(&str, Make)] = &[
     ("the default", |b| (b, Driver::None)),
     ("WorkerThread", |b| (b.executor(worker()), Driver::None)),
     ("InlineExecutor", |b| (b.executor(inline()), Driver::None)),
+    #[cfg(feature = "rt")]
     ("tokio current_thread", current_thread),
+    #[cfg(feature = "rt")]
     ("tokio multi_thread(1)", |b| multi_thread(b, 1)),
+    #[cfg(feature = "rt")]
     ("tokio multi_thread(2)", |b| multi_thread(b, 2)),
     ("SpawnExecutor", |b| {
         (b.executor(SpawnExecutor::new(a_spawner())), Driver::None)
@@ -66,6 +69,7 @@ pub(crate) fn on_every_executor(builder: impl Fn() -> Builder, test: impl Fn(Dri
     }
 }
 
+#[cfg(feature = "rt")]
 fn multi_thread(builder: Builder, workers: usize) -> (Builder, Driver) {
     let runtime = runtime(workers);
     (
@@ -74,6 +78,7 @@ fn multi_thread(builder: Builder, workers: usize) -> (Builder, Driver) {
     )
 }
 
+#[cfg(feature = "rt")]
 fn current_thread(builder: Builder) -> (Builder, Driver) {
     let runtime = runtime(0);
     let builder = builder.executor(runtime.handle().clone());

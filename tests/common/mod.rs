@@ -3,11 +3,13 @@
 
 pub(crate) mod child;
 pub(crate) mod executors;
+pub(crate) mod patience;
 
 use async_rcu::{InlineExecutor, Rcu, WorkerThread};
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -16,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// After this long, what is waited for is taken for lost. No test that passes waits for it.
-pub(crate) const HANG_GUARD: Duration = Duration::from_secs(30);
+pub(crate) const HANG_GUARD: Duration = patience::seconds(30);
 
 /// Runs a test's body on a thread of its own, and fails it where it does not end.
 pub(crate) fn within<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
@@ -75,6 +77,19 @@ pub(crate) fn runtime(workers: usize) -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .expect("a runtime")
+}
+
+/// Starts this test binary again. Where that takes an emulator, `ASYNC_RCU_TEST_RUNNER` names it, with its arguments.
+pub(crate) fn myself() -> Command {
+    let binary = std::env::current_exe().expect("this test binary");
+    let runner = std::env::var("ASYNC_RCU_TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let Some(emulator) = words.next() else {
+        return Command::new(binary);
+    };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(binary);
+    command
 }
 
 /// The name of the thread that asks.

@@ -2,6 +2,10 @@
 //! probe that shows a section to hold up grace periods.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+mod patience {
+    include!("../common/patience.rs");
+}
+
 use async_rcu::{GracePeriod, OwnedReadGuard, Rcu};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long an event that must come may take before the test counts as hung. Nothing is asserted about time otherwise.
-pub(crate) const HANG: Duration = Duration::from_secs(30);
+pub(crate) const HANG: Duration = patience::seconds(30);
 
 /// Waits until something has come about that nobody can announce.
 #[track_caller]

@@ -1,5 +1,9 @@
 //! Writers against readers, for a second; for as many as `ASYNC_RCU_TORTURE_SECONDS` says.
 
+mod patience {
+    include!("../common/patience.rs");
+}
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +11,7 @@ use std::time::{Duration, Instant};
 /// What readers have to see in any case, be the machine ever so busy.
 const ENOUGH: u64 = 1_000;
 /// In this time more, at the most.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = patience::seconds(60);
 
 /// A run under way.
 #[derive(Debug)]

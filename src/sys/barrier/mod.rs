@@ -20,13 +20,17 @@ use super::stderr;
 use std::sync::OnceLock;
 
 #[cfg_attr(
-    all(any(target_os = "linux", target_os = "android"), not(rcu_loom)),
+    all(
+        any(target_os = "linux", target_os = "android"),
+        not(any(rcu_loom, rcu_portable))
+    ),
     path = "membarrier.rs"
 )]
-#[cfg_attr(all(windows, not(rcu_loom)), path = "windows.rs")]
+#[cfg_attr(all(windows, not(any(rcu_loom, rcu_portable))), path = "windows.rs")]
 #[cfg_attr(
     any(
         rcu_loom,
+        rcu_portable,
         not(any(target_os = "linux", target_os = "android", windows))
     ),
     path = "none.rs"

@@ -5,13 +5,19 @@
 //! `Park::wake(word)` wakes the one sleeper. Neither orders memory: the word's own operations do.
 
 #[cfg_attr(
-    all(any(target_os = "linux", target_os = "android"), not(rcu_loom)),
+    all(
+        any(target_os = "linux", target_os = "android"),
+        not(any(rcu_loom, rcu_portable))
+    ),
     path = "futex.rs"
 )]
-#[cfg_attr(all(windows, not(rcu_loom)), path = "windows.rs")]
+#[cfg_attr(all(windows, not(any(rcu_loom, rcu_portable))), path = "windows.rs")]
 #[cfg_attr(
     all(
-        not(any(target_os = "linux", target_os = "android", windows)),
+        any(
+            rcu_portable,
+            not(any(target_os = "linux", target_os = "android", windows))
+        ),
         not(rcu_loom)
     ),
     path = "condvar.rs"

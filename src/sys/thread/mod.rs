@@ -8,6 +8,18 @@ mod raw;
 #[cfg_attr(all(test, not(rcu_loom)), path = "seam.rs")]
 #[cfg_attr(not(all(test, not(rcu_loom))), path = "no_seam.rs")]
 pub(crate) mod seam;
+// `wasm32-unknown-unknown` has none of std's threads, with atomics neither.
+#[cfg_attr(
+    all(
+        target_family = "wasm",
+        any(target_os = "unknown", not(target_feature = "atomics"))
+    ),
+    path = "no_support.rs"
+)]
+mod support;
+
+/// An error on targets that have no threads at all: to be asked before anything that asks for the time.
+pub(crate) use support::are_supported;
 
 #[cfg_attr(not(rcu_loom), path = "native.rs")]
 #[cfg_attr(rcu_loom, path = "loom.rs")]

@@ -1,0 +1,123 @@
+//! Memory without atomics, used again after a grace period: all that orders a section's reads before the writer's next writes
+//! is how sections end and grace periods are found to have elapsed. So ThreadSanitizer sees where that orders nothing
+//! (`ci/tsan.sh`).
+
+mod common;
+
+use async_rcu::Rcu;
+use common::patience;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+/// Two versions, the one that is not current being written: a number, and its opposite.
+struct Versions {
+    both: [UnsafeCell<[u64; 2]>; 2],
+    current: AtomicUsize,
+}
+
+// SAFETY: readers touch the current version within sections, and the one writer the other one, after a grace period in which it
+// was not current.
+unsafe impl Sync for Versions {}
+
+impl Versions {
+    /// Within a section.
+    fn read(&self) -> [u64; 2] {
+        let at = self.current.load(Ordering::Acquire);
+        // SAFETY: current when it was loaded in this section, so that it is not written before the section has ended.
+        unsafe { *self.both[at].get() }
+    }
+
+    /// By the one writer; a grace period must follow before the next.
+    fn write(&self, number: u64) {
+        let other = 1 - self.current.load(Ordering::Relaxed);
+        // SAFETY: not current for a grace period: no section that can see it is left.
+        unsafe { *self.both[other].get() = [number, !number] };
+        self.current.store(other, Ordering::Release);
+    }
+}
+
+/// Readers that take part in nothing else than reading, and are told by relaxed loads when to end.
+fn readers_against(rcu: &Rcu, read: impl Fn(&Versions) -> [u64; 2] + Sync, wait: impl Fn(&Rcu)) {
+    const READERS: usize = 2;
+    let versions = Versions {
+        both: [UnsafeCell::new([0, !0]), UnsafeCell::new([0, !0])],
+        current: AtomicUsize::new(0),
+    };
+    let over = AtomicBool::new(false);
+    let seen = [const { AtomicU64::new(0) }; READERS];
+    thread::scope(|scope| {
+        for seen in &seen {
+            let (versions, over, read) = (&versions, &over, &read);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let [number, opposite] = read(versions);
+                    assert_eq!(number, !opposite, "written under its reader");
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let begun = Instant::now();
+        let mut number = 0;
+        // Until every reader has been at it while versions changed.
+        while number < 1_000 || seen.iter().any(|seen| seen.load(Ordering::Relaxed) < 1_000) {
+            number += 1;
+            versions.write(number);
+            wait(rcu);
+            if begun.elapsed() > patience::seconds(30) {
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    for seen in &seen {
+        assert!(seen.load(Ordering::Relaxed) >= 1_000, "a reader hangs");
+    }
+}
+
+#[test]
+fn is_written_again_after_a_section_has_ended() {
+    let rcu = Rcu::new();
+    let read = |versions: &Versions| {
+        let _section = rcu.read();
+        versions.read()
+    };
+    readers_against(&rcu, read, Rcu::blocking_synchronize);
+}
+
+#[test]
+fn is_written_again_after_an_owned_guard_has_gone() {
+    let rcu = Rcu::new();
+    let read = |versions: &Versions| {
+        let _section = rcu.read_owned();
+        versions.read()
+    };
+    readers_against(&rcu, read, Rcu::blocking_synchronize);
+}
+
+#[test]
+fn is_written_again_after_a_guard_was_refreshed() {
+    let rcu = Rcu::new();
+    let read = |versions: &Versions| {
+        let mut section = rcu.read();
+        let first = versions.read();
+        section.refresh();
+        assert_eq!(first[0], !first[1], "written under its reader");
+        versions.read()
+    };
+    readers_against(&rcu, read, Rcu::blocking_synchronize);
+}
+
+#[test]
+fn is_written_again_in_a_callback() {
+    let rcu = Rcu::new();
+    let read = |versions: &Versions| {
+        let _section = rcu.read();
+        versions.read()
+    };
+    readers_against(&rcu, read, |rcu| {
+        rcu.call(|| ());
+        rcu.blocking_drain();
+    });
+}
