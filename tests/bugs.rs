@@ -282,3 +282,43 @@ fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
     assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
     assert_eq!(reports.load(Ordering::Relaxed), 1);
 }
+
+/// The attempt to stop was made at rest alone, so a shutdown waited for as long as every turn found something to do.
+#[test]
+fn a_shutdown_does_not_wait_for_a_flood_to_end() {
+    let begun = Instant::now();
+    let (ask, asked) = mpsc::channel();
+    let (answer, answered) = mpsc::channel();
+    let end = ask.clone();
+    let over = Arc::new(AtomicBool::new(false));
+    let executor = {
+        let (over, answered) = (Arc::clone(&over), std::sync::Mutex::new(answered));
+        move |batch: Batch| {
+            batch.run();
+            // In each turn, something comes for the next.
+            if !over.load(Ordering::Relaxed) && begun.elapsed() < HANG {
+                ask.send(true).unwrap();
+                answered.lock().unwrap().recv_timeout(HANG).unwrap();
+            }
+        }
+    };
+    let rcu = Rcu::builder().executor(executor).build().unwrap();
+    let flood = std::thread::spawn({
+        let rcu = rcu.clone();
+        move || {
+            while asked.recv().unwrap() {
+                rcu.call(|| ());
+                rcu.force();
+                answer.send(()).unwrap();
+            }
+        }
+    });
+    rcu.call(|| ());
+    futures::executor::block_on(rcu.shutdown());
+    let took = begun.elapsed();
+    over.store(true, Ordering::Relaxed);
+    rcu.blocking_drain();
+    assert!(took < HANG, "only when the flood was over");
+    end.send(false).unwrap();
+    flood.join().unwrap();
+}

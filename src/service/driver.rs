@@ -168,7 +168,8 @@ fn drive(domain: &Arc<Domain>) -> bool {
         // Before the turn: whatever is asked during it leaves the event set, and the rest does not last.
         domain.core.hub.event.reset();
         if domain.turn() {
-            // Under a flood there is no rest, which would look.
+            // Under a flood there is no rest, which would look, and try to stop.
+            domain.stop_in_passing();
             if looked.elapsed() >= domain.settings.stall_timeout / 2 {
                 domain.look_in_passing();
                 looked = Instant::now();

@@ -123,6 +123,19 @@ impl Domain {
         }
     }
 
+    /// Between two turns: where a stop is asked for and there is more to do already, that was the attempt.
+    pub(super) fn stop_in_passing(&self) {
+        if !self.stop_asked() {
+            return;
+        }
+        let driver = self.driver.lock();
+        let more = self.has_queued(&driver) || self.highest_awaited(&driver) > driver.handled;
+        drop(driver);
+        if more {
+            self.stop_tried();
+        }
+    }
+
     /// With nothing queued and nothing awaited: goes, where that is asked for and possible. `None`: sleep.
     fn stop(&self) -> Option<Rest> {
         if !self.stop_asked() && !self.ended.load(Ordering::Acquire) {
