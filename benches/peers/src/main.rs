@@ -5,6 +5,7 @@
 //! cargo run --release -- --list            the rows
 //! cargo run --release -- --filter read     those with `read` in their name
 //! cargo run --release -- --json FILE --svg FILE
+//! cargo run --release -- --redraw FILE --filter 'read, 2 threads' --svg FILE
 //! ```
 
 mod bench;
@@ -39,6 +40,9 @@ struct Options {
     /// Draw the rows into this file.
     #[arg(long, global = true)]
     svg: Option<PathBuf>,
+    /// Measure nothing: draw the figures of this file, which --json wrote.
+    #[arg(long, requires = "svg", conflicts_with = "json")]
+    redraw: Option<PathBuf>,
     /// One part alone; without it: all three, or with --filter the rows.
     #[command(subcommand)]
     part: Option<Part>,
@@ -91,6 +95,10 @@ fn run(options: &Options) -> Result<(), String> {
         }
         return Ok(());
     }
+    if let Some(path) = &options.redraw {
+        let rows = report::read(path, entries)?;
+        return draw(options, &rows);
+    }
     let chosen = |part: Part| match &options.part {
         Some(one) => *one == part,
         None => part == Part::Rows || options.filter.is_empty(),
@@ -122,11 +130,15 @@ fn run(options: &Options) -> Result<(), String> {
         let text = format!("{all:#}\n");
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    if let Some(path) = &options.svg {
-        if measured.is_empty() {
-            return Err("--svg draws rows, and none was measured".to_owned());
-        }
-        chart::draw(path, &measured).map_err(|error| format!("{}: {error}", path.display()))?;
+    draw(options, &measured)
+}
+
+fn draw(options: &Options, rows: &[bench::Measured]) -> Result<(), String> {
+    let Some(path) = &options.svg else {
+        return Ok(());
+    };
+    if rows.is_empty() {
+        return Err("--svg draws rows, and there is none".to_owned());
     }
-    Ok(())
+    chart::draw(path, rows).map_err(|error| format!("{}: {error}", path.display()))
 }

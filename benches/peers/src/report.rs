@@ -1,10 +1,11 @@
 //! The table as Markdown, and everything as JSON.
 
-use crate::bench::{Figures, Goal, Measured};
+use crate::bench::{Entry, Figures, Goal, Measured};
 use crate::rows::OURS;
 use crate::urcu;
 use async_rcu::Rcu;
 use serde_json::{Value, json};
+use std::path::Path;
 
 const LOCK: &str = include_str!("../Cargo.lock");
 const PEERS: [&str; 9] = [
@@ -205,4 +206,34 @@ pub(crate) fn json(rows: &[Measured]) -> Value {
         })
     };
     rows.iter().map(row).collect()
+}
+
+/// The rows of a file that [`json`] was written to, as far as there are entries for them.
+pub(crate) fn read(path: &Path, entries: Vec<Entry>) -> Result<Vec<Measured>, String> {
+    let broken = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| broken(&error))?;
+    let all: Value = serde_json::from_str(&text).map_err(|error| broken(&error))?;
+    let rows = all["rows"]
+        .as_array()
+        .ok_or_else(|| broken(&"no rows in it"))?;
+    let mut measured = Vec::new();
+    for entry in entries {
+        let Some(row) = rows.iter().find(|row| row["name"] == entry.name) else {
+            continue;
+        };
+        let candidates = row["candidates"].as_array().into_iter().flatten();
+        let figures = candidates.map(|candidate| {
+            let samples = candidate["samples"].as_array().into_iter().flatten();
+            Figures {
+                name: candidate["name"].as_str().unwrap_or_default().to_owned(),
+                samples: samples.filter_map(Value::as_f64).collect(),
+                ratios: candidate["ratio"].as_f64().into_iter().collect(),
+            }
+        });
+        measured.push(Measured {
+            figures: figures.collect(),
+            entry,
+        });
+    }
+    Ok(measured)
 }
