@@ -49,7 +49,7 @@ fn loom_models_a_call_is_run() {
 /// Two queue at once; the drain of one of them waits for its own at the least.
 #[test]
 fn loom_models_a_drain_beside_a_call() {
-    check_with_fewer(1, || {
+    check(|| {
         let rcu = inline_rcu();
         let (ours, theirs) = (Step::new(), Step::new());
         let other = {
@@ -70,7 +70,7 @@ fn loom_models_a_drain_beside_a_call() {
 /// Somebody queues while the thread stops: it goes on, or is started again.
 #[test]
 fn loom_models_a_call_beside_a_shutdown() {
-    check(|| {
+    check_with_fewer(1, || {
         let rcu = inline_rcu();
         let step = Step::new();
         let other = {

@@ -53,8 +53,10 @@ impl Doze {
     }
 
     /// Consumer: awake again. Nobody else moves the state from `AWAKE`, and a waker's move to it is the same.
+    ///
+    /// A swap where a store would do: to loom, a later [`stop`](Self::stop) may else come before the waker's exchange.
     pub(crate) fn wake_up(&self) {
-        self.0.store(AWAKE, Ordering::Relaxed);
+        self.0.swap(AWAKE, Ordering::Relaxed);
     }
 
     /// Consumer: about to go. A heavy fence and another look at all work must follow.
