@@ -11,7 +11,7 @@
 #     +a line that comes instead
 #
 # An edit is lines of the file as they stand, the marks ' ', '-' and '+' before them, without line numbers; how far
-# they are indented does not count. It has to fit in exactly one place: a fault that no longer fits is a failure, and to be
+# they are indented does not count, nor do delays (src/sys/delay) between them. It has to fit in exactly one place: a fault that no longer fits is a failure, and to be
 # written anew, not to be skipped. DIRECTORY is changed in place, so give it a copy. `check:` is for those who call this.
 use strict;
 use warnings;
@@ -43,20 +43,31 @@ for my $edit (@edits) {
     close $source;
     my @want = map { bare($_->[1]) } grep { $_->[0] ne '+' } @{ $edit->{lines} };
     die "$fault: an edit of $edit->{file} that looks for nothing\n" unless @want;
+    # Where a delay may be put in is no matter of the fault, unless it says so.
+    my $with_delays = grep { /delay::at/ } @want;
+    my @lines = grep { $with_delays || $have[$_] !~ /^\s*delay::at\(/ } 0 .. $#have;
     my @places = grep {
         my $at = $_;
-        !grep { bare($have[$at + $_]) ne $want[$_] } 0 .. $#want;
-    } 0 .. @have - @want;
+        !grep { bare($have[$lines[$at + $_]]) ne $want[$_] } 0 .. $#want;
+    } 0 .. @lines - @want;
     die "$fault: fits in " . @places . " places of $edit->{file}, not in one\n" unless @places == 1;
     my $at = $places[0];
-    my @new;
+    my (%gone, %before);
     for my $line (@{ $edit->{lines} }) {
         my ($mark, $text) = @$line;
-        push @new, $text if $mark eq '+';
-        push @new, $have[$at] if $mark eq ' ';
-        $at++ if $mark ne '+';
+        if ($mark eq '+') {
+            push @{ $before{ $at < @lines ? $lines[$at] : @have } }, $text;
+            next;
+        }
+        $gone{ $lines[$at] } = 1 if $mark eq '-';
+        $at++;
     }
-    splice @have, $places[0], scalar @want, @new;
+    my @new;
+    for my $at (0 .. @have) {
+        push @new, @{ $before{$at} } if $before{$at};
+        push @new, $have[$at] if $at < @have && !$gone{$at};
+    }
+    @have = @new;
     open my $out, '>', $path or die "$path: $!\n";
     print $out map { "$_\n" } @have;
     close $out or die "$path: $!\n";

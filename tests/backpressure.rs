@@ -194,13 +194,16 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
                 until("the first, at once", || rcu.stats().finished == 1);
                 rcu.blocking_drain();
                 for _ in 0..30 {
-                    let tally = Tally::new(5);
-                    // Without it, four could be over before the fifth is queued, which may then wait.
-                    let section = rcu.read_owned();
-                    (0..5).for_each(|i| rcu.call(tally.callback(i)));
-                    drop(section);
-                    until("all five", || tally.ran() == 5);
-                    // Their room is back with the end of the batch, which is a moment later.
+                    let tally = Tally::new(2);
+                    // One that waits for the interval, and then the room that makes it more than half.
+                    rcu.call(tally.callback(0));
+                    let reserve = || futures::executor::block_on(rcu.reserve());
+                    let permits: Vec<_> = (0..4).map(|_| reserve()).collect();
+                    until("what had waited", || tally.ran() == 1);
+                    rcu.call(tally.callback(1));
+                    until("what came past half", || tally.ran() == 2);
+                    drop(permits);
+                    // The room is back with the end of the batch, which is a moment later.
                     rcu.blocking_drain();
                     tally.assert_each_once();
                 }
