@@ -29,7 +29,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 quick=(
-    reader-flag-taken-after-the-wake
+    reader-asked-taken-after-the-wake
     gp-limit-from-the-sequence
     callback-published-relaxed
     dispatch-drain-one-too-early

@@ -25,7 +25,7 @@
 //!
 //! | sentence | program | without it |
 //! |---|---|---|
-//! | a leaver takes the flag down first, then wakes | `one_flag` | hang |
+//! | a leaver takes away what is asked first, then wakes | `one_asked` | hang |
 //! | a barrier granted at start that fails later is not taken for done | `section` | use after free |
 //! | only its owner parks a block, after it has read every word as 0 | `parked` | use after free |
 //! | it unparks before the guard is handed out | `parked` | use after free |
@@ -35,7 +35,7 @@
 //! | `refresh` does nothing where sections are nested | `nested` | use after free |
 //! | an owned refresh never passes 0 | `owned_refresh` | use after free |
 //! | a refresh then does what a leaver does | `refresh_wakes` | hang |
-//! | records and hubs are never freed: a leaver looks at the flag when its word is 0 | `record_stays` | use after free |
+//! | records and hubs are never freed: a leaver looks at what is asked when its word is 0 | `record_stays` | use after free |
 //! | a record belongs to one core for ever | `record_stays` | hang |
 //! | a core is used again only when every record is free | `core` | broken: an old guard gives access |
 //! | its numbers run on | `core` | use after free |
@@ -50,8 +50,8 @@
 //! | nor without a limit where sections are open | `late_section` | use after free |
 //! | the limit is read before the words, and before the registry's head | `two_starters`, `registration` | use after free |
 //! | a number that its taker does not start comes from a read-modify-write, never from a load | `cookie` | use after free |
-//! | before a sleep: reset, then flags and doze, then the heavy fence, then everything is read again | `holdout`, `call`, `nap_wait` | hang |
-//! | it sleeps only if every holder had its flag before the fence | `holdout` | hang |
+//! | before a sleep: reset, then what is asked and the doze, then the heavy fence, then everything is read again | `holdout`, `call`, `nap_wait` | hang |
+//! | it sleeps only if a holder of the oldest grace period was asked before the fence | `holdout`, `bystander` | hang |
 //! | requests set the event always, and never look at the doze | `nap`, `nap_wait` | hang |
 //! | by a swap, and the reset is a swap too | `event`, `nap_wait` | hang |
 //! | what is wanted is compared with `fenced`, not with the sequence: nobody waits for another's fence | `wanted` | hang |
@@ -258,7 +258,8 @@ cases! {
     domains: owned::DOMAINS;
     #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
     holdout: sleep::HOLDOUT;
-    one_flag: sleep::ONE_FLAG;
+    one_asked: sleep::ONE_ASKED;
+    bystander: sleep::BYSTANDER;
     refresh_wakes: sleep::REFRESH_WAKES;
     record_stays: sleep::RECORD_STAYS;
     call: sleep::CALL;

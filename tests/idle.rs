@@ -99,6 +99,40 @@ fn no_thread_wakes_up_in_two_seconds_of_idleness() {
     });
 }
 
+/// Sections hold a grace period up, and a thousand begin and end beside them on the same thread: until the one that is asked
+/// ends, nobody is woken.
+#[test]
+fn sections_beside_one_that_stalls_wake_nobody() {
+    const MANY: u64 = 1000;
+    let _alone = alone();
+    within(|| {
+        let rcu = Rcu::builder().name("stalled").build().unwrap();
+        let in_the_way: Vec<_> = (0..100).map(|_| rcu.read_owned()).collect();
+        let last = rcu.read_owned();
+        let mut waits = task::spawn(rcu.synchronize());
+        assert_pending!(waits.poll());
+        let woken = || -> u64 {
+            let all = wake_ups();
+            let stalled = all.iter().filter(|(name, _)| name.contains("stalled"));
+            stalled.map(|(_, count)| count).sum()
+        };
+        until("the thread", || woken() > 0);
+        let before = woken();
+        for _ in 0..MANY {
+            drop(rcu.read());
+            drop(rcu.read_owned());
+            // Time to go back to sleep, so that each could wake it.
+            thread::sleep(Duration::from_micros(100));
+        }
+        let often = woken() - before;
+        assert!(often < MANY / 10, "woken {often} times");
+        drop(in_the_way);
+        drop(last);
+        until("the end", || waits.is_woken());
+        assert_ready!(waits.poll());
+    });
+}
+
 /// Everything that sets a timer or leaves a waker was under way, and is over.
 fn stir(rcu: &Rcu, until_stalled: impl Fn(StallKind)) {
     // A section that holds up what is waited for by those who give up.

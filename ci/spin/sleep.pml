@@ -1,8 +1,8 @@
 /* How the grace-period thread sleeps: src/service/rest.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
  *
  * CALLERS threads call ROUNDS times each. FORCERS (0 or 1) call, then force. Where LEAVERS is not 0 (1 or 2), a waiter asks
- * for a grace period that so many sections hold up, owned words of one record with one flag. Callbacks that are not forced may wait for the interval: the thread naps,
- * and its clock does not come here, so that whatever must be heard in a nap has to be heard without it.
+ * for a grace period that so many sections hold up, owned words of one record, of which one at a time is asked to wake the
+ * sleeper. Callbacks that are not forced may wait for the interval: the thread naps, and its clock does not come here, so that whatever must be heard in a nap has to be heard without it.
  *
  * When nobody can move any more, everything must have been heard (the monitor); everyone but the sleeper must have come
  * to the end (no invalid end states). Faults: see ci/spin.sh. */
@@ -26,7 +26,7 @@
 #define EVENT 1
 #define FORCE 2
 #define WANTED 3
-#define FLAG 4
+#define ASKED 4 /* nobody, or a word */
 #define WORD 5 /* two */
 #define QUEUE 7
 #define VARIABLES (QUEUE + QUEUES + 1)
@@ -109,14 +109,14 @@ proctype leaver(byte me; byte word)
     byte scan, old;
     STORE(word, 0);
     LIGHT;
-    LOAD(old, FLAG);
+    LOAD(old, ASKED);
     if
-    :: old ->
-#ifdef FLAG_DOWN_AFTER_THE_WAKE
+    :: old == word ->
+#ifdef ASKED_TAKEN_AFTER_THE_WAKE
         SET;
-        STORE(FLAG, 0)
+        STORE(ASKED, 0)
 #else
-        SWAP(old, FLAG, 0);
+        SWAP(old, ASKED, 0);
         if
         :: old -> SET
         :: else
@@ -140,16 +140,17 @@ inline LOOK_AT_QUEUES(found)
     od
 }
 
-/* Engine::flag_holders. */
-inline FLAG_HOLDERS()
+/* Engine::ask_holdout: any of those that hold it up. */
+inline ASK_HOLDOUT()
 {
     if
     :: holdouts ->
         LOAD(a, WORD);
         LOAD(b, WORD + 1);
         if
-        :: a || b -> STORE(FLAG, 1)
-        :: else
+        :: a -> STORE(ASKED, WORD)
+        :: b -> STORE(ASKED, WORD + 1)
+        :: !a && !b
         fi;
         a = 0;
         b = 0
@@ -224,8 +225,8 @@ proctype gp_thread(byte me)
 #ifndef ASLEEP_LATE
             FALL_ASLEEP();
 #endif
-#ifndef FLAGS_LATE
-            FLAG_HOLDERS();
+#ifndef ASKED_LATE
+            ASK_HOLDOUT();
 #endif
             if
             :: !nap || holdouts -> HEAVY
@@ -234,8 +235,8 @@ proctype gp_thread(byte me)
 #ifdef ASLEEP_LATE
             FALL_ASLEEP();
 #endif
-#ifdef FLAGS_LATE
-            FLAG_HOLDERS();
+#ifdef ASKED_LATE
+            ASK_HOLDOUT();
 #endif
 #ifndef NO_LOOK
             LOAD(old, FORCE);
@@ -250,9 +251,8 @@ proctype gp_thread(byte me)
             :: holdouts ->
                 LOAD(a, WORD);
                 LOAD(b, WORD + 1);
-                LOAD(old, FLAG);
-                up = up || (!a && !b);
-                up = up || !old;
+                LOAD(old, ASKED);
+                up = up || !((a && old == WORD) || (b && old == WORD + 1));
                 a = 0;
                 b = 0
             :: else

@@ -25,13 +25,16 @@
 //! A section with word `w` holds up GPs `w + 1` and later and no others. So grace periods overlap: a new one starts while
 //! older ones wait, and one scan ends all that can end.
 
+use crate::reader::record::Reader;
 use crate::reader::registry::{Core, Local};
 use crate::reader::sequence::{Mark, Seq};
+use crate::reader::word::Word;
 use crate::sys::barrier;
 use crate::sys::clock::Instant;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering, spin_loop};
 use crossbeam_utils::CachePadded;
+use std::ptr;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -74,8 +77,8 @@ const SPIN: Duration = Duration::ZERO;
 #[derive(Debug)]
 pub(crate) struct Outlook {
     pub(crate) elapsed: Seq,
-    /// Some section that holds up the wanted grace period will not wake the sleeper.
-    pub(crate) unflagged: bool,
+    /// Sections hold the grace period up, and none of them will wake the sleeper.
+    pub(crate) unasked: bool,
 }
 
 impl<L: Local> Engine<L> {
@@ -122,42 +125,54 @@ impl<L: Local> Engine<L> {
         self.elapsed.raise(oldest)
     }
 
-    /// Asks every reader that holds up `wanted` to wake the sleeper. A heavy fence, then [`scan_flags`](Self::scan_flags).
-    pub(crate) fn flag_holders(&self, wanted: Seq) {
+    /// Asks the oldest section that holds up `next` to wake the sleeper. A heavy fence, then [`scan_asked`](Self::scan_asked).
+    ///
+    /// One is enough: `next` does not end before it, nor does any later grace period.
+    pub(crate) fn ask_holdout(&self, next: Seq) {
+        let mut oldest: Option<(Seq, &Reader, *const Word)> = None;
         for record in self.core.records() {
             delay::at(Window::Flagging);
-            let mut holds = false;
-            record
-                .reader
-                .for_each_word(|word| holds |= word.holds().is_some_and(|seen| seen < wanted));
-            if holds {
-                record.reader.ask_to_be_woken();
-            }
+            record.reader.for_each_word(|word| {
+                if let Some(seen) = word.holds().filter(|&seen| seen < next) {
+                    // The last of several: a thread's own word comes first, and its section is mostly the shorter one.
+                    if oldest.is_none_or(|(least, ..)| seen <= least) {
+                        oldest = Some((seen, &record.reader, ptr::from_ref(word)));
+                    }
+                }
+            });
+        }
+        if let Some((_, reader, word)) = oldest {
+            reader.ask(word);
         }
     }
 
-    /// A scan behind the heavy fence that followed [`flag_holders`](Self::flag_holders).
+    /// A scan behind the heavy fence that followed [`ask_holdout`](Self::ask_holdout).
     ///
-    /// Each word is loaded once, and the flag after it. A word that still holds up `wanted`: its leaver's store is not
-    /// before the fence, so its leaver sees a flag that was put up before the fence, or another leaver took that down and
-    /// sets the event. Where the flag is not up, nobody may wake the sleeper: it must begin again at its reset.
-    pub(crate) fn scan_flags(&self, wanted: Seq) -> Outlook {
+    /// Each word is loaded once, and whether it is asked after it. A word that still holds up `next`: its leaver's store is
+    /// not before the fence, so its leaver sees what was asked before the fence, or another leaver took that away and
+    /// sets the event. Where no word that holds it up is asked, nobody may wake the sleeper: it must begin again at its
+    /// reset.
+    pub(crate) fn scan_asked(&self, next: Seq) -> Outlook {
         let limit = self.fenced.get();
         delay::at(Window::Limited);
         let mut oldest = limit;
-        let mut unflagged = false;
+        let mut held = false;
+        let mut asked = false;
         for record in self.core.records() {
             delay::at(Window::Scanning);
             record.reader.for_each_word(|word| {
                 if let Some(seen) = word.holds() {
                     oldest = oldest.min(seen);
-                    unflagged |= seen < wanted && !record.reader.will_wake();
+                    if seen < next {
+                        held = true;
+                        asked |= record.reader.will_wake(word);
+                    }
                 }
             });
         }
         Outlook {
             elapsed: self.elapsed.raise(oldest),
-            unflagged,
+            unasked: held && !asked,
         }
     }
 
@@ -300,25 +315,58 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_sees_who_would_not_wake_it() {
+    fn a_sleeper_sees_whether_it_would_be_woken() {
         let (core, engine) = engine_at(1);
         let (a, b) = (core.acquire(), core.acquire());
+        let woken = || core.hub.event.wait(Some(Duration::ZERO));
         // SAFETY: this thread acquired both records and pairs the calls.
         unsafe {
             a.reader.enter(a.hub());
-            let wanted = engine.start();
-            engine.flag_holders(wanted);
-            assert!(!engine.scan_flags(wanted).unflagged);
-            a.reader.leave();
-            assert!(core.hub.event.wait(Some(std::time::Duration::ZERO)));
-            assert!(!a.reader.will_wake());
-            a.reader.enter(a.hub());
             b.reader.enter(b.hub());
-            let wanted = engine.start();
-            a.reader.ask_to_be_woken();
-            assert!(engine.scan_flags(wanted).unflagged);
+            let next = engine.start();
+            assert!(engine.scan_asked(next).unasked);
+            engine.ask_holdout(next);
+            assert!(!engine.scan_asked(next).unasked);
             a.reader.leave();
+            assert!(!woken(), "the other was asked");
             b.reader.leave();
+            assert!(woken());
+            let outlook = engine.scan_asked(next);
+            assert!(!outlook.unasked && outlook.elapsed == next);
+        }
+    }
+
+    /// A section that is asked for long, and others that begin and end on the same record meanwhile.
+    #[test]
+    fn only_the_asked_section_wakes_the_sleeper() {
+        let (core, engine) = engine_at(1);
+        let record = core.acquire();
+        let woken = || {
+            let woken = core.hub.event.wait(Some(Duration::ZERO));
+            core.hub.event.reset();
+            woken
+        };
+        // SAFETY: this thread acquired the record and pairs the calls.
+        unsafe {
+            let (early, long) = (
+                record.reader.claim(record.hub()),
+                record.reader.claim(record.hub()),
+            );
+            let next = engine.start();
+            let late = record.reader.claim(record.hub());
+            let last = engine.start();
+            engine.ask_holdout(next);
+            record.reader.enter(record.hub());
+            record.reader.leave();
+            record.reader.leave_owned(late);
+            record.reader.leave_owned(early);
+            assert!(!woken());
+            assert!(!engine.scan_asked(next).unasked);
+            record.reader.refresh_owned(long);
+            assert!(woken());
+            assert_eq!(engine.scan_asked(next).elapsed, last);
+            record.reader.leave_owned(long);
+            assert!(!woken(), "nobody is asked twice");
         }
     }
 }

@@ -13,16 +13,16 @@ fn sleep_until(core: ModelCore, engine: &Engine<()>, seq: Seq) {
         if engine.scan() >= seq {
             return;
         }
-        engine.flag_holders(seq);
+        engine.ask_holdout(seq);
         barrier::heavy();
-        let outlook = engine.scan_flags(seq);
-        if outlook.elapsed < seq && !outlook.unflagged {
+        let outlook = engine.scan_asked(seq);
+        if outlook.elapsed < seq && !outlook.unasked {
             core.hub.event.wait(None);
         }
     }
 }
 
-/// Two readers, one of which may enter after the flags were put up.
+/// Two readers, one of which may enter after the sleeper has asked one.
 #[test]
 fn loom_models_the_last_reader_wakes_the_sleeper() {
     loom::model(|| {
@@ -39,9 +39,9 @@ fn loom_models_the_last_reader_wakes_the_sleeper() {
     });
 }
 
-/// Two owned words of one record, which has one flag, released by two threads.
+/// Two owned words of one record, which says of one that it is asked, released by two threads.
 #[test]
-fn loom_models_two_words_and_one_flag() {
+fn loom_models_two_words_of_one_record() {
     loom::model(|| {
         let (core, engine) = engine();
         let record = core.acquire();
@@ -61,8 +61,8 @@ fn loom_models_two_words_and_one_flag() {
     });
 }
 
-/// One section is left unflagged just before the flags go up, and another, whose number is old, begins just after: the
-/// sleeper must notice that the second would not wake it.
+/// One section ends just before the sleeper asks it, and another, whose number is old, begins just after: the sleeper must
+/// notice that the second would not wake it.
 #[test]
 fn loom_models_a_late_section_with_an_old_number() {
     loom::model(|| {
@@ -87,5 +87,23 @@ fn loom_models_a_late_section_with_an_old_number() {
         sleep_until(core, &engine, seq);
         leaver.join().unwrap();
         latecomer.join().unwrap();
+    });
+}
+
+/// The same record has a section that began later, is not in the way, and stays: not the one to ask.
+#[test]
+fn loom_models_a_section_that_began_later() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let record = core.acquire();
+        // SAFETY: the record is this thread's.
+        let holdout = unsafe { record.reader.claim(record.hub()) };
+        let seq = engine.start();
+        // SAFETY: the same.
+        let bystander = unsafe { record.reader.claim(record.hub()) };
+        let leaver = thread::spawn(move || record.reader.leave_owned(holdout));
+        sleep_until(core, &engine, seq);
+        leaver.join().unwrap();
+        record.reader.leave_owned(bystander);
     });
 }

@@ -7,8 +7,12 @@
 //!
 //! - *enter*: load the sequence (Acquire), store it in the word (Release), light fence; then the section may load
 //!   pointers.
-//! - *leave*: store 0 (Release), light fence, look at the record's `waiting` flag; if it is up, take it down by a swap
-//!   **first**, then set the event. (The other order loses the wake-up of a second leaver that still sees the flag.)
+//! - *leave*: store 0 (Release), light fence, look at the record's `asked`; if that is this word, take it away by a swap
+//!   **first**, then set the event. (The other order takes away what is asked of the next one, once the sleeper is awake.)
+//!
+//! A grace period ends when the last of the sections that hold it up has ended: until one of them has, all the others may
+//! leave unheard. So the sleeper asks one, and when it is woken the next: as many wake-ups as it asks, and not as many as
+//! leave. Sections that began later, which are not in its way, are never asked.
 //!
 //! # Who may touch what
 //! | part | written by | read by |
@@ -18,11 +22,11 @@
 //! | an owned word, while 0 | its record's thread, which claims it | scanners, its thread |
 //! | an owned word, while not 0 | the holder of the guard, wherever that runs: stores 0, or a newer sequence | scanners |
 //! | `parked` of a block of owned words | its record's thread | scanners |
-//! | `waiting` | scanners put it up, leavers take it down | both |
+//! | `asked` | the sleeper puts a word there, its leaver takes it away | both |
 //! | the registry's list | whoever registers, under the slots' lock, at the head only | scanners, without the lock |
 //!
 //! # What lives how long
-//! Records and hubs are never freed, only used again: a leaver looks at `waiting` after its word is 0, when the domain
+//! Records and hubs are never freed, only used again: a leaver looks at `asked` after its word is 0, when the domain
 //! may be gone. A record belongs to one core for ever. It is free for another thread once it is *orphaned* (its thread
 //! gave it up) and *idle* (all words 0, nothing queued). A core is free for another domain once its own has ended and all
 //! its records are free.

@@ -13,7 +13,8 @@ use super::place::Origin;
 use super::sequence::Seq;
 use super::word::Word;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
+use crate::sys::prim::{AtomicPtr, Ordering, UnsafeCell};
+use std::ptr;
 
 /// The part of a record that a scan reads, and that guards point to.
 #[derive(Debug)]
@@ -21,8 +22,9 @@ use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
 pub(crate) struct Reader {
     word: Word,
     inner: UnsafeCell<usize>,
-    /// Up while the grace-period thread sleeps on a section of this record.
-    waiting: AtomicBool,
+    /// The word here whose section is asked to wake the grace-period thread when it ends. Null: none. Compared, never read
+    /// through.
+    asked: AtomicPtr<Word>,
     hub: &'static Hub,
     owned: OwnedWords,
 }
@@ -37,7 +39,7 @@ impl Reader {
         Self {
             word: Word::new(),
             inner: UnsafeCell::new(0),
-            waiting: AtomicBool::new(false),
+            asked: AtomicPtr::new(ptr::null_mut()),
             hub,
             owned: OwnedWords::new(),
         }
@@ -96,7 +98,7 @@ impl Reader {
         });
         if outermost {
             self.word.close();
-            self.left();
+            self.left(&self.word);
         }
     }
 
@@ -104,21 +106,22 @@ impl Reader {
     #[inline(always)]
     pub(crate) fn leave_owned(&self, word: &Word) {
         word.close();
-        self.left();
+        self.left(word);
     }
 
-    /// Behind the fence of [`Word::close`] or [`Word::open`]: does somebody sleep on what just ended?
+    /// Behind the fence of [`Word::close`] or [`Word::renew`]: does somebody sleep on what just ended?
     #[inline(always)]
-    fn left(&self) {
-        if self.waiting.load(Ordering::Relaxed) {
+    fn left(&self, word: &Word) {
+        if self.will_wake(word) {
             self.wake_scanner();
         }
     }
 
     #[cold]
     fn wake_scanner(&self) {
-        // Down first: a second leaver that still sees the flag must wake by itself.
-        if self.waiting.swap(false, Ordering::AcqRel) {
+        // Taken first: what is asked of another section after the wake must stay. What is taken may be that already: then
+        // the sleeper is woken, and asks again.
+        if !self.asked.swap(ptr::null_mut(), Ordering::AcqRel).is_null() {
             delay::at(Window::Waking);
             self.hub.event.set();
         }
@@ -152,7 +155,7 @@ impl Reader {
     /// Moves the section of an owned word to now; never passes 0, then does what a leaver does.
     pub(crate) fn refresh_owned(&self, word: &Word) {
         word.renew(&self.hub.sequence);
-        self.left();
+        self.left(word);
     }
 
     /// Whether the thread is inside a section of its own, asked by that thread.
@@ -200,14 +203,16 @@ impl Reader {
         self.owned.for_each(f);
     }
 
-    /// Scanner: asks to be woken by the next leaver. A heavy fence and another look at the words must follow.
-    pub(crate) fn ask_to_be_woken(&self) {
-        self.waiting.store(true, Ordering::Relaxed);
+    /// Sleeper: asks to be woken when the section of this word, one of the record's, ends. A heavy fence and another look
+    /// at the words must follow.
+    pub(crate) fn ask(&self, word: *const Word) {
+        self.asked.store(word.cast_mut(), Ordering::Relaxed);
     }
 
-    /// Scanner, behind that fence: has nobody taken the flag down since?
-    pub(crate) fn will_wake(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
+    /// Whether the section of this word is asked to wake the sleeper, and nobody has taken that back.
+    #[inline(always)]
+    pub(crate) fn will_wake(&self, word: &Word) -> bool {
+        ptr::eq(self.asked.load(Ordering::Relaxed), word)
     }
 
     /// How many owned guards are held.

@@ -51,8 +51,8 @@ impl Word {
     /// Closes the section.
     ///
     /// Release: the scan that reads this 0 comes after every access of the section. The fence pairs with the heavy one
-    /// of a sleep: either the sleeper then sees this 0, or the caller's look at `waiting`, which must follow, sees the
-    /// flag.
+    /// of a sleep: either the sleeper then sees this 0, or the caller's look at `asked`, which must follow, sees the
+    /// word there.
     #[inline(always)]
     pub(crate) fn close(&self) {
         delay::at(Window::Leaving);

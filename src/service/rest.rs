@@ -1,9 +1,9 @@
 //! How the grace-period thread sleeps, and goes.
 //!
 //! # A rest
-//! The event was reset before the turn that found nothing to do. Now: fall asleep, and ask the sections that hold things up
-//! to wake us; heavy fence; read everything again; sleep only if nothing came and every section that still holds things
-//! up was asked before the fence; else begin again at the reset. While callbacks wait for the interval to pass it naps by
+//! The event was reset before the turn that found nothing to do. Now: fall asleep, and ask one section that holds up the oldest
+//! grace period to wake us; heavy fence; read everything again; sleep only if nothing came and a section that still holds
+//! it up was asked before the fence; else begin again at the reset. While callbacks wait for the interval to pass it naps by
 //! the clock instead, awake for producers. Without work there is no timer at all.
 //!
 //! # Going
@@ -73,7 +73,7 @@ impl Domain {
             hub.doze.fall_asleep();
         }
         if holdouts {
-            self.engine.flag_holders(awaited);
+            self.engine.ask_holdout(handled.next());
         }
         delay::at(Window::Announced);
         if nap.is_none() || holdouts {
@@ -108,8 +108,8 @@ impl Domain {
             return true;
         }
         if awaited > driver.handled {
-            let outlook = self.engine.scan_flags(awaited);
-            return outlook.elapsed > driver.handled || outlook.unflagged;
+            let outlook = self.engine.scan_asked(driver.handled.next());
+            return outlook.elapsed > driver.handled || outlook.unasked;
         }
         false
     }

@@ -1,6 +1,6 @@
 //! The protocol's words: what the crate's functions do to memory, step by step, as they stand in `src/`.
 //!
-//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), its record's flag (`f..`), the event `event`; `p` is the
+//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), what its record's `asked` names (`asked..`, an [`address`]), the event `event`; `p` is the
 //! pointer that readers follow, to version 0 or 1, whose states are `v0` and `v1`.
 
 use super::expr::{Expr, r};
@@ -76,29 +76,37 @@ pub(crate) fn close(t: &mut Thread, word: &str) {
     }
 }
 
-/// `Reader::left`: the look at the flag, and `wake_scanner`.
-pub(crate) fn left(t: &mut Thread, flag: &str, event: &str) {
+/// Where a word is, for its record's `asked`. 0 is nowhere.
+pub(crate) fn address(word: &str) -> u8 {
+    match word {
+        "wb" => 2,
+        _ => 1,
+    }
+}
+
+/// `Reader::left`: the look at what is asked, and `wake_scanner`.
+pub(crate) fn left(t: &mut Thread, word: &str, asked: &str, event: &str) {
     let end = t.label();
     t.of("Reader::left");
-    t.load("flag", flag, Relaxed);
-    t.go_if(r("flag").not(), end);
+    t.load("asked", asked, Relaxed);
+    t.go_if(r("asked").is(address(word)).not(), end);
     t.of("Reader::wake_scanner");
-    if t.bad("the flag is taken down after the wake") {
+    if t.bad("what is asked is taken away after the wake") {
         set(t, event);
         t.of("Reader::wake_scanner");
-        t.store(flag, 0, Release);
+        t.store(asked, 0, Release);
     } else {
-        t.rmw("flag", flag, 0, AcqRel);
-        t.go_if(r("flag").not(), end);
+        t.rmw("asked", asked, 0, AcqRel);
+        t.go_if(r("asked").not(), end);
         set(t, event);
     }
     t.bind(end);
 }
 
 /// `Reader::leave`, the outermost, and `Reader::leave_owned`.
-pub(crate) fn leave(t: &mut Thread, word: &str, flag: &str) {
+pub(crate) fn leave(t: &mut Thread, word: &str, asked: &str) {
     close(t, word);
-    left(t, flag, "event");
+    left(t, word, asked, "event");
 }
 
 /// `Event::set`, without the sleeper's own bit: program `event` has that.

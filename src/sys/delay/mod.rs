@@ -19,7 +19,7 @@ pub(crate) enum Window {
     Entered,
     /// Its section is over and the word not yet 0.
     Leaving,
-    /// The word is 0, and the flag `waiting` not yet looked at.
+    /// The word is 0, and `asked` not yet looked at.
     Left,
     /// An owned word was found free and is not yet opened.
     Claiming,
@@ -27,7 +27,7 @@ pub(crate) enum Window {
     Publishing,
     /// It is published, and whether the collector sleeps not yet looked at.
     Published,
-    /// The flag `waiting` was taken down and the sleeper is not yet woken.
+    /// `asked` was taken away and the sleeper is not yet woken.
     Waking,
     /// A block of owned words was found idle and is not yet marked as parked.
     Parking,

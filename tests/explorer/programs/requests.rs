@@ -68,15 +68,15 @@ fn gp_thread(t: &mut Thread) {
     } else {
         t.go_if(r("handled").below("e"), top);
     }
-    let (no_flags, up, rest) = (t.label(), t.label(), t.label());
+    let (no_holdout, up, rest) = (t.label(), t.label(), t.label());
     t.of("Doze::fall_asleep");
     t.store("doze", ASLEEP, Relaxed);
-    t.go_if(r("handled").reaches("wanted"), no_flags);
-    t.of("Engine::flag_holders");
+    t.go_if(r("handled").reaches("wanted"), no_holdout);
+    t.of("Engine::ask_holdout");
     t.load("word", "w", Acquire);
-    t.go_if(r("word").holds_up("wanted").not(), no_flags);
-    t.store("flag", 1, Relaxed);
-    t.bind(no_flags);
+    t.go_if(r("word").holds_up(r("handled").plus(1)).not(), no_holdout);
+    t.store("asked", address("w"), Relaxed);
+    t.bind(no_holdout);
     t.of("Domain::rest");
     heavy(t);
     t.of("Domain::must_stay_up");
@@ -85,18 +85,16 @@ fn gp_thread(t: &mut Thread) {
         t.go_if(r("wanted").below("now"), up);
     }
     t.go_if(r("handled").reaches("wanted"), rest);
-    t.of("Engine::scan_flags");
+    t.of("Engine::scan_asked");
     t.load("limit", "fenced", Acquire);
     t.load("word", "w", Acquire);
     t.set("oldest", r("limit").held("word"));
-    t.load("set", "flag", Relaxed);
-    t.set(
-        "unflagged",
-        r("word").holds_up("wanted").and(r("set").not()),
-    );
+    t.load("asked", "asked", Relaxed);
+    let held = r("word").holds_up(r("handled").plus(1));
+    t.set("unasked", held.and(r("asked").is(address("w")).not()));
     raise(t, "elapsed", r("oldest"));
     t.go_if(r("handled").below(r("_mark").max("oldest")), up);
-    t.go_if(r("unflagged"), up);
+    t.go_if(r("unasked"), up);
     t.bind(rest);
     if late_reset {
         reset(t, "event");
@@ -117,9 +115,9 @@ pub(crate) const WANTED: Case = Case {
     name: "wanted",
     build: |p| {
         p.variables(&[("seq", FIRST), ("fenced", FIRST), ("elapsed", FIRST)]);
-        p.variables(&[("wanted", FIRST), ("woken", 0), ("w", FIRST), ("flag", 0)]);
+        p.variables(&[("wanted", FIRST), ("woken", 0), ("w", FIRST), ("asked", 0)]);
         p.variables(&[("doze", AWAKE), ("event", 0)]);
-        p.thread("holder", |t| leave(t, "w", "flag"));
+        p.thread("holder", |t| leave(t, "w", "asked"));
         p.thread("waiter", waiter);
         caller(p, &["w"]);
         p.thread("gp thread", gp_thread);

@@ -6,8 +6,8 @@ use crate::explorer::program::{Failure, Program, Thread};
 use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// A word and the flag of its record.
-type Record = (&'static str, &'static str);
+/// A word, and where its record says which one is asked.
+type Place = (&'static str, &'static str);
 
 /// Grace period 6 is started, and sections with 5 hold it up.
 fn started(p: &mut Program) {
@@ -16,10 +16,10 @@ fn started(p: &mut Program) {
     p.variable("event", 0);
 }
 
-/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::rest`, with `Engine::flag_holders` and
-/// `Engine::scan_flags`.
-fn gp_thread(t: &mut Thread, records: &[Record]) {
-    let words: Vec<_> = records.iter().map(|(word, _)| *word).collect();
+/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::rest`, with `Engine::ask_holdout` and
+/// `Engine::scan_asked`.
+fn gp_thread(t: &mut Thread, places: &[Place]) {
+    let words: Vec<_> = places.iter().map(|(word, _)| *word).collect();
     let wanted: Expr = (FIRST + 1).into();
     let (top, out) = (t.here(), t.label());
     let late_reset = t.bad("the event is reset behind the look");
@@ -28,33 +28,38 @@ fn gp_thread(t: &mut Thread, records: &[Record]) {
     }
     scan(t, &words);
     t.go_if(r("e").reaches(wanted.clone()), out);
-    let late_flags = t.bad("the flags are put up behind the fence");
-    if !late_flags {
-        flag_holders(t, records, &wanted);
+    let asks_late = t.bad("it asks behind the fence");
+    if !asks_late {
+        ask_holdout(t, places, &wanted);
     }
     t.of("Domain::rest");
     heavy(t);
-    if late_flags {
-        flag_holders(t, records, &wanted);
+    if asks_late {
+        ask_holdout(t, places, &wanted);
     }
     if !t.bad("no look behind the fence") {
-        t.of("Engine::scan_flags");
+        t.of("Engine::scan_asked");
         t.load("limit", "fenced", Acquire);
-        t.set("unflagged", 0);
+        t.set("held", 0);
+        t.set("wakes", 0);
         t.set("oldest", r("limit"));
-        for (word, flag) in records {
+        for (word, asked) in places {
             t.load("word", word, Acquire);
             t.set("oldest", r("oldest").held("word"));
             let free = t.label();
-            t.go_if(r("word").holds_up(wanted.clone()).not(), free);
-            t.load("flag", flag, Relaxed);
-            t.set("unflagged", r("unflagged").or(r("flag").not()));
+            match t.bad("a section that began later is taken for a holder") {
+                true => t.go_if(r("word").not(), free),
+                false => t.go_if(r("word").holds_up(wanted.clone()).not(), free),
+            }
+            t.set("held", 1);
+            t.load("asked", asked, Relaxed);
+            t.set("wakes", r("wakes").or(r("asked").is(address(word))));
             t.bind(free);
         }
         raise(t, "elapsed", r("oldest"));
         t.go_if(r("_mark").max("oldest").reaches(wanted.clone()), out);
-        if !t.bad("it sleeps though a holder was not flagged before the fence") {
-            t.go_if(r("unflagged"), top);
+        if !t.bad("it sleeps though no holder was asked before the fence") {
+            t.go_if(r("held").and(r("wakes").not()), top);
         }
     }
     if late_reset {
@@ -65,21 +70,23 @@ fn gp_thread(t: &mut Thread, records: &[Record]) {
     t.bind(out);
 }
 
-fn flag_holders(t: &mut Thread, records: &[Record], wanted: &Expr) {
-    t.of("Engine::flag_holders");
-    let mut flags: Vec<_> = records.iter().map(|(_, flag)| *flag).collect();
-    flags.dedup();
-    for flag in flags {
-        let words = records.iter().filter(|(_, other)| *other == flag);
-        t.set("holds", 0);
-        for (word, _) in words {
-            t.load("word", word, Acquire);
-            t.set("holds", r("holds").or(r("word").holds_up(wanted.clone())));
-        }
-        let none = t.label();
-        t.go_if(r("holds").not(), none);
-        t.store(flag, 1, Relaxed);
-        t.bind(none);
+/// The last of those with the least number: all of them have the same here.
+fn ask_holdout(t: &mut Thread, places: &[Place], wanted: &Expr) {
+    t.of("Engine::ask_holdout");
+    t.set("holdout", 0);
+    for (word, _) in places {
+        t.load("word", word, Acquire);
+        let holds = match t.bad("a section that began later is taken for a holder") {
+            true => r("word").not().not(),
+            false => r("word").holds_up(wanted.clone()),
+        };
+        t.set("holdout", holds.then(address(word), "holdout"));
+    }
+    for (word, asked) in places {
+        let other = t.label();
+        t.go_if(r("holdout").is(address(word)).not(), other);
+        t.store(asked, address(word), Relaxed);
+        t.bind(other);
     }
 }
 
@@ -88,46 +95,63 @@ pub(crate) const HOLDOUT: Case = Case {
     name: "holdout",
     build: |p| {
         started(p);
-        p.variables(&[("wa", FIRST), ("fa", 0), ("wb", 0), ("fb", 0)]);
-        p.thread("early", |t| leave(t, "wa", "fa"));
+        p.variables(&[("wa", FIRST), ("asked a", 0), ("wb", 0), ("asked b", 0)]);
+        p.thread("early", |t| leave(t, "wa", "asked a"));
         p.thread("late", |t| {
             t.of("Word::renew, its load long ago");
             t.store("wb", FIRST, Release);
             t.light();
-            leave(t, "wb", "fb");
+            leave(t, "wb", "asked b");
         });
-        p.thread("gp thread", |t| gp_thread(t, &[("wa", "fa"), ("wb", "fb")]));
+        p.thread("gp thread", |t| {
+            gp_thread(t, &[("wa", "asked a"), ("wb", "asked b")]);
+        });
     },
     floor: 2000,
     faults: &[
         hang("the event is reset behind the look", ALL),
-        hang("the flags are put up behind the fence", ALL),
+        hang("it asks behind the fence", ALL),
         hang("no heavy fence", ALL),
         hang("a light fence in place of the heavy one", ASYMMETRIC),
         hang("no look behind the fence", ALL),
-        hang(
-            "it sleeps though a holder was not flagged before the fence",
-            ALL,
-        ),
+        hang("it sleeps though no holder was asked before the fence", ALL),
         hang("no light fence behind the 0", FENCE),
     ],
 };
 
-/// Two owned words of one record, which has one flag, released by two threads.
-pub(crate) const ONE_FLAG: Case = Case {
-    name: "one_flag",
+/// Two owned words of one record, which says of one that it is asked, released by two threads.
+pub(crate) const ONE_ASKED: Case = Case {
+    name: "one_asked",
     build: |p| {
         started(p);
-        p.variables(&[("wa", FIRST), ("wb", FIRST), ("flag", 0)]);
-        p.thread("first", |t| leave(t, "wa", "flag"));
-        p.thread("second", |t| leave(t, "wb", "flag"));
+        p.variables(&[("wa", FIRST), ("wb", FIRST), ("asked", 0)]);
+        p.thread("first", |t| leave(t, "wa", "asked"));
+        p.thread("second", |t| leave(t, "wb", "asked"));
         p.thread("gp thread", |t| {
-            gp_thread(t, &[("wa", "flag"), ("wb", "flag")]);
+            gp_thread(t, &[("wa", "asked"), ("wb", "asked")]);
         });
     },
     floor: 1000,
     faults: &[
-        hang("the flag is taken down after the wake", ALL),
+        hang("what is asked is taken away after the wake", ALL),
+        hang("no heavy fence", ALL),
+    ],
+};
+
+/// The same record has a section that began later, is not in the way, and stays.
+pub(crate) const BYSTANDER: Case = Case {
+    name: "bystander",
+    build: |p| {
+        started(p);
+        p.variables(&[("wa", FIRST), ("wb", FIRST + 1), ("asked", 0)]);
+        p.thread("holder", |t| leave(t, "wa", "asked"));
+        p.thread("gp thread", |t| {
+            gp_thread(t, &[("wa", "asked"), ("wb", "asked")]);
+        });
+    },
+    floor: 100,
+    faults: &[
+        hang("a section that began later is taken for a holder", ALL),
         hang("no heavy fence", ALL),
     ],
 };
@@ -137,14 +161,14 @@ pub(crate) const REFRESH_WAKES: Case = Case {
     name: "refresh_wakes",
     build: |p| {
         started(p);
-        p.variables(&[("w", FIRST), ("flag", 0)]);
+        p.variables(&[("w", FIRST), ("asked", 0)]);
         p.thread("holder", |t| {
             renew(t, "w");
             if !t.bad("a refresh does not do what a leaver does") {
-                left(t, "flag", "event");
+                left(t, "w", "asked", "event");
             }
         });
-        p.thread("gp thread", |t| gp_thread(t, &[("w", "flag")]));
+        p.thread("gp thread", |t| gp_thread(t, &[("w", "asked")]));
     },
     floor: 100,
     faults: &[
@@ -154,14 +178,15 @@ pub(crate) const REFRESH_WAKES: Case = Case {
 };
 
 /// A record is idle, and somebody is still in the cold path of the last leave there, when the record is used again.
-/// It belongs to one core for ever: where it could move, the leaver would take down the flag of the new core's thread and
-/// wake the old one's.
+/// It belongs to one core for ever: where it could move, the leaver would take away what the new core's thread asks and wake
+/// the old one's.
 pub(crate) const RECORD_STAYS: Case = Case {
     name: "record_stays",
     build: |p| {
         started(p);
-        p.variables(&[("wa", FIRST), ("flag", 0)]);
-        p.variables(&[("wb", 0), ("other", 0), ("taken", 0)]);
+        // One word and its next use, by the same address.
+        p.variables(&[("wa", FIRST), ("asked", 0)]);
+        p.variables(&[("w", 0), ("other", 0), ("taken", 0)]);
         let moves = p.bad("a record moves to another core");
         let freed = p.bad("records are freed with their domain");
         p.variable("freed", 0);
@@ -173,13 +198,13 @@ pub(crate) const RECORD_STAYS: Case = Case {
             t.check(
                 r("freed").not(),
                 Failure::UseAfterFree,
-                "looks at the flag of a record that is freed",
+                "looks at a record that is freed",
             );
-            t.load("flag", "flag", Relaxed);
-            t.go_if(r("flag").not(), end);
+            t.load("asked", "asked", Relaxed);
+            t.go_if(r("asked").is(address("wa")).not(), end);
             t.of("Reader::wake_scanner");
-            t.rmw("flag", "flag", 0, AcqRel);
-            t.go_if(r("flag").not(), end);
+            t.rmw("asked", "asked", 0, AcqRel);
+            t.go_if(r("asked").not(), end);
             // Of the core that it was in when the section began.
             set(t, "event");
             t.bind(end);
@@ -191,11 +216,11 @@ pub(crate) const RECORD_STAYS: Case = Case {
                 t.store("freed", 1, Relaxed);
             }
             t.of("Word::renew");
-            t.store("wb", FIRST, Release);
+            t.store("w", FIRST, Release);
             t.light();
             t.store("taken", 1, Release);
-            close(t, "wb");
-            left(t, "flag", if moves { "other" } else { "event" });
+            close(t, "w");
+            left(t, "w", "asked", if moves { "other" } else { "event" });
         });
         p.thread("gp thread", move |t| {
             // Of the core that the record is in when it is used again.
@@ -203,15 +228,15 @@ pub(crate) const RECORD_STAYS: Case = Case {
             let event = if moves { "other" } else { "event" };
             let (top, out) = (t.here(), t.label());
             reset(t, event);
-            t.load("word", "wb", Acquire);
+            t.load("word", "w", Acquire);
             t.go_if(r("word").not(), out);
-            t.of("Engine::flag_holders");
-            t.store("flag", 1, Relaxed);
+            t.of("Engine::ask_holdout");
+            t.store("asked", address("w"), Relaxed);
             t.heavy();
-            t.load("word", "wb", Acquire);
+            t.load("word", "w", Acquire);
             t.go_if(r("word").not(), out);
-            t.load("flag", "flag", Relaxed);
-            t.go_if(r("flag").not(), top);
+            t.load("asked", "asked", Relaxed);
+            t.go_if(r("asked").is(address("w")).not(), top);
             sleep(t, event);
             t.go(top);
             t.bind(out);
