@@ -32,25 +32,22 @@ fn wake_ups() -> BTreeMap<String, u64> {
     tids.into_iter().filter_map(read).collect()
 }
 
-/// Sees no wake-up for two seconds, of so many threads at the least.
+/// Sees no wake-up for two seconds, of so many threads at the least. The last of the timers may be yet to come: what is new is
+/// published (feature `metrics`) a second later, and where a look at what was handed out came before its end, the next is a
+/// stall's time later. So there are some attempts.
 #[track_caller]
 fn assert_asleep(threads: usize) {
-    // They may still be on their way to sleep: until one look is like the one before.
     let mut before = wake_ups();
-    for _ in 0..20 {
-        thread::sleep(Duration::from_millis(200));
+    for _ in 0..5 {
+        thread::sleep(Duration::from_secs(2));
         let now = wake_ups();
+        assert!(now.len() >= threads, "threads of the library: {now:?}");
         if now == before {
-            break;
+            return;
         }
         before = now;
     }
-    assert!(
-        before.len() >= threads,
-        "threads of the library: {before:?}"
-    );
-    thread::sleep(Duration::from_secs(2));
-    assert_eq!(wake_ups(), before);
+    panic!("never asleep for two seconds: {before:?}");
 }
 
 /// One test at a time.
