@@ -12,9 +12,10 @@
 # Needs nightly with rust-src (installed through rustup), which builds std for each of them; for the others a cross compiler and
 # the emulator (installed with apt-get where that can be).
 #
-# Left out, everywhere: compile_fail and layering, which test the compiler and the sources, and refused_barrier: there is no
-# seccomp under qemu and wine, and with `portable` nothing that it could refuse. Under qemu fork too: qemu 7.2 itself fails
-# when the child of a fork starts a thread. On windows there is no fork and no /proc, so that fork and idle are empty.
+# Left out, everywhere: compile_fail, layering, docs and explorer, which test the compiler, the sources and a model, and
+# refused_barrier: there is no seccomp under qemu and wine, and with `portable` nothing that it could refuse. Under qemu fork and
+# fork_batches too: qemu 7.2 itself fails when the child of a fork starts a thread. On windows there is no fork and no /proc, so
+# that fork and idle are empty.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ci/tools.sh
@@ -29,13 +30,15 @@ build_std() {
     own_target targets
 }
 
+elsewhere=(compile_fail layering docs explorer refused_barrier)
+
 # under TARGET RUNNER [TEST]...: the tests of one target, but these.
 under() {
     local target=$1 runner=$2 variable tests
     shift 2
     variable=$(tr 'a-z-' 'A-Z_' <<<"$target")
     declare -x "CARGO_TARGET_${variable}_RUNNER=$runner"
-    mapfile -t tests < <(tests_but compile_fail layering refused_barrier "$@")
+    mapfile -t tests < <(tests_but "${elsewhere[@]}" "$@")
     tested cargo test --target "$target" "${tests[@]}" --no-fail-fast -- --test-threads="$threads"
 }
 
@@ -51,7 +54,7 @@ linux() {
     need "$root/lib/libc.so.6" "$libc"
     declare -x "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$arch-unknown-linux-gnu")_LINKER=$debian-gcc"
     # Tests that start themselves as another process need to know how.
-    ASYNC_RCU_TEST_RUNNER="$qemu -L $root" under "$arch-unknown-linux-gnu" "$qemu -L $root" fork
+    ASYNC_RCU_TEST_RUNNER="$qemu -L $root" under "$arch-unknown-linux-gnu" "$qemu -L $root" fork fork_batches
 }
 
 aarch64() { linux aarch64 aarch64-linux-gnu libc6-dev-arm64-cross; }
@@ -94,7 +97,7 @@ portable() {
     # Given to this crate only: the dependencies are those of the usual builds.
     printf '#!/bin/sh\nexec "$@" --cfg rcu_portable\n' >"$folder/rustc"
     chmod +x "$folder/rustc"
-    mapfile -t tests < <(tests_but compile_fail layering refused_barrier)
+    mapfile -t tests < <(tests_but "${elsewhere[@]}")
     RUSTC_WORKSPACE_WRAPPER=$folder/rustc tested cargo test "${tests[@]}" --no-fail-fast
 }
 

@@ -10,7 +10,7 @@
 # Left out:
 # - fork, fork_batches: the sanitizer has threads and locks of its own, which do not survive a fork.
 # - refused_barrier: it filters system calls, the sanitizer's too.
-# - compile_fail, layering: nothing of the library runs there.
+# - compile_fail, layering, docs, explorer: nothing of the library runs there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ci/tools.sh
@@ -26,5 +26,5 @@ export RUSTFLAGS="${RUSTFLAGS:-} -Zsanitizer=thread"
 export ASYNC_RCU_BARRIER=fence
 export TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 
-mapfile -t tests < <(tests_but fork fork_batches refused_barrier compile_fail layering)
+mapfile -t tests < <(tests_but fork fork_batches refused_barrier compile_fail layering docs explorer)
 REPORT='WARNING: ThreadSanitizer|ERROR: ThreadSanitizer' tested cargo test --all-features "${tests[@]}" --no-fail-fast "$@"
