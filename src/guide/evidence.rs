@@ -57,6 +57,7 @@
 //! | the last handle may go anywhere, with work pending; domains that are gone leave no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/domains.rs` |
 //! | `on_idle` is called when work was done and nothing is left | `tests/shutdown.rs` |
 //! | idle is idle: no thread wakes up | `tests/idle.rs` |
+//! | while one section holds things up, those that come and go beside it wake no thread either | `tests/idle.rs` |
 //! | children of forks go on | `tests/fork.rs` |
 //!
 //! # The global domain and the global lock
