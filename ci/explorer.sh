@@ -19,9 +19,10 @@ if [ -n "${EXPLORER_VERBOSE:-}" ]; then
 fi
 if [ $# -ne 0 ]; then
     # A filter that matches nothing is a success to the test harness. To this check it is not.
-    "$out/explorer" --list | grep -qx "$1: test" || {
+    all=$("$out/explorer" --list)
+    grep -qx "$1: test" <<<"$all" || {
         echo "explorer: no program \"$1\"; there are:" >&2
-        "$out/explorer" --list | sed -n 's/: test$//p' >&2
+        sed -n 's/: test$//p' <<<"$all" >&2
         exit 1
     }
     arguments+=(--exact "$1")

@@ -51,7 +51,7 @@
 //! | the limit is read before the words, and before the registry's head | `two_starters`, `registration` | use after free |
 //! | a number that its taker does not start comes from a read-modify-write, never from a load | `cookie` | use after free |
 //! | before a sleep: reset, then what is asked and the doze, then the heavy fence, then everything is read again | `holdout`, `call`, `nap_wait` | hang |
-//! | it sleeps only if a holder of the oldest grace period was asked before the fence | `holdout`, `bystander` | hang |
+//! | it sleeps only if a holder of the oldest grace period was asked before the fence | `holdout`, `bystander`, `asked_anew` | hang |
 //! | requests set the event always, and never look at the doze | `nap`, `nap_wait` | hang |
 //! | by a swap, and the reset is a swap too | `event`, `nap_wait` | hang |
 //! | what is wanted is compared with `fenced`, not with the sequence: nobody waits for another's fence | `wanted` | hang |
@@ -260,6 +260,7 @@ cases! {
     holdout: sleep::HOLDOUT;
     one_asked: sleep::ONE_ASKED;
     bystander: sleep::BYSTANDER;
+    asked_anew: sleep::ASKED_ANEW;
     refresh_wakes: sleep::REFRESH_WAKES;
     record_stays: sleep::RECORD_STAYS;
     call: sleep::CALL;

@@ -13,12 +13,19 @@ use reports::Stalls;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready, task};
 
-/// Wake-ups of each thread of the library so far, by the thread's id and name.
-fn wake_ups() -> BTreeMap<String, u64> {
+/// What a thread has done so far: a sleeper that is not woken adds to neither, one that spins adds to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Done {
+    wake_ups: u64,
+    on_processor: Duration,
+}
+
+/// That of each thread of the library, by the thread's id and name.
+fn done() -> BTreeMap<String, Done> {
     let read = |tid: String| {
         let status = std::fs::read_to_string(format!("/proc/self/task/{tid}/status")).ok()?;
         let field = |name: &str| {
@@ -26,7 +33,15 @@ fn wake_ups() -> BTreeMap<String, u64> {
             Some(line.split_whitespace().nth(1)?.to_owned())
         };
         let name = format!("{tid} {}", field("Name:")?);
-        Some((name, field("voluntary_ctxt_switches:")?.parse().ok()?))
+        // Not every kernel is built to tell: then it is 0 throughout.
+        let times = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat"));
+        let times = times.unwrap_or_default();
+        let on_processor = times.split_whitespace().next().map_or(Ok(0), str::parse);
+        let done = Done {
+            wake_ups: field("voluntary_ctxt_switches:")?.parse().ok()?,
+            on_processor: Duration::from_nanos(on_processor.ok()?),
+        };
+        Some((name, done))
     };
     let tids = threads_named(|name| name.starts_with("rcu-"));
     tids.into_iter().filter_map(read).collect()
@@ -37,10 +52,10 @@ fn wake_ups() -> BTreeMap<String, u64> {
 /// stall's time later. So there are some attempts.
 #[track_caller]
 fn assert_asleep(threads: usize) {
-    let mut before = wake_ups();
+    let mut before = done();
     for _ in 0..5 {
         thread::sleep(Duration::from_secs(2));
-        let now = wake_ups();
+        let now = done();
         assert!(now.len() >= threads, "threads of the library: {now:?}");
         if now == before {
             return;
@@ -108,21 +123,25 @@ fn sections_beside_one_that_stalls_wake_nobody() {
         let last = rcu.read_owned();
         let mut waits = task::spawn(rcu.synchronize());
         assert_pending!(waits.poll());
-        let woken = || -> u64 {
-            let all = wake_ups();
-            let stalled = all.iter().filter(|(name, _)| name.contains("stalled"));
-            stalled.map(|(_, count)| count).sum()
+        let stalled = || {
+            let all = done().into_iter();
+            let mut stalled = all.filter(|(name, _)| name.ends_with(" rcu-stalled"));
+            stalled.next().map(|(_, done)| done)
         };
-        until("the thread", || woken() > 0);
-        let before = woken();
+        until("the thread", || stalled().is_some_and(|d| d.wake_ups > 0));
+        let (before, began) = (stalled().unwrap(), Instant::now());
         for _ in 0..MANY {
             drop(rcu.read());
             drop(rcu.read_owned());
             // Time to go back to sleep, so that each could wake it.
             thread::sleep(Duration::from_micros(100));
         }
-        let often = woken() - before;
+        let after = stalled().unwrap();
+        let often = after.wake_ups - before.wake_ups;
         assert!(often < MANY / 10, "woken {often} times");
+        // A share of the time that went by, however busy the machine is: it sleeps, and does not spin.
+        let (spun, whole) = (after.on_processor - before.on_processor, began.elapsed());
+        assert!(spun < whole / 4, "on a processor for {spun:?} of {whole:?}");
         drop(in_the_way);
         drop(last);
         until("the end", || waits.is_woken());

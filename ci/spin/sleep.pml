@@ -252,7 +252,11 @@ proctype gp_thread(byte me)
                 LOAD(a, WORD);
                 LOAD(b, WORD + 1);
                 LOAD(old, ASKED);
+#ifdef UNASKED_SLEPT_ON
+                up = up || (!a && !b);
+#else
                 up = up || !((a && old == WORD) || (b && old == WORD + 1));
+#endif
                 a = 0;
                 b = 0
             :: else

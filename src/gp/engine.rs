@@ -355,6 +355,11 @@ mod tests {
             let next = engine.start();
             let late = record.reader.claim(record.hub());
             let last = engine.start();
+            record.reader.ask(late);
+            assert!(
+                engine.scan_asked(next).unasked,
+                "it is not late that we wait for"
+            );
             engine.ask_holdout(next);
             record.reader.enter(record.hub());
             record.reader.leave();

@@ -107,3 +107,30 @@ fn loom_models_a_section_that_began_later() {
         record.reader.leave_owned(bystander);
     });
 }
+
+/// The section that is about to be asked ends, unasked, and its word is used again for one that is not in the way, and
+/// stays: the sleeper must not take that for one that will wake it.
+#[test]
+fn loom_models_a_word_that_is_used_again() {
+    loom::model(|| {
+        let (core, engine) = engine();
+        let record = core.acquire();
+        // SAFETY: the record is this thread's.
+        let [again, other] = unsafe {
+            [
+                record.reader.claim(record.hub()),
+                record.reader.claim(record.hub()),
+            ]
+        };
+        let seq = engine.start();
+        let first = thread::spawn(move || {
+            record.reader.leave_owned(again);
+            again.open(&core.hub.sequence);
+        });
+        let second = thread::spawn(move || record.reader.leave_owned(other));
+        sleep_until(core, &engine, seq);
+        first.join().unwrap();
+        second.join().unwrap();
+        record.reader.leave_owned(again);
+    });
+}

@@ -22,7 +22,7 @@
 //! | an owned word, while 0 | its record's thread, which claims it | scanners, its thread |
 //! | an owned word, while not 0 | the holder of the guard, wherever that runs: stores 0, or a newer sequence | scanners |
 //! | `parked` of a block of owned words | its record's thread | scanners |
-//! | `asked` | the sleeper puts a word there, its leaver takes it away | both |
+//! | `asked` | the sleeper puts a word there, a leaver takes it away: of that word, or of one that was there before | both |
 //! | the registry's list | whoever registers, under the slots' lock, at the head only | scanners, without the lock |
 //!
 //! # What lives how long

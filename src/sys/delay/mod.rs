@@ -43,7 +43,7 @@ pub(crate) enum Window {
     Scanning,
     /// What a scan found is not yet published.
     Scanned,
-    /// Between two records, of which those that hold something up are asked to wake the sleeper.
+    /// Between two records, one of which is asked to wake the sleeper.
     Flagging,
     /// What there was to do before a sleep, or the thread's end, was looked at, and neither is announced yet.
     Resting,

@@ -47,6 +47,14 @@ fn gp_thread(t: &mut Thread, places: &[Place]) {
             t.load("word", word, Acquire);
             t.set("oldest", r("oldest").held("word"));
             let free = t.label();
+            if t.bad("any section that is asked counts, not a holder alone") {
+                t.load("asked", asked, Relaxed);
+                let open = r("word").not().not();
+                t.set(
+                    "wakes",
+                    r("wakes").or(open.and(r("asked").is(address(word)))),
+                );
+            }
             match t.bad("a section that began later is taken for a holder") {
                 true => t.go_if(r("word").not(), free),
                 false => t.go_if(r("word").holds_up(wanted.clone()).not(), free),
@@ -154,6 +162,28 @@ pub(crate) const BYSTANDER: Case = Case {
         hang("a section that began later is taken for a holder", ALL),
         hang("no heavy fence", ALL),
     ],
+};
+
+/// The section that is about to be asked ends, unasked, and its word is used again for one that is not in the way, and stays.
+pub(crate) const ASKED_ANEW: Case = Case {
+    name: "asked_anew",
+    build: |p| {
+        started(p);
+        p.variables(&[("wa", FIRST), ("wb", FIRST), ("asked", 0)]);
+        p.thread("first", |t| {
+            leave(t, "wa", "asked");
+            renew(t, "wa");
+        });
+        p.thread("second", |t| leave(t, "wb", "asked"));
+        p.thread("gp thread", |t| {
+            gp_thread(t, &[("wb", "asked"), ("wa", "asked")]);
+        });
+    },
+    floor: 1000,
+    faults: &[hang(
+        "any section that is asked counts, not a holder alone",
+        ALL,
+    )],
 };
 
 /// A holder moves its section to now, and keeps it.
