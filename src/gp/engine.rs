@@ -131,7 +131,7 @@ impl<L: Local> Engine<L> {
     pub(crate) fn ask_holdout(&self, next: Seq) {
         let mut oldest: Option<(Seq, &Reader, *const Word)> = None;
         for record in self.core.records() {
-            delay::at(Window::Flagging);
+            delay::at(Window::Asking);
             record.reader.for_each_word(|word| {
                 if let Some(seen) = word.holds().filter(|&seen| seen < next) {
                     // The last of several: a thread's own word comes first, and its section is mostly the shorter one.

@@ -44,7 +44,7 @@ pub(crate) enum Window {
     /// What a scan found is not yet published.
     Scanned,
     /// Between two records, one of which is asked to wake the sleeper.
-    Flagging,
+    Asking,
     /// What there was to do before a sleep, or the thread's end, was looked at, and neither is announced yet.
     Resting,
     /// It is announced, and not fenced.
