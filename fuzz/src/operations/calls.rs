@@ -101,6 +101,9 @@ impl World {
         let (seat, (domain, rcu)) = (Self::seat_of(a), self.domain(b));
         let entry = self.queue(domain, "callback");
         self.domains[domain].to_panic += u64::from(c % 8 == 0);
+        if matches!(c % 8, 1 | 4) {
+            self.domains[domain].last_nests();
+        }
         let boxed = callback(c, Arc::clone(&entry), rcu.clone(), Arc::clone(&self.board));
         // As it is, with too much for its place in the queue, or with nothing.
         let ballast = [u64::from(c); 9];
@@ -153,7 +156,7 @@ impl World {
         let domain = &mut self.domains[index];
         entry.release(domain.open());
         let (limit, sure) = (domain.limit, domain.surely_pending());
-        let maybe = domain.maybe_pending(rcu.stats().queued);
+        let maybe = domain.maybe_pending(&rcu);
         let queued = Arc::clone(&entry);
         let refused = self.on(Self::seat_of(a), move |_| {
             let own = Arc::clone(&queued);

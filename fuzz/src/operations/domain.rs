@@ -17,6 +17,8 @@ use tokio::runtime::Runtime;
 /// A callback that was queued, by the run itself or by dropping something.
 pub(super) struct Queued {
     pub(super) entry: Arc<Entry>,
+    /// Queues another one before it is done.
+    nests: bool,
 }
 
 pub(super) struct Domain {
@@ -106,7 +108,15 @@ impl Domain {
     pub(super) fn queue(&mut self, entry: &Arc<Entry>) {
         self.queued.push(Queued {
             entry: Arc::clone(entry),
+            nests: false,
         });
+    }
+
+    /// The one queued last is to queue another.
+    pub(super) fn last_nests(&mut self) {
+        if let Some(queued) = self.queued.last_mut() {
+            queued.nests = true;
+        }
     }
 
     /// A drain that began when so many were queued is over.
@@ -124,9 +134,12 @@ impl Domain {
         held.count() + self.permits
     }
 
-    /// Callbacks that may not have finished, and permits.
-    pub(super) fn maybe_pending(&self, queued: u64) -> usize {
-        (queued - self.settled) as usize + self.permits
+    /// Callbacks that may not have finished, those that others queue by now, and permits.
+    pub(super) fn maybe_pending(&self, rcu: &Rcu) -> usize {
+        // Looked at first: what is done by then has queued its own, so that the library's count has it.
+        let nesting = self.queued.iter().filter(|q| q.nests && !q.entry.is_done());
+        let nesting = nesting.count();
+        (rcu.stats().queued - self.settled) as usize + nesting + self.permits
     }
 
     /// Runs a batch that lies about. `false`: there are none to come.
