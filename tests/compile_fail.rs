@@ -9,7 +9,7 @@
 //! with the library that this test was built with, so a snippet takes a fraction of a second and no network.
 
 use serde_json::Value;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -32,7 +32,8 @@ impl Built {
             .join(profile.file_name().unwrap_or_default())
             .join("deps");
         let triple = triple.file_name().unwrap_or_default().to_owned();
-        let host = host.is_dir().then_some((host, triple));
+        // A target directory may also lie in another one.
+        let host = (host.is_dir() && is_target(&triple)).then_some((host, triple));
         Self { deps, host }
     }
 
@@ -48,6 +49,19 @@ impl Built {
             .max_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).unwrap());
         newest.unwrap_or_else(|| panic!("no libasync_rcu-*.rlib in {}", self.deps.display()))
     }
+}
+
+fn rustc() -> Command {
+    Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+/// Whether the compiler knows a target of this name.
+fn is_target(triple: &OsStr) -> bool {
+    let list = rustc().args(["--print", "target-list"]).output();
+    let list = list.expect("rustc runs").stdout;
+    String::from_utf8_lossy(&list)
+        .lines()
+        .any(|line| OsStr::new(line) == triple)
 }
 
 fn dependencies(dir: &Path) -> OsString {
@@ -69,7 +83,7 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
     let built = Built::new();
     let mut library = OsString::from("async_rcu=");
     library.push(built.library());
-    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let mut rustc = rustc();
     rustc
         .args(["--edition", "2024", "--crate-type", "lib"])
         .args(["--crate-name", "snippet", "--emit", "metadata", "-o", "-"])
