@@ -3,20 +3,18 @@
 # Alone: bash ci/torture_faults.sh            all of ci/faults/torture
 #        bash ci/torture_faults.sh NAME...    those
 #
-# Each is planted (ci/plant.pl), built with --cfg rcu_delays, and run: BARRIER N MODE as its line `check:` says, for at most
-# FAULT_SECONDS (20). Found means exit status 1: errors, or a hang that the program's own watchdog reports. First the
-# library as it is must pass the same. A fault with lines `missed:` is one that rcutorture is known to miss, for the reason that stands
-# there: it is run all the same and listed. Needs perl and cargo; about a minute for each fault.
+# Each is planted (ci/plant.pl), built with --cfg rcu_delays (without, where it has the line `delays: off`), and run: BARRIER N MODE
+# as its line `check:` says, for at most FAULT_SECONDS (30). Found means exit status 1: errors, or a hang that the program's own
+# watchdog reports. First the library as it is must pass the same. A fault with lines `missed:` is one that rcutorture is known to
+# miss, for the reason that stands there: it is run all the same and listed. Needs perl and cargo; about a minute for each fault.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-seconds=${FAULT_SECONDS:-20}
+seconds=${FAULT_SECONDS:-30}
 mkdir -p "${CARGO_TARGET_DIR:-target}/faults"
 faults=$(cd "${CARGO_TARGET_DIR:-target}/faults" && pwd)
 tree=$faults/tree
-export CARGO_TARGET_DIR=$faults/torture
-export RUSTFLAGS="${RUSTFLAGS:-} --cfg rcu_delays"
-program=$CARGO_TARGET_DIR/release/examples/rcutorture
+flags=${RUSTFLAGS:-}
 log=$faults/torture.log
 
 names=("$@")
@@ -32,6 +30,16 @@ copy() {
     rm -rf "$tree"
     mkdir -p "$tree"
     tar -cf - --exclude=./target --exclude=./.git --exclude=target . | tar -xmf - -C "$tree"
+}
+
+# delays on|off: what is built and run from now on.
+delays() {
+    export CARGO_TARGET_DIR=$faults/torture-$1
+    case $1 in
+        on) export RUSTFLAGS="$flags --cfg rcu_delays" ;;
+        off) export RUSTFLAGS=$flags ;;
+    esac
+    program=$CARGO_TARGET_DIR/release/examples/rcutorture
 }
 
 build() {
@@ -54,6 +62,7 @@ torture() {
 table=$(printf '%-34s %-10s %s' fault after found)$'\n'
 failed=0
 
+delays on
 copy
 build 'the library as it is'
 for run in 'auto 3 stress' 'fence 3 stress' 'auto 3 async'; do
@@ -73,6 +82,7 @@ for name in "${names[@]}"; do
     [ -n "$run" ] || { echo "torture_faults: $fault says no check" >&2; exit 1; }
     copy
     perl ci/plant.pl "$fault" "$tree"
+    if grep -qx 'delays: off' "$fault"; then delays off; else delays on; fi
     build "$name"
     # shellcheck disable=SC2086 # three words
     torture $run

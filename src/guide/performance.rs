@@ -195,6 +195,26 @@
 //! while curl -s -o /dev/null -X POST http://127.0.0.1:8080/reload; do sleep 0.1; done
 //! ```
 //!
+//! # Backends that come and go
+//! `examples/upstream_pool`: a reverse proxy, 32 clients and 4 long conversations, two processors for all of it; medians of three
+//! runs of ten seconds. A request holds a section of the pool's domain here, and a reference to its backend in the others.
+//!
+//! | | rcu | arc-swap | rwlock |
+//! |---|---|---|---|
+//! | pages a second, no changes | 50,200 | 50,500 | 49,600 |
+//! | the same, 200 changes a second | 44,100 | 47,400 | 47,200 |
+//! | a page at 200 changes a second, p50 and p99 (ms) | 0.71, 1.16 | 0.66, 1.03 | 0.67, 1.03 |
+//! | from a backend's removal to its close, p50 (ms) | 26 | 8 | 8 |
+//! | failed requests | 0 | 0 | 0 |
+//!
+//! ```sh
+//! cargo run --release --example upstream_pool -- --store all --seconds 10 --changes 2000
+//! ```
+//!
+//! Without changes nothing tells them apart. A section is the domain's: a backend is closed when all requests are over that began
+//! before its removal, the longest conversation included, where a count of references waits for those at that backend alone.
+//! What 200 changes a second cost is their grace periods, each with five wake-ups of their thread.
+//!
 //! # Idle
 //! Ten seconds of `strace -f -c` on the idle server show no system call of any thread; `tests/idle.rs` counts the
 //! context switches of the domain's threads, and there are none.
