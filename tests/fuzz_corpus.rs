@@ -21,6 +21,8 @@ mod ledger;
 mod operations;
 #[path = "../fuzz/src/panics.rs"]
 mod panics;
+#[path = "../fuzz/src/plan.rs"]
+mod plan;
 #[path = "../fuzz/src/route_table.rs"]
 mod route_table;
 

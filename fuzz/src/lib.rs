@@ -18,4 +18,5 @@ pub mod collections;
 pub mod ledger;
 pub mod operations;
 pub mod panics;
+pub mod plan;
 pub mod route_table;

@@ -105,10 +105,10 @@ impl Domain {
         // To join it would be to wait for ever.
         std::mem::forget(self.take_thread());
         let collected = self.driver.lock().lengths_and_tickets();
-        // SAFETY: nobody collects: the driver's thread is gone, or it is this one, which is in the middle of foreign code.
         let queued: u64 = self
             .core
             .records()
+            // SAFETY: nobody collects: the driver's thread is gone, or it is this one, which is in the middle of foreign code.
             .map(|record| unsafe { record.local.uncollected() })
             .sum();
         let mut wakers = WakeList::default();

@@ -12,6 +12,7 @@ mod vec;
 
 use super::ledger::{Board, Entry, Section, Seen, Value, open_among};
 use super::panics;
+use super::plan::Op;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use async_rcu::{InlineExecutor, OwnedReadGuard, Rcu, Retired};
 use std::sync::Arc;
@@ -22,15 +23,6 @@ const MOST: usize = 300;
 const SECTIONS: usize = 6;
 const RETIRED: usize = 8;
 
-/// An operation: which one, and three choices.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-struct Op {
-    code: u8,
-    a: u8,
-    b: u8,
-    c: u8,
-}
-
 #[derive(Debug)]
 struct Plan {
     kind: u8,
@@ -40,15 +32,11 @@ struct Plan {
 
 impl<'a> Arbitrary<'a> for Plan {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let mut plan = Plan {
+        Ok(Plan {
             kind: u.arbitrary()?,
             variant: u.arbitrary()?,
-            ops: Vec::new(),
-        };
-        while plan.ops.len() < MOST && u.len() >= 4 {
-            plan.ops.push(u.arbitrary()?);
-        }
-        Ok(plan)
+            ops: Op::read_all(u, MOST)?,
+        })
     }
 }
 

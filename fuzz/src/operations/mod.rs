@@ -25,6 +25,7 @@ mod waits;
 mod world;
 
 use super::panics;
+use super::plan::Op;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use world::World;
 
@@ -41,15 +42,6 @@ pub struct Make {
     flags: u8,
 }
 
-/// An operation: the place in the table of [`World::step`], and three choices.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Op {
-    pub(self) code: u8,
-    pub(self) a: u8,
-    pub(self) b: u8,
-    pub(self) c: u8,
-}
-
 #[derive(Debug)]
 pub struct Plan {
     domains: [Make; 2],
@@ -59,15 +51,11 @@ pub struct Plan {
 
 impl<'a> Arbitrary<'a> for Plan {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let mut plan = Plan {
+        Ok(Plan {
             domains: u.arbitrary()?,
             teardown: u.arbitrary()?,
-            ops: Vec::new(),
-        };
-        while plan.ops.len() < MOST && u.len() >= 4 {
-            plan.ops.push(u.arbitrary()?);
-        }
-        Ok(plan)
+            ops: Op::read_all(u, MOST)?,
+        })
     }
 }
 
