@@ -1,17 +1,18 @@
-//! Read-copy-update as a service for async Rust.
+//! Read-copy-update (RCU) as a service for async Rust.
 //!
-//! Readers never wait and never write to shared memory. Writers publish a new version, and the old one is reclaimed after a
-//! *grace period*: when every reader that could still see it has left. Detecting that is the job of one dedicated thread;
-//! running what was deferred is the job of an [executor](Executor) of your choice, or of one task that holds your
-//! [global lock](GlobalLock). Waiting is a future, with a blocking twin.
+//! Readers never wait and never write to shared memory. A writer publishes a new version. The old
+//! version is reclaimed after a *grace period*, when every reader that could still see it has left.
+//! One dedicated thread detects the end of grace periods. An [executor](Executor) of your choice
+//! runs the deferred work, or one task that holds your [global lock](GlobalLock) does. Waiting is a
+//! future, with a blocking twin.
 //!
 //! ```
 //! use async_rcu::RcuCell;
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let routes = RcuCell::new(vec![("/", "index")]);
-//! assert_eq!(routes.with(|r| r[0].1), "index");     // read: no lock, no count
-//! let old = routes.swap(vec![("/", "home")]);       // replace: seen at once
-//! let old = old.wait().await;                       // seen by nobody else
+//! assert_eq!(routes.with(|r| r[0].1), "index");     // read: no lock, no reference count
+//! let old = routes.swap(vec![("/", "home")]);       // replace: new readers see the new version
+//! let old = old.wait().await;                       // wait until no reader sees the old version
 //! assert_eq!(old[0].1, "index");
 //! # });
 //! ```
@@ -20,44 +21,49 @@
 //! | word | meaning |
 //! |---|---|
 //! | section | a read-side critical section: from a guard's creation to its drop |
-//! | grace period | a span in which every section that existed at its start has ended |
-//! | callback | what runs after a grace period; a [`Batch`] is the callbacks of one grace period |
-//! | force | ask that the grace periods under way end now |
-//! | drain | wait until every callback queued before has *finished* |
-//! | domain | what clones of one [`Rcu`] share; domains do not wait for each other's readers |
+//! | grace period | a span of time in which every section that existed at its start has ended |
+//! | callback | work that runs after a grace period; a [`Batch`] holds the callbacks of one grace period |
+//! | force | to ask that the grace periods under way end now |
+//! | drain | to wait until every callback queued before has *finished* |
+//! | domain | the state that the clones of one [`Rcu`] share; domains do not wait for each other's readers |
 //!
 //! # Where to begin
 //! - [`RcuCell`]: a value that is read all the time and replaced now and then.
-//! - [`RcuList`], [`RcuVec`]: many values that come and go one by one; [`RcuPtr`]: to build other structures from.
 //! - [`RcuMap`]: a hash map whose readers take no lock.
-//! - [`Rcu`]: sections, grace periods and callbacks, to build one's own structures on.
-//! - [`guide`]: how it works, the old names of QEMU, liburcu and Linux, limits, figures.
+//! - [`RcuList`], [`RcuVec`]: many values that come and go one by one.
+//! - [`RcuPtr`]: a pointer to build other structures from.
+//! - [`Rcu`]: sections, grace periods and callbacks, for structures of your own.
+//! - [`guide`]: how the crate works, the names that QEMU, liburcu and Linux use, limits, figures.
 //!
 //! # What is promised
-//! - No safe code reaches a freed value: not by leaking guards, not by dropping them on other threads or in
-//!   thread-local destructors, not by guards of another domain.
-//! - A callback runs exactly once, after every section that existed when it was queued, whatever becomes of its
-//!   executor; and it is not held up by sections that began after its grace period.
-//! - A panic in a callback, a hook, an executor, a waker or a `Drop` stays where it is.
-//! - An idle process sees no wake-up at all.
+//! - Safe code never reaches a freed value. Leaked guards, guards dropped on other threads or in
+//!   thread-local destructors, and guards of another domain do not change this.
+//! - A callback runs exactly once, after every section that existed when the callback was queued,
+//!   whatever its executor does. Sections that began after the callback's grace period do not delay
+//!   it.
+//! - A panic in a callback, a hook, an executor, a waker or a `Drop` is contained: it does not
+//!   spread to other work.
+//! - The crate wakes no thread of an idle process.
 //!
-//! # What is not
+//! # What is not promised
 //! - A section that never ends keeps its grace periods from ending, and memory from being freed.
-//! - Nothing runs after `main` has returned: [`drain`](Rcu::drain) first.
-//! - Nothing here may be used in a signal handler.
+//! - Nothing runs after `main` has returned: call [`drain`](Rcu::drain) first.
+//! - Signal handlers must not use this crate.
 //!
 //! # Features
-//! `rt` (default): [`Executor`] for `tokio::runtime::Handle`, and [`Rcu::call_async`] on the current runtime. Without it
-//! only tokio's `sync` is used, and no runtime is needed.
-//!
-//! `locations`: guards remember where they were made, and by which task, in release builds too, so that stall reports name
-//! it; it makes reading slower. In debug builds they always do.
-//!
-//! `metrics`: the figures of [`Rcu::stats`] are published through the [`metrics`](https://docs.rs/metrics) facade, labelled with
-//! the domain's name, at most once a second while something goes on: counters `async_rcu_grace_periods_total`,
-//! `.._forced_total`, `.._queued_total`, `.._finished_total`, `.._panicked_total`, `.._cancelled_total`, `.._batches_total`,
-//! `.._stalls_total`; gauges `async_rcu_pending`, `.._threads`, `.._owned_guards`, `.._oldest_section_seconds`,
-//! `.._longest_callback_seconds`, `.._grace_period_p50_seconds`, `.._p99_seconds`, `.._max_seconds`.
+//! - `rt` (default): [`Executor`] for `tokio::runtime::Handle`, and [`Rcu::call_async`] on the
+//!   current runtime. Without this feature the crate uses only tokio's `sync` and needs no runtime.
+//! - `locations`: guards remember where and by which task they were made, in release builds too, so
+//!   that stall reports name both. Reads are slower with this feature. In debug builds guards
+//!   always remember both.
+//! - `metrics`: the crate publishes the figures of [`Rcu::stats`] through the
+//!   [`metrics`](https://docs.rs/metrics) facade, labelled with the domain's name, at most once a
+//!   second and only while the domain has work. The counters are `async_rcu_grace_periods_total`,
+//!   `.._forced_total`, `.._queued_total`, `.._finished_total`, `.._panicked_total`,
+//!   `.._cancelled_total`, `.._batches_total`, `.._stalls_total`. The gauges are
+//!   `async_rcu_pending`, `.._threads`, `.._owned_guards`, `.._oldest_section_seconds`,
+//!   `.._longest_callback_seconds`, `.._grace_period_p50_seconds`, `.._p99_seconds`,
+//!   `.._max_seconds`.
 
 #![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub, unused_imports))]
 
