@@ -1,61 +1,80 @@
-//! How it works, why it is right, and what shows it.
+//! How the crate works, why it is right, and which models and tests show it.
 //!
 //! # Readers
-//! Every thread that reads has a *record*, found through a thread-local cache. In it is the *reader word*: 0 while the
-//! thread is idle, else the *sequence* that its section saw when it began. To enter is to load the sequence and store
-//! it in the word; to leave is to store 0. An owned guard has a word of its own in the same record, which any thread
-//! may set back to 0. No reader writes what another reads.
+//! Every thread that reads has a *record*, which it finds through a thread-local cache. The record
+//! contains the *reader word*. The word is 0 while the thread has no section. During a section the
+//! word is the *sequence*, a number, that the section saw when it began. To enter, the thread loads
+//! the sequence and stores it in the word. To leave, the thread stores 0.
+//!
+//! An owned guard has a word of its own in the same record. Any thread may set that word back to 0.
+//! No reader writes a location that another reader reads.
 //!
 //! # Grace periods
-//! To *start* grace period `g` is to raise the sequence to `g`, pass a *heavy* fence, and raise `fenced` to `g`. To *scan* is
-//! to load `fenced`, then look at every word: all grace periods up to the least number seen have elapsed. A
-//! section holds up those that started after it and no others, so grace periods overlap, and one scan ends all that
-//! can end.
+//! To *start* grace period `g`, a thread raises the sequence to `g`, passes a *heavy* fence, and
+//! raises `fenced` to `g`. To *scan*, a thread loads `fenced`, then looks at every word. All grace
+//! periods up to the least number seen have elapsed. A section holds up the grace periods that
+//! started after it, and no others. So grace periods overlap, and one scan ends all grace periods
+//! that can end.
 //!
-//! The heavy fence is a system call that makes every processor which runs this process pass a barrier. So a
-//! reader needs none of its own: its store of the word either took effect before the fence, and the scan sees it; or its load
-//! of the pointer came after the fence, and sees what was published before.
+//! The heavy fence is a system call. It makes every processor that runs this process pass a
+//! barrier, so a reader needs no fence of its own. There are two cases:
+//! - The reader's store of the word took effect before the fence. Then the scan sees the store.
+//! - The reader's load of the pointer came after the fence. Then the load sees what was published
+//!   before the fence.
 //!
 //! # Sleeping
-//! Whoever may sleep announces it, passes the heavy fence, and looks again. Producers look at a flag. Of the sections that hold
-//! the oldest grace period up one is asked to wake the sleeper: its word is named in its record, where whoever leaves looks for
-//! itself. Until that one ends, nothing can; so the others leave unheard, and those that began later as well: readers
-//! cost nothing beside one that stalls, too. Requests look at none of this: they always set the event.
+//! A thread that is about to sleep announces this, passes the heavy fence, and looks for work
+//! again. A producer looks at the announcement, which is a flag, and wakes the thread if the flag
+//! is set.
+//!
+//! If sections hold up the oldest grace period, the sleeper asks one of them to wake it. The
+//! sleeper stores the word's address in the record of that word. A thread that leaves a section
+//! compares this address with its own word. The grace period cannot end before the chosen section
+//! ends. So the other sections, and sections that began later, leave without waking the sleeper. A
+//! stalled section therefore costs the readers beside it nothing.
+//!
+//! A force, a drain or a wait does not look at the flag: it always sets the event that wakes the
+//! sleeper.
 //!
 //! # Callbacks
-//! `call` writes the closure into a chunk of the thread's own queue and publishes the count. The grace-period thread
-//! collects all queues, *then* starts the grace period that gives the batch its number. When that has elapsed, the batch
-//! goes to the executor under a *ticket*, which closes when everything in it is done; a drain waits for all tickets
-//! up to the collection that came after it was asked for.
+//! `call` writes the closure into a chunk of the thread's own queue and publishes the new count.
+//! The grace-period thread collects all queues. *After that* it starts the grace period that gives
+//! the batch its number. When this grace period has elapsed, the batch goes to the executor under a
+//! *ticket*. The ticket closes when the whole batch is done. A drain is answered by the first
+//! collection after its request: it waits for all tickets up to that collection.
 //!
 //! # Why it scales
-//! By count, which does not depend on the machine: what an operation does to memory that other threads use too.
+//! The table counts what an operation does to memory that other threads use too. The counts do not
+//! depend on the machine.
 //!
 //! | operation | locked instructions | lines written that another processor reads or writes |
 //! |---|---|---|
-//! | enter and leave a section | 0 | 0: the thread's own record, which a scan reads once a grace period |
-//! | `read_owned` and its drop | 0 | 0; where another thread drops it, the word it was given |
+//! | enter and leave a section | 0 | 0: only the thread's own record, which a scan reads once for each grace period |
+//! | `read_owned` and its drop | 0 | 0; if another thread drops the guard, the guard's word |
 //! | `load` under a guard | 0 | 0 |
-//! | [`call`](crate::Rcu::call), [`retire`](crate::Rcu::retire) | 0 | the thread's own queue, read once a collection; with [`max_pending`](crate::Builder::max_pending) one count that all share |
+//! | [`call`](crate::Rcu::call), [`retire`](crate::Rcu::retire) | 0 | the thread's own queue, which each collection reads once; with [`max_pending`](crate::Builder::max_pending) one count that all threads share |
 //! | a new chunk of the queue, every 62 calls | 2 | the queue's stack of empty chunks |
 //! | [`store`](crate::RcuCell::store) | 1, and 1 for the cookie | the cell, the sequence |
 //! | start of a grace period | 2, and a barrier on every processor that runs the process | the sequence, once |
-//! | scan | 1 | none; reads one line for each thread, and eight bytes for each held owned guard |
+//! | scan | 1 | none; the scan reads one line for each thread, and eight bytes for each held owned guard |
 //!
 //! # The hot path
-//! [`RcuCell::with`](crate::RcuCell::with) on a cell of a domain of one's own, x86-64, release: the instructions that are executed, with their registers named (`cargo
-//! rustc --release -- --emit asm` in a crate that calls it shows all; 38 of them with the call, the thread-local's address and the loop):
+//! This is [`RcuCell::with`](crate::RcuCell::with) on a cell of a domain that the program made
+//! (x86-64, release). The listing has the executed instructions, with names for their registers. A
+//! call executes 38 instructions in all, with the call itself, the thread-local's address and the
+//! loop. To see all of them, run `cargo rustc --release -- --emit asm` in a crate that calls
+//! `with`.
 //!
 //! ```text
-//! mov   (cell), hub            the cell's domain; null would be the global one
-//! test  hub, hub
-//! cmp   hub, CACHE             the thread's cache: the domain used last
-//! mov   CACHE+8, record        the thread's record there
+//! mov   (cell), registry       the cell's domain; null stands for the global domain
+//! test  registry, registry
+//! cmp   registry, CACHE        the thread's cache: the domain used last
+//! mov   CACHE+8, record        the thread's record in that domain
 //! cmp   $0, (record)           the reader word: is a section open already?
-//! mov   (hub), sequence        the sequence
+//! mov   (registry), sequence   the sequence
 //! mov   sequence, (record)     into the word: the section is open
-//! cmp   $1, MODE               is there a process-wide barrier? Then there is no more to it
-//! mov   48(cell), pointer      what readers are to see
+//! cmp   $1, MODE               is there a process-wide barrier? Then no fence follows
+//! mov   48(cell), pointer      the current version
 //! mov   (pointer), value
 //! cmp   $0, 8(record)          the count of inner sections
 //! mov   $0, (record)           the word: the section is over
@@ -63,65 +82,91 @@
 //! cmp   record, 16(record)     does the grace-period thread sleep on this word?
 //! ```
 //!
-//! # What is stuck
-//! A *watch* has an entry for every batch and every async callback that was handed out: whether it is idle, waits for the global
-//! lock, or runs, on which thread and since when. The grace-period thread looks at it, and at the sections that hold up the oldest
-//! grace period, under a timer that runs only as long as something is held up or handed out. A force or a stall raises a
-//! *mark*: a section whose word is below it is asked to leave.
+//! # Stalls
+//! A *watch* has an entry for every batch and every async callback that was handed out. The entry
+//! says whether the batch is idle, waits for the global lock, or runs, and on which thread and
+//! since when. The grace-period thread looks at the entries and at the sections that hold up the
+//! oldest grace period. A timer triggers this look. The timer runs only while a section holds up a
+//! grace period or handed-out work is not done. A force or a stall raises a *mark*: a section whose
+//! word is below the mark is asked to leave.
 //!
 //! # Proof obligations
-//! What must hold for the above to be right, and what shows it. *loom* is `src/loom_models`, the crate's own code in every
-//! interleaving, with fences on both sides; *explorer* is `tests/explorer.rs`, the protocol as small programs in every order that x86 and
-//! an AArch64-like processor allow, in both barrier modes; *spin* is `ci/spin.sh`, the sleep and the stop in Promela over store buffers.
-//! Each is held to faults that it must find: `ci/faults/loom` (a hundred), 126 in the explorer's tables, 25 in spin's.
+//! The table lists what must hold for the algorithms above to be right, and what shows it. Three
+//! models check the protocol:
+//! - *loom* is `src/loom_models`: the crate's own code in every interleaving, with fences on both
+//!   sides. `ci/faults/loom` has a hundred faults that loom must find.
+//! - *explorer* is `tests/explorer.rs`: the protocol as small programs, in every order that x86 and
+//!   an AArch64-like processor allow, in both barrier modes. Its tables have 126 faults that it
+//!   must find.
+//! - *spin* is `ci/spin.sh`: the sleep and the stop in Promela, over store buffers. It has 25
+//!   faults that it must find.
 //!
 //! | obligation | model | test |
 //! |---|---|---|
-//! | a scan with a limit of `g` or more sees every word stored before the heavy fence of `g` took effect on that processor | explorer `section`, `two_starters`; loom `section` | `examples/rcutorture/late_stores.rs` |
+//! | a scan with a limit of `g` or more sees every word that was stored before the heavy fence of `g` took effect on that processor | explorer `section`, `two_starters`; loom `section` | `examples/rcutorture/late_stores.rs` |
 //! | a reader whose word is `g` or more sees what was unlinked before `g` was taken: the sequence is a chain of read-modify-writes | explorer `section`, `cookie`; loom `section` | `tests/cookies.rs` |
 //! | the limit is `fenced`, read before the registry's head and the words | explorer `two_starters`, `registration`, `late_section`; loom `section` | |
-//! | a reader's last access comes before the free: Release of its 0, or of a later word, to the scan's Acquire | loom `section`; explorer `section` | `tests/plain_memory.rs` under ThreadSanitizer |
-//! | sections nest, in any order of drops; only the outermost opens and closes the word | loom `section`; explorer `nested` | `tests/read.rs` |
-//! | an owned word is in the hands of one guard; a parked block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
-//! | a record, and the core it is of, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/thread_churn.rs`, `tests/thread_locals.rs` |
-//! | nobody sleeps on a section that has ended, or will end without waking it | loom `holdout`; explorer `holdout`, `one_asked`, `bystander`, `asked_anew`, `refresh_wakes`; spin | `tests/synchronize.rs` |
-//! | nobody sleeps on a request, or on a callback, that nobody tells of | loom `queue`, `domain`; explorer `call`, `nap`, `nap_wait`, `event`; spin | `examples/rcutorture/pair.rs` |
+//! | a reader's last access comes before the free: Release of the reader's 0, or of a later word, to the scan's Acquire | loom `section`; explorer `section` | `tests/plain_memory.rs` under ThreadSanitizer |
+//! | sections nest, in any order of drops; only the outermost section opens and closes the word | loom `section`; explorer `nested` | `tests/read.rs` |
+//! | one guard owns an owned word; a parked block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
+//! | a record, and the registry it belongs to, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/thread_churn.rs`, `tests/thread_locals.rs` |
+//! | no thread sleeps on a section that has ended, or on a section that will end without waking the thread | loom `holdout`; explorer `holdout`, `one_asked`, `bystander`, `asked_anew`, `refresh_wakes`; spin | `tests/synchronize.rs` |
+//! | no request and no callback is left while the thread that must serve it sleeps | loom `queue`, `domain`; explorer `call`, `nap`, `nap_wait`, `event`; spin | `examples/rcutorture/pair.rs` |
 //! | after any stop and restart there is one consumer, or none and no work | loom `restart`, `domain`; explorer `stop`, `stop_request`, `shutdown`; spin | `tests/shutdown.rs`, `examples/rcutorture/restart.rs` |
-//! | no waiter misses its grace period; wakers are called and dropped outside locks, the last one that was given | loom `waiters`; explorer `wanted` | `tests/futures.rs`, `tests/faults.rs` |
-//! | a callback is published whole, taken once, and its chunk freed once; a thread's end loses none | loom `queue` | `tests/call.rs` |
+//! | no waiter misses its grace period; wakers are called and dropped outside locks; the last waker that a waiter gave is called | loom `waiters`; explorer `wanted` | `tests/futures.rs`, `tests/faults.rs` |
+//! | a callback is published whole, taken once, and its chunk freed once; a thread's end loses no callback | loom `queue` | `tests/call.rs` |
 //! | a batch's grace period starts after its collection; a drain's number is given after its request was taken | explorer `drain`; loom `tickets`, `domain` | `tests/drain.rs` |
-//! | a ticket closes when all of its batch is done, whoever runs it, in whatever order | loom `tickets`, `batches` | `tests/executors.rs`, `tests/panics.rs` |
+//! | a ticket closes when all of its batch is done, whichever thread runs the batch, in whatever order | loom `tickets`, `batches` | `tests/executors.rs`, `tests/panics.rs` |
 //! | a dropped batch goes to the worker, once; under a global lock batches take turns | loom `batches`, `lock` | `tests/executors.rs`, `tests/global_lock.rs` |
-//! | room is given back once, and to those who wait, in turn | loom `backlog`, `domain` | `tests/backpressure/reserve.rs` |
-//! | a section is asked to leave where it holds something up, and hears of it | loom `release` | `tests/force.rs` |
-//! | a watcher's slot never names a version that was retired when it was looked at, and no version is missed | loom `watch`; explorer `subscribe`, `slot`, `closed` | `tests/watch.rs` |
+//! | the room of a finished callback is given back once, and goes to the waiters in turn | loom `backlog`, `domain` | `tests/backpressure/reserve.rs` |
+//! | a section is asked to leave if it holds up a grace period, and hears of it | loom `release` | `tests/force.rs` |
+//! | a watcher's slot never names a version that was retired when the watcher looked, and no version is missed | loom `watch`; explorer `subscribe`, `slot`, `closed` | `tests/watch.rs` |
 //! | a guard of another domain gives no access | explorer `domains` | `tests/read.rs` |
-//! | a version is freed once, after its readers; an update loses none | loom `cell` | `tests/cell.rs`, `tests/retired.rs` |
-//! | a list's nodes, an array's slots, a map's buckets and entries: whole when found, there as long as the section | loom `list`, `vec`, `map` | `tests/collections_list.rs`, `tests/collections_vec.rs`, `tests/collections_map/torture.rs` |
+//! | a version is freed once, after its readers; concurrent updates lose none | loom `cell` | `tests/cell.rs`, `tests/retired.rs` |
+//! | a list's nodes, an array's slots, a map's buckets and entries are whole when a reader finds them, and stay as long as the section | loom `list`, `vec`, `map` | `tests/collections_list.rs`, `tests/collections_vec.rs`, `tests/collections_map/torture.rs` |
 //! | all of it together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork_batches.rs` |
 //! | every sequence of operations agrees with a sequential oracle | | `fuzz/src/operations`, `fuzz/src/collections`, `tests/fuzz_corpus.rs` |
-//! | imports run downwards, system calls and atomics stay on their floor | | `tests/layering.rs` |
+//! | imports run downwards; system calls and atomics stay on their floor | | `tests/layering.rs` |
 //!
-//! Tests reach 99% of the library's lines and 94% of its branches (`ci/coverage.sh`): `sys` 95/81, `reader` 100/98, `gp` 100/100,
-//! `callback` 97/100, `dispatch` 99/92, `service` 99/95, `cell` 99/97, `collections` 99/96. Why the rest is not reached stands in
-//! `ci/uncovered.txt`: races that loom's models take, failures of the system, and ends of the process that a bug alone would cause.
+//! Tests reach 99% of the library's lines and 94% of its branches (`ci/coverage.sh`):
+//!
+//! | folder | lines, % | branches, % |
+//! |---|---|---|
+//! | `sys` | 95 | 81 |
+//! | `reader` | 100 | 98 |
+//! | `gp` | 100 | 100 |
+//! | `callback` | 97 | 100 |
+//! | `dispatch` | 99 | 92 |
+//! | `service` | 99 | 95 |
+//! | `cell` | 99 | 97 |
+//! | `collections` | 99 | 96 |
+//!
+//! `ci/uncovered.txt` lists the rest, with the reason for each line: races that loom's models run,
+//! failures of the system, and process aborts that only a bug would cause.
 //!
 //! # Believed, and not proved
-//! - That the system keeps the contract of its barrier: that when `membarrier` or `FlushProcessWriteBuffers` returns, every thread of the
-//!   process has passed a full fence. loom knows no such call, and the explorer takes the contract for granted. Where it is broken
-//!   (wine 8 does nothing there), memory is freed under readers.
-//! - That the explorer's programs are the protocol: they are written by hand beside the code. The functions that they name must be there,
-//!   by a test; that each step does what its program says is for who reads both.
-//! - What is right on the processors of the explorer and rests on the rules of the language alone: cookies behind a SeqCst fence, the
-//!   order in which a block is unparked and handed out. The explorer's tables list these as seen nowhere; processors
-//!   that are not multi-copy atomic were not modelled.
-//! - That tokio's mutex is fair and its channels lose nothing; that futex, `WaitOnAddress` and condition variables wake who sleeps.
-//! - Bounds: loom's models have five threads at the most and three preemptions, the explorer's programs a few steps and rounds.
-//! - That a compiler fence keeps the compiler from moving what the barrier's other side relies on, as the language's `compiler_fence`
-//!   promises for a thread and a signal handler on it, and as every user of membarrier takes it.
+//! - **The barrier.** The system keeps the contract of its barrier: when `membarrier` or
+//!   `FlushProcessWriteBuffers` returns, every thread of the process has passed a full fence. loom
+//!   knows no such call, and the explorer takes the contract for granted. On a system that breaks
+//!   the contract, memory is freed under readers. (wine 8 breaks it: the call does nothing there.)
+//! - **The explorer's programs.** The explorer's programs are written by hand beside the code. A
+//!   test checks that the functions they name exist. Only a person who reads both can check that
+//!   each step does what its program says.
+//! - **Language rules.** Two properties hold on the explorer's processors but rest on the rules of
+//!   the language alone: cookies after a SeqCst fence, and the order in which a block is unparked
+//!   and handed out. The explorer's tables list their faults as never seen. Processors that are not
+//!   multi-copy atomic were not modelled.
+//! - **Other code.** tokio's mutex is fair, and its channels lose nothing. futex, `WaitOnAddress`
+//!   and condition variables wake the sleeping thread.
+//! - **Bounds.** loom's models have at most five threads and three preemptions. The explorer's
+//!   programs have a few steps and rounds.
+//! - **The compiler fence.** A compiler fence keeps the compiler from moving what the barrier's
+//!   other side relies on. The language's `compiler_fence` promises this for a thread and a signal
+//!   handler on that thread, and every user of membarrier assumes it.
 //!
 //! # Sources
-//! The reader word and the process-wide barrier come from userspace RCU (Desnoyers, McKenney, Stern, Dagenais, Walpole,
-//! *User-Level Implementations of Read-Copy Update*, 2012); callbacks under a global lock, `force` and `drain` from
-//! QEMU's RCU; cookies and `rcu_barrier` from Linux. One barrier a grace period instead of two, and grace periods that overlap,
-//! come from the word holding a number that never wraps.
+//! The reader word and the process-wide barrier come from userspace RCU (Desnoyers, McKenney,
+//! Stern, Dagenais, Walpole, *User-Level Implementations of Read-Copy Update*, 2012). Callbacks
+//! under a global lock, `force` and `drain` come from QEMU's RCU. Cookies and `rcu_barrier` come
+//! from Linux. One barrier for each grace period instead of two, and overlapping grace periods, are
+//! possible because the word holds a number that never wraps.
