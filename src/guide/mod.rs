@@ -1,14 +1,14 @@
-//! The guide: pages of documentation, no code.
+//! The guide: pages of documentation, without code of the library.
 //!
-//! - [`patterns`]: how to do what comes up again and again.
-//! - [`testing`]: testing programs that use it.
-//! - [`internals`]: how it works, why it is right, and what shows it.
-//! - [`evidence`]: what is promised, and the test that shows it.
+//! - [`patterns`]: how to solve common tasks.
+//! - [`testing`]: how to test programs that use the crate.
+//! - [`internals`]: how the crate works, why it is right, and what shows it.
+//! - [`evidence`]: the promises, and the tests that show them.
 //! - [`live`]: the route server's page, in pictures.
 //! - [`cluster`]: a grace period across processes.
-//! - [`names`]: the old names of QEMU, liburcu and Linux, and what they are called here.
-//! - [`limits`]: what it does not do, and what goes wrong when.
-//! - [`performance`]: what was measured, and how to measure it again.
+//! - [`names`]: the names that QEMU, liburcu and Linux use, and the names in this crate.
+//! - [`limits`]: limits, and what happens in each case of failure.
+//! - [`performance`]: measurements, and the commands that repeat them.
 
 pub mod cluster;
 pub mod evidence;
