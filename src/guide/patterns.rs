@@ -1,19 +1,20 @@
-//! How to do what comes up again and again.
+//! How to solve common tasks.
 //!
 //! # Replace a value as a whole
-//! Configuration, routes, a table: put it in a [`RcuCell`](crate::RcuCell), read it with
-//! [`with`](crate::RcuCell::with), replace it with [`store`](crate::RcuCell::store).
+//! This pattern is for configuration, routes, or a table. Put the value in a
+//! [`RcuCell`](crate::RcuCell), read it with [`with`](crate::RcuCell::with), and replace it with
+//! [`store`](crate::RcuCell::store).
 //!
 //! ```
 //! use async_rcu::RcuCell;
 //! use std::collections::HashMap;
 //! let routes = RcuCell::new(HashMap::from([("/", "index")]));
 //! let page = routes.with(|routes| routes.get("/").copied());
-//! routes.store(HashMap::from([("/", "home")]));           // seen at once by who reads from now on
+//! routes.store(HashMap::from([("/", "home")]));           // every later read sees this map
 //! # assert_eq!(page, Some("index"));
 //! ```
 //!
-//! In a `static`, with [`none`](crate::RcuCell::none):
+//! For a cell in a `static`, use [`none`](crate::RcuCell::none):
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -22,8 +23,10 @@
 //! ```
 //!
 //! # Change a part: read, copy, update
-//! [`update`](crate::RcuCell::update) is tried again until nobody came between; a reader becomes an updater without a lock,
-//! and without holding up other readers. Keep what is large and unchanged behind `Arc`s, so that the copy is small.
+//! [`update`](crate::RcuCell::update) makes a changed copy of the current version and puts it in
+//! place. If another writer replaced the version meanwhile, `update` tries again. An updater needs
+//! no lock and does not hold up readers. Keep large unchanged parts in `Arc`s, so that the copy is
+//! small.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -33,8 +36,9 @@
 //! assert_eq!(tables.with(|t| t[1].len()), 2);
 //! ```
 //!
-//! # I/O between the reading and the publishing
-//! `update` cannot wait. Serialise the updaters with a lock of their own, which readers never see:
+//! # I/O between the read and the replacement
+//! The closure of `update` cannot await. Let the updaters take turns under a lock of their own.
+//! Readers never use this lock:
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -43,7 +47,7 @@
 //! let table = RcuCell::new(1);
 //! let updaters = tokio::sync::Mutex::new(());
 //! let one_at_a_time = updaters.lock().await;
-//! let old = table.with(|t| *t);             // no section is held while we wait
+//! let old = table.with(|t| *t);             // the section ends before the await
 //! let new = fetch(old).await;
 //! table.store(new);
 //! drop(one_at_a_time);
@@ -52,8 +56,8 @@
 //! ```
 //!
 //! # Several cells in one section
-//! One guard for all of them costs one entry. It does not make them one: a writer may store in between. What must be
-//! seen together goes into one cell.
+//! One guard for several cells costs one entry into a section. The cells are still separate: a
+//! writer may store between two loads. Put values that readers must see together into one cell.
 //!
 //! ```
 //! use async_rcu::{Rcu, RcuCell};
@@ -65,8 +69,9 @@
 //! ```
 //!
 //! # Hold a version across `.await`
-//! [`read_owned`](crate::RcuCell::read_owned). For long: look whether somebody asks for it, and move on. Memory then stays flat
-//! however long the task lives (`examples/streaming.rs` measures it).
+//! Use [`read_owned`](crate::RcuCell::read_owned). A task that holds a version for long checks
+//! whether the domain asks for its release, and then loads the current version. Memory then stays
+//! flat, however long the task lives (`examples/streaming.rs` measures it).
 //!
 //! ```
 //! use async_rcu::{OwnedRcuRef, RcuCell};
@@ -86,8 +91,9 @@
 //! In a long loop of a thread, [`ReadGuard::refresh`](crate::ReadGuard::refresh) does the same.
 //!
 //! # Keep a value for long, without a section
-//! Count references beside RCU: [`RcuCell<Arc<T>>`](crate::RcuCell::load_full), or, where the last owner must not free under
-//! readers that found the object by other ways, `Arc<`[`Deferred`](crate::Deferred)`<T>>`.
+//! Use reference counts beside RCU. A [`RcuCell<Arc<T>>`](crate::RcuCell::load_full) is enough in
+//! most cases. If readers can find the object by other ways, the last owner must not free it under
+//! them: then use `Arc<`[`Deferred`](crate::Deferred)`<T>>`.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -95,14 +101,15 @@
 //! let current = RcuCell::new(Arc::new("session".to_owned()));
 //! let mine: Arc<String> = current.load_full();
 //! current.store(Arc::new("next".to_owned()));
-//! assert_eq!(*mine, "session");                       // holds up nothing
+//! assert_eq!(*mine, "session");                       // no section, so no grace period is held up
 //! ```
 //!
 //! # Close something after its last user
-//! Take it out of where readers find it, then let a callback close it. Async ones may take their time.
+//! Take the object out of the cell where readers find it. Then wait for its readers, and close it.
+//! The closing may be async and slow.
 //!
 //! ```
-//! use async_rcu::{Rcu, RcuCell};
+//! use async_rcu::RcuCell;
 //! # struct Backend; impl Backend { async fn close(self) {} }
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let backend = RcuCell::new(Some(Backend));
@@ -118,20 +125,23 @@
 //! ```
 //!
 //! # Be told of new versions
-//! [`subscribe`](crate::RcuCell::subscribe): a stream of the latest version, for what must act on a change and not only read.
+//! [`subscribe`](crate::RcuCell::subscribe) returns a stream of the latest version. Use it for a
+//! task that must act on a change, and not only read.
 //!
 //! # Bound the memory
-//! Readers and executors may be slower than writers. With [`max_pending`](crate::Builder::max_pending), writers that can wait
-//! [`reserve`](crate::Rcu::reserve) first, and those that can do without [`try_call`](crate::Rcu::try_call).
-//! (`examples/backpressure.rs` measures it.)
+//! Readers and executors may be slower than writers. Set
+//! [`max_pending`](crate::Builder::max_pending). A writer that can wait calls
+//! [`reserve`](crate::Rcu::reserve) first. A writer that can do without the callback calls
+//! [`try_call`](crate::Rcu::try_call). (`examples/backpressure.rs` measures it.)
 //!
 //! # Run callbacks where the state is
-//! Under the program's big lock: [`GlobalLock`](crate::GlobalLock). On a loop of one's own, a `LocalSet` or a GUI:
-//! [`ChannelExecutor`](crate::ChannelExecutor). On the runtime: `Rcu::builder().executor(handle)`.
+//! - Under the program's big lock: [`GlobalLock`](crate::GlobalLock).
+//! - In a loop of your own, a `LocalSet` or a GUI: [`ChannelExecutor`](crate::ChannelExecutor).
+//! - On a tokio runtime: `Rcu::builder().executor(handle)`.
 //!
-//! # Leave in order
-//! Nothing runs after `main`: [`drain`](crate::Rcu::drain) or [`shutdown`](crate::Rcu::shutdown) before, with a time limit where
-//! that is wanted:
+//! # End the program in order
+//! Nothing runs after `main` has returned. Call [`drain`](crate::Rcu::drain) or
+//! [`shutdown`](crate::Rcu::shutdown) before the end, with a time limit if you want one:
 //!
 //! ```
 //! # use std::time::Duration;

@@ -1,13 +1,16 @@
-//! Testing programs that use it.
+//! How to test programs that use the crate.
 //!
 //! # One domain for each test
-//! Tests run side by side in one process: with the global domain, one test's guard holds up another's grace periods. Give what
-//! you test an [`Rcu`](crate::Rcu) of its own ([`RcuCell::new_in`](crate::RcuCell::new_in)).
+//! Tests run side by side in one process. With the global domain, one test's guard holds up another
+//! test's grace periods. Give the code under test an [`Rcu`](crate::Rcu) of its own
+//! ([`RcuCell::new_in`](crate::RcuCell::new_in)).
 //!
 //! # Wait for events, not for time
-//! [`drain`](crate::Rcu::drain) when callbacks must have run, [`synchronize`](crate::Rcu::synchronize) when readers must have
-//! left, [`Retired::wait`](crate::Retired::wait) for a value. A [cookie](crate::Rcu::start_grace_period) shows that something
-//! has *not* ended:
+//! - If callbacks must have run, wait for [`drain`](crate::Rcu::drain).
+//! - If readers must have left, wait for [`synchronize`](crate::Rcu::synchronize).
+//! - If a value must be unused, wait for [`Retired::wait`](crate::Retired::wait).
+//!
+//! A [cookie](crate::Rcu::start_grace_period) shows that a grace period has *not* ended:
 //!
 //! ```
 //! let rcu = async_rcu::Rcu::new();
@@ -20,14 +23,18 @@
 //! ```
 //!
 //! # `current_thread` and paused time
-//! Every future works on a `current_thread` runtime: grace periods are detected on a thread of their own. With
-//! [`InlineExecutor`](crate::InlineExecutor) or the default worker, callbacks need no runtime either. tokio's paused time
-//! does not stop grace periods, nor does it wait for them: with time paused, a runtime that has nothing else to do
-//! jumps to its next timer while a grace period is under way. So do not put a `tokio::time::timeout` around a drain in such
-//! a test; without one it works:
+//! Every future of the crate works on a `current_thread` runtime, because a thread of the domain
+//! detects the end of grace periods. With [`InlineExecutor`](crate::InlineExecutor) or the default
+//! worker, callbacks need no runtime either.
+//!
+//! tokio's paused time does not stop grace periods, and does not wait for them. While time is
+//! paused, a runtime that has nothing else to do jumps to its next timer, even if a grace period is
+//! under way. So do not put a `tokio::time::timeout` around a drain in such a test. A drain without
+//! a timeout works:
 //!
 //! ```
-//! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! # let mut builder = tokio::runtime::Builder::new_current_thread();
+//! # builder.enable_time().start_paused(true).build().unwrap().block_on(async {
 //! let rcu = async_rcu::Rcu::new();
 //! rcu.call(|| ());
 //! rcu.drain().await;
@@ -35,7 +42,7 @@
 //! ```
 //!
 //! # Deterministic callbacks
-//! [`ChannelExecutor`](crate::ChannelExecutor) lets the test decide when callbacks run:
+//! With [`ChannelExecutor`](crate::ChannelExecutor) the test decides when callbacks run:
 //!
 //! ```
 //! use async_rcu::{ChannelExecutor, Rcu};
@@ -53,23 +60,29 @@
 //! ```
 //!
 //! # Fences instead of the system's barrier
-//! With `ASYNC_RCU_BARRIER=fence` in the environment both sides use fences: for tools that know no process-wide barrier
-//! (Miri, ThreadSanitizer, valgrind), and to see that a program does not depend on either.
+//! With `ASYNC_RCU_BARRIER=fence` in the environment, readers and grace periods both use fences.
+//! Use it with tools that know no process-wide barrier (Miri, ThreadSanitizer, valgrind). Use it
+//! also to check that a program works with both kinds of barrier.
 //!
-//! # Guards that should not be held across `.await`
-//! [`ReadGuard`](crate::ReadGuard) and [`RcuRef`](crate::RcuRef) are not `Send`, so the compiler keeps them out of spawned
-//! tasks. On a `LocalSet`, or in `block_on`, only clippy does. In `clippy.toml`:
+//! # Guards that must not be held across `.await`
+//! [`ReadGuard`](crate::ReadGuard) and [`RcuRef`](crate::RcuRef) are not `Send`, so the compiler
+//! keeps them out of spawned tasks. On a `LocalSet`, or in `block_on`, only clippy finds them. Put
+//! this in `clippy.toml`:
 //!
 //! ```toml
-//! await-holding-invalid-types = [
-//!     { path = "async_rcu::ReadGuard", reason = "holds up grace periods while the task waits; use OwnedReadGuard" },
-//!     { path = "async_rcu::RcuRef", reason = "holds up grace periods while the task waits; use OwnedRcuRef" },
-//! ]
+//! [[await-holding-invalid-types]]
+//! path = "async_rcu::ReadGuard"
+//! reason = "holds up grace periods while the task waits; use OwnedReadGuard"
+//!
+//! [[await-holding-invalid-types]]
+//! path = "async_rcu::RcuRef"
+//! reason = "holds up grace periods while the task waits; use OwnedRcuRef"
 //! ```
 //!
-//! In debug builds, a future of the domain that has to wait while its thread has such a guard is reported at once, with the place
-//! where the guard was made.
+//! In debug builds, if a future of the domain has to wait while its thread has such a guard, the
+//! domain reports the wait at once. The report has the location where the guard was made.
 //!
 //! # Leaks
-//! Leak checkers see what is reachable from the domain's records, which are never freed but used again; and the callbacks that
-//! were queued when the program ended: [`drain`](crate::Rcu::drain) first.
+//! Leak checkers find memory that the domain's records refer to. Records are never freed but used
+//! again. Leak checkers also find the callbacks that were queued when the program ended. To avoid
+//! these, call [`drain`](crate::Rcu::drain) first.
