@@ -58,7 +58,7 @@
 //!   always remember both.
 //! - `metrics`: the crate publishes the figures of [`Rcu::stats`] through the
 //!   [`metrics`](https://docs.rs/metrics) facade, labelled with the domain's name, at most once a
-//!   second and only while the domain has work. The counters are `async_rcu_grace_periods_total`,
+//!   second, and not while the domain is idle. The counters are `async_rcu_grace_periods_total`,
 //!   `.._forced_total`, `.._queued_total`, `.._finished_total`, `.._panicked_total`,
 //!   `.._cancelled_total`, `.._batches_total`, `.._stalls_total`. The gauges are
 //!   `async_rcu_pending`, `.._threads`, `.._owned_guards`, `.._oldest_section_seconds`,

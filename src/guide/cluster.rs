@@ -27,6 +27,9 @@
 //!       |<---- used >= N, or gone ----|                            |
 //!  c  no process uses anything older than N
 //! ```
+//! After step 4 new readers see N, and old readers are still in version 7. Step 5 returns after the
+//! last old reader has left.
+//!
 //! A node has a cell and two loops. One loop puts versions in place. The other loop tells the store
 //! which versions are no longer in use:
 //!
@@ -66,7 +69,7 @@
 //! - **The nodes that are waited for.** The updater lists the live nodes after its change was
 //!   committed. The updater waits for every node in the list. A node that is not in the list
 //!   registers later, so it lists the table after the commit and has N or newer. This is the rule
-//!   of a grace period: later readers need no waiting. It needs a store whose reads are
+//!   of a grace period: later readers need no waiting. The rule needs a store whose reads are
 //!   linearizable.
 //! - **Deltas.** Each delta carries its revision and the revision of the delta before. A node
 //!   ignores a delta that it already has. If a delta is missing, or the store has dropped it, the
@@ -94,9 +97,9 @@
 //! is.
 //!
 //! Nodes do not change at the same instant: a node may be late for as long as its lease lasts. A
-//! reader that never leaves delays c for ever, and delays nothing else. Clocks need not agree on
-//! the time, but on its pace, within the margin. The protocol does not fence what a node does
-//! elsewhere while it serves N, such as writing to another system.
+//! reader that never leaves delays c for ever, and delays nothing else. The clocks need not agree
+//! on the time. They must agree on its pace, within the margin. The protocol does not fence what a
+//! node does elsewhere while it serves N, such as writing to another system.
 //!
 //! # What it costs
 //! The example's README has measurements for one to eight processes. Most of the time is the

@@ -2,9 +2,10 @@
 //!
 //! # Readers
 //! Every thread that reads has a *record*, which it finds through a thread-local cache. The record
-//! contains the *reader word*. The word is 0 while the thread has no section. During a section the
-//! word is the *sequence*, a number, that the section saw when it began. To enter, the thread loads
-//! the sequence and stores it in the word. To leave, the thread stores 0.
+//! contains the *reader word*. The word is 0 while the thread has no section. The *sequence* is the
+//! number of the newest grace period. During a section the word holds the sequence that the section
+//! saw when it began. To enter, the thread loads the sequence and stores it in the word. To leave,
+//! the thread stores 0.
 //!
 //! An owned guard has a word of its own in the same record. Any thread may set that word back to 0.
 //! No reader writes a location that another reader reads.
@@ -17,7 +18,7 @@
 //! that can end.
 //!
 //! The heavy fence is a system call. It makes every processor that runs this process pass a
-//! barrier, so a reader needs no fence of its own. There are two cases:
+//! barrier, so a reader needs no fence of its own. Each reader falls into one of two cases:
 //! - The reader's store of the word took effect before the fence. Then the scan sees the store.
 //! - The reader's load of the pointer came after the fence. Then the load sees what was published
 //!   before the fence.
@@ -33,15 +34,15 @@
 //! ends. So the other sections, and sections that began later, leave without waking the sleeper. A
 //! stalled section therefore costs the readers beside it nothing.
 //!
-//! A force, a drain or a wait does not look at the flag: it always sets the event that wakes the
-//! sleeper.
+//! A request (a force, a drain or a wait) does not look at the flag. The request always sets the
+//! event that wakes the sleeper.
 //!
 //! # Callbacks
 //! `call` writes the closure into a chunk of the thread's own queue and publishes the new count.
 //! The grace-period thread collects all queues. *After that* it starts the grace period that gives
 //! the batch its number. When this grace period has elapsed, the batch goes to the executor under a
-//! *ticket*. The ticket closes when the whole batch is done. A drain is answered by the first
-//! collection after its request: it waits for all tickets up to that collection.
+//! *ticket*. The ticket closes when the whole batch is done. A drain waits for all tickets up to
+//! the first collection after the drain's request.
 //!
 //! # Why it scales
 //! The table counts what an operation does to memory that other threads use too. The counts do not
@@ -84,11 +85,11 @@
 //!
 //! # Stalls
 //! A *watch* has an entry for every batch and every async callback that was handed out. The entry
-//! says whether the batch is idle, waits for the global lock, or runs, and on which thread and
-//! since when. The grace-period thread looks at the entries and at the sections that hold up the
-//! oldest grace period. A timer triggers this look. The timer runs only while a section holds up a
-//! grace period or handed-out work is not done. A force or a stall raises a *mark*: a section whose
-//! word is below the mark is asked to leave.
+//! says whether the work is idle, waits for the global lock, or runs. The entry also says on which
+//! thread, and since when. The grace-period thread looks at the entries and at the sections that
+//! hold up the oldest grace period. A timer triggers this look. The timer runs only while a section
+//! holds up a grace period or handed-out work is not done. A force or a stall raises a *mark*: a
+//! section whose word is below the mark is asked to leave.
 //!
 //! # Proof obligations
 //! The table lists what must hold for the algorithms above to be right, and what shows it. Three
@@ -154,8 +155,8 @@
 //!   each step does what its program says.
 //! - **Language rules.** Two properties hold on the explorer's processors but rest on the rules of
 //!   the language alone: cookies after a SeqCst fence, and the order in which a block is unparked
-//!   and handed out. The explorer's tables list their faults as never seen. Processors that are not
-//!   multi-copy atomic were not modelled.
+//!   and handed out. The explorer's tables list faults in these two as seen `NOWHERE`: no program
+//!   of the explorer finds them. Processors that are not multi-copy atomic were not modelled.
 //! - **Other code.** tokio's mutex is fair, and its channels lose nothing. futex, `WaitOnAddress`
 //!   and condition variables wake the sleeping thread.
 //! - **Bounds.** loom's models have at most five threads and three preemptions. The explorer's

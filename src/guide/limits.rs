@@ -42,7 +42,7 @@
 //! | `async_rcu::gp` | error | the grace-period thread could not be started again | `domain`, `error` |
 //! | `async_rcu::batch` | debug | a batch is handed to the executor | `domain`, `gp`, `len` |
 //! | `async_rcu::stall` | warn | work is stuck: a [`StallReport`](crate::StallReport). Without a subscriber the report goes to standard error | `domain`, `kind`, `pending` |
-//! | `async_rcu::backpressure` | warn | the limit of pending callbacks was reached; the next event of this kind needs half of the limit to be free in between | `domain`, `pending`, `limit` |
+//! | `async_rcu::backpressure` | warn | the limit of pending callbacks was reached; the next event of this kind follows only after half of the limit has been free | `domain`, `pending`, `limit` |
 //! | `async_rcu::panic` | error | a panic was caught: a [`PanicReport`](crate::PanicReport) | `domain`, `thread` |
 //!
 //! # Forks

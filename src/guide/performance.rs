@@ -225,7 +225,7 @@
 //! | the same reloads by *another* process | 100,000 | 114 us | 3.7 ms | 6.7 ms | 12 ms |
 //!
 //! So a reload costs the requests the processor time of parsing the files, whichever process parses
-//! them. The exchange itself costs nothing that shows. No request failed, and every reload was
+//! them. The exchange of the tables is not the cost. No request failed, and every reload was
 //! answered 200.
 //!
 //! Reading half a million rows takes 0.2 s there, so a reload every 100 ms is not possible. The

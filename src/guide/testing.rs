@@ -80,9 +80,11 @@
 //! ```
 //!
 //! In debug builds, if a future of the domain has to wait while its thread has such a guard, the
-//! domain reports the wait at once. The report has the location where the guard was made.
+//! domain reports the wait at once. The report names the line that made the guard.
 //!
 //! # Leaks
-//! Leak checkers find memory that the domain's records refer to. Records are never freed but used
-//! again. Leak checkers also find the callbacks that were queued when the program ended. To avoid
-//! these, call [`drain`](crate::Rcu::drain) first.
+//! Leak checkers may show two kinds of memory:
+//! - memory that is reachable from the domain's records, because records are used again and never
+//!   freed;
+//! - callbacks that are still queued when the program ends. Call [`drain`](crate::Rcu::drain)
+//!   before the end to avoid these.
