@@ -39,8 +39,8 @@
 //! - Safe code never reaches a freed value. Leaked guards, guards dropped on other threads or in
 //!   thread-local destructors, and guards of another domain do not change this.
 //! - A callback runs exactly once, after every section that existed when the callback was queued,
-//!   whatever its executor does. Sections that began after the callback's grace period do not delay
-//!   it.
+//!   even if its executor drops the batch or is shut down. Sections that began after the callback's
+//!   grace period do not delay it.
 //! - A panic in a callback, a hook, an executor, a waker or a `Drop` is contained: it does not
 //!   spread to other work.
 //! - The crate wakes no thread of an idle process.

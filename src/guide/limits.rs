@@ -4,7 +4,7 @@
 //! | case | what happens | shown by |
 //! |---|---|---|
 //! | a thread makes a blocking wait while it has a [`ReadGuard`](crate::ReadGuard) of the same domain, inside a callback of the domain, or on a grace-period thread | the call panics at once and names the deadlock | `tests/blocking.rs` |
-//! | the same in a thread-local destructor that runs after the crate's own, inside a section that began in that destructor | the crate does not recognise the deadlock: the call waits for ever, and is reported as a stall | |
+//! | a blocking wait in a thread-local destructor that runs after the crate's own, inside a section that began in that destructor | the crate does not recognise the deadlock: the call waits for ever, and is reported as a stall | |
 //! | a blocking wait in an async context | the call panics, as tokio's own blocking calls do | `tests/blocking.rs` |
 //! | a future of the domain has to wait while its thread has a [`ReadGuard`](crate::ReadGuard) of the domain | debug builds, and builds with the feature `locations`, report the wait at once, with the location of the guard. The future goes on waiting, and so does the grace period | `tests/stalls.rs` |
 //! | a task awaits a grace period while the task itself holds an owned guard of the same domain | the crate cannot tell the task from a slow reader: the future waits, and a stall report names the guard | `tests/stalls.rs` |
