@@ -4,15 +4,13 @@
 mod common;
 #[path = "backpressure/count.rs"]
 mod count;
-#[path = "common/reports.rs"]
-mod reports;
 #[path = "backpressure/reserve.rs"]
 mod reserve;
 
 use async_rcu::{Batch, Builder, Rcu};
 use common::executors::{Driven, on_every_executor};
+use common::reports::{self, events};
 use common::{HANG_GUARD, Tally, receive, until, within};
-use reports::events;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;

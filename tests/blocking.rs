@@ -1,10 +1,10 @@
 //! Blocking waits panic at once where they could never end or must not be made, and work everywhere else.
 #![cfg(feature = "rt")]
 
-mod common_read;
+mod common;
 
 use async_rcu::{Batch, Builder, GlobalLock, InlineExecutor, Rcu, RcuCell, Timeout, WorkerThread};
-use common_read::{Drops, HANG, finishes, panic_message};
+use common::{Drops, HANG_GUARD, panic_message, within};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const WAITS: [(&str, Wait); 6] = [
     ("blocking_synchronize", Rcu::blocking_synchronize),
     ("blocking_drain", Rcu::blocking_drain),
     ("blocking_drain_timeout", |rcu| {
-        rcu.blocking_drain_timeout(HANG).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     }),
     ("blocking_shutdown", Rcu::blocking_shutdown),
     ("blocking_wait", |rcu| {
@@ -81,15 +81,17 @@ fn blocking_in_an_async_context_panics_as_tokio_does() {
 #[test]
 fn blocking_works_on_plain_threads() {
     for (name, wait) in WAITS {
-        finishes(name, move || wait(&Rcu::new()));
+        println!("wait: {name}");
+        within(move || wait(&Rcu::new()));
     }
     // Work to wait for, and a stopped domain.
     let rcu = Rcu::new();
     for (name, wait) in WAITS {
+        println!("wait: {name}");
         rcu.call(|| ());
         rcu.blocking_shutdown();
         let handle = rcu.clone();
-        finishes(name, move || wait(&handle));
+        within(move || wait(&handle));
     }
 }
 
@@ -98,6 +100,7 @@ fn blocking_works_in_spawn_blocking() {
     for runtime in [multi_thread(), current_thread()] {
         let rcu = Rcu::new();
         for (name, wait) in WAITS {
+            println!("wait: {name}");
             let handle = rcu.clone();
             runtime.block_on(async move {
                 handle.call(|| ());
@@ -113,6 +116,7 @@ fn blocking_works_in_block_in_place() {
     let runtime = multi_thread();
     let rcu = Rcu::new();
     for (name, wait) in WAITS {
+        println!("wait: {name}");
         let handle = rcu.clone();
         runtime.block_on(async move {
             let task = tokio::spawn(async move {
@@ -165,8 +169,9 @@ fn blocking_in_a_section_panics_and_names_the_deadlock() {
 fn blocking_in_a_section_of_another_domain_works() {
     let (rcu, other) = (Rcu::new(), Rcu::new());
     for (name, wait) in WAITS {
+        println!("wait: {name}");
         let (rcu, other) = (rcu.clone(), other.clone());
-        finishes(name, move || {
+        within(move || {
             let _section = other.read();
             wait(&rcu);
         });
@@ -245,7 +250,7 @@ fn a_callback_that_blocks_is_reported_and_the_next_one_runs() {
         assert_eq!(drops.count(), WAITS.len(), "{executor}");
         assert_eq!(rcu.stats().panicked, WAITS.len() as u64, "{executor}");
         for (name, _) in WAITS {
-            names_the_deadlock(name, &got.recv_timeout(HANG).unwrap());
+            names_the_deadlock(name, &got.recv_timeout(HANG_GUARD).unwrap());
         }
     }
 }
@@ -261,7 +266,7 @@ fn blocking_for_another_domain_works_in_a_callback_of_the_worker() {
             wait(&other);
             done.send(name).unwrap();
         });
-        assert_eq!(is_done.recv_timeout(HANG).unwrap(), name);
+        assert_eq!(is_done.recv_timeout(HANG_GUARD).unwrap(), name);
     }
 }
 
@@ -277,7 +282,7 @@ fn all_messages(handle: &Mutex<Option<Rcu>>, messages: &Sender<(&'static str, St
 
 fn expect_all(got: &Receiver<(&'static str, String)>) {
     for (expected, _) in WAITS {
-        let (name, message) = got.recv_timeout(HANG).unwrap();
+        let (name, message) = got.recv_timeout(HANG_GUARD).unwrap();
         assert_eq!(name, expected);
         names_the_deadlock(name, &message);
     }
@@ -389,7 +394,7 @@ fn blocking_drain_timeout_gives_up_while_a_section_holds_things_up() {
     }
     assert_eq!(drops.count(), 0);
     drop(section);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(drops.count(), 1);
     // A duration that no clock can be set to.
     rcu.retire(Box::new(drops.value(2)));
@@ -409,5 +414,5 @@ fn blocking_drain_timeout_gives_up_while_a_callback_runs() {
             .is_err()
     );
     end.send(()).unwrap();
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
 }

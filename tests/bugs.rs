@@ -1,28 +1,16 @@
 //! Bugs that were, each a test named after it.
 #![cfg(feature = "rt")]
 
-mod patience {
-    include!("common/patience.rs");
-}
+mod common;
 
 use async_rcu::{Batch, GlobalLock, Rcu};
+use common::{HANG_GUARD, until};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
-
-/// Against hangs only.
-const HANG: Duration = patience::seconds(30);
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < HANG, "never: {what}");
-        std::thread::yield_now();
-    }
-}
 
 /// A waker that stays in its call, on the grace-period thread, until it is let go.
 struct Held {
@@ -62,7 +50,7 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
             .poll(&mut Context::from_waker(&holding))
             .is_pending()
     );
-    wait_until("the first grace period starts", || {
+    until("the first grace period starts", || {
         rcu.stats().grace_periods >= 1
     });
 
@@ -71,7 +59,7 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     let next = rcu.grace_period();
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
-    wait_until("the callback is collected", || {
+    until("the callback is collected", || {
         rcu.stats().grace_periods >= 2
     });
     let flag = Arc::new(Flag(AtomicBool::new(false)));
@@ -89,9 +77,9 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     rcu.blocking_synchronize(); // starts and scans by itself
     held.let_go.wait();
 
-    ran.recv_timeout(HANG)
+    ran.recv_timeout(HANG_GUARD)
         .expect("the callback runs without another kick");
-    wait_until("the waiter is woken without another kick", || {
+    until("the waiter is woken without another kick", || {
         flag.0.load(Ordering::Acquire)
     });
     assert!(
@@ -110,7 +98,7 @@ fn an_executor_in_place_does_not_block_grace_periods_on_async_callbacks() {
         .unwrap();
     let inner = rcu.clone();
     rcu.call_async(async move { inner.synchronize().await });
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
 }
 
 /// The same under a global lock that somebody keeps who waits for a grace period.
@@ -128,7 +116,7 @@ fn an_executor_in_place_does_not_block_grace_periods_on_the_global_lock() {
     rcu.blocking_synchronize();
     rcu.blocking_synchronize();
     drop(guard);
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
     assert_eq!(*lock.blocking_lock(), 1);
 }
 
@@ -160,7 +148,7 @@ fn batches_under_a_global_lock_do_not_overtake_each_other() {
         });
         slow();
     }
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
     assert!(lock.blocking_lock().iter().copied().eq(0..400));
 }
 
@@ -180,7 +168,7 @@ fn blocking_callers_share_grace_periods() {
             })
         })
         .collect();
-    wait_until("all callers are there", || {
+    until("all callers are there", || {
         entered.load(Ordering::Relaxed) == CALLERS
     });
     let under_the_reader = rcu.stats().grace_periods;
@@ -206,7 +194,7 @@ fn the_end_does_not_wait_for_the_batch_interval() {
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
     drop(rcu);
-    ran.recv_timeout(HANG).expect("runs at the end");
+    ran.recv_timeout(HANG_GUARD).expect("runs at the end");
 }
 
 /// A shutdown that was asked for while another one stopped the thread was never answered, or started the thread again.
@@ -250,7 +238,7 @@ fn a_waker_whose_drop_uses_the_domain_does_not_deadlock() {
             if poll == Poll::Ready(()) {
                 break;
             }
-            assert!(begun.elapsed() < HANG, "never ready");
+            assert!(begun.elapsed() < HANG_GUARD, "never ready");
         }
     }
 }
@@ -268,7 +256,7 @@ fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
         .global_lock(&lock)
         .executor(move |batch: Batch| {
             drop(batch);
-            ran.lock().unwrap().recv_timeout(HANG).unwrap();
+            ran.lock().unwrap().recv_timeout(HANG_GUARD).unwrap();
             // Time for the worker to let the batch's ticket go. Too little of it hides the bug and breaks nothing.
             (0..1000).for_each(|_| std::thread::yield_now());
             std::panic::resume_unwind(Box::new("an executor that panics"));
@@ -279,7 +267,7 @@ fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
         .build()
         .unwrap();
     lock.call(&rcu, move |()| send.send(()).unwrap());
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
     assert_eq!(reports.load(Ordering::Relaxed), 1);
 }
 
@@ -296,9 +284,9 @@ fn a_shutdown_does_not_wait_for_a_flood_to_end() {
         move |batch: Batch| {
             batch.run();
             // In each turn, something comes for the next.
-            if !over.load(Ordering::Relaxed) && begun.elapsed() < HANG {
+            if !over.load(Ordering::Relaxed) && begun.elapsed() < HANG_GUARD {
                 ask.send(true).unwrap();
-                answered.lock().unwrap().recv_timeout(HANG).unwrap();
+                answered.lock().unwrap().recv_timeout(HANG_GUARD).unwrap();
             }
         }
     };
@@ -318,7 +306,7 @@ fn a_shutdown_does_not_wait_for_a_flood_to_end() {
     let took = begun.elapsed();
     over.store(true, Ordering::Relaxed);
     rcu.blocking_drain();
-    assert!(took < HANG, "only when the flood was over");
+    assert!(took < HANG_GUARD, "only when the flood was over");
     end.send(false).unwrap();
     flood.join().unwrap();
 }

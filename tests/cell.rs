@@ -1,9 +1,9 @@
 //! A cell: readers see whole versions, writers replace them, and each version is freed once, when nobody can see it.
 
-mod common_read;
+mod common;
 
 use async_rcu::{Rcu, RcuCell};
-use common_read::{Drops, HANG, Probe, panic_message, settle};
+use common::{Drops, HANG_GUARD, Probe, panic_message, settle};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -128,7 +128,7 @@ fn try_update_leaves_everything_where_the_closure_refuses() {
         panic!("it was refused");
     };
     assert_eq!(error, 2);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!((cell.read().label(), drops.count()), (1, 0));
 
     // Refused at the second attempt only: what was made for the first goes.
@@ -232,7 +232,7 @@ fn load_full_shares_the_value_beyond_the_section() {
     assert_eq!(Arc::strong_count(&full), 2);
     // Not a section: a grace period passes, and only the cell's share is given up.
     cell.store(Arc::new(drops.value(2)));
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(Arc::strong_count(&full), 1);
     assert_eq!((full.label(), drops.count()), (1, 0));
     drop(full);
@@ -341,7 +341,7 @@ fn a_value_without_a_size_in_memory_is_a_value_like_any_other() {
         }
     });
     drop(settle(cell.into_retired().wait()));
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(DROPS.load(Ordering::SeqCst), MADE.load(Ordering::SeqCst));
 }
 

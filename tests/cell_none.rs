@@ -1,9 +1,9 @@
 //! `RcuCell::none()` for statics: its first version is a constant, which is replaced like any other and never freed.
 
-mod common_read;
+mod common;
 
 use async_rcu::{Rcu, RcuCell};
-use common_read::{Drops, HANG, Tracked, panic_message, settle};
+use common::{Drops, HANG_GUARD, Tracked, panic_message, settle};
 use std::sync::Mutex;
 
 static SWAPPED: RcuCell<Option<Tracked>> = RcuCell::none();
@@ -51,12 +51,12 @@ fn every_way_to_replace_the_first_version_leaves_the_constant_alone() {
         way(RcuCell::none());
         // The constant of the type is still what it was.
         let cell = RcuCell::<Option<String>>::none();
-        Rcu::global().blocking_drain_timeout(HANG).unwrap();
+        Rcu::global().blocking_drain_timeout(HANG_GUARD).unwrap();
         assert!(cell.with(Option::is_none));
         assert!(cell.swap(some()).is_none());
         assert_eq!(*cell.read(), some());
     }
-    Rcu::global().blocking_drain_timeout(HANG).unwrap();
+    Rcu::global().blocking_drain_timeout(HANG_GUARD).unwrap();
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! `RcuList`: readers finish their walk whatever is removed under them, and writers make whole edits, one at a time.
 
-mod common_read;
-mod common_torture;
+mod common;
 
 use async_rcu::{InlineExecutor, ListWriter, Rcu, RcuList, Retired};
-use common_read::{Drops, HANG, Probe, Tracked, finishes, panic_message, settle, until};
+use common::{Drops, HANG_GUARD, Probe, Tracked, panic_message, settle, until, within};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -333,7 +332,7 @@ fn ten_million_elements_are_dropped_without_recursion() {
     assert_eq!(list.len(), MANY as usize);
     drop(list);
     assert_eq!(rcu.stats().queued, 1);
-    finishes("the drop of a long list", move || rcu.blocking_drain());
+    within(move || rcu.blocking_drain());
     assert_eq!(LEFT.load(Ordering::Relaxed), 0);
 }
 
@@ -360,10 +359,10 @@ fn a_drop_that_panics_saves_none_of_the_others() {
         let list = RcuList::new_in(&rcu);
         list.append((0..100).map(|label| Bomb(drops.value(label), label % 40 == 7)));
         way(list);
-        rcu.blocking_drain_timeout(HANG).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         drops.reach(100);
         assert_eq!(rcu.stats().panicked, 1);
-        let report = reports.recv_timeout(HANG).unwrap();
+        let report = reports.recv_timeout(HANG_GUARD).unwrap();
         assert!(report.contains("bomb 7"), "{report}");
     }
 }
@@ -417,7 +416,7 @@ fn an_iterator_that_panics_adds_nothing() {
 
 #[test]
 fn who_would_wait_for_itself_panics() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         let list: RcuList<u32> = (0..4).collect();
         let message = panic_message(|| {
             list.retain(|n| {
@@ -465,7 +464,7 @@ fn who_would_wait_for_itself_panics() {
 
 #[test]
 fn what_a_predicate_holds_is_dropped_when_the_lock_is_free() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         struct PushesWhenDropped<'a>(&'a RcuList<u32>);
         impl Drop for PushesWhenDropped<'_> {
             fn drop(&mut self) {
@@ -485,7 +484,7 @@ fn what_a_predicate_holds_is_dropped_when_the_lock_is_free() {
 
 #[test]
 fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         struct Phoenix(Arc<RcuList<Phoenix>>, u32);
         impl Drop for Phoenix {
             fn drop(&mut self) {
@@ -505,7 +504,7 @@ fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
             list.retain(|_| false);
             drop(list.pop_front());
             list.clear();
-            rcu.blocking_drain_timeout(HANG).unwrap();
+            rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
             list.is_empty()
         });
     });
@@ -535,7 +534,7 @@ fn a_writer_holds_up_writers_and_not_readers() {
 
 #[test]
 fn a_leaked_writer_is_sound() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         let rcu = Rcu::new();
         let drops = Drops::default();
         let list = list_of(&rcu, &drops, 0..3);
@@ -585,7 +584,7 @@ fn torture() {
     let list: RcuList<Tracked> = RcuList::new_in(&rcu);
     let made = AtomicU32::new(0);
     let next = AtomicU32::new(0);
-    common_torture::torture(
+    common::torture::torture(
         2,
         |run| {
             while run.goes_on() {
@@ -638,6 +637,6 @@ fn torture() {
         },
     );
     drop(list);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.load(Ordering::Relaxed) as usize);
 }

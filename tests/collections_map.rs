@@ -1,6 +1,6 @@
 //! `RcuMap`: what is promised of one, and of many at once.
 
-mod common_read;
+mod common;
 #[path = "collections_map/foreign.rs"]
 mod foreign;
 #[path = "collections_map/model.rs"]
@@ -9,7 +9,7 @@ mod model;
 mod torture;
 
 use async_rcu::{Rcu, RcuMap};
-use common_read::{Drops, Probe, Tracked, elapses, panic_message, settle};
+use common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};

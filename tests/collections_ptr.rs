@@ -1,10 +1,9 @@
 //! `RcuPtr`: what is loaded stays there as long as the section, and an exchange compares what it says it compares.
 
-mod common_read;
-mod common_torture;
+mod common;
 
 use async_rcu::{Rcu, RcuPtr, Retired};
-use common_read::{Drops, HANG, Probe, panic_message, settle};
+use common::{Drops, HANG_GUARD, Probe, panic_message, settle};
 use proptest::prelude::*;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -163,7 +162,7 @@ fn values_without_a_size_are_told_apart() {
     drop(settle(retired.wait()));
     assert_eq!(NOTHINGS.load(Ordering::SeqCst), 5);
     drop(pointer);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(NOTHINGS.load(Ordering::SeqCst), 6);
 }
 
@@ -187,7 +186,7 @@ fn a_type_without_a_size_may_be_aligned() {
 #[test]
 fn a_chain_is_freed_from_its_head_on_without_recursion() {
     struct Node {
-        _value: common_read::Tracked,
+        _value: common::Tracked,
         next: RcuPtr<Node>,
     }
     let rcu = Rcu::new();
@@ -253,7 +252,7 @@ fn torture() {
     let drops = Drops::default();
     let pointer = RcuPtr::new_in(&rcu, boxed(drops.value(0)));
     let made = AtomicUsize::new(1);
-    common_torture::torture(
+    common::torture::torture(
         2,
         |run| {
             while run.goes_on() {
@@ -286,6 +285,6 @@ fn torture() {
         },
     );
     drop(pointer);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.load(Ordering::Relaxed));
 }

@@ -1,10 +1,9 @@
 //! `RcuVec`: a view is one length and the elements below it, whatever writers do meanwhile.
 
-mod common_read;
-mod common_torture;
+mod common;
 
 use async_rcu::{Rcu, RcuVec, VecView};
-use common_read::{Drops, HANG, Probe, Tracked, finishes, panic_message, settle};
+use common::{Drops, HANG_GUARD, Probe, Tracked, panic_message, settle, within};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -370,7 +369,7 @@ fn what_goes_together_goes_in_one_callback() {
     assert_eq!(rcu.stats().queued, 2);
     drop(RcuVec::<Tracked>::new_in(&rcu));
     assert_eq!(rcu.stats().queued, 2);
-    finishes("the drop", move || rcu.blocking_drain());
+    within(move || rcu.blocking_drain());
     drops.reach(MANY as usize + 10);
 }
 
@@ -406,10 +405,10 @@ fn a_drop_that_panics_saves_none_of_the_others() {
         let array = RcuVec::new_in(&rcu);
         array.append((0..100).map(|label| Bomb(drops.value(label), label % 40 == 7)));
         way(array);
-        rcu.blocking_drain_timeout(HANG).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         drops.reach(100);
         assert_eq!(rcu.stats().panicked, panics);
-        let report = reports.recv_timeout(HANG).unwrap();
+        let report = reports.recv_timeout(HANG_GUARD).unwrap();
         assert!(report.contains("bomb"), "{report}");
     }
 }
@@ -458,7 +457,7 @@ fn edits_are_published_together_or_not_at_all() {
 
 #[test]
 fn who_would_wait_for_itself_panics() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         let array: RcuVec<u32> = (0..4).collect();
         let mut writer = array.write();
         for (name, act) in [
@@ -495,7 +494,7 @@ fn a_leaked_writer_is_sound() {
     std::mem::forget(writer);
     assert_eq!(labels(&array), [0, 1, 2]);
     drop(array);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     // What the writer added is leaked with it.
     drops.reach(3);
 }
@@ -539,7 +538,7 @@ fn torture() {
         let number = made.fetch_add(1, Ordering::Relaxed);
         drops.value(number * 8 + at as u32 % 8)
     };
-    common_torture::torture(
+    common::torture::torture(
         2,
         |run| {
             while run.goes_on() {
@@ -591,7 +590,7 @@ fn torture() {
         },
     );
     drop(array);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.load(Ordering::Relaxed) as usize);
 }
 
@@ -603,7 +602,7 @@ fn torture_in_place() {
     let array: RcuVec<Tracked> = RcuVec::new_in(&rcu);
     let made = AtomicU32::new(0);
     let reused = AtomicU32::new(0);
-    common_torture::torture(
+    common::torture::torture(
         1,
         |run| {
             while run.goes_on() {
@@ -644,6 +643,6 @@ fn torture_in_place() {
     );
     assert!(reused.into_inner() > 0, "nothing was tested");
     drop(array);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.into_inner() as usize);
 }

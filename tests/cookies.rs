@@ -1,9 +1,9 @@
 //! Cookies: a name for a grace period, to ask about and to wait for later.
 
-mod common_read;
+mod common;
 
 use async_rcu::{GracePeriod, Rcu};
-use common_read::{elapses, panic_message, settle, started, until};
+use common::{elapses, panic_message, settle, started, until};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::task::{Context, Poll, Waker};

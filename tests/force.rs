@@ -1,15 +1,13 @@
 //! Being told: who holds up what is forced hears of it, by a hook, a flag or a future, and only who does.
 
 mod common;
-#[path = "common/reports.rs"]
-mod reports;
 
 use async_rcu::{
     ForceEvent, OwnedRcuRef, OwnedReadGuard, PanicSource, Rcu, RcuCell, ReleaseRequested,
 };
 use common::executors::on_every_executor;
+use common::reports::{self, SHORT};
 use common::{Section, domain, first_grace_period_has_started, receive, runtime, until, within};
-use reports::SHORT;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver};

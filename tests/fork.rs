@@ -5,55 +5,15 @@
 mod common;
 
 use async_rcu::{InlineExecutor, Rcu, RcuCell};
-use common::child::leave;
-use common::{receive, runtime, until, within};
+use common::forked::{ALARM, begin, fork, leave, wait};
+use common::{HANG_GUARD, alone, receive, runtime, until, within};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
-
-/// One test forks at a time: a child has only its own work to look at.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs `child` in a forked child, and fails where that does. Panics there end up here as an exit status, hangs as a signal.
-#[track_caller]
-fn fork(child: impl FnOnce()) {
-    let pid = begin(child);
-    wait(pid);
-}
-
-fn begin(child: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
-    match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: kills the child where it hangs.
-            unsafe { libc::alarm(ALARM) };
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            leave(done.is_err())
-        }
-        pid => pid,
-    }
-}
-
-#[track_caller]
-fn wait(pid: libc::pid_t) {
-    let mut status = 0;
-    // SAFETY: waits for the child made above.
-    let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
-    assert_eq!(waited, pid);
-    assert_eq!(status, 0, "the child failed, or was killed as it hung");
-}
-
-const SOON: Duration = common::patience::seconds(30);
-/// In seconds: later than what the child itself waits for.
-const ALARM: u32 = 2 * SOON.as_secs() as u32;
 
 /// Readers, callers and drains are under way while another thread forks, again and again; both sides go on.
 #[test]
@@ -120,7 +80,7 @@ fn a_thousand_forks_in_the_middle_of_everything() {
                 let done = Arc::new(AtomicBool::new(false));
                 let flag = Arc::clone(&done);
                 rcu.call(move || flag.store(true, Ordering::Relaxed));
-                rcu.blocking_drain_timeout(SOON)
+                rcu.blocking_drain_timeout(HANG_GUARD)
                     .expect("a drain in the child");
                 assert!(done.load(Ordering::Relaxed), "round {round}");
                 rcu.blocking_synchronize();
@@ -154,7 +114,7 @@ fn what_is_queued_runs_in_both() {
     fork(|| {
         assert_eq!(ran.load(Ordering::Relaxed), 0);
         drop(guard.take());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(ran.load(Ordering::Relaxed), 1000);
     });
     assert_eq!(ran.load(Ordering::Relaxed), 0);
@@ -216,7 +176,7 @@ fn sections_of_vanished_threads_are_kept_reported_and_cleared() {
         assert!(report.to_string().contains("left-behind"));
         // SAFETY: this thread has nothing of the other's.
         unsafe { Rcu::after_fork_in_child() };
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     leave.send(()).unwrap();
     reader.join().unwrap();
@@ -241,7 +201,7 @@ fn a_guard_that_was_handed_over_still_protects() {
         let held = handed.take().unwrap();
         assert!(held.iter().all(|n| *n == 7) && held.len() == 1000);
         drop(held);
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     drop(handed.take());
     rcu.blocking_drain();
@@ -315,14 +275,14 @@ fn a_child_may_fork_too() {
     });
     fork(|| {
         rcu.call(|| ());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         fork(|| {
             rcu.call(|| ());
-            rcu.blocking_drain_timeout(SOON).unwrap();
+            rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         });
         rcu.blocking_shutdown();
         rcu.call(|| ());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     busy.join().unwrap();
 }
@@ -354,7 +314,7 @@ fn stalls_are_told_though_a_vanished_thread_holds_standard_error() {
         until("a stall report", || rcu.stats().stalls > 0);
         // SAFETY: this thread has nothing of the other's.
         unsafe { Rcu::after_fork_in_child() };
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     wait(child);
     leave.send(()).unwrap();
@@ -404,7 +364,7 @@ fn wakers_of_vanished_threads_are_not_called() {
     let child = begin(|| {
         drop(held.take());
         rcu.call(|| ());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     self::wait(child);
     leave.send(()).unwrap();
@@ -480,7 +440,7 @@ fn sections_of_ended_threads_are_cleared_too() {
     fork(|| {
         // SAFETY: this thread has nothing of the others'.
         unsafe { Rcu::after_fork_in_child() };
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     assert!(rcu.blocking_drain_timeout(soon).is_err());
     leave.send(()).unwrap();
@@ -551,7 +511,7 @@ fn a_thread_that_goes_may_fork() {
             self.rcu.call(|| ());
             let pid = begin(|| {
                 self.rcu.call(|| ());
-                self.rcu.blocking_drain_timeout(SOON).unwrap();
+                self.rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
             });
             self.pids.lock().unwrap().send(pid).unwrap();
         }

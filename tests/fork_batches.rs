@@ -4,35 +4,13 @@
 mod common;
 
 use async_rcu::{Batch, GlobalLock, InlineExecutor, Rcu, StallKind};
-use common::child::leave;
-use common::{receive, until};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use common::forked::fork;
+use common::{HANG_GUARD, alone, receive, until};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(30);
-
-/// Runs `child` in a forked child, and fails where that does, or hangs.
-#[track_caller]
-fn fork(child: impl FnOnce()) {
-    // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
-    let pid = match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: kills the child where it hangs.
-            unsafe { libc::alarm(60) };
-            leave(catch_unwind(AssertUnwindSafe(child)).is_err())
-        }
-        pid => pid,
-    };
-    let mut status = 0;
-    // SAFETY: waits for the child made above.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    assert_eq!(status, 0, "the child failed, or was killed as it hung");
-}
 
 /// The worker waits for the lock with one batch in its hands, which vanishes, and has another in its queue.
 #[test]
@@ -60,7 +38,7 @@ fn batches_that_wait_for_the_global_lock_run_in_both() {
     }
     fork(|| {
         drop(held.take());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(*lock.blocking_lock(), 3);
     });
     drop(held.take());
@@ -95,7 +73,7 @@ fn turns_under_the_global_lock_that_vanished_are_taken_again() {
         until("a batch", || rcu.stats().batches == batches);
     }
     fork(|| {
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(*lock.blocking_lock(), 2);
     });
     assert_eq!(*lock.blocking_lock(), 0);
@@ -126,7 +104,7 @@ fn an_async_callback_that_waits_for_the_worker_runs_in_both() {
     rcu.force();
     until("the second one", || rcu.stats().batches == 4);
     fork(|| {
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(ran.load(Ordering::Relaxed), 1);
     });
     assert_eq!(ran.load(Ordering::Relaxed), 0);

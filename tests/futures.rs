@@ -1,10 +1,10 @@
 //! Futures, poll by poll: they start nothing before the first poll, are woken when there is something to see, take another
 //! waker at any time, and may be dropped at any point.
 
-mod common_read;
+mod common;
 
 use async_rcu::{GlobalLock, OwnedReadGuard, Rcu, RcuCell};
-use common_read::{Drops, HANG, Probe, settle, until};
+use common::{Drops, HANG_GUARD, Probe, settle, until};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -301,7 +301,7 @@ fn shutdown_keeps_one_waker_and_forgets_it_while_the_thread_is_busy() {
     };
     let rcu = Rcu::builder().on_idle(hook).build().unwrap();
     rcu.call(|| ());
-    is_busy.recv_timeout(HANG).unwrap();
+    is_busy.recv_timeout(HANG_GUARD).unwrap();
     let counts = [(); 2].map(|()| Arc::new(Count::default()));
     let [first, second] = counts.clone().map(Waker::from);
     let mut future = quiet(rcu.shutdown());
@@ -395,7 +395,7 @@ fn drain_waits_for_callbacks_and_not_only_for_their_grace_period() {
     let mut shutdown = spawn(rcu.shutdown());
     assert_pending!(drain.poll());
     assert_pending!(shutdown.poll());
-    has_begun.recv_timeout(HANG).unwrap();
+    has_begun.recv_timeout(HANG_GUARD).unwrap();
     settle(rcu.synchronize());
     assert_pending!(drain.poll());
     assert_pending!(shutdown.poll());

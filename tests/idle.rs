@@ -4,14 +4,12 @@
 #![cfg(target_os = "linux")]
 
 mod common;
-#[path = "common/reports.rs"]
-mod reports;
 
 use async_rcu::{Batch, Builder, ChannelExecutor, GlobalLock, Rcu, StallKind};
-use common::{HANG_GUARD, inline, receive, runtime, threads_named, until, within};
-use reports::{SHORT, Stalls};
+use common::reports::{SHORT, Stalls};
+use common::{HANG_GUARD, alone, inline, receive, runtime, threads_named, until, within};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -63,13 +61,6 @@ fn assert_asleep(threads: usize) {
         before = now;
     }
     panic!("never asleep for two seconds: {before:?}");
-}
-
-/// One test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]

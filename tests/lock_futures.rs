@@ -1,9 +1,9 @@
 //! Futures of the global lock, poll by poll: in turn, and without a turn lost where one of them is dropped.
 
-mod common_read;
+mod common;
 
 use async_rcu::{GlobalLock, Rcu};
-use common_read::{Drops, settle, until};
+use common::{Drops, settle, until};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready};
 

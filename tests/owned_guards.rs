@@ -1,9 +1,9 @@
 //! Owned guards: held across `.await`, dropped anywhere, thousands at once, and each seen by itself.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedReadGuard, Rcu, RcuCell};
-use common_read::{Drops, HANG, Probe, elapses, started, until};
+use common::{Drops, HANG_GUARD, Probe, elapses, started, until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -44,9 +44,12 @@ async fn an_owned_guard_is_held_across_await_while_versions_come_and_go() {
     }
     done.store(true, Ordering::Relaxed);
     for reader in readers {
-        tokio::time::timeout(HANG, reader).await.unwrap().unwrap();
+        tokio::time::timeout(HANG_GUARD, reader)
+            .await
+            .unwrap()
+            .unwrap();
     }
-    tokio::time::timeout(HANG, rcu.drain()).await.unwrap();
+    tokio::time::timeout(HANG_GUARD, rcu.drain()).await.unwrap();
     assert_eq!(drops.count(), VERSIONS as usize);
 }
 

@@ -1,11 +1,9 @@
 //! A section lasts from the first guard to the last, in whatever order they go, and nothing else ends it.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedReadGuard, Rcu, RcuCell, ReadGuard};
-use common_read::{
-    Drops, Probe, Tracked, elapses, newcomers_find_free_places, panic_message, started,
-};
+use common::{Drops, Probe, Tracked, elapses, newcomers_find_free_places, panic_message, started};
 use std::mem;
 use std::thread;
 

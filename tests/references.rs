@@ -1,9 +1,9 @@
 //! References into a cell: to the whole value or to a part, each with a section of its own, and longer-lived than the cell.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedRcuRef, Rcu, RcuCell, RcuRef};
-use common_read::{Drops, Probe, Tracked, elapses, panic_message, started};
+use common::{Drops, Probe, Tracked, elapses, panic_message, started};
 
 struct Pair {
     left: Tracked,

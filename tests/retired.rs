@@ -1,9 +1,9 @@
 //! A version that was replaced: still readable, freed or handed out after a grace period, and never lost.
 
-mod common_read;
+mod common;
 
 use async_rcu::{Deferred, Rcu, RcuCell, Retired};
-use common_read::{Drops, Probe, Tracked, elapses, panic_message, settle};
+use common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -94,7 +94,7 @@ fn a_later_section_does_not_keep_the_value_from_being_taken() {
     let drops = Drops::default();
     let before = rcu.read_owned();
     let retired = retire_one(&rcu, &drops, 1);
-    let gp = common_read::started(&rcu);
+    let gp = common::started(&rcu);
     let _after = rcu.read_owned();
     drop(before);
     elapses(&rcu, gp);

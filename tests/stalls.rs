@@ -2,8 +2,6 @@
 #![cfg(feature = "rt")]
 
 mod common;
-#[path = "common/reports.rs"]
-mod reports;
 #[path = "stalls/told.rs"]
 mod told;
 #[path = "stalls/waits.rs"]
@@ -14,9 +12,9 @@ use async_rcu::{
     StallKind, StallReport,
 };
 use common::executors::{Driven, on_every_executor};
+use common::reports::{SHORT, Stalls};
 use common::{HANG_GUARD, Section, receive, runtime, thread_name, until, within};
 use futures::task::{FutureObj, Spawn, SpawnError};
-use reports::{SHORT, Stalls};
 use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

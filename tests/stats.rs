@@ -1,8 +1,6 @@
 //! Every field of `Stats` is true, by an independent count, under load and when it is over.
 
 mod common;
-#[path = "common/reports.rs"]
-mod reports;
 
 use async_rcu::{Barrier, Batch, Latency, Rcu, RcuCell};
 use common::executors::{Driven, on_every_executor};
@@ -456,7 +454,7 @@ fn the_longest_callback_on_every_executor() {
 #[test]
 fn stalls_as_the_hook_hears_them() {
     within(|| {
-        reports::record();
+        common::reports::record();
         let heard = Count::default();
         let count = heard.clone();
         let rcu = Rcu::builder()

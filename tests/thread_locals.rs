@@ -1,10 +1,10 @@
 //! Reading and deferring work from a thread's first instruction to its last: inside destructors of thread-locals too,
 //! whether they run before or after the crate's own.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedReadGuard, Rcu, RcuCell, ReadGuard};
-use common_read::{Drops, HANG, Probe, elapses, newcomers_find_free_places};
+use common::{Drops, HANG_GUARD, Probe, elapses, newcomers_find_free_places};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -84,13 +84,13 @@ fn reads_work_in_thread_local_destructors() {
                     drop(inner);
                     labels.send(cell.read().label()).unwrap();
                     inside.send(()).unwrap();
-                    wait.recv_timeout(HANG).unwrap();
+                    wait.recv_timeout(HANG_GUARD).unwrap();
                     labels.send(value.label()).unwrap();
                     labels.send(cell.with(|value| value.label())).unwrap();
                 });
             })
         };
-        entered.recv_timeout(HANG).unwrap();
+        entered.recv_timeout(HANG_GUARD).unwrap();
         // Windows runs destructors under a lock that every thread passes when it starts: none could come while this one waits.
         if !cfg!(windows) {
             newcomers_find_free_places(&rcu);
@@ -155,7 +155,9 @@ fn calls_made_in_thread_local_destructors_run() {
                 cell.store(new);
             }
         });
-        let mut ran: Vec<i32> = (0..3).map(|_| got.recv_timeout(HANG).unwrap()).collect();
+        let mut ran: Vec<i32> = (0..3)
+            .map(|_| got.recv_timeout(HANG_GUARD).unwrap())
+            .collect();
         ran.sort_unstable();
         assert_eq!(ran, [0, 1, 2], "{first:?}");
         drops.reach(2);
@@ -183,13 +185,13 @@ fn a_call_made_in_a_destructor_waits_for_the_sections_of_that_destructor() {
                     let section = rcu.read();
                     rcu.retire(value);
                     inside.send(()).unwrap();
-                    wait.recv_timeout(HANG).unwrap();
+                    wait.recv_timeout(HANG_GUARD).unwrap();
                     seen.send(drops.count()).unwrap();
                     drop(section);
                 });
             })
         };
-        entered.recv_timeout(HANG).unwrap();
+        entered.recv_timeout(HANG_GUARD).unwrap();
         probe.held_up();
         go_on.send(()).unwrap();
         thread.join().unwrap();
@@ -206,9 +208,9 @@ fn holds_until_its_end(rcu: &Rcu, hold: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(move || {
         hold();
         held.send(()).unwrap();
-        wait.recv_timeout(HANG).unwrap();
+        wait.recv_timeout(HANG_GUARD).unwrap();
     });
-    is_held.recv_timeout(HANG).unwrap();
+    is_held.recv_timeout(HANG_GUARD).unwrap();
     let gp = probe.held_up();
     end.send(()).unwrap();
     thread.join().unwrap();
@@ -325,7 +327,7 @@ fn registering_in_thread_local_destructors_leaves_nothing_behind() {
                 done.send(()).unwrap();
             }
         });
-        is_done.recv_timeout(HANG).unwrap();
+        is_done.recv_timeout(HANG_GUARD).unwrap();
         newcomers_find_free_places(&rcu);
         rcu.blocking_synchronize();
         assert_eq!(rcu.stats().threads, threads, "{first:?}");

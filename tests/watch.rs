@@ -1,9 +1,9 @@
 //! Watching a cell: the latest version, never one that is freed, and a clean end on either side.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedRcuRef, Rcu, RcuCell, Watcher};
-use common_read::{Drops, finishes, settle};
+use common::{Drops, settle, within};
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -227,7 +227,7 @@ fn under_load_versions_only_go_up_and_the_last_one_arrives() {
     const VERSIONS: u32 = 20_000;
     let (rcu, drops) = (Rcu::new(), Drops::default());
     let made = Arc::new(AtomicU32::new(0));
-    finishes("watching", {
+    within({
         let (rcu, drops, made) = (rcu.clone(), drops.clone(), Arc::clone(&made));
         move || {
             let cell = Arc::new(RcuCell::new_in(&rcu, drops.value(0)));
@@ -236,7 +236,7 @@ fn under_load_versions_only_go_up_and_the_last_one_arrives() {
                 move || {
                     let mut last = 0;
                     while last < VERSIONS {
-                        let value: OwnedRcuRef<common_read::Tracked> =
+                        let value: OwnedRcuRef<common::Tracked> =
                             futures::executor::block_on(watcher.changed()).expect("a version");
                         let label = value.label();
                         assert!(label > last, "{label} after {last}");
@@ -285,6 +285,6 @@ fn under_load_versions_only_go_up_and_the_last_one_arrives() {
             comes_and_goes.join().unwrap();
         }
     });
-    finishes("drain", move || rcu.blocking_drain());
+    within(move || rcu.blocking_drain());
     drops.reach(made.load(Ordering::Relaxed) as usize + 1);
 }

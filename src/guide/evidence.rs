@@ -16,7 +16,7 @@
 //! | `refresh` lets grace periods pass and goes on protecting; of a nested guard it does nothing | `tests/read.rs`, `tests/owned_guards.rs` |
 //! | `is_release_requested`, `release_requested`: told when what a section holds up is forced or stalled, and no other section | `tests/force.rs` |
 //! | reading, owned guards and `call` work while a thread's locals are destroyed | `tests/thread_locals.rs` |
-//! | places of threads that have ended are used again | `tests/thread_churn.rs` |
+//! | places of threads that have ended are used again | `tests/reuse.rs` |
 //! | a reference does not outlive its guard, nor survive a `refresh` | `tests/compile_fail.rs` |
 //! | what is `Send`, `Sync`, `Unpin`, and what is not | `tests/auto_traits.rs` |
 //!
@@ -54,7 +54,7 @@
 //! | what callbacks did is seen after it | `tests/drain.rs` |
 //! | `blocking_drain_timeout` gives up and can be tried again | `tests/blocking.rs`, `tests/drain.rs` |
 //! | `shutdown` drains; later work starts the domain again; a blocking one leaves no thread | `tests/shutdown.rs` |
-//! | the last handle may go anywhere, with work pending; domains that are gone leave no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/domains.rs` |
+//! | the last handle may go anywhere, with work pending; domains that are gone leave no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/reuse.rs` |
 //! | `on_idle` is called when work was done and nothing is left | `tests/shutdown.rs` |
 //! | idle is idle: no thread wakes up | `tests/idle.rs` |
 //! | while one section holds things up, those that come and go beside it wake no thread either | `tests/idle.rs` |

@@ -83,7 +83,7 @@
 //! | a reader's last access comes before the free: Release of its 0, or of a later word, to the scan's Acquire | loom `section`; explorer `section` | `tests/plain_memory.rs` under ThreadSanitizer |
 //! | sections nest, in any order of drops; only the outermost opens and closes the word | loom `section`; explorer `nested` | `tests/read.rs` |
 //! | an owned word is in the hands of one guard; a parked block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
-//! | a record, and the core it is of, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/thread_churn.rs`, `tests/thread_locals.rs` |
+//! | a record, and the core it is of, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/reuse.rs`, `tests/thread_locals.rs` |
 //! | nobody sleeps on a section that has ended, or will end without waking it | loom `holdout`; explorer `holdout`, `one_asked`, `bystander`, `asked_anew`, `refresh_wakes`; spin | `tests/synchronize.rs` |
 //! | nobody sleeps on a request, or on a callback, that nobody tells of | loom `queue`, `domain`; explorer `call`, `nap`, `nap_wait`, `event`; spin | `examples/rcutorture/pair.rs` |
 //! | after any stop and restart there is one consumer, or none and no work | loom `restart`, `domain`; explorer `stop`, `stop_request`, `shutdown`; spin | `tests/shutdown.rs`, `examples/rcutorture/restart.rs` |

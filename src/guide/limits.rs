@@ -21,7 +21,7 @@
 //! | a batch is leaked with `mem::forget` | its callbacks are lost, and drains that come after wait for ever | |
 //! | a `current_thread` runtime as executor that nobody drives | its batches wait, grace periods go on; reported as a stall | `tests/stalls.rs` |
 //! | [`max_pending`](crate::Builder::max_pending) is reached | `try_call` gives the closure back, `reserve` waits, `call` and `retire` are taken; holders are asked to leave, and it is reported | `tests/backpressure.rs` |
-//! | the last handle is dropped with work queued | the thread finishes it, then ends | `tests/shutdown.rs`, `tests/domains.rs` |
+//! | the last handle is dropped with work queued | the thread finishes it, then ends | `tests/shutdown.rs`, `tests/reuse.rs` |
 //! | the grace-period thread cannot be started | [`BuildError`](crate::BuildError) | unit tests of `service` |
 //! | it cannot be started *again* | work stays queued, it is reported, every later call, wait or force tries again, and who waits drives the domain meanwhile | unit tests of `service` |
 //! | the worker thread cannot be started | callbacks run on the grace-period thread; async ones wait, and it is tried again | unit tests of `service` |

@@ -1,7 +1,7 @@
 //! Code of others that the map runs: comparing, dropping, closures. It may panic, take long, and use the map.
 
 use super::Hashes;
-use super::common_read::{Drops, finishes, panic_message};
+use super::common::{Drops, panic_message, within};
 use async_rcu::{Rcu, RcuMap};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -185,7 +185,7 @@ fn foreign_code_may_use_the_map() {
 
 #[test]
 fn a_comparison_that_takes_long_holds_nobody_up() {
-    finishes("a writer beside a slow one", || {
+    within(|| {
         let map = Arc::new(RcuMap::with_hasher_in(Hashes(1), &Rcu::new()));
         map.insert(Key::plain(1), 1);
         let (compares, is_comparing) = mpsc::channel();

@@ -1,7 +1,7 @@
 //! Many at once, on values that know when they are dropped, and whose they are.
 
 use super::Hashes;
-use super::common_read::{Drops, finishes};
+use super::common::{Drops, within};
 use async_rcu::{Rcu, RcuMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,7 +14,7 @@ fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
     const TIDE: u32 = 3_000;
     const CHURNERS: u32 = 2;
     const ROUNDS: u32 = if cfg!(debug_assertions) { 6 } else { 60 };
-    finishes("the torture", || {
+    within(|| {
         let rcu = Rcu::new();
         let drops = Drops::default();
         let map = RcuMap::new_in(&rcu);
@@ -101,7 +101,7 @@ fn what_threads_do_to_a_few_keys_adds_up() {
     } else {
         100_000
     };
-    finishes("the torture", || {
+    within(|| {
         for hashes in [1, 2, u64::MAX] {
             let map = RcuMap::with_hasher_in(Hashes(hashes), &Rcu::new());
             let drops = Drops::default();

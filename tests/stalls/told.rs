@@ -1,7 +1,7 @@
 //! How stalls are told: when and how often, to whom, and that nothing is told where nothing is wrong.
 
+use crate::common::reports::{self, NEVER, SHORT, Stalls};
 use crate::common::{self, Section, receive, runtime, until, within};
-use crate::reports::{self, NEVER, SHORT, Stalls};
 use async_rcu::{Batch, ChannelExecutor, GlobalLock, InlineExecutor, PanicSource, Rcu, StallKind};
 use std::process::Output;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

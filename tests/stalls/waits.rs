@@ -1,8 +1,8 @@
 //! Futures that can hardly end, reported at their first poll: the timeout is never over here.
 
 use crate::common::executors::{Driven, on_every_executor};
+use crate::common::reports::{NEVER, Stalls};
 use crate::common::{receive, runtime, until, within};
-use crate::reports::{NEVER, Stalls};
 use crate::{TRACKED, only_holder};
 use async_rcu::{GlobalLock, Rcu, RcuCell, StallKind};
 use std::future::{Future, poll_fn};
