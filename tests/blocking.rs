@@ -1,4 +1,4 @@
-//! Blocking waits panic at once where they could never end or must not be made, and work everywhere else.
+//! A blocking wait panics at once if it could never end or must not block; elsewhere it works.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 type Wait = fn(&Rcu);
 
-/// Every blocking wait for a domain, by name.
+/// Every blocking wait for a domain, with its name.
 const WAITS: [(&str, Wait); 6] = [
     ("blocking_synchronize", Rcu::blocking_synchronize),
     ("blocking_drain", Rcu::blocking_drain),
@@ -58,14 +58,14 @@ fn blocking_in_an_async_context_panics_as_tokio_does() {
             for (name, wait) in WAITS {
                 let message = panic_message(|| wait(&rcu));
                 assert!(message.contains(TOKIO), "{name}: {message}");
-                // Inside a task, too, and where there would be something to wait for.
+                // The wait panics inside a task too, and with work to wait for.
                 rcu.call(|| ());
                 let handle = rcu.clone();
                 let task = tokio::spawn(async move { panic_message(|| wait(&handle)) });
                 let message = task.await.unwrap();
                 assert!(message.contains(TOKIO), "{name}: {message}");
             }
-            // Also where there is nothing to wait for any more.
+            // The wait panics with nothing to wait for, too.
             let retired = RcuCell::new_in(&rcu, 1).into_retired();
             rcu.synchronize().await;
             let message = panic_message(|| drop(retired.blocking_wait()));
@@ -84,7 +84,7 @@ fn blocking_works_on_plain_threads() {
         println!("wait: {name}");
         within(move || wait(&Rcu::new()));
     }
-    // Work to wait for, and a stopped domain.
+    // The waits have work to wait for, and then a stopped domain.
     let rcu = Rcu::new();
     for (name, wait) in WAITS {
         println!("wait: {name}");
@@ -178,7 +178,7 @@ fn blocking_in_a_section_of_another_domain_works() {
     }
 }
 
-/// Something that runs callbacks, and what has to live as long.
+/// Returns each executor's name and builder, and the runtime that has to live as long.
 fn executors() -> Vec<(&'static str, Builder, Option<Runtime>)> {
     let (multi, current) = (multi_thread(), current_thread());
     vec![
@@ -216,7 +216,7 @@ fn blocking_in_a_callback_of_the_same_domain_panics_and_names_the_deadlock() {
             drain(&rcu, runtime.as_ref());
             names_the_deadlock(&format!("{name} on {executor}"), &got.recv().unwrap());
         }
-        // The same while a retired value is dropped.
+        // The drop of a retired value panics in the same way.
         struct Waits(Rcu, Sender<String>);
         impl Drop for Waits {
             fn drop(&mut self) {
@@ -270,7 +270,7 @@ fn blocking_for_another_domain_works_in_a_callback_of_the_worker() {
     }
 }
 
-/// What every blocking wait panics with when called from where the answer runs, once.
+/// Sends the panic message of every blocking wait, each called once on the calling thread.
 fn all_messages(handle: &Mutex<Option<Rcu>>, messages: &Sender<(&'static str, String)>) {
     let Some(rcu) = handle.lock().unwrap().take() else {
         return;
@@ -290,7 +290,7 @@ fn expect_all(got: &Receiver<(&'static str, String)>) {
 
 #[test]
 fn blocking_on_the_grace_period_thread_panics() {
-    // In an executor that is a closure, and in the hooks.
+    // The same holds in an executor that is a closure, and in the hooks.
     let handle = Arc::new(Mutex::new(None));
     let (messages, got) = mpsc::channel();
     let in_executor = Rcu::builder()
@@ -396,7 +396,7 @@ fn blocking_drain_timeout_gives_up_while_a_section_holds_things_up() {
     drop(section);
     rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(drops.count(), 1);
-    // A duration that no clock can be set to.
+    // No clock can be set to this duration.
     rcu.retire(Box::new(drops.value(2)));
     rcu.blocking_drain_timeout(Duration::MAX).unwrap();
     assert_eq!(drops.count(), 2);

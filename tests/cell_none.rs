@@ -1,4 +1,5 @@
-//! `RcuCell::none()` for statics: its first version is a constant, which is replaced like any other and never freed.
+//! `RcuCell::none()` for statics: its first version is a constant, which is replaced like any other
+//! and never freed.
 
 mod common;
 
@@ -49,7 +50,7 @@ fn every_way_to_replace_the_first_version_leaves_the_constant_alone() {
     ];
     for way in ways {
         way(RcuCell::none());
-        // The constant of the type is still what it was.
+        // The type's constant is unchanged.
         let cell = RcuCell::<Option<String>>::none();
         Rcu::global().blocking_drain_timeout(HANG_GUARD).unwrap();
         assert!(cell.with(Option::is_none));

@@ -1,27 +1,35 @@
 //! The protocol, step by step, in every order that a processor may carry it out in.
 //!
-//! loom runs the crate's own code, and knows no process-wide barrier: it cannot tell a light fence from a heavy one. Here
-//! it is the other way round. The protocol is written down as small programs of loads, stores, read-modify-writes, fences
-//! and sleeps (`explorer/programs/`; each step names the function of `src/` that it is a step of), and every state that such
-//! a program can reach is visited, under
-//! - two memory models: x86-TSO with a store buffer for each processor (`explorer/tso.rs`), and one out of order, multi-copy
-//!   atomic, like AArch64 (`explorer/weak.rs`); in both, `membarrier` is a moment at which each other processor is interrupted;
-//! - both modes of `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and fences.
+//! loom runs the crate's own code, and knows no process-wide barrier: it cannot tell a light fence
+//! from a heavy one. Here it is the other way round. The protocol is written down as small programs
+//! of loads, stores, read-modify-writes, fences and sleeps (`explorer/programs/`; each step names
+//! the function of `src/` that it is a step of), and every state that such a program can reach is
+//! visited, under
+//! - two memory models: x86-TSO with a store buffer for each processor (`explorer/tso.rs`), and one
+//!   out of order, multi-copy atomic, like AArch64 (`explorer/weak.rs`); in both, `membarrier` is a
+//!   moment at which each other processor is interrupted;
+//! - both modes of `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and
+//!   fences.
 //!
-//! A program must come to its end from everywhere: no use after a free, no lost work, no broken promise, no hang (a state from
-//! which no way leads to the end: sleeping for ever, and going in circles). And each must fail, in the way that its
-//! table says, and exactly under the models and modes that its table says, for each of its faults: an ordering weakened, a
-//! fence left out, a look not repeated, two steps the other way round. What passes here, and is wrong by the rules of
+//! A program must come to its end from everywhere: no use after a free, no lost work, no broken
+//! promise, no hang (a state from which no way leads to the end: sleeping for ever, and going in
+//! circles). And each must fail, in the way that its table says, and exactly under the models and
+//! modes that its table says, for each of its faults: an ordering weakened, a fence left out, a
+//! look not repeated, two steps the other way round. What passes here, and is wrong by the rules of
 //! the language alone or needless, is listed as seen `NOWHERE`.
 //!
 //! ```sh
-//! cargo test --test explorer                                   # all; cargo test --test explorer cookie: one program
-//! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture     # states, times, a trace of each fault
-//! bash ci/explorer.sh [PROGRAM]                                # optimised, straight by rustc; the five that are slow otherwise, too
+//! cargo test --test explorer           # all programs
+//! cargo test --test explorer cookie    # one program
+//! # The number of states, the times, and a trace of each fault:
+//! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture
+//! # Optimised, compiled by rustc alone, with the five programs that are slow otherwise:
+//! bash ci/explorer.sh [PROGRAM]
 //! ```
 //!
 //! # Where the simpler form is wrong
-//! The sentences of the design that are easily read as details, and what becomes of a program without each.
+//! The sentences of the design that are easily read as details, and what becomes of a program
+//! without each.
 //!
 //! | sentence | program | without it |
 //! |---|---|---|
@@ -65,15 +73,17 @@
 //! | swap, look, install and read are all four SeqCst | `subscribe` | broken: nobody tells |
 //! | a retired value is waited for in its own domain | `domains` | use after free |
 //!
-//! Beyond the protocol, and tested elsewhere: no collection copies a value bitwise (`tests/collections_*.rs`), sections and calls
-//! while a thread's locals are destroyed (`tests/thread_locals.rs`), records of ended domains are given up
-//! (`tests/domains.rs`), the abort itself (`tests/refused_barrier.rs`).
+//! Beyond the protocol, and tested elsewhere: no collection copies a value bitwise
+//! (`tests/collections.rs`), sections and calls while a thread's locals are destroyed
+//! (`tests/thread_locals.rs`), records of ended domains are given up (`tests/reuse.rs`), the
+//! abort itself (`tests/refused_barrier.rs`).
 //!
 //! The models are held to the well-known litmus tests in `explorer/programs/litmus.rs`.
 //!
-//! What is not here: the language's own rules (data races, release sequences), which loom and the argument in the module
-//! headers answer for; processors that are not multi-copy atomic; time-outs; more threads and rounds than a program has.
-//! The sleep, wake and stop protocol has a second model, with rounds and several callers, in `ci/spin/`.
+//! What is not here: the language's own rules (data races, release sequences), which loom and the
+//! argument in the module headers answer for; processors that are not multi-copy atomic; time-outs;
+//! more threads and rounds than a program has. The sleep, wake and stop protocol has a second
+//! model, with rounds and several callers, in `ci/spin/`.
 
 #[path = "explorer/mod.rs"]
 mod explorer;

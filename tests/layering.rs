@@ -81,7 +81,6 @@ const LONG_LINES: &[&str] = &[
     "src/reader",
     "src/service",
     "src/sys",
-    "tests",
 ];
 
 type Files = Vec<(String, String)>;
@@ -400,7 +399,7 @@ fn circles(files: &Files) -> (Vec<String>, String) {
 }
 
 /// Returns each line that is too long and not under `known`, and each of `known` that has none.
-/// A line that a web address makes long may stay.
+/// A table row in a comment and a line with a web address may be longer.
 fn long_lines(files: &Files, known: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut unused: BTreeSet<&str> = known.iter().copied().collect();
@@ -411,7 +410,7 @@ fn long_lines(files: &Files, known: &[&str]) -> Vec<String> {
         });
         for (at, line) in text.lines().enumerate() {
             let columns = line.chars().count();
-            if columns <= MAX_COLUMNS || line.contains("://") {
+            if columns <= MAX_COLUMNS || line.contains("://") || line.contains("//! |") {
                 continue;
             }
             match excuse {

@@ -1,6 +1,6 @@
-//! Threads and domains leave nothing behind: the crate uses again what they leave. Memory is bounded
-//! by how many exist at once, not by how many there have been. The tests count every byte of the
-//! process, so this binary holds no others, and they run one at a time.
+//! Threads and domains leave nothing behind: the crate uses again what they leave. Memory is
+//! bounded by how many exist at once, not by how many there have been. The tests count every byte
+//! of the process, so this binary holds no others, and they run one at a time.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::thread;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::new();
 
-/// What `rounds` of `f` leave allocated.
+/// Returns the number of bytes that `rounds` calls of `f` leave allocated.
 fn left_by(rounds: usize, f: impl Fn()) -> isize {
     let before = ALLOCATOR.held();
     (0..rounds).for_each(|_| f());
@@ -30,13 +30,13 @@ fn threads_that_come_and_go_use_the_same_places_again() {
             let threads = [(); 2].map(|()| {
                 scope.spawn(|| {
                     drop(rcu.read());
-                    // More than one block of words, all held at once.
+                    // The guards need more than one block of words at once.
                     let held: Vec<_> = (0..64).map(|_| rcu.read_owned()).collect();
                     drop(held);
                     cell.store(1);
                 })
             });
-            // The end of a scope does not wait for destructors of thread-locals, a join does.
+            // A join waits for destructors of thread-locals; the end of a scope does not.
             threads
                 .into_iter()
                 .for_each(|thread| thread.join().unwrap());
@@ -61,7 +61,7 @@ fn domains_that_come_and_go_use_the_same_places_again() {
         let held: Vec<_> = (0..64).map(|_| rcu.read_owned()).collect();
         drop(held);
         cell.store(1);
-        // Whatever has a handle of its own gives it back.
+        // Every type with a handle of its own gives the handle back.
         drop(cell.read_owned());
         drop(cell.swap(2));
         drop(cell.swap(3).wait());
@@ -74,17 +74,18 @@ fn domains_that_come_and_go_use_the_same_places_again() {
     };
     (0..20).for_each(|_| round());
     let left = left_by(200, round);
-    // A place with its first block of words alone is larger than 512 bytes.
+    // A record with its first block of words is larger than 512 bytes.
     assert!(left < 64 << 10, "200 domains left {left} bytes");
 }
 
-/// A domain with readers, owned guards and callbacks of three threads, used and dropped. Returns when it is wholly gone.
+/// Uses and drops a domain with readers, owned guards and callbacks of three threads. Returns when
+/// the domain is gone.
 fn one(number: usize) {
     let builder = match number % 2 {
         0 => Rcu::builder(),
         _ => Rcu::builder().executor(InlineExecutor),
     };
-    // Owned by the domain, by way of a hook: gone when it is.
+    // A hook of the domain owns the value, which is dropped with the domain.
     let alive = std::sync::Arc::new(());
     let gone = std::sync::Arc::downgrade(&alive);
     let rcu = builder
@@ -120,11 +121,12 @@ fn leave_no_memory_no_thread_and_no_descriptor_behind() {
             (0..domains).for_each(one);
             ALLOCATOR.held()
         };
-        // The first ones fill what is kept to be used again: cores, records, chunks, blocks.
+        // The first domains fill the stock that later ones use again: registries, records, chunks,
+        // blocks.
         let warm = held_after(200);
         let before = descriptors();
         let later = held_after(2000);
-        // A record alone is larger than one byte for each domain.
+        // The limit is far below the size of one record for each domain.
         let each = (later - warm) / 2000;
         assert!(each < 100, "{each} bytes for every domain that is gone");
         assert_eq!(descriptors(), before);
@@ -132,13 +134,13 @@ fn leave_no_memory_no_thread_and_no_descriptor_behind() {
     });
 }
 
-/// Open descriptors of this process, but the one that it takes to count them.
+/// Returns the number of open descriptors, with the one that the count itself needs.
 #[cfg(target_os = "linux")]
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("/proc").count()
 }
 
-/// Threads of domains.
+/// Returns the number of threads of domains.
 #[cfg(target_os = "linux")]
 fn domain_threads() -> usize {
     common::threads_named(|name| name.starts_with("rcu-")).len()

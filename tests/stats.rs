@@ -1,4 +1,4 @@
-//! Every field of `Stats` is true, by an independent count, under load and when it is over.
+//! Every field of `Stats` agrees with an independent count, under load and afterwards.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier as Meet, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// An independent count.
+/// An independent counter.
 #[derive(Clone, Default)]
 struct Count(Arc<AtomicU64>);
 
@@ -25,7 +25,7 @@ impl Count {
     }
 }
 
-/// Counts itself when it is dropped.
+/// A value that counts its drop.
 struct Counted(Count);
 
 impl Drop for Counted {
@@ -45,7 +45,7 @@ impl Drop for Bomb {
 #[test]
 fn a_new_domain_has_nothing_to_tell() {
     within(|| {
-        // Also where others ended before, whose places it may have.
+        // The count is right also if the thread uses the record of an ended thread.
         for _ in 0..50 {
             let rcu = Rcu::new();
             let stats = rcu.stats();
@@ -132,7 +132,8 @@ fn callbacks_are_counted_under_load_on_every_executor() {
                 });
                 let all = THREADS * EACH;
                 assert_eq!((called.get(), panics.get()), (all, all / 6));
-                // The cell's last value is still in use; its first one was not called with.
+                // The cell's last value is still in use, and its first one was not retired by
+                // `call`.
                 assert_eq!(ended.get(), all);
                 let stats = rcu.stats();
                 assert_eq!((stats.queued, stats.finished), (all, all));
@@ -178,7 +179,7 @@ fn forced_ones_and_no_others() {
             let stats = rcu.stats();
             assert_eq!((stats.forced, stats.grace_periods), (n, n + 1));
         }
-        // Nothing is queued: nothing to start.
+        // No callback is queued, so the domain starts no grace period.
         rcu.force();
         rcu.blocking_drain();
         rcu.blocking_synchronize();
@@ -204,7 +205,7 @@ fn batches_as_the_executor_gets_them() {
             }
         }
         rcu.blocking_drain();
-        // An async callback comes twice: among the callbacks, and as a batch of its own.
+        // An async callback counts twice: as a callback, and as a batch of its own.
         assert_eq!(calls.get(), 500 + 100);
         assert_eq!(rcu.stats().batches, batches.get());
     });
@@ -287,7 +288,7 @@ fn threads_as_they_come_and_go() {
             assert_eq!(rcu.stats().threads, 8);
             may_go.wait();
         });
-        // A scope ends before its threads' locals are dropped.
+        // A scope may end before its threads' locals are dropped.
         until("they are gone", || rcu.stats().threads == 0);
         drop(rcu.read());
         assert_eq!(rcu.stats().threads, 1);
@@ -326,7 +327,7 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         rcu.call(|| ());
         first_grace_period_has_started(&rcu);
         let after = Instant::now();
-        // A younger one, with a grace period of its own.
+        // The younger section has a grace period of its own.
         let younger = rcu.read();
         let cookie = rcu.start_grace_period();
         rcu.force();
@@ -336,7 +337,8 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         let least = after.elapsed();
         let age = rcu.stats().oldest_section.unwrap();
         assert!(least <= age && age <= before.elapsed(), "{least:?} {age:?}");
-        // The first grace period ends with the oldest; the younger one is the oldest then.
+        // The first grace period ends with the oldest section; then the younger section is the
+        // oldest.
         drop(oldest);
         until("the first ends", || rcu.stats().finished == 1);
         let age = rcu.stats().oldest_section.unwrap();
@@ -355,7 +357,8 @@ fn how_long_grace_periods_took() {
         let rcu = domain("latency");
         let begun = Instant::now();
         for count in 1..=99 {
-            // By the grace-period thread: who waits may have one of its own, which is not measured.
+            // The grace-period thread runs this one: a waiter may run its own grace period, which
+            // is not measured.
             rcu.start_grace_period();
             until("it is measured", || {
                 rcu.stats().grace_period_latency.count == count
@@ -364,7 +367,8 @@ fn how_long_grace_periods_took() {
         let quick = begun.elapsed();
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.p50 <= latency.p99 && latency.p99 <= latency.max);
-        // The sum is no longer than the whole: so half of them took no longer than a fiftieth. To two digits.
+        // The sum of the durations is at most the whole time, so half of them took at most a
+        // fiftieth of it, to two digits.
         assert!(
             latency.p50.mul_f64(0.98) <= quick / 49,
             "{latency:?} in {quick:?}"
@@ -386,7 +390,7 @@ fn how_long_grace_periods_took() {
         });
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= least.mul_f64(0.98), "{latency:?} {least:?}");
-        // One of a hundred is none of the others.
+        // One of a hundred does not change the other percentiles.
         assert!(latency.p50.mul_f64(0.98) <= quick / 50, "{latency:?}");
         assert!(latency.p99.mul_f64(0.98) <= quick, "{latency:?}");
         let most = before.elapsed().max(quick);
@@ -394,7 +398,8 @@ fn how_long_grace_periods_took() {
     });
 }
 
-/// The section held a grace period up that a blocking caller had started: it was not measured.
+/// A section blocked a grace period that a blocking caller had started, and the grace period was
+/// not measured.
 #[test]
 fn how_long_a_blocking_callers_grace_period_took() {
     within(|| {

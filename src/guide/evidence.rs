@@ -9,7 +9,7 @@
 //! | promise | shown by |
 //! |---|---|
 //! | sections nest, and end with the last guard, in whatever order guards are dropped | `tests/read.rs` |
-//! | a guard of another domain gives no access, in release builds too | `tests/read.rs`, `tests/cell_none.rs`, `tests/collections_list.rs` |
+//! | a guard of another domain gives no access, in release builds too | `tests/read.rs`, `tests/cell_none.rs`, `tests/collections/list.rs` |
 //! | a leaked guard protects for ever, also when its thread has ended | `tests/read.rs` |
 //! | domains do not wait for each other's readers, however many one thread reads in | `tests/read.rs`, `tests/synchronize.rs` |
 //! | an owned guard may be held across `.await`, shared, sent, and dropped anywhere; each is a section of its own | `tests/owned_guards.rs` |
@@ -84,17 +84,17 @@
 //! # Collections
 //! | promise | shown by |
 //! |---|---|
-//! | they do what std's do | `tests/collections_list.rs`, `tests/collections_vec.rs`, `tests/collections_ptr.rs`, `tests/collections_map/model.rs` |
-//! | a reader on a removed element finishes its walk; references outlive the structure | `tests/collections_list.rs`, `tests/collections_map.rs` |
-//! | what a view of an array shows does not change; edits are published together or not at all | `tests/collections_vec.rs` |
-//! | a key that is there throughout is never missed while a map grows and shrinks | `tests/collections_map/torture.rs` |
-//! | foreign code may panic, and may use the structure that calls it | `tests/collections_map/foreign.rs`, `tests/collections_list.rs` |
-//! | what goes together goes in one callback, without recursion | `tests/collections_list.rs`, `tests/collections_map.rs` |
+//! | they do what std's do | `tests/collections/list.rs`, `tests/collections/vec.rs`, `tests/collections/ptr.rs`, `tests/collections/map_model.rs` |
+//! | a reader on a removed element finishes its walk; references outlive the structure | `tests/collections/list.rs`, `tests/collections/map.rs` |
+//! | what a view of an array shows does not change; edits are published together or not at all | `tests/collections/vec.rs` |
+//! | a key that is there throughout is never missed while a map grows and shrinks | `tests/collections/map_torture.rs` |
+//! | foreign code may panic, and may use the structure that calls it | `tests/collections/map_foreign.rs`, `tests/collections/list.rs` |
+//! | what goes together goes in one callback, without recursion | `tests/collections/list.rs`, `tests/collections/map.rs` |
 //!
 //! # Operation
 //! | promise | shown by |
 //! |---|---|
-//! | what is stuck is named: sections, callbacks, batches, locks, async callbacks, by thread, place and age | `tests/stalls.rs`, `tests/stalls/told.rs` |
+//! | what is stuck is named: sections, callbacks, batches, locks, async callbacks, by thread, place and age | `tests/stalls.rs`, `tests/stalls/timing.rs` |
 //! | waits that cannot end are reported at once | `tests/stalls/waits.rs` |
 //! | `force` and `on_force`: who holds is told, and asked to leave | `tests/force.rs` |
 //! | `max_pending` is never exceeded by `try_call` and `reserve`; room goes to those who wait, in turn | `tests/backpressure.rs`, `tests/backpressure/reserve.rs` |

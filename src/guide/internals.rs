@@ -97,8 +97,8 @@
 //! | a watcher's slot never names a version that was retired when it was looked at, and no version is missed | loom `watch`; explorer `subscribe`, `slot`, `closed` | `tests/watch.rs` |
 //! | a guard of another domain gives no access | explorer `domains` | `tests/read.rs` |
 //! | a version is freed once, after its readers; an update loses none | loom `cell` | `tests/cell.rs`, `tests/retired.rs` |
-//! | a list's nodes, an array's slots, a map's buckets and entries: whole when found, there as long as the section | loom `list`, `vec`, `map` | `tests/collections_list.rs`, `tests/collections_vec.rs`, `tests/collections_map/torture.rs` |
-//! | all of it together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork_batches.rs` |
+//! | a list's nodes, an array's slots, a map's buckets and entries: whole when found, there as long as the section | loom `list`, `vec`, `map` | `tests/collections/list.rs`, `tests/collections/vec.rs`, `tests/collections/map_torture.rs` |
+//! | all of it together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork/batches.rs` |
 //! | every sequence of operations agrees with a sequential oracle | | `fuzz/src/operations`, `fuzz/src/collections`, `tests/fuzz_corpus.rs` |
 //! | imports run downwards, system calls and atomics stay on their floor | | `tests/layering.rs` |
 //!

@@ -1,8 +1,10 @@
-//! The search: every state that a program can reach, breadth first, so that what it finds is found in the fewest steps.
+//! The search: every state that a program can reach, breadth first, so that what it finds is found
+//! in the fewest steps.
 //!
-//! A program fails where a check does not hold, where the variables are not as promised when all have ended, or where it
-//! *hangs*: where from some settled state no way leads to an end. That is more than "nobody can take a step": it
-//! finds threads that run in circles, too. It takes for granted that whoever can go on does so at some time.
+//! A program fails where a check does not hold, where the variables are not as promised when all
+//! have ended, or where it *hangs*: where from some settled state no way leads to an end. That is
+//! more than "nobody can take a step": it finds threads that run in circles, too. It takes for
+//! granted that whoever can go on does so at some time.
 
 use super::machine::{Model, State};
 use super::program::{Failure, Program};

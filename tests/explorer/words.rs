@@ -1,7 +1,9 @@
-//! The protocol's words: what the crate's functions do to memory, step by step, as they stand in `src/`.
+//! The protocol's words: what the crate's functions do to memory, step by step, as they stand in
+//! `src/`.
 //!
-//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), what its record's `asked` names (`asked..`, an [`address`]), the event `event`; `p` is the
-//! pointer that readers follow, to version 0 or 1, whose states are `v0` and `v1`.
+//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), what its record's
+//! `asked` names (`asked..`, an [`address`]), the event `event`; `p` is the pointer that readers
+//! follow, to version 0 or 1, whose states are `v0` and `v1`.
 
 use super::expr::{Expr, r};
 use super::program::{Failure, Program, Thread};

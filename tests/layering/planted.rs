@@ -350,6 +350,7 @@ fn rule_5_long_files_and_lines_are_found() {
     expect("sys/x.rs", &"\n".repeat(MAX_LINES + 1), "551 lines");
     let long = "x".repeat(101);
     let address = format!("// https://{long}");
+    let row = format!("//! | {long} |");
     for (text, known, found) in [
         (&long[1..], &[][..], &[][..]),
         (&long, &[], &["src/a/x.rs:1: 101 columns"]),
@@ -365,6 +366,7 @@ fn rule_5_long_files_and_lines_are_found() {
         ),
         ("", &["src/a"], &["src/a: has no long line; take it out"]),
         (&address, &[], &[]),
+        (&row, &[], &[]),
     ] {
         assert_eq!(
             long_lines(&files(&[("src/a/x.rs", text)]), known),

@@ -1,27 +1,19 @@
-//! `RcuMap`: what is promised of one, and of many at once.
+//! `RcuMap`: what one thread may rely on, and what many threads may.
 
-mod common;
-#[path = "collections_map/foreign.rs"]
-mod foreign;
-#[path = "collections_map/model.rs"]
-mod model;
-#[path = "collections_map/torture.rs"]
-mod torture;
-
+use crate::common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use async_rcu::{Rcu, RcuMap};
-use common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::fmt::Debug;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// All keys at one of so many hashes: chains are long and keys have to be compared.
+/// A hasher with few different hashes, so that chains are long and the map compares keys.
 #[derive(Clone, Copy, Debug)]
-struct Hashes(u64);
+pub(crate) struct Hashes(pub(crate) u64);
 
 #[derive(Debug)]
-struct Few {
+pub(crate) struct Few {
     of: u64,
     state: u64,
 }
@@ -393,4 +385,28 @@ fn a_leaked_guard_keeps_what_it_saw_and_nothing_breaks() {
         iter.filter(|(key, value)| value.label() == **key).count(),
         50
     );
+}
+
+#[test]
+fn a_map_hashes_as_it_was_told_to() {
+    let hasher = RandomState::new();
+    let map = RcuMap::<&str, u32, _>::with_hasher(hasher.clone());
+    assert_eq!(map.hasher().hash_one("key"), hasher.hash_one("key"));
+}
+
+#[test]
+fn what_is_replaced_while_retain_looks_at_it_is_shown_to_it_again() {
+    let map = RcuMap::from([(1, "old"), (2, "other")]);
+    let mut shown = Vec::new();
+    map.retain(|key, value| {
+        shown.push(*value);
+        if *value == "old" {
+            drop(map.insert(*key, "new"));
+        }
+        *key != 1
+    });
+    shown.sort_unstable();
+    assert_eq!(shown, ["new", "old", "other"]);
+    let guard = map.rcu().read();
+    assert!(map.iter(&guard).eq([(&2, &"other")]));
 }
