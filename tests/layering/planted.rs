@@ -26,6 +26,19 @@ fn expect(name: &str, text: &str, what: &str) {
     );
 }
 
+/// Calls [`expect`] for each line `NAME: TEXT ## WHAT` of a table, or `NAME: TEXT` for code that is
+/// allowed. `HIGH` stands for the highest floor, `LOW` for the lowest.
+#[track_caller]
+fn expect_table(table: &str) {
+    let [low, .., high] = crate::FLOORS;
+    let table = table.replace("HIGH", high).replace("LOW", low);
+    for row in table.trim().lines() {
+        let (name, text) = row.split_once(": ").expect("a row `NAME: TEXT`");
+        let (text, what) = text.split_once(" ## ").unwrap_or((text, ""));
+        expect(name, text, what);
+    }
+}
+
 #[test]
 fn rule_1_each_floor_imports_itself_and_lower_floors() {
     for (height, floor) in crate::FLOORS.iter().enumerate() {
@@ -84,6 +97,32 @@ fn rule_1_an_upward_import_is_found_in_every_form() {
 }
 
 #[test]
+fn rule_1_a_violation_has_the_line_of_the_name_and_groups_are_searched_to_their_end() {
+    let text =
+        "//! a\n\nuse crate::{\n  sys::A, // b\n  HIGH::{\n    B, c::D,\n  }, HIGH as e,\n};\n";
+    let text = text.replace("HIGH", crate::FLOORS[crate::FLOORS.len() - 1]);
+    let found = check(&files(&[("lib.rs", LIB), ("sys/mod.rs", &text)]));
+    let lines: Vec<_> = found.iter().map(|found| &found[..16]).collect();
+    assert_eq!(
+        lines,
+        ["src/sys/mod.rs:6", "src/sys/mod.rs:6", "src/sys/mod.rs:7"]
+    );
+}
+
+#[test]
+fn rule_1_super_is_counted_from_the_module_of_the_path() {
+    expect_table(
+        r#"
+LOW/a/b.rs: use super::super::waiters::W; use super::Engine;
+LOW/mod.rs: mod a { use super::X; } mod b { use super::X; }
+LOW/mod.rs: mod a {} use super::HIGH::X; ## is above
+LOW/a/mod.rs: use super::super::HIGH::X; ## is above
+LOW/a/b.rs: use super::super::super::HIGH::X; ## is above
+"#,
+    );
+}
+
+#[test]
 fn rule_1_no_other_text_is_taken_for_an_import() {
     let [low, .., high] = crate::FLOORS;
     for text in [
@@ -109,65 +148,32 @@ fn rule_1_no_other_text_is_taken_for_an_import() {
 
 #[test]
 fn rule_1_who_may_go_through_lib_rs() {
-    let service = crate::FLOORS[crate::FLOORS.len() - 1];
-    for (name, text, what) in [
-        ("sys/mod.rs", "use crate::RcuCell;", "lower floors alone"),
-        ("sys/mod.rs", "use super::*;", "lower floors alone"),
-        ("sys/mod.rs", "use crate as root;", "hides what is imported"),
-        (
-            "sys/mod.rs",
-            "use crate::{self as root};",
-            "hides what is imported",
-        ),
-        ("sys/mod.rs", "use super as root;", "hides what is imported"),
-        (
-            "sys/mod.rs",
-            "extern crate self as root;",
-            "hides what is imported",
-        ),
-        (
-            "sys/mod.rs",
-            "use crate::loom_models::x;",
-            "lower floors alone",
-        ),
-        ("sys/mod.rs", "use crate::guide::x;", "lower floors alone"),
-        (
-            "cell/mod.rs",
-            "use crate::{Rcu, RcuCell}; use crate::reader::guard::Guard;",
-            "",
-        ),
-        (
-            "cell/mod.rs",
-            "use crate::SERVICE::X; use super::Rcu; use crate::sys::prim::X;",
-            "",
-        ),
-        ("cell/mod.rs", "use crate::sys::event::Event;", "see ABOVE"),
-        ("cell/mod.rs", "use crate::sys;", "see ABOVE"),
-        ("cell/mod.rs", "use crate::reader::word::Word;", "see ABOVE"),
-        ("cell/mod.rs", "use crate::hidden;", "see ABOVE"),
-        (
-            "cell/mod.rs",
-            "use crate::collections::RcuList;",
-            "see ABOVE",
-        ),
-        (
-            "collections/x.rs",
-            "use crate::{Rcu, cell::{Home, Holder}, sys::prim::Mutex};",
-            "",
-        ),
-        ("collections/x.rs", "use crate::cell::Retired;", "see ABOVE"),
-        ("collections/x.rs", "use crate::SERVICE::Rcu;", "see ABOVE"),
-        ("guide/x.rs", "use crate::Rcu;", ""),
-        ("guide/x.rs", "use crate::cell::RcuCell;", "see ABOVE"),
-        (
-            "loom_models/x.rs",
-            "use crate::{sys, Rcu}; use loom::thread;",
-            "",
-        ),
-        ("util/mod.rs", "", "`util` is on no floor"),
-    ] {
-        expect(name, &text.replace("SERVICE", service), what);
-    }
+    expect_table(
+        r#"
+sys/mod.rs: use crate::RcuCell; ## lower floors alone
+sys/mod.rs: use super::*; ## lower floors alone
+sys/mod.rs: use crate as root; ## hides what is imported
+sys/mod.rs: use crate::{self as root}; ## hides what is imported
+sys/mod.rs: use super as root; ## hides what is imported
+sys/mod.rs: extern crate self as root; ## hides what is imported
+sys/mod.rs: use crate::loom_models::x; ## lower floors alone
+sys/mod.rs: use crate::guide::x; ## lower floors alone
+cell/mod.rs: use crate::{Rcu, RcuCell}; use crate::reader::guard::Guard;
+cell/mod.rs: use crate::HIGH::X; use super::Rcu; use crate::sys::prim::X;
+cell/mod.rs: use crate::sys::event::Event; ## see ABOVE
+cell/mod.rs: use crate::sys; ## see ABOVE
+cell/mod.rs: use crate::reader::word::Word; ## see ABOVE
+cell/mod.rs: use crate::hidden; ## see ABOVE
+cell/mod.rs: use crate::collections::RcuList; ## see ABOVE
+collections/x.rs: use crate::{Rcu, cell::{Home, Holder}, sys::prim::Mutex};
+collections/x.rs: use crate::cell::Retired; ## see ABOVE
+collections/x.rs: use crate::HIGH::Rcu; ## see ABOVE
+guide/x.rs: use crate::Rcu;
+guide/x.rs: use crate::cell::RcuCell; ## see ABOVE
+loom_models/x.rs: use crate::{sys, Rcu}; use loom::thread;
+util/mod.rs:  ## `util` is on no floor
+"#,
+    );
 }
 
 const A: &str = "use super::b::B; struct A;";
@@ -207,92 +213,49 @@ fn rule_2_circles_are_found_and_named() {
 
 #[test]
 fn rule_3_confined_names_are_found_in_every_form() {
-    let (atomic, thread) = ("may name `std::sync::atomic`", "may name `std::thread`");
-    for (text, what) in [
-        ("use std::sync::atomic::AtomicU64;", atomic),
-        ("use std::sync::{Arc, atomic::{AtomicU64}};", atomic),
-        ("use std::{fmt, sync::atomic};", atomic),
-        ("use ::std::sync::atomic as a;", atomic),
-        ("use core::sync::atomic::fence;", "`core::sync::atomic`"),
-        ("use std::sync::*;", atomic),
-        ("fn f() { std::sync::atomic::fence(o); }", atomic),
-        ("fn f() -> ::std::sync::atomic::Ordering { o }", atomic),
-        ("use std::sync; fn f() { sync::atomic::fence(o); }", atomic),
-        (
-            "use std::{sync as s}; fn f() { s::atomic::fence(o); }",
-            atomic,
-        ),
-        ("use std::thread;", thread),
-        ("use std::thread::{LocalKey, spawn};", thread),
-        ("fn f() { std::thread::yield_now(); }", thread),
-        ("#[cfg(test)] fn f() {} mod m { use std::thread; }", thread),
-        ("#[cfg(not(test))] mod m { use std::thread; }", thread),
-        ("#[cfg(any(test, unix))] mod m { use std::thread; }", thread),
-        ("#[cfg(test)] mod m {} use std::thread;", thread),
-        (
-            "#[cfg(feature = \"test\")] mod m { use std::thread; }",
-            thread,
-        ),
-        (
-            "use tokio::runtime::Handle;",
-            "src/dispatch alone may name `tokio::runtime`",
-        ),
-        ("use tokio::{sync::oneshot, runtime};", "`tokio::runtime`"),
-        ("fn f() { tokio::spawn(x); }", "`tokio::spawn`"),
-        (
-            "use rustix::thread::futex;",
-            "src/sys alone may name `rustix`",
-        ),
-        ("extern crate rustix;", "`rustix`"),
-        ("use windows_sys as w;", "`windows_sys`"),
-        ("fn f() { windows_sys::Win32::f(); }", "`windows_sys`"),
-        ("fn f() { loom::model(g); }", "`loom`"),
-        (
-            "use std::thread::{AccessError, LocalKey}; thread_local! { static X: u8 = 0; }",
-            "",
-        ),
-        ("fn f(k: &std::thread::LocalKey<u8>) {}", ""),
-        ("use std::sync::{Arc, Mutex}; use tokio::sync::oneshot;", ""),
-        (
-            "use crate::sys::{thread, atomic}; fn f() { thread::spawn(x); atomic::fence(o); }",
-            "",
-        ),
-        (
-            "#[cfg(test)] mod tests { use std::thread; fn f() { if a { b } std::thread::x(); } }",
-            "",
-        ),
-        (
-            "#[cfg(test)]\n#[allow(x)]\nmod tests { mod inner { use std::thread; } }",
-            "",
-        ),
-        (
-            "#[cfg(all(test, not(rcu_loom)))] mod tests { use std::sync::atomic::AtomicU8; }",
-            "",
-        ),
-        ("#![cfg(test)] use std::thread;", ""),
-        (
-            "#[cfg(test)] mod tests { use std::thread as t; } fn f() { t::x(); }",
-            "",
-        ),
-    ] {
-        expect("reader/x.rs", text, what);
-    }
-    expect(
-        "sys/x.rs",
-        "use std::thread; use rustix::x; use std::sync::atomic::*;",
-        "",
+    expect_table(
+        r#"
+reader/x.rs: use std::sync::atomic::AtomicU64; ## may name `std::sync::atomic`
+reader/x.rs: use std::sync::{Arc, atomic::{AtomicU64}}; ## may name `std::sync::atomic`
+reader/x.rs: use std::{fmt, sync::atomic}; ## may name `std::sync::atomic`
+reader/x.rs: use ::std::sync::atomic as a; ## may name `std::sync::atomic`
+reader/x.rs: use core::sync::atomic::fence; ## `core::sync::atomic`
+reader/x.rs: use std::sync::*; ## may name `std::sync::atomic`
+reader/x.rs: fn f() { std::sync::atomic::fence(o); } ## may name `std::sync::atomic`
+reader/x.rs: fn f() -> ::std::sync::atomic::Ordering { o } ## may name `std::sync::atomic`
+reader/x.rs: use std::sync; fn f() { sync::atomic::fence(o); } ## may name `std::sync::atomic`
+reader/x.rs: use std::{sync as s}; fn f() { s::atomic::fence(o); } ## may name `std::sync::atomic`
+reader/x.rs: use std::thread; ## may name `std::thread`
+reader/x.rs: use std::thread::{LocalKey, spawn}; ## may name `std::thread`
+reader/x.rs: fn f() { std::thread::yield_now(); } ## may name `std::thread`
+reader/x.rs: #[cfg(test)] fn f() {} mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: #[cfg(not(test))] mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: #[cfg(any(test, unix))] mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: #[cfg(test)] mod m {} use std::thread; ## may name `std::thread`
+reader/x.rs: #[cfg(feature = "test")] mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: use tokio::runtime::Handle; ## src/dispatch alone may name `tokio::runtime`
+reader/x.rs: use tokio::{sync::oneshot, runtime}; ## `tokio::runtime`
+reader/x.rs: fn f() { tokio::spawn(x); } ## `tokio::spawn`
+reader/x.rs: use rustix::thread::futex; ## src/sys alone may name `rustix`
+reader/x.rs: extern crate rustix; ## `rustix`
+reader/x.rs: use windows_sys as w; ## `windows_sys`
+reader/x.rs: fn f() { windows_sys::Win32::f(); } ## `windows_sys`
+reader/x.rs: fn f() { loom::model(g); } ## `loom`
+reader/x.rs: use std::thread::{AccessError, LocalKey}; thread_local! { static X: u8 = 0; }
+reader/x.rs: fn f(k: &std::thread::LocalKey<u8>) {}
+reader/x.rs: use std::sync::{Arc, Mutex}; use tokio::sync::oneshot;
+reader/x.rs: use crate::sys::{thread, atomic}; fn f() { thread::spawn(x); atomic::fence(o); }
+reader/x.rs: #[cfg(test)] mod tests { use std::thread; fn f() { if a { b } std::thread::x(); } }
+reader/x.rs: #[cfg(test)] #[allow(x)] mod tests { mod inner { use std::thread; } }
+reader/x.rs: #[cfg(all(test, not(rcu_loom)))] mod tests { use std::sync::atomic::AtomicU8; }
+reader/x.rs: #![cfg(test)] use std::thread;
+reader/x.rs: #[cfg(test)] mod tests { use std::thread as t; } fn f() { t::x(); }
+sys/x.rs: use std::thread; use rustix::x; use std::sync::atomic::*;
+sys/x.rs: use tokio::runtime::Handle; ## src/dispatch alone
+dispatch/x.rs: use tokio::runtime::Handle; fn f() { tokio::task::y(); }
+dispatch/x.rs: use std::thread; ## src/sys alone
+"#,
     );
-    expect(
-        "sys/x.rs",
-        "use tokio::runtime::Handle;",
-        "src/dispatch alone",
-    );
-    expect(
-        "dispatch/x.rs",
-        "use tokio::runtime::Handle; fn f() { tokio::task::y(); }",
-        "",
-    );
-    expect("dispatch/x.rs", "use std::thread;", "src/sys alone");
 }
 
 #[test]
@@ -314,34 +277,21 @@ fn rule_3_a_test_module_may_be_a_file_of_its_own() {
 
 #[test]
 fn rule_4_a_cfg_stands_on_an_item() {
-    let body = "a cfg within a body";
-    for (text, what) in [
-        (
-            "#[cfg(unix)] mod a; #[cfg(not(unix))] mod a { fn f() {} }",
-            "",
-        ),
-        (
-            "#[cfg(unix)] const A: u8 = 1; #[cfg(unix)] pub(crate) fn f() { g() }",
-            "",
-        ),
-        (
-            "impl A { #[cfg(unix)] const fn f() {} } #[cfg_attr(unix, path = \"x\")] mod b;",
-            "",
-        ),
-        (
-            "#[cfg(test)] mod tests { fn f() { let a = cfg!(miri); } }",
-            "",
-        ),
-        ("fn f() { #[cfg(unix)] g(); }", body),
-        ("impl A { fn f() { #[cfg(unix)] let a = 1; } }", body),
-        ("fn f(a: impl Fn()) { #[cfg(unix)] g(); }", body),
-        ("struct A { #[cfg(unix)] a: u8 }", body),
-        ("enum A { #[cfg(unix)] B }", body),
-        ("fn f() { match a { #[cfg(unix)] A => b } }", body),
-        ("const A: bool = cfg!(unix);", body),
-    ] {
-        expect("sys/x.rs", text, what);
-    }
+    expect_table(
+        r#"
+sys/x.rs: #[cfg(unix)] mod a; #[cfg(not(unix))] mod a { fn f() {} }
+sys/x.rs: #[cfg(unix)] const A: u8 = 1; #[cfg(unix)] pub(crate) fn f() { g() }
+sys/x.rs: impl A { #[cfg(unix)] const fn f() {} } #[cfg_attr(unix, path = "x")] mod b;
+sys/x.rs: #[cfg(test)] mod tests { fn f() { let a = cfg!(miri); } }
+sys/x.rs: fn f() { #[cfg(unix)] g(); } ## a cfg within a body
+sys/x.rs: impl A { fn f() { #[cfg(unix)] let a = 1; } } ## a cfg within a body
+sys/x.rs: fn f(a: impl Fn()) { #[cfg(unix)] g(); } ## a cfg within a body
+sys/x.rs: struct A { #[cfg(unix)] a: u8 } ## a cfg within a body
+sys/x.rs: enum A { #[cfg(unix)] B } ## a cfg within a body
+sys/x.rs: fn f() { match a { #[cfg(unix)] A => b } } ## a cfg within a body
+sys/x.rs: const A: bool = cfg!(unix); ## a cfg within a body
+"#,
+    );
 }
 
 #[test]
