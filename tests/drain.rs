@@ -3,24 +3,13 @@
 mod common;
 
 use async_rcu::{Batch, Rcu, Timeout};
-use common::{Section, Tally, domain, inline, receive, runtime, until, within};
+use common::{Section, Tally, domain, inline, perpetual, receive, runtime, until, within};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, task};
-
-/// Queues a callback that queues itself again until the test stops it. Until then a callback is
-/// always pending.
-fn perpetual(rcu: &Rcu, stop: &Arc<AtomicBool>) {
-    let (again, stop) = (rcu.clone(), Arc::clone(stop));
-    rcu.call(move || {
-        if !stop.load(Ordering::Relaxed) {
-            perpetual(&again, &stop);
-        }
-    });
-}
 
 #[test]
 fn waits_for_all_that_any_thread_queued_before() {

@@ -4,7 +4,7 @@
 mod common;
 
 use async_rcu::{Batch, Builder, PanicReport, Rcu};
-use common::{Tally, inline, receive, runtime, until, within, worker};
+use common::{Bomb, Tally, inline, receive, runtime, until, within, worker};
 use std::panic::panic_any;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -29,15 +29,6 @@ impl Reports {
     fn count(&self, text: &str) -> usize {
         let log = self.0.lock().unwrap();
         log.iter().filter(|report| report.contains(text)).count()
-    }
-}
-
-/// A value that panics with its text when it is dropped.
-struct Bomb(&'static str);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("{}", self.0);
     }
 }
 
@@ -270,19 +261,13 @@ fn a_callback_that_panics_on_the_way_out_of_its_domain_is_caught_too() {
 /// An async callback ends with the drop of its future, which may panic.
 #[test]
 fn a_future_that_panics_in_its_drop_is_counted_and_reported() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("in the drop of a future");
-        }
-    }
     within(|| {
         let (send, reports) = mpsc::channel();
         let rcu = Rcu::builder()
             .on_panic(move |report| drop(send.send(report.to_string())))
             .build()
             .unwrap();
-        let bomb = Bomb;
+        let bomb = Bomb("in the drop of a future");
         rcu.call_async(std::future::poll_fn(move |_| {
             let _is_dropped_with_the_future = &bomb;
             std::task::Poll::Ready(())

@@ -6,7 +6,7 @@ mod common;
 
 use async_rcu::Rcu;
 use common::executors::{Driven, on_every_executor};
-use common::{Tally, domain, inline, receive, runtime, until, within};
+use common::{Tally, domain, inline, perpetual, receive, runtime, until, within};
 use futures::FutureExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -98,15 +98,6 @@ fn sections_held_over_a_shutdown_stay_sections() {
 
 #[test]
 fn completes_under_load_that_never_ceases() {
-    fn perpetual(rcu: &Rcu, stop: &Arc<AtomicBool>) {
-        let (again, stop) = (rcu.clone(), Arc::clone(stop));
-        rcu.call(move || {
-            if !stop.load(Ordering::Relaxed) {
-                perpetual(&again, &stop);
-            }
-        });
-    }
-
     within(|| {
         for builder in [Rcu::builder(), Rcu::builder().executor(inline())] {
             let rcu = builder.build().unwrap();

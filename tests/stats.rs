@@ -4,7 +4,7 @@ mod common;
 
 use async_rcu::{Barrier, Batch, Latency, Rcu, RcuCell};
 use common::executors::{Driven, on_every_executor};
-use common::{domain, first_grace_period_has_started, receive, runtime, until, within};
+use common::{Bomb, domain, first_grace_period_has_started, receive, runtime, until, within};
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier as Meet, mpsc};
@@ -31,14 +31,6 @@ struct Counted(Count);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.one_more();
-    }
-}
-
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("dropped");
     }
 }
 
@@ -252,9 +244,9 @@ fn panics_of_callbacks_and_drops_only() {
              }| {
                 for _ in 0..20 {
                     rcu.call(|| panic!("a callback"));
-                    rcu.retire(Box::new(Bomb));
+                    rcu.retire(Box::new(Bomb("dropped")));
                     rcu.call_async(async { panic!("a future") });
-                    let bomb = Bomb;
+                    let bomb = Bomb("dropped");
                     rcu.call_async(async move { drop(bomb) });
                 }
                 rcu.blocking_drain();

@@ -1,7 +1,7 @@
 //! Each callback gives its room back exactly once, however the callback ends.
 
 use crate::common::executors::{Driven, on_every_executor};
-use crate::common::{Tally, receive, runtime, within};
+use crate::common::{Bomb, Tally, receive, runtime, within};
 use crate::{builder, limited, room};
 use async_rcu::{Batch, ChannelExecutor, GlobalLock, Rcu, RcuCell};
 use std::future::pending;
@@ -10,14 +10,6 @@ use std::thread;
 use tokio_test::{assert_pending, task};
 
 const LIMIT: usize = 100;
-
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("dropped");
-    }
-}
 
 #[test]
 fn exact_after_panics_on_every_executor() {
@@ -31,11 +23,11 @@ fn exact_after_panics_on_every_executor() {
                 for i in 0..300 {
                     match i % 6 {
                         0 => rcu.call(|| panic!("called")),
-                        1 => rcu.retire(Box::new(Bomb)),
+                        1 => rcu.retire(Box::new(Bomb("dropped"))),
                         2 => rcu.call_async(async { panic!("polled") }),
                         3 => {
                             // One future is dropped before its end, the other at its end.
-                            let bomb = Bomb;
+                            let bomb = Bomb("dropped");
                             rcu.call_async(async move {
                                 let _bomb = bomb;
                                 tokio::task::yield_now().await;

@@ -1,7 +1,9 @@
 //! `RcuList`: readers finish their walk whatever writers remove meanwhile, and writers make whole
 //! edits, one at a time.
 
-use crate::common::{Drops, HANG_GUARD, Probe, Tracked, panic_message, settle, until, within};
+use crate::common::{
+    Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, until, within,
+};
 use async_rcu::{InlineExecutor, Rcu, RcuList, RcuVec, Retired};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -155,18 +157,10 @@ fn ten_million_elements_are_dropped_without_recursion() {
     assert_eq!(LEFT.load(Ordering::Relaxed), 0);
 }
 
-/// A value that panics when it is dropped, if its flag says so.
-#[derive(Debug)]
-struct Bomb(Tracked, bool);
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        assert!(!self.1, "bomb {}", self.0.label());
-    }
-}
-
 #[test]
 fn a_drop_that_panics_saves_none_of_the_others() {
-    let ways: [fn(RcuList<Bomb>); 3] = [drop, |list| list.clear(), |list| list.retain(|_| false)];
+    let ways: [fn(RcuList<Fragile>); 3] =
+        [drop, |list| list.clear(), |list| list.retain(|_| false)];
     for way in ways {
         let (told, reports) = mpsc::channel();
         let told = std::sync::Mutex::new(told);
@@ -176,7 +170,7 @@ fn a_drop_that_panics_saves_none_of_the_others() {
             .unwrap();
         let drops = Drops::default();
         let list = RcuList::new_in(&rcu);
-        list.append((0..100).map(|label| Bomb(drops.value(label), label % 40 == 7)));
+        list.append((0..100).map(|label| Fragile(drops.value(label), label % 40 == 7)));
         way(list);
         rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         drops.reach(100);
@@ -225,7 +219,7 @@ fn an_iterator_that_panics_adds_nothing() {
     let message = panic_message(|| {
         bombs.append((0..9).map(|label| {
             assert!(label < 7, "no more");
-            Bomb(drops.value(label), label > 3)
+            Fragile(drops.value(label), label > 3)
         }));
     });
     assert_eq!(message, "no more");

@@ -1,6 +1,6 @@
 //! `RcuVec`: a view has one length and the elements below it, whatever writers do meanwhile.
 
-use crate::common::{Drops, HANG_GUARD, Probe, Tracked, panic_message, settle, within};
+use crate::common::{Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, within};
 use async_rcu::{Rcu, RcuVec};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -190,18 +190,9 @@ fn what_goes_together_goes_in_one_callback() {
     drops.reach(MANY as usize + 10);
 }
 
-/// A value that panics when it is dropped, if its flag says so.
-#[derive(Debug)]
-struct Bomb(Tracked, bool);
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        assert!(!self.1, "bomb {}", self.0.label());
-    }
-}
-
 #[test]
 fn a_drop_that_panics_saves_none_of_the_others() {
-    let ways: [fn(RcuVec<Bomb>); 3] = [
+    let ways: [fn(RcuVec<Fragile>); 3] = [
         drop,
         |array| array.clear(),
         |array| {
@@ -220,7 +211,7 @@ fn a_drop_that_panics_saves_none_of_the_others() {
             .unwrap();
         let drops = Drops::default();
         let array = RcuVec::new_in(&rcu);
-        array.append((0..100).map(|label| Bomb(drops.value(label), label % 40 == 7)));
+        array.append((0..100).map(|label| Fragile(drops.value(label), label % 40 == 7)));
         way(array);
         rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         drops.reach(100);

@@ -1,10 +1,11 @@
 //! Values and callbacks that count what happens to them.
 
 use super::until;
+use async_rcu::Rcu;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 /// One counter for each of a number of callbacks.
@@ -101,6 +102,37 @@ impl Drop for Tracked {
         assert_eq!(stamp, ALIVE, "dropped twice");
         self.drops.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// A value whose drop panics with its text.
+#[derive(Debug)]
+pub(crate) struct Bomb(pub(crate) &'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}
+
+/// A value whose drop panics if its flag says so.
+#[derive(Debug)]
+pub(crate) struct Fragile(pub(crate) Tracked, pub(crate) bool);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!self.1, "bomb {}", self.0.label());
+    }
+}
+
+/// Queues a callback that queues itself again until the test sets `stop`. Until then a callback is
+/// always pending.
+pub(crate) fn perpetual(rcu: &Rcu, stop: &Arc<AtomicBool>) {
+    let (again, stop) = (rcu.clone(), Arc::clone(stop));
+    rcu.call(move || {
+        if !stop.load(Ordering::Relaxed) {
+            perpetual(&again, &stop);
+        }
+    });
 }
 
 /// A future that counts its first poll.
