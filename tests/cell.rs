@@ -375,7 +375,7 @@ fn cells_have_the_usual_traits() {
 }
 
 #[test]
-fn what_is_in_a_domain_tells_which() {
+fn objects_of_a_domain_return_the_domain() {
     let rcu = Rcu::default();
     let other = Rcu::new();
     assert!(!rcu.same_domain(&other));

@@ -162,7 +162,7 @@ fn check(name: &str) {
     };
     for error in &errors {
         let known = expected.iter().any(|place| fits(error, place));
-        assert!(known, "{name}: {error:#?} where {expected:?} was to be");
+        assert!(known, "{name}: {error:#?} instead of {expected:?}");
     }
     for place in &expected {
         let found = errors.iter().any(|error| fits(error, place));

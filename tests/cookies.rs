@@ -26,7 +26,7 @@ fn grace_period_starts_none() {
 }
 
 #[test]
-fn start_grace_period_asks_for_it_and_nobody_need_wait() {
+fn start_grace_period_requests_it_and_no_caller_need_wait() {
     let rcu = Rcu::new();
     for _ in 0..5 {
         let gp = rcu.start_grace_period();

@@ -288,7 +288,7 @@ fn a_batch_may_be_run_late_and_anywhere() {
 }
 
 #[test]
-fn batches_that_nobody_receives_any_more_are_rescued() {
+fn batches_whose_receiver_is_gone_are_rescued() {
     within(|| {
         let (executor, batches) = async_rcu::ChannelExecutor::new();
         let rcu = Rcu::builder()

@@ -39,7 +39,7 @@ fn held_up(rcu: &Rcu) {
 }
 
 #[test]
-fn a_hook_hears_who_holds() {
+fn a_hook_learns_of_each_holder() {
     within(|| {
         let rcu = domain("who");
         let (events, _notifier) = events(&rcu);
@@ -169,7 +169,7 @@ fn a_hook_that_keeps_a_handle_keeps_the_domain_until_its_notifier_goes() {
 }
 
 #[test]
-fn a_hook_that_panics_is_reported_and_keeps_nobody_from_hearing() {
+fn a_hook_that_panics_is_reported_and_the_other_hooks_are_called() {
     within(|| {
         let (send, panics) = mpsc::channel();
         let rcu = Rcu::builder()
@@ -230,7 +230,7 @@ impl Wake for LetsGo {
 
 /// The blocking sections had ended when the thread came to name them.
 #[test]
-fn a_hook_is_not_called_where_nobody_holds_any_more() {
+fn a_hook_is_not_called_if_no_holder_is_left() {
     within(|| {
         let rcu = domain("nobody");
         let (events, _notifier) = events(&rcu);
@@ -244,7 +244,7 @@ fn a_hook_is_not_called_where_nobody_holds_any_more() {
             rcu.force();
             rcu.blocking_drain();
         }
-        assert!(events.try_recv().is_err(), "told of nobody");
+        assert!(events.try_recv().is_err(), "an event without a holder");
         let _section = rcu.read_owned();
         held_up(&rcu);
         rcu.force();

@@ -332,7 +332,7 @@ fn may_move_to_another_thread_between_polls() {
 }
 
 #[test]
-fn a_waker_that_panics_hurts_nobody_else() {
+fn a_waker_that_panics_does_not_harm_others() {
     for (name, make) in WAITS {
         let rcu = Rcu::new();
         let section = rcu.read_owned();

@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 
 #[test]
-fn is_started_once_by_whoever_uses_it_first() {
+fn is_started_once_by_its_first_user() {
     within(|| {
         const THREADS: usize = 8;
         let barrier = Barrier::new(THREADS);

@@ -124,7 +124,7 @@ fn retired_values_are_dropped_under_it() {
 }
 
 #[test]
-fn grace_periods_go_on_while_somebody_keeps_it_and_callbacks_wait() {
+fn grace_periods_go_on_while_the_lock_is_held_and_callbacks_wait() {
     within(|| {
         let runtime = runtime(1);
         let builder = || Rcu::builder().name("kept");
@@ -387,7 +387,7 @@ fn it_is_the_tokio_mutex_it_was_made_of() {
         assert!(lock.try_lock().is_none());
         assert!(lock.clone().try_lock().is_none());
         drop(guard);
-        let mut guard = lock.try_lock().expect("nobody has it");
+        let mut guard = lock.try_lock().expect("the lock is free");
         guard.push('c');
         assert!(mutex.try_lock().is_err());
         drop(guard);

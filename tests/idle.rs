@@ -107,7 +107,7 @@ fn no_thread_wakes_up_in_two_seconds_of_idleness() {
 /// Sections block a grace period while a thousand others begin and end on the same thread. No
 /// thread wakes up until the section that has a request ends.
 #[test]
-fn sections_beside_one_that_stalls_wake_nobody() {
+fn sections_beside_a_stalled_section_wake_no_thread() {
     const MANY: u64 = 1000;
     let _alone = alone();
     within(|| {

@@ -327,7 +327,7 @@ fn import_broken(floor: &str, path: &[String], exports: &BTreeSet<&str>) -> Opti
         Some(up) if Some(up) > height(floor) => Some(format!("`{target}` is above `{floor}`")),
         Some(_) => None,
         None => Some(format!(
-            "`{floor}` may import lower floors alone; `{target}` is none"
+            "`{floor}` may import lower floors alone, and `{target}` is not one"
         )),
     }
 }

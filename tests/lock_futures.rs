@@ -23,7 +23,7 @@ fn lock_is_ready_where_the_lock_is_free_and_woken_when_it_becomes_so() {
 }
 
 #[test]
-fn those_who_wait_for_the_lock_get_it_in_turn() {
+fn waiters_get_the_lock_in_turn() {
     let lock = GlobalLock::new(());
     let guard = lock.try_lock().unwrap();
     let mut first = spawn(lock.lock());

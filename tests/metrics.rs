@@ -40,7 +40,7 @@ impl Published {
 fn what_is_published_is_what_stats_says() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    recorder.install().expect("nobody else records here");
+    recorder.install().expect("the only recorder");
     let rcu = Rcu::builder().name("measured").build().unwrap();
     let held = rcu.read_owned();
     for _ in 0..100 {

@@ -30,8 +30,8 @@ fn panic_location(f: impl FnOnce()) -> (String, u32) {
     });
     HEARD.set(Some(Vec::new()));
     let result = catch_unwind(AssertUnwindSafe(f));
-    let heard = HEARD.take().expect("nobody else takes it");
-    assert!(result.is_err(), "it was to panic");
+    let heard = HEARD.take().expect("only this function takes the record");
+    assert!(result.is_err(), "the call has not panicked");
     heard.into_iter().next().expect("a panic")
 }
 

@@ -250,7 +250,7 @@ fn a_callback_that_panics_on_the_way_out_of_its_domain_is_caught_too() {
         for i in 0..20 {
             let rcu = Rcu::builder().name("last").build().unwrap();
             let callback = tally.callback(i);
-            rcu.call(|| panic!("nobody is left to see it"));
+            rcu.call(|| panic!("no handle is left"));
             rcu.call(callback);
         }
         until("the callbacks", || tally.ran() == 20);

@@ -18,7 +18,7 @@ const ORDERS: [[usize; 3]; 6] = [
 ];
 
 #[test]
-#[should_panic(expected = "no section holds it up")]
+#[should_panic(expected = "no section blocks the grace period")]
 fn the_probe_of_these_tests_can_fail() {
     Probe::new(&Rcu::new()).held_up();
 }

@@ -99,7 +99,7 @@ fn a_later_section_does_not_keep_the_value_from_being_taken() {
     let _after = rcu.read_owned();
     drop(before);
     elapses(&rcu, gp);
-    let value = retired.try_take().expect("nobody can see it any more");
+    let value = retired.try_take().expect("no section can see the value");
     assert_eq!(value.label(), 1);
 }
 

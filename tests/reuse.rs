@@ -114,7 +114,7 @@ fn one(number: usize) {
 }
 
 #[test]
-fn leave_no_memory_no_thread_and_no_descriptor_behind() {
+fn domains_leave_no_memory_no_thread_and_no_descriptor() {
     let _alone = alone();
     within(|| {
         let held_after = |domains: usize| {

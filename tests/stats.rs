@@ -324,7 +324,6 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         let cookie = rcu.start_grace_period();
         rcu.force();
         until("the second", || rcu.grace_period() > cookie);
-        let second = Instant::now();
         until("some time", || after.elapsed() > Duration::from_millis(20));
         let least = after.elapsed();
         let age = rcu.stats().oldest_section.unwrap();
@@ -333,10 +332,12 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         // oldest.
         drop(oldest);
         until("the first ends", || rcu.stats().finished == 1);
-        let age = rcu.stats().oldest_section.unwrap();
-        assert!(age <= after.elapsed(), "{age:?}");
+        // The thread has recorded the start of the second grace period before this.
+        let second = Instant::now();
+        until("some time", || second.elapsed() > Duration::from_millis(20));
         let least = second.elapsed();
-        assert!(least <= rcu.stats().oldest_section.unwrap());
+        let age = rcu.stats().oldest_section.unwrap();
+        assert!(least <= age && age <= after.elapsed(), "{least:?} {age:?}");
         drop(younger);
         rcu.blocking_drain();
         assert_eq!(rcu.stats().oldest_section, None);

@@ -238,7 +238,7 @@ fn cookies_tell_what_has_elapsed() {
 }
 
 #[test]
-fn what_was_started_elapses_with_nobody_waiting_and_no_other_cause() {
+fn a_started_grace_period_elapses_without_a_waiter_or_another_cause() {
     within(|| {
         let rcu = Rcu::builder().name("poll").batch_interval(Duration::ZERO);
         let rcu = rcu.build().unwrap();
@@ -323,7 +323,7 @@ fn publish_synchronize_poison_never_shows_a_reader_the_poison() {
 /// There are more words than a caller scans by itself, so its first poll leaves them to the
 /// grace-period thread.
 #[test]
-fn a_wait_behind_thousands_of_owned_guards_ends() {
+fn a_wait_for_thousands_of_owned_guards_ends() {
     within(|| {
         let rcu = Rcu::new();
         let held: Vec<_> = (0..10_000).map(|_| rcu.read_owned()).collect();

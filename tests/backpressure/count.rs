@@ -142,7 +142,7 @@ fn exact_where_the_stream_of_batches_is_dropped() {
 }
 
 #[test]
-fn what_cells_and_locks_queue_counts_too_and_what_is_taken_back_does_not() {
+fn callbacks_of_cells_and_locks_count_and_values_taken_back_do_not() {
     within(|| {
         let rcu = limited(4);
         let cell = RcuCell::new_in(&rcu, 0);

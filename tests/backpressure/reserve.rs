@@ -27,7 +27,7 @@ fn permit(rcu: &Rcu) -> Permit {
 }
 
 #[test]
-fn room_goes_to_those_who_wait_in_the_order_in_which_they_came() {
+fn room_goes_to_the_waiters_in_the_order_of_their_arrival() {
     within(|| {
         let rcu = limited(2);
         let mut permits = vec![permit(&rcu), permit(&rcu)];
@@ -49,7 +49,7 @@ fn room_goes_to_those_who_wait_in_the_order_in_which_they_came() {
 
 /// A newcomer took the room of a waiter that had been woken and had not been polled yet.
 #[test]
-fn who_comes_late_does_not_take_the_room_of_one_that_was_woken_for_it() {
+fn a_newcomer_does_not_take_the_room_of_a_woken_waiter() {
     within(|| {
         let rcu = limited(1);
         let held = permit(&rcu);
@@ -67,7 +67,7 @@ fn who_comes_late_does_not_take_the_room_of_one_that_was_woken_for_it() {
 }
 
 #[test]
-fn who_goes_leaves_the_room_to_the_next() {
+fn a_waiter_that_gives_up_leaves_the_room_to_the_next() {
     within(|| {
         let rcu = limited(1);
         let held = permit(&rcu);
@@ -151,7 +151,7 @@ impl Wake for Looks {
 
 /// The domain called wakers under the global lock, and as if they were callbacks.
 #[test]
-fn who_waits_is_woken_when_the_lock_is_let_go_on_every_executor() {
+fn a_waiter_is_woken_when_the_lock_is_released_on_every_executor() {
     within(|| {
         let lock = GlobalLock::new(());
         on_every_executor(

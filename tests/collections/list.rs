@@ -85,7 +85,7 @@ fn a_reader_on_removed_elements_finishes_its_walk() {
 }
 
 #[test]
-fn a_walk_sees_what_is_added_behind_it_and_skips_what_goes_before_it_comes() {
+fn a_walk_sees_elements_added_after_it_and_skips_elements_removed_before_it() {
     let list: RcuList<u32> = [1, 2, 3].into_iter().collect();
     let guard = Rcu::global().read();
     let mut walk = list.iter(&guard);
@@ -228,7 +228,7 @@ fn an_iterator_that_panics_adds_nothing() {
 }
 
 #[test]
-fn who_would_wait_for_itself_panics() {
+fn a_wait_for_oneself_panics() {
     within(|| {
         let list: RcuList<u32> = (0..4).collect();
         let message = panic_message(|| {
@@ -363,7 +363,7 @@ fn a_leaked_writer_is_sound() {
 }
 
 #[test]
-fn what_is_taken_out_is_given_back_whole() {
+fn removed_elements_are_given_back_whole() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let list = list_of(&rcu, &drops, 0..5);

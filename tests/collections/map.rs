@@ -61,7 +61,7 @@ fn what_is_put_in_is_found_until_it_is_taken_out() {
 }
 
 #[test]
-fn a_value_is_put_in_only_where_there_is_none() {
+fn a_value_is_inserted_only_if_the_key_is_absent() {
     let map = RcuMap::new_in(&Rcu::new());
     assert_eq!(map.try_insert(1, "one"), Ok(()));
     assert_eq!(map.try_insert(1, "uno"), Err((1, "uno")));
@@ -388,14 +388,14 @@ fn a_leaked_guard_keeps_what_it_saw_and_nothing_breaks() {
 }
 
 #[test]
-fn a_map_hashes_as_it_was_told_to() {
+fn a_map_uses_its_hasher() {
     let hasher = RandomState::new();
     let map = RcuMap::<&str, u32, _>::with_hasher(hasher.clone());
     assert_eq!(map.hasher().hash_one("key"), hasher.hash_one("key"));
 }
 
 #[test]
-fn what_is_replaced_while_retain_looks_at_it_is_shown_to_it_again() {
+fn retain_looks_again_at_a_value_that_was_replaced_meanwhile() {
     let map = RcuMap::from([(1, "old"), (2, "other")]);
     let mut shown = Vec::new();
     map.retain(|key, value| {

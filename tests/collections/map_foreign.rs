@@ -185,7 +185,7 @@ fn foreign_code_may_use_the_map() {
 }
 
 #[test]
-fn a_comparison_that_takes_long_holds_nobody_up() {
+fn a_slow_comparison_delays_no_other_writer() {
     within(|| {
         let map = Arc::new(RcuMap::with_hasher_in(Hashes(1), &Rcu::new()));
         map.insert(Key::plain(1), 1);

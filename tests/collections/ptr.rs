@@ -68,7 +68,7 @@ fn what_is_stored_over_is_dropped_when_its_readers_have_left() {
 }
 
 #[test]
-fn an_exchange_takes_place_where_nobody_came_between() {
+fn an_exchange_succeeds_if_no_other_writer_came_between() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let pointer = RcuPtr::null_in(&rcu);

@@ -150,7 +150,7 @@ fn views_and_references_outlive_the_array() {
 }
 
 #[test]
-fn what_is_taken_out_is_given_back_whole() {
+fn removed_elements_are_given_back_whole() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let array = vec_of(&rcu, &drops, 0..6);
@@ -264,7 +264,7 @@ fn edits_are_published_together_or_not_at_all() {
 }
 
 #[test]
-fn who_would_wait_for_itself_panics() {
+fn a_wait_for_oneself_panics() {
     within(|| {
         let array: RcuVec<u32> = (0..4).collect();
         let mut writer = array.write();

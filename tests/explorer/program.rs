@@ -299,7 +299,7 @@ impl Thread {
         self.push(Ins::Load { to, from, order });
     }
 
-    /// Of the variable that is `at` places behind `from`.
+    /// Loads the variable `at` places after `from`.
     pub(crate) fn load_at(&mut self, to: &'static str, from: &str, at: impl Into<Expr>) {
         let at = self.code(&at.into());
         let (to, from) = (self.register(to), self.at(from));

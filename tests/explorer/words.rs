@@ -245,7 +245,7 @@ pub(crate) fn caller(p: &mut Program, words: &[&'static str]) {
     });
 }
 
-/// A scan with a limit that is none of `fenced`.
+/// A scan with a limit that does not come from `fenced`.
 fn own_limit(t: &mut Thread, words: &[&'static str], limit: Expr) {
     t.of("Engine::scan, with another limit");
     t.set("least", u8::MAX);

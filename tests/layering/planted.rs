@@ -147,7 +147,7 @@ fn rule_1_no_other_text_is_taken_for_an_import() {
 }
 
 #[test]
-fn rule_1_who_may_go_through_lib_rs() {
+fn rule_1_only_the_facades_users_go_through_lib_rs() {
     expect_table(
         r#"
 sys/mod.rs: use crate::RcuCell; ## lower floors alone

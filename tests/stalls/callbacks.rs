@@ -100,7 +100,7 @@ fn nobody_polls(set: impl FnOnce(Builder) -> Builder, drive: impl FnOnce()) {
 }
 
 #[test]
-fn a_batch_on_an_executor_that_nobody_drives() {
+fn a_batch_on_an_executor_that_no_thread_drives() {
     within(|| {
         let undriven = runtime(0);
         nobody_polls(
@@ -131,7 +131,7 @@ fn a_batch_on_an_executor_that_nobody_drives() {
 }
 
 #[test]
-fn a_batch_behind_an_async_callback_that_blocks_the_worker() {
+fn a_batch_after_an_async_callback_that_blocks_the_worker() {
     within(|| {
         let (rcu, stalls) = Stalls::domain("behind", SHORT);
         let (began, has_begun) = mpsc::channel();
@@ -190,7 +190,7 @@ fn an_async_callback_where_a_drain_waits_for_it_and_not_before() {
                 loop {
                     let all = stalls.so_far();
                     let early = all.iter().find(|r| r.kind == StallKind::AsyncCallback);
-                    assert!(early.is_none(), "nobody waits: {early:?}");
+                    assert!(early.is_none(), "no drain waits: {early:?}");
                     if all.iter().any(|r| r.kind == StallKind::Section) {
                         break;
                     }

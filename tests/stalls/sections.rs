@@ -66,7 +66,7 @@ fn a_section_by_its_thread_and_place() {
         ] {
             assert!(text.contains(part), "{part} in: {text}");
         }
-        assert!(!TRACKED || text.contains("stalls.rs"), "{text}");
+        assert!(!TRACKED || text.contains(file!()), "{text}");
         leave.send(()).unwrap();
         reader.join().unwrap();
     });

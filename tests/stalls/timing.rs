@@ -187,7 +187,7 @@ fn on_standard_error_where_no_subscriber_takes_it() {
     }
     within(|| {
         for (subscriber, on_stderr) in [("none", true), ("deaf", true), ("listens", false)] {
-            let name = "told::on_standard_error_where_no_subscriber_takes_it";
+            let name = "timing::on_standard_error_where_no_subscriber_takes_it";
             let child = myself(name, subscriber);
             let [out, err] = [&child.stdout, &child.stderr].map(|s| String::from_utf8_lossy(s));
             assert!(child.status.success(), "{out}\n{err}");

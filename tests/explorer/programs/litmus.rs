@@ -82,7 +82,8 @@ pub(crate) const LIGHT_AND_HEAVY: Case = Case {
     faults: &[broken("a fence for the heavy one", ASYMMETRIC)],
 };
 
-/// Data, then a flag; the flag seen, then the data: behind a branch, and by an address.
+/// One thread writes data, then a flag. The other reads the flag, then the data, after a branch or
+/// by an address.
 pub(crate) const MESSAGE: Case = Case {
     name: "message",
     build: |p| {

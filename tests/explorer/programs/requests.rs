@@ -110,8 +110,8 @@ fn gp_thread(t: &mut Thread) {
     t.store("woken", 1, Release);
 }
 
-/// Somebody waits; a section holds the grace period up; a caller, who waits for nothing, takes the
-/// number, fences and scans, and tells nobody.
+/// A waiter waits for a grace period that a section blocks. A caller that waits for nothing takes
+/// the number, fences and scans, and wakes no thread.
 pub(crate) const WANTED: Case = Case {
     name: "wanted",
     build: |p| {
@@ -231,7 +231,7 @@ pub(crate) const NAP_WAIT: Case = Case {
     ],
 };
 
-/// A callback, and a drain behind it: the drain is over when nothing up to its number is open, and
+/// A callback, and a drain after it: the drain is over when nothing up to its number is open, and
 /// by then the callback must have run.
 pub(crate) const DRAIN: Case = Case {
     name: "drain",

@@ -104,7 +104,7 @@ pub(crate) const LATE_SECTION: Case = Case {
         uaf("no limit where a section is open", ALL),
         // It is never above `fenced`, and so ends less.
         uaf(
-            "the limit is the scanner's own number, behind its own fence",
+            "the limit is the scanner's own number, after its own fence",
             NOWHERE,
         ),
     ],
@@ -201,7 +201,7 @@ pub(crate) const COOKIE: Case = Case {
     ],
 };
 
-/// A callback is queued behind the unlinking, collected by the grace-period thread and given a
+/// A callback is queued after the unlinking, collected by the grace-period thread and given a
 /// number, with a caller beside.
 pub(crate) const COLLECTION: Case = Case {
     name: "collection",

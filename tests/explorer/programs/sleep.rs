@@ -210,9 +210,9 @@ pub(crate) const REFRESH_WAKES: Case = Case {
     ],
 };
 
-/// A record is idle, and somebody is still in the cold path of the last leave there, when the
-/// record is used again. It belongs to one core for ever: where it could move, the leaver would
-/// take away what the new core's thread asks and wake the old one's.
+/// A record is idle, and a thread is still in the cold path of its last leave, when the record is
+/// used again. It belongs to one core for ever: where it could move, the leaver would take away
+/// what the new core's thread asks and wake the old one's.
 pub(crate) const RECORD_STAYS: Case = Case {
     name: "record_stays",
     build: |p| {
@@ -282,7 +282,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
     ],
 };
 
-/// What a producer does behind its push: `Rcu::enqueue_counted`, `Domain::rouse`, `Doze::rouse`.
+/// The steps of a producer after its push: `Rcu::enqueue_counted`, `Domain::rouse`, `Doze::rouse`.
 pub(crate) fn call(t: &mut Thread, queue: &str) {
     let end = t.label();
     t.of("Queue::push");

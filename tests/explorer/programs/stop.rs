@@ -21,8 +21,8 @@ fn spawn(t: &mut Thread) {
     t.rmw("_n", "threads", r("_n").plus(1), AcqRel);
 }
 
-/// A producer behind its push: it wakes nobody where the thread is awake, and starts one where it
-/// is stopped.
+/// A producer after its push: it wakes no thread if the thread is awake, and starts one if it is
+/// stopped.
 fn push_and_rouse(t: &mut Thread, queue: &str) {
     let (end, start) = (t.label(), t.label());
     t.of("Queue::push");
@@ -109,7 +109,7 @@ pub(crate) const STOP: Case = Case {
     ],
 };
 
-/// The same for a producer and a request: who asks looks only whether the thread is stopped.
+/// The same for a producer and a request: the requester checks only whether the thread is stopped.
 pub(crate) const STOP_REQUEST: Case = Case {
     name: "stop_request",
     build: |p| {
@@ -164,7 +164,7 @@ fn one_thread(p: &mut Program) {
     });
 }
 
-/// `Shutdown` behind its drain: asks for an attempt, and waits for it, or for a thread that has
+/// `Shutdown` after its drain: requests an attempt, and waits for it, or for a thread that has
 /// stopped before. A producer comes beside; a second thread is there to be started. When both are
 /// done the third closes the house.
 pub(crate) const SHUTDOWN: Case = Case {
@@ -368,7 +368,7 @@ pub(crate) const END: Case = Case {
         });
         p.finally(
             Failure::Broken,
-            "the core is given away twice, or by nobody",
+            "the core is given away twice, or never",
             |value| value("recycled") == 1,
         );
     },
