@@ -235,7 +235,7 @@ pub(crate) fn reader(p: &mut Program, name: &'static str, word: &'static str) {
 pub(crate) fn caller(p: &mut Program, words: &[&'static str]) {
     p.thread("caller", |t| {
         start(t);
-        if t.bad("the limit is the scanner's own number, behind its own fence") {
+        if t.bad("the limit is the scanner's own number, after its own fence") {
             own_limit(t, words, r("g"));
         } else if t.bad("no limit where a section is open") {
             own_limit(t, words, r("least").is(u8::MAX).then("g", u8::MAX));
