@@ -13,8 +13,8 @@
 # the emulator (installed with apt-get where that can be).
 #
 # Left out, everywhere: compile_fail, layering, docs and explorer, which test the compiler, the sources and a model, and
-# refused_barrier: there is no seccomp under qemu and wine, and with `portable` nothing that it could refuse. Under qemu fork and
-# fork_batches too: qemu 7.2 itself fails when the child of a fork starts a thread. On windows there is no fork and no /proc, so
+# refused_barrier: there is no seccomp under qemu and wine, and with `portable` nothing that it could refuse. Under qemu fork
+# too: qemu 7.2 itself fails when the child of a fork starts a thread. On windows there is no fork and no /proc, so
 # that fork and idle are empty.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -54,7 +54,7 @@ linux() {
     need "$root/lib/libc.so.6" "$libc"
     declare -x "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$arch-unknown-linux-gnu")_LINKER=$debian-gcc"
     # Tests that start themselves as another process need to know how.
-    ASYNC_RCU_TEST_RUNNER="$qemu -L $root" under "$arch-unknown-linux-gnu" "$qemu -L $root" fork fork_batches
+    ASYNC_RCU_TEST_RUNNER="$qemu -L $root" under "$arch-unknown-linux-gnu" "$qemu -L $root" fork
 }
 
 aarch64() { linux aarch64 aarch64-linux-gnu libc6-dev-arm64-cross; }

@@ -8,7 +8,7 @@
 # checks the acquire and release part of the protocols; loom's models check the fences.
 #
 # Left out:
-# - fork, fork_batches: the sanitizer has threads and locks of its own, which do not survive a fork.
+# - fork: the sanitizer has threads and locks of its own, which do not survive a fork.
 # - refused_barrier: it filters system calls, the sanitizer's too.
 # - compile_fail, layering, docs, explorer: nothing of the library runs there.
 set -euo pipefail
@@ -26,5 +26,5 @@ export RUSTFLAGS="${RUSTFLAGS:-} -Zsanitizer=thread"
 export ASYNC_RCU_BARRIER=fence
 export TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 
-mapfile -t tests < <(tests_but fork fork_batches refused_barrier compile_fail layering docs explorer)
+mapfile -t tests < <(tests_but fork refused_barrier compile_fail layering docs explorer)
 REPORT='WARNING: ThreadSanitizer|ERROR: ThreadSanitizer' tested cargo test --all-features "${tests[@]}" --no-fail-fast "$@"

@@ -1,5 +1,5 @@
-//! What may be sent, shared, moved and named: promises that the compiler checks. They fail to compile, not to run; each
-//! test says what the assertions in it are about.
+//! The auto traits of the public types, as the compiler checks them. A broken promise does not
+//! compile. Each test says which promise its assertions check.
 #![cfg(feature = "rt")]
 
 use async_rcu::{
@@ -27,7 +27,7 @@ fn is_future<F: Future<Output = T> + Send + Unpin + Debug + 'static, T>() {}
 fn is_static<T: 'static>() {}
 fn is_executor<E: Executor + ?Sized>() {}
 
-/// A spawner that is no more than that.
+/// A type that implements `Spawn` and nothing else.
 struct Elsewhere;
 
 impl Spawn for Elsewhere {
@@ -36,7 +36,7 @@ impl Spawn for Elsewhere {
     }
 }
 
-/// `Send`, not `Sync`: what a global lock may guard.
+/// A value that is `Send` and not `Sync`, which a global lock may guard.
 type Single = Cell<u32>;
 
 #[test]
@@ -75,8 +75,10 @@ fn handles_and_cells_are_shared() {
 #[test]
 fn collections_are_shared() {
     assert_impl_all!(RcuPtr<u32>: Send, Sync, Unpin, Debug, Default, From<Box<u32>>);
-    assert_impl_all!(RcuList<u32>: Send, Sync, Unpin, Debug, Default, FromIterator<u32>, Extend<u32>);
-    assert_impl_all!(RcuVec<u32>: Send, Sync, Unpin, Debug, Default, FromIterator<u32>, Extend<u32>);
+    assert_impl_all!(RcuList<u32>: Send, Sync, Unpin, Debug, Default);
+    assert_impl_all!(RcuList<u32>: FromIterator<u32>, Extend<u32>);
+    assert_impl_all!(RcuVec<u32>: Send, Sync, Unpin, Debug, Default);
+    assert_impl_all!(RcuVec<u32>: FromIterator<u32>, Extend<u32>);
     assert_impl_all!(&'static RcuList<u32>: Extend<u32>);
     assert_impl_all!(&'static RcuVec<u32>: Extend<u32>);
     assert_not_impl_any!(RcuPtr<u32>: Clone, Deref);
@@ -92,7 +94,7 @@ fn what_is_read_goes_where_references_go() {
     assert_impl_all!(VecView<'static, u32>: Send, Sync, Unpin, Copy, Debug, Index<usize>);
     assert_impl_all!(VecView<'static, u32>: IntoIterator<Item = &'static u32>);
     assert_impl_all!(CompareExchangeError<'static, u32>: Error, Send, Sync);
-    // They borrow from a guard, and are no guard.
+    // These types borrow from a guard and are not guards.
     assert_not_impl_any!(ListIter<'static, u32>: Guard);
 }
 
@@ -131,7 +133,7 @@ fn futures_are_sent_pinned_nowhere_and_borrow_nothing() {
     is_future::<Batch, ()>();
     is_future::<Reserve, Permit>();
     is_future::<ReleaseRequested, ()>();
-    // It borrows its watcher.
+    // The future borrows its watcher.
     is_future::<Changed<'static, u32>, Option<OwnedRcuRef<u32>>>();
     assert_impl_all!(Watcher<u32>: Stream<Item = OwnedRcuRef<u32>>, Send, Sync, Unpin, Debug);
     is_static::<Watcher<u32>>();
@@ -204,7 +206,7 @@ fn reports_and_figures_can_be_shown_and_sent() {
 
 #[test]
 fn a_held_guard_costs_no_more_than_it_must() {
-    // An owned guard: its word, and whose it is.
+    // An owned guard has the size of two pointers: its word and its domain.
     assert!(size_of::<OwnedReadGuard>() <= 2 * size_of::<usize>());
     assert_eq!(
         size_of::<Option<OwnedReadGuard>>(),

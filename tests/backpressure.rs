@@ -1,18 +1,17 @@
-//! `max_pending`: who asks first is refused or waits, who does not is taken, forced and reported; and the count is exact.
+//! `max_pending` holds: `try_call` is refused and `reserve` waits at the limit; `call` is accepted,
+//! forces a grace period and is reported; the count of pending callbacks is exact.
 #![cfg(feature = "rt")]
 
 mod common;
 #[path = "backpressure/count.rs"]
 mod count;
-#[path = "common/reports.rs"]
-mod reports;
 #[path = "backpressure/reserve.rs"]
 mod reserve;
 
 use async_rcu::{Batch, Builder, Rcu};
 use common::executors::{Driven, on_every_executor};
+use common::reports::{self, events};
 use common::{HANG_GUARD, Tally, receive, until, within};
-use reports::events;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -27,7 +26,7 @@ fn limited(limit: usize) -> Rcu {
     builder(limit).build().unwrap()
 }
 
-/// How many callbacks there is room for, found by filling it.
+/// Returns the number of callbacks that the domain has room for, by filling it.
 fn room(rcu: &Rcu) -> usize {
     let section = rcu.read_owned();
     let taken = std::iter::from_fn(|| rcu.try_call(|| ()).ok()).count();
@@ -103,7 +102,7 @@ fn call_and_retire_are_taken_over_the_limit_forced_and_reported_once_an_episode(
             }
             assert!(receive(&forced) >= 4);
             until("the section is asked", || section.is_release_requested());
-            // Two turns later a second report would have been made.
+            // The domain would have made a second report within two turns.
             for _ in 0..2 {
                 rcu.force();
                 receive(&forced);
@@ -124,7 +123,7 @@ fn call_and_retire_are_taken_over_the_limit_forced_and_reported_once_an_episode(
     });
 }
 
-/// Calls it when it is dropped.
+/// Calls its function when it is dropped.
 struct Last<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> Drop for Last<F> {
@@ -135,8 +134,8 @@ impl<F: FnOnce()> Drop for Last<F> {
     }
 }
 
-/// An episode was over only when the thread happened to look while less than half was pending. A second flood that came
-/// before it did was neither forced nor reported.
+/// An episode ended only if the grace-period thread looked while less than half of the limit was
+/// pending. A second flood before that look was neither forced nor reported.
 #[test]
 fn an_episode_is_over_when_half_is_free_whether_or_not_the_thread_looks() {
     within(|| {
@@ -146,7 +145,7 @@ fn an_episode_is_over_when_half_is_free_whether_or_not_the_thread_looks() {
         let may_go_on = std::sync::Mutex::new(may_go_on);
         let rcu = builder(4).name("episodes").executor(move |batch: Batch| {
             give.send(batch).unwrap();
-            // The thread is in here as long as the test likes.
+            // The grace-period thread stays in this hook until the test releases it.
             let _ = may_go_on.lock().unwrap().recv();
         });
         let rcu = rcu.build().unwrap();
@@ -195,7 +194,8 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
                 rcu.blocking_drain();
                 for _ in 0..30 {
                     let tally = Tally::new(2);
-                    // One that waits for the interval, and then the room that makes it more than half.
+                    // One callback waits for the interval; then others make the count more than
+                    // half of the limit.
                     rcu.call(tally.callback(0));
                     let reserve = || futures::executor::block_on(rcu.reserve());
                     let permits: Vec<_> = (0..4).map(|_| reserve()).collect();
@@ -203,7 +203,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
                     rcu.call(tally.callback(1));
                     until("what came past half", || tally.ran() == 2);
                     drop(permits);
-                    // The room is back with the end of the batch, which is a moment later.
+                    // The room comes back with the end of the batch, a moment later.
                     rcu.blocking_drain();
                     tally.assert_each_once();
                 }
@@ -212,7 +212,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
     });
 }
 
-/// A call that came between the thread's turn and its rest waited for the interval all the same.
+/// A call between the thread's turn and its sleep waited for the whole interval.
 #[test]
 fn past_half_of_it_no_call_waits_for_the_interval() {
     within(|| {
@@ -223,7 +223,7 @@ fn past_half_of_it_no_call_waits_for_the_interval() {
         let ran = Arc::new(AtomicBool::new(false));
         let all = std::time::Instant::now();
         for round in 0..30_000 {
-            // One sweep in any case; on a slow machine no more than there is time for.
+            // The test makes at least one sweep, and no more than a slow machine has time for.
             if round >= 2_000 && all.elapsed() > HANG_GUARD / 2 {
                 break;
             }
@@ -235,7 +235,7 @@ fn past_half_of_it_no_call_waits_for_the_interval() {
                 std::hint::spin_loop();
                 assert!(begun.elapsed() < HANG_GUARD, "round {round}");
             }
-            // Sweeps over the thread's way to its rest.
+            // The delays sweep over the thread's way from its turn to its sleep.
             for _ in 0..round % 2000 {
                 std::hint::spin_loop();
             }
@@ -266,7 +266,8 @@ fn a_limit_of_nothing_refuses_all_and_still_takes_calls() {
     });
 }
 
-/// Refused once, it was never reported, as nothing was pending when the thread looked; and refused again, it was forced again.
+/// The first refusal was never reported, since nothing was pending when the thread looked. A second
+/// refusal forced another grace period.
 #[test]
 fn a_limit_of_nothing_is_reported_once_by_refusals_alone() {
     within(|| {

@@ -1,10 +1,10 @@
-//! Blocking waits panic at once where they could never end or must not be made, and work everywhere else.
+//! A blocking wait panics at once if it could never end or must not block; elsewhere it works.
 #![cfg(feature = "rt")]
 
-mod common_read;
+mod common;
 
 use async_rcu::{Batch, Builder, GlobalLock, InlineExecutor, Rcu, RcuCell, Timeout, WorkerThread};
-use common_read::{Drops, HANG, finishes, panic_message};
+use common::{Drops, HANG_GUARD, panic_message, within};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tokio::runtime::Runtime;
 
 type Wait = fn(&Rcu);
 
-/// Every blocking wait for a domain, by name.
+/// Every blocking wait for a domain, with its name.
 const WAITS: [(&str, Wait); 6] = [
     ("blocking_synchronize", Rcu::blocking_synchronize),
     ("blocking_drain", Rcu::blocking_drain),
     ("blocking_drain_timeout", |rcu| {
-        rcu.blocking_drain_timeout(HANG).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     }),
     ("blocking_shutdown", Rcu::blocking_shutdown),
     ("blocking_wait", |rcu| {
@@ -58,14 +58,14 @@ fn blocking_in_an_async_context_panics_as_tokio_does() {
             for (name, wait) in WAITS {
                 let message = panic_message(|| wait(&rcu));
                 assert!(message.contains(TOKIO), "{name}: {message}");
-                // Inside a task, too, and where there would be something to wait for.
+                // The wait panics inside a task too, and with work to wait for.
                 rcu.call(|| ());
                 let handle = rcu.clone();
                 let task = tokio::spawn(async move { panic_message(|| wait(&handle)) });
                 let message = task.await.unwrap();
                 assert!(message.contains(TOKIO), "{name}: {message}");
             }
-            // Also where there is nothing to wait for any more.
+            // The wait panics with nothing to wait for, too.
             let retired = RcuCell::new_in(&rcu, 1).into_retired();
             rcu.synchronize().await;
             let message = panic_message(|| drop(retired.blocking_wait()));
@@ -81,15 +81,17 @@ fn blocking_in_an_async_context_panics_as_tokio_does() {
 #[test]
 fn blocking_works_on_plain_threads() {
     for (name, wait) in WAITS {
-        finishes(name, move || wait(&Rcu::new()));
+        println!("wait: {name}");
+        within(move || wait(&Rcu::new()));
     }
-    // Work to wait for, and a stopped domain.
+    // The waits have work to wait for, and then a stopped domain.
     let rcu = Rcu::new();
     for (name, wait) in WAITS {
+        println!("wait: {name}");
         rcu.call(|| ());
         rcu.blocking_shutdown();
         let handle = rcu.clone();
-        finishes(name, move || wait(&handle));
+        within(move || wait(&handle));
     }
 }
 
@@ -98,6 +100,7 @@ fn blocking_works_in_spawn_blocking() {
     for runtime in [multi_thread(), current_thread()] {
         let rcu = Rcu::new();
         for (name, wait) in WAITS {
+            println!("wait: {name}");
             let handle = rcu.clone();
             runtime.block_on(async move {
                 handle.call(|| ());
@@ -113,6 +116,7 @@ fn blocking_works_in_block_in_place() {
     let runtime = multi_thread();
     let rcu = Rcu::new();
     for (name, wait) in WAITS {
+        println!("wait: {name}");
         let handle = rcu.clone();
         runtime.block_on(async move {
             let task = tokio::spawn(async move {
@@ -165,15 +169,16 @@ fn blocking_in_a_section_panics_and_names_the_deadlock() {
 fn blocking_in_a_section_of_another_domain_works() {
     let (rcu, other) = (Rcu::new(), Rcu::new());
     for (name, wait) in WAITS {
+        println!("wait: {name}");
         let (rcu, other) = (rcu.clone(), other.clone());
-        finishes(name, move || {
+        within(move || {
             let _section = other.read();
             wait(&rcu);
         });
     }
 }
 
-/// Something that runs callbacks, and what has to live as long.
+/// Returns each executor's name and builder, and the runtime that has to live as long.
 fn executors() -> Vec<(&'static str, Builder, Option<Runtime>)> {
     let (multi, current) = (multi_thread(), current_thread());
     vec![
@@ -211,7 +216,7 @@ fn blocking_in_a_callback_of_the_same_domain_panics_and_names_the_deadlock() {
             drain(&rcu, runtime.as_ref());
             names_the_deadlock(&format!("{name} on {executor}"), &got.recv().unwrap());
         }
-        // The same while a retired value is dropped.
+        // The drop of a retired value panics in the same way.
         struct Waits(Rcu, Sender<String>);
         impl Drop for Waits {
             fn drop(&mut self) {
@@ -245,7 +250,7 @@ fn a_callback_that_blocks_is_reported_and_the_next_one_runs() {
         assert_eq!(drops.count(), WAITS.len(), "{executor}");
         assert_eq!(rcu.stats().panicked, WAITS.len() as u64, "{executor}");
         for (name, _) in WAITS {
-            names_the_deadlock(name, &got.recv_timeout(HANG).unwrap());
+            names_the_deadlock(name, &got.recv_timeout(HANG_GUARD).unwrap());
         }
     }
 }
@@ -261,11 +266,11 @@ fn blocking_for_another_domain_works_in_a_callback_of_the_worker() {
             wait(&other);
             done.send(name).unwrap();
         });
-        assert_eq!(is_done.recv_timeout(HANG).unwrap(), name);
+        assert_eq!(is_done.recv_timeout(HANG_GUARD).unwrap(), name);
     }
 }
 
-/// What every blocking wait panics with when called from where the answer runs, once.
+/// Sends the panic message of every blocking wait, each called once on the calling thread.
 fn all_messages(handle: &Mutex<Option<Rcu>>, messages: &Sender<(&'static str, String)>) {
     let Some(rcu) = handle.lock().unwrap().take() else {
         return;
@@ -277,7 +282,7 @@ fn all_messages(handle: &Mutex<Option<Rcu>>, messages: &Sender<(&'static str, St
 
 fn expect_all(got: &Receiver<(&'static str, String)>) {
     for (expected, _) in WAITS {
-        let (name, message) = got.recv_timeout(HANG).unwrap();
+        let (name, message) = got.recv_timeout(HANG_GUARD).unwrap();
         assert_eq!(name, expected);
         names_the_deadlock(name, &message);
     }
@@ -285,7 +290,7 @@ fn expect_all(got: &Receiver<(&'static str, String)>) {
 
 #[test]
 fn blocking_on_the_grace_period_thread_panics() {
-    // In an executor that is a closure, and in the hooks.
+    // The same holds in an executor that is a closure, and in the hooks.
     let handle = Arc::new(Mutex::new(None));
     let (messages, got) = mpsc::channel();
     let in_executor = Rcu::builder()
@@ -389,9 +394,9 @@ fn blocking_drain_timeout_gives_up_while_a_section_holds_things_up() {
     }
     assert_eq!(drops.count(), 0);
     drop(section);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(drops.count(), 1);
-    // A duration that no clock can be set to.
+    // No clock can be set to this duration.
     rcu.retire(Box::new(drops.value(2)));
     rcu.blocking_drain_timeout(Duration::MAX).unwrap();
     assert_eq!(drops.count(), 2);
@@ -409,5 +414,5 @@ fn blocking_drain_timeout_gives_up_while_a_callback_runs() {
             .is_err()
     );
     end.send(()).unwrap();
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
 }

@@ -1,11 +1,10 @@
-//! Bugs that were, each a test named after it.
+//! Past bugs, each with a test named after it.
 #![cfg(feature = "rt")]
 
-mod patience {
-    include!("common/patience.rs");
-}
+mod common;
 
 use async_rcu::{Batch, GlobalLock, Rcu};
+use common::{HANG_GUARD, until};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,18 +12,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// Against hangs only.
-const HANG: Duration = patience::seconds(30);
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < HANG, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
-/// A waker that stays in its call, on the grace-period thread, until it is let go.
+/// A waker whose call does not return, on the grace-period thread, until the test releases it.
 struct Held {
     called: Barrier,
     let_go: Barrier,
@@ -45,8 +33,9 @@ impl Wake for Flag {
     }
 }
 
-/// A blocking caller ended a grace period by its own scan while the grace-period thread was between its turn and its rest;
-/// that then took the end for one that it had seen to, and slept on a waiter and a callback that were due.
+/// A blocking caller ended a grace period by its own scan while the grace-period thread was between
+/// its turn and its sleep. The thread took the end for one that it had handled, and slept although
+/// a waiter and a callback were due.
 #[test]
 fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     let rcu = Rcu::new();
@@ -62,16 +51,16 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
             .poll(&mut Context::from_waker(&holding))
             .is_pending()
     );
-    wait_until("the first grace period starts", || {
+    until("the first grace period starts", || {
         rcu.stats().grace_periods >= 1
     });
 
-    // One more grace period, held up by `second`, with a callback and a waiter.
+    // One more grace period, which `second` blocks, has a callback and a waiter.
     let second = rcu.read_owned();
     let next = rcu.grace_period();
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
-    wait_until("the callback is collected", || {
+    until("the callback is collected", || {
         rcu.stats().grace_periods >= 2
     });
     let flag = Arc::new(Flag(AtomicBool::new(false)));
@@ -89,9 +78,9 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     rcu.blocking_synchronize(); // starts and scans by itself
     held.let_go.wait();
 
-    ran.recv_timeout(HANG)
+    ran.recv_timeout(HANG_GUARD)
         .expect("the callback runs without another kick");
-    wait_until("the waiter is woken without another kick", || {
+    until("the waiter is woken without another kick", || {
         flag.0.load(Ordering::Acquire)
     });
     assert!(
@@ -110,10 +99,10 @@ fn an_executor_in_place_does_not_block_grace_periods_on_async_callbacks() {
         .unwrap();
     let inner = rcu.clone();
     rcu.call_async(async move { inner.synchronize().await });
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
 }
 
-/// The same under a global lock that somebody keeps who waits for a grace period.
+/// The same happened under a global lock whose holder waits for a grace period.
 #[test]
 fn an_executor_in_place_does_not_block_grace_periods_on_the_global_lock() {
     let lock = GlobalLock::new(0);
@@ -128,11 +117,12 @@ fn an_executor_in_place_does_not_block_grace_periods_on_the_global_lock() {
     rcu.blocking_synchronize();
     rcu.blocking_synchronize();
     drop(guard);
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
     assert_eq!(*lock.blocking_lock(), 1);
 }
 
-/// Under a global lock a later batch, on another task, overtook an earlier one between two slices of that.
+/// Under a global lock a later batch, on another task, overtook an earlier batch between two slices
+/// of the earlier one.
 #[test]
 fn batches_under_a_global_lock_do_not_overtake_each_other() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -146,7 +136,7 @@ fn batches_under_a_global_lock_do_not_overtake_each_other() {
         .batch_interval(Duration::ZERO)
         .build()
         .unwrap();
-    // Each takes a good part of a slice, so that batches need several.
+    // Each callback takes a good part of a slice, so that a batch needs several slices.
     let slow = || {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_micros(100) {
@@ -160,7 +150,7 @@ fn batches_under_a_global_lock_do_not_overtake_each_other() {
         });
         slow();
     }
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
     assert!(lock.blocking_lock().iter().copied().eq(0..400));
 }
 
@@ -180,7 +170,7 @@ fn blocking_callers_share_grace_periods() {
             })
         })
         .collect();
-    wait_until("all callers are there", || {
+    until("all callers are there", || {
         entered.load(Ordering::Relaxed) == CALLERS
     });
     let under_the_reader = rcu.stats().grace_periods;
@@ -194,7 +184,7 @@ fn blocking_callers_share_grace_periods() {
         .for_each(|caller| caller.join().unwrap());
 }
 
-/// What was queued when the last handle went waited for the rest of the batch interval.
+/// Work that was queued at the drop of the last handle waited for the rest of the batch interval.
 #[test]
 fn the_end_does_not_wait_for_the_batch_interval() {
     let rcu = Rcu::builder()
@@ -206,10 +196,11 @@ fn the_end_does_not_wait_for_the_batch_interval() {
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
     drop(rcu);
-    ran.recv_timeout(HANG).expect("runs at the end");
+    ran.recv_timeout(HANG_GUARD).expect("runs at the end");
 }
 
-/// A shutdown that was asked for while another one stopped the thread was never answered, or started the thread again.
+/// A shutdown requested while another shutdown stopped the thread was never answered, or started
+/// the thread again.
 #[test]
 fn shutdowns_beside_each_other_all_end() {
     let rcu = Rcu::new();
@@ -227,7 +218,8 @@ fn shutdowns_beside_each_other_all_end() {
     }
 }
 
-/// A waker's clone was dropped under the waiters' lock when its waiter had just been woken; this one's drop asks for it again.
+/// The domain dropped a waker's clone under the waiters' lock if its waiter had just been woken.
+/// The drop of this waker takes the lock again.
 #[test]
 fn a_waker_whose_drop_uses_the_domain_does_not_deadlock() {
     struct Meddles(Rcu);
@@ -250,13 +242,13 @@ fn a_waker_whose_drop_uses_the_domain_does_not_deadlock() {
             if poll == Poll::Ready(()) {
                 break;
             }
-            assert!(begun.elapsed() < HANG, "never ready");
+            assert!(begun.elapsed() < HANG_GUARD, "never ready");
         }
     }
 }
 
-/// Under a global lock, a drain was ready before the report of an executor that dropped its batch and then panicked: the
-/// report did not hold the batch's ticket.
+/// Under a global lock, a drain was ready before the report of an executor that dropped its batch
+/// and then panicked, since the report did not hold the batch's ticket.
 #[test]
 fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
     let lock = GlobalLock::new(());
@@ -268,8 +260,9 @@ fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
         .global_lock(&lock)
         .executor(move |batch: Batch| {
             drop(batch);
-            ran.lock().unwrap().recv_timeout(HANG).unwrap();
-            // Time for the worker to let the batch's ticket go. Too little of it hides the bug and breaks nothing.
+            ran.lock().unwrap().recv_timeout(HANG_GUARD).unwrap();
+            // The sleep gives the worker time to release the batch's ticket. Too short a sleep
+            // hides the bug and fails no test.
             (0..1000).for_each(|_| std::thread::yield_now());
             std::panic::resume_unwind(Box::new("an executor that panics"));
         })
@@ -279,11 +272,12 @@ fn a_drain_waits_for_the_report_of_an_executor_under_a_global_lock() {
         .build()
         .unwrap();
     lock.call(&rcu, move |()| send.send(()).unwrap());
-    assert_eq!(rcu.blocking_drain_timeout(HANG), Ok(()));
+    assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
     assert_eq!(reports.load(Ordering::Relaxed), 1);
 }
 
-/// The attempt to stop was made at rest alone, so a shutdown waited for as long as every turn found something to do.
+/// The thread tried to stop only when it had nothing to do, so a shutdown waited as long as every
+/// turn found work.
 #[test]
 fn a_shutdown_does_not_wait_for_a_flood_to_end() {
     let begun = Instant::now();
@@ -295,10 +289,10 @@ fn a_shutdown_does_not_wait_for_a_flood_to_end() {
         let (over, answered) = (Arc::clone(&over), std::sync::Mutex::new(answered));
         move |batch: Batch| {
             batch.run();
-            // In each turn, something comes for the next.
-            if !over.load(Ordering::Relaxed) && begun.elapsed() < HANG {
+            // Each turn brings work for the next turn.
+            if !over.load(Ordering::Relaxed) && begun.elapsed() < HANG_GUARD {
                 ask.send(true).unwrap();
-                answered.lock().unwrap().recv_timeout(HANG).unwrap();
+                answered.lock().unwrap().recv_timeout(HANG_GUARD).unwrap();
             }
         }
     };
@@ -318,7 +312,7 @@ fn a_shutdown_does_not_wait_for_a_flood_to_end() {
     let took = begun.elapsed();
     over.store(true, Ordering::Relaxed);
     rcu.blocking_drain();
-    assert!(took < HANG, "only when the flood was over");
+    assert!(took < HANG_GUARD, "only when the flood was over");
     end.send(false).unwrap();
     flood.join().unwrap();
 }

@@ -1,5 +1,5 @@
-//! `call` and `retire`: what is deferred runs after the sections that existed, exactly once, whatever its size and whoever
-//! is left to see it.
+//! `call` and `retire` run a callback once, after the sections that existed at the call, whatever
+//! the callback's size, and also after the caller and the last handle are gone.
 
 mod common;
 
@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// Two sections, the second entered after the first callback's grace period started. The end of the first is the
-/// moment at which a callback that does not wait for the second would run too.
+/// Checks two sections, of which the second begins after the first callback's grace period has
+/// started. A callback that does not wait for the second section would run at the end of the first.
 fn waits_for_its_own_sections_only(open: fn(&Rcu) -> Section) {
     for _ in 0..100 {
         let rcu = domain("call");
@@ -68,7 +68,7 @@ fn never_runs_before_the_callers_own_section_ends() {
             let flag = Arc::clone(&ended);
             rcu.call(move || ran.send(flag.load(Ordering::Relaxed)).unwrap());
             rcu.force();
-            // The inner one ends the section no more than the outer one: the last does.
+            // The section ends with the last guard, inner or outer.
             drop(outer);
             thread::yield_now();
             ended.store(true, Ordering::Relaxed);
@@ -89,7 +89,7 @@ fn an_endless_chain_of_overlapping_sections_does_not_hold_it_up() {
                 thread::spawn(move || {
                     let mut section = rcu.read_owned();
                     while !done.load(Ordering::Relaxed) {
-                        // At no moment is there none.
+                        // At every moment there is a section.
                         let next = rcu.read_owned();
                         drop(std::mem::replace(&mut section, next));
                     }
@@ -134,7 +134,7 @@ fn many_producers_each_callback_exactly_once() {
     });
 }
 
-/// Counts its drops, and knows whether it is still what it was.
+/// A value that counts its drops and checks that its content is unchanged.
 struct Carried<const WORDS: usize> {
     words: [usize; WORDS],
     drops: Arc<AtomicUsize>,
@@ -186,7 +186,7 @@ fn closures_of_every_size_and_alignment_arrive_intact() {
             rcu.call(|| {
                 WITHOUT_CAPTURE.fetch_add(1, Ordering::Relaxed);
             });
-            // With the two counters: 2, 3, 4, 5 and 102 words.
+            // The sizes, with the two counters, are 2, 3, 4, 5 and 102 words.
             send::<0>(&rcu, &drops, &intact);
             send::<1>(&rcu, &drops, &intact);
             send::<2>(&rcu, &drops, &intact);
@@ -440,7 +440,8 @@ fn unforced_callbacks_share_grace_periods_within_the_batch_interval() {
         let rcu = Rcu::builder().name("batch").batch_interval(long);
         let rcu = rcu.build().unwrap();
         let tally = Tally::new(CALLS);
-        // As long as it is held the domain is not idle, and what comes waits for the interval.
+        // As long as the section is open the domain is not idle, and new callbacks wait for the
+        // interval.
         let section = rcu.read_owned();
         rcu.call(tally.callback(0));
         first_grace_period_has_started(&rcu);
@@ -454,7 +455,7 @@ fn unforced_callbacks_share_grace_periods_within_the_batch_interval() {
             "{unforced} grace periods within one interval"
         );
         drop(section);
-        // Nobody waits for the interval who does not have to.
+        // A drain does not wait for the interval.
         rcu.blocking_drain();
         tally.assert_each_once();
     });

@@ -1,4 +1,5 @@
-//! `call_async`: where its futures run, together with what, and what becomes of those that cannot.
+//! `call_async` runs its futures on the executor or the current runtime, beside the other
+//! callbacks, and drops and counts those that cannot run.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -13,7 +14,7 @@ use std::thread;
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, task};
 
-/// A runtime whose workers have this name.
+/// Builds a runtime whose workers have this name.
 fn runtime_named(name: &str) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -23,7 +24,7 @@ fn runtime_named(name: &str) -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Queues a future that tells the thread it runs on, before and after it has waited.
+/// Queues a future that sends the name of its thread, before and after it has waited.
 fn ask_for_its_threads(rcu: &Rcu) -> (oneshot::Sender<()>, mpsc::Receiver<String>) {
     let (go_on, gone_on) = oneshot::channel();
     let (tell, told) = mpsc::channel();
@@ -66,7 +67,7 @@ fn keeps_the_runtime_that_is_current_at_the_call() {
                 go_on.send(()).unwrap();
                 assert_eq!(receive(&told), "call");
             }
-            // What only works inside a runtime works.
+            // Calls that need a runtime work.
             let (done, is_done) = mpsc::channel();
             let in_a_task = rcu.clone();
             of_the_call.block_on(async move {
@@ -142,7 +143,8 @@ fn futures_run_concurrently_with_each_other() {
     within(|| {
         let runtime = runtime(0);
         let builder = || Rcu::builder().name("both");
-        // On a runtime of one thread, on the worker, and on a channel whose receiver spawns.
+        // The executors are a runtime of one thread, the worker, and a channel whose receiver
+        // spawns.
         for (builder, on_runtime) in [
             (builder(), true),
             (builder(), false),
@@ -280,7 +282,7 @@ fn a_panic_is_counted_and_reported_and_ends_that_future_alone() {
     });
 }
 
-/// Tells when it is dropped.
+/// A value that sends a message when it is dropped.
 struct Told(mpsc::Sender<&'static str>, &'static str);
 
 impl Drop for Told {
@@ -295,7 +297,7 @@ fn one_whose_runtime_is_gone_is_dropped_and_counted_and_drain_completes() {
         let rcu = domain("gone");
         let (tell, told) = mpsc::channel();
         let runtime = runtime(1);
-        // One that is being polled when the runtime goes, one in a grace period that is not over by then.
+        // When the runtime goes, one future is being polled, and one waits for its grace period.
         let (begun, has_begun) = mpsc::channel();
         {
             let _current = runtime.enter();
@@ -324,7 +326,7 @@ fn one_whose_runtime_is_gone_is_dropped_and_counted_and_drain_completes() {
         let stats = rcu.stats();
         assert_eq!((stats.cancelled, stats.panicked), (2, 0));
         assert_eq!((stats.queued, stats.finished), (2, 2));
-        // Calls and retired values do not go with it.
+        // Calls and retired values are not lost with the runtime.
         let tally = Tally::new(1);
         rcu.call(tally.callback(0));
         rcu.blocking_drain();
@@ -343,7 +345,7 @@ fn holds_no_global_lock() {
             let inside = lock.clone();
             let (done, is_done) = mpsc::channel();
             rcu.call_async(async move {
-                // Waiting for it would never end if its own batch held it.
+                // The wait would never end if the future's own batch held it back.
                 *inside.lock().await += 1;
                 done.send(()).unwrap();
             });
@@ -358,7 +360,7 @@ fn holds_no_global_lock() {
 #[test]
 fn without_a_runtime_an_executor_that_drops_it_loses_nothing() {
     within(|| {
-        // At once, and after the first poll; the worker goes on with it.
+        // The executor fails at once, or after the first poll; the worker continues the batch.
         for polled in [false, true] {
             let rcu = Rcu::builder()
                 .name("drops")

@@ -1,9 +1,10 @@
-//! A cell: readers see whole versions, writers replace them, and each version is freed once, when nobody can see it.
+//! `RcuCell`: readers see whole versions, writers replace them, and each version is freed once,
+//! when no reader can see it.
 
-mod common_read;
+mod common;
 
-use async_rcu::{Rcu, RcuCell};
-use common_read::{Drops, HANG, Probe, panic_message, settle};
+use async_rcu::{Deferred, Rcu, RcuCell, RcuPtr};
+use common::{Drops, HANG_GUARD, Probe, panic_message, settle};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +107,7 @@ fn update_is_repeated_where_another_writer_was_first() {
         let seen = current.label();
         if rounds.get() == 1 {
             cell.store(drops.value(100));
-            // Replaced, and still there.
+            // The replaced version is still there.
             assert_eq!(current.label(), 1);
         }
         drops.value(seen + 10)
@@ -115,7 +116,7 @@ fn update_is_repeated_where_another_writer_was_first() {
     assert_eq!((old.label(), cell.read().label()), (100, 110));
     drop(old);
     drop(cell);
-    // 1, 100, 110, and the 11 that was never published.
+    // The dropped values are 1, 100, 110, and the 11 that was never published.
     drops.reach(4);
 }
 
@@ -128,10 +129,10 @@ fn try_update_leaves_everything_where_the_closure_refuses() {
         panic!("it was refused");
     };
     assert_eq!(error, 2);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!((cell.read().label(), drops.count()), (1, 0));
 
-    // Refused at the second attempt only: what was made for the first goes.
+    // The update is refused at the second attempt, and the value of the first attempt is dropped.
     let rounds = Cell::new(0);
     let result = cell.try_update(|current| {
         rounds.set(rounds.get() + 1);
@@ -169,13 +170,13 @@ fn an_update_that_panics_loses_nothing() {
         });
         assert_eq!(rounds.get(), panics_in);
     }
-    // The second one had stored a version, 2, and made another that was not published.
+    // The second update has stored version 2 and made another version that was not published.
     assert_eq!(cell.read().label(), 2);
     drops.reach(2);
     panic_message(|| {
         let _ = cell.try_update(|_| -> Result<_, ()> { panic!("this one too") });
     });
-    // No section is left open: this would panic in one.
+    // No section is left open: this call would panic in a section.
     rcu.blocking_synchronize();
     assert_eq!((cell.read().label(), drops.count()), (2, 2));
     drop(cell);
@@ -230,9 +231,9 @@ fn load_full_shares_the_value_beyond_the_section() {
     let full = cell.load_full();
     assert!(Arc::ptr_eq(&full, &cell.read()));
     assert_eq!(Arc::strong_count(&full), 2);
-    // Not a section: a grace period passes, and only the cell's share is given up.
+    // The handle is not a section: a grace period elapses, and only the cell drops its share.
     cell.store(Arc::new(drops.value(2)));
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(Arc::strong_count(&full), 1);
     assert_eq!((full.label(), drops.count()), (1, 0));
     drop(full);
@@ -341,7 +342,7 @@ fn a_value_without_a_size_in_memory_is_a_value_like_any_other() {
         }
     });
     drop(settle(cell.into_retired().wait()));
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(DROPS.load(Ordering::SeqCst), MADE.load(Ordering::SeqCst));
 }
 
@@ -371,4 +372,17 @@ fn cells_have_the_usual_traits() {
     assert_eq!(RcuCell::<Named>::default().read().answer, 0);
     assert!(format!("{:?}", cell.read()).contains("42"));
     assert!(format!("{:?}", cell.read_owned()).contains("42"));
+}
+
+#[test]
+fn objects_of_a_domain_return_the_domain() {
+    let rcu = Rcu::default();
+    let other = Rcu::new();
+    assert!(!rcu.same_domain(&other));
+    let cell = RcuCell::new_in(&rcu, 1);
+    assert!(cell.swap(2).rcu().same_domain(&rcu));
+    let deferred = Deferred::new_in(&rcu, 1);
+    assert!(Deferred::rcu(&deferred).same_domain(&rcu));
+    assert!(RcuPtr::<u32>::default().rcu().same_domain(Rcu::global()));
+    assert!(RcuPtr::from(Box::new(1)).rcu().same_domain(Rcu::global()));
 }

@@ -1,9 +1,10 @@
-//! `RcuCell::none()` for statics: its first version is a constant, which is replaced like any other and never freed.
+//! `RcuCell::none()` for statics: its first version is a constant, which is replaced like any other
+//! and never freed.
 
-mod common_read;
+mod common;
 
 use async_rcu::{Rcu, RcuCell};
-use common_read::{Drops, HANG, Tracked, panic_message, settle};
+use common::{Drops, HANG_GUARD, Tracked, panic_message, settle};
 use std::sync::Mutex;
 
 static SWAPPED: RcuCell<Option<Tracked>> = RcuCell::none();
@@ -49,14 +50,14 @@ fn every_way_to_replace_the_first_version_leaves_the_constant_alone() {
     ];
     for way in ways {
         way(RcuCell::none());
-        // The constant of the type is still what it was.
+        // The type's constant is unchanged.
         let cell = RcuCell::<Option<String>>::none();
-        Rcu::global().blocking_drain_timeout(HANG).unwrap();
+        Rcu::global().blocking_drain_timeout(HANG_GUARD).unwrap();
         assert!(cell.with(Option::is_none));
         assert!(cell.swap(some()).is_none());
         assert_eq!(*cell.read(), some());
     }
-    Rcu::global().blocking_drain_timeout(HANG).unwrap();
+    Rcu::global().blocking_drain_timeout(HANG_GUARD).unwrap();
 }
 
 #[test]

@@ -1,12 +1,15 @@
-//! What must not compile does not, and for the right reason; its twin, which differs in one place, does.
+//! Code that must not compile fails for the right reason; its twin, which differs in one place,
+//! compiles.
 //!
-//! Each file of `tests/compile_fail/` is compiled twice. With `--cfg wrong`, rustc must report an error whose code or message
-//! is what the comment `//~ ...` says, on the line of that comment, and no error anywhere else. Without it, the file must
-//! compile. So a snippet that fails for an unrelated reason (a renamed function, a missing import) is found.
+//! Each file of `tests/compile_fail/` is compiled twice. With `--cfg wrong`, rustc must report an
+//! error with the code or message of the comment `//~ ...`, on the line of that comment, and no
+//! other error. Without it, the file must compile. So the test finds a snippet that fails for an
+//! unrelated reason, such as a renamed function or a missing import.
 //!
-//! trybuild compares the compiler's whole output, which changes from version to version. A code and a line do not; of the
-//! few errors that have no code, the words that have stood there for years are compared. The compiler is asked directly,
-//! with the library that this test was built with, so a snippet takes a fraction of a second and no network.
+//! trybuild compares the compiler's whole output, which changes from version to version. A code and
+//! a line do not change. A few errors have no code; for them the test compares words that have been
+//! the same for years. The test calls the compiler directly, with the library that this test was
+//! built with, so a snippet takes a fraction of a second and no network.
 
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -14,11 +17,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Where cargo put what this test was linked with: `target/PROFILE/deps`, or `target/TRIPLE/PROFILE/deps` where it was told
-/// `--target`; then what runs in the compiler (procedural macros) is in the former.
+/// The folder of the libraries that this test is linked with: `target/PROFILE/deps`, or
+/// `target/TRIPLE/PROFILE/deps` if cargo got `--target`. In that case procedural macros are in the
+/// former.
 struct Built {
     deps: PathBuf,
-    /// The other directory, and the triple.
+    /// The folder of the procedural macros, and the triple.
     host: Option<(PathBuf, OsString)>,
 }
 
@@ -32,12 +36,13 @@ impl Built {
             .join(profile.file_name().unwrap_or_default())
             .join("deps");
         let triple = triple.file_name().unwrap_or_default().to_owned();
-        // A target directory may also lie in another one.
+        // A target folder may lie within another one.
         let host = (host.is_dir() && is_target(&triple)).then_some((host, triple));
         Self { deps, host }
     }
 
-    /// The library. Cargo does not tell which it was, but has just built it: it is the newest beside the test.
+    /// Returns the library. Cargo does not tell its file, but has just built it, so the newest one
+    /// beside the test is the library.
     fn library(&self) -> PathBuf {
         let newest = fs::read_dir(&self.deps)
             .unwrap()
@@ -55,7 +60,7 @@ fn rustc() -> Command {
     Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// Whether the compiler knows a target of this name.
+/// Returns whether the compiler knows a target of this name.
 fn is_target(triple: &OsStr) -> bool {
     let list = rustc().args(["--print", "target-list"]).output();
     let list = list.expect("rustc runs").stdout;
@@ -78,7 +83,7 @@ struct Reported {
     line: u64,
 }
 
-/// The errors in a file, compiled as it is or as its wrong twin.
+/// Compiles a file, as it is or as its wrong twin, and returns the errors.
 fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
     let built = Built::new();
     let mut library = OsString::from("async_rcu=");
@@ -87,7 +92,7 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
     rustc
         .args(["--edition", "2024", "--crate-type", "lib"])
         .args(["--crate-name", "snippet", "--emit", "metadata", "-o", "-"])
-        // Types with long names are written to files where it runs.
+        // The compiler writes types with long names to files in its working folder.
         .current_dir(&built.deps)
         .args(["--error-format", "json", "--cap-lints", "allow", "-L"])
         .arg(dependencies(&built.deps))
@@ -97,7 +102,7 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
         rustc.arg("--target").arg(triple).arg("-L");
         rustc.arg(dependencies(&host));
     }
-    // What the library was built with, where it changes what can be linked with it.
+    // These options of the library's build change what can be linked with it.
     if let Ok(flags) = env::var("RUSTFLAGS") {
         rustc.args(flags.split_ascii_whitespace());
     }
@@ -130,7 +135,7 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
     errors
 }
 
-/// Checks one file: see the head of this one.
+/// Checks one file, as the head of this file says.
 #[track_caller]
 fn check(name: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -157,7 +162,7 @@ fn check(name: &str) {
     };
     for error in &errors {
         let known = expected.iter().any(|place| fits(error, place));
-        assert!(known, "{name}: {error:#?} where {expected:?} was to be");
+        assert!(known, "{name}: {error:#?} instead of {expected:?}");
     }
     for place in &expected {
         let found = errors.iter().any(|error| fits(error, place));
@@ -174,7 +179,10 @@ macro_rules! checks {
             let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");
             let mut there: Vec<String> = fs::read_dir(dir)
                 .unwrap()
-                .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+                .map(|entry| {
+                    let path = entry.unwrap().path();
+                    path.file_stem().unwrap().to_string_lossy().into_owned()
+                })
                 .collect();
             there.sort();
             let mut checked = vec![$(stringify!($name)),*];

@@ -1,9 +1,9 @@
-//! Cookies: a name for a grace period, to ask about and to wait for later.
+//! A cookie names a grace period, which the caller can ask about and wait for later.
 
-mod common_read;
+mod common;
 
 use async_rcu::{GracePeriod, Rcu};
-use common_read::{elapses, panic_message, settle, started, until};
+use common::{elapses, panic_message, settle, started, until};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::task::{Context, Poll, Waker};
@@ -19,14 +19,14 @@ fn grace_period_starts_none() {
     let before = rcu.stats().grace_periods;
     let cookies: Vec<GracePeriod> = (0..100).map(|_| rcu.grace_period()).collect();
     assert!(cookies.iter().all(|&gp| !rcu.has_elapsed(gp)));
-    // One that is asked for, and no other, has started when it is over.
+    // When the requested grace period is over, no other one has started.
     rcu.blocking_synchronize();
     assert_eq!(rcu.stats().grace_periods, before + 1);
     assert!(cookies.iter().all(|&gp| rcu.has_elapsed(gp)));
 }
 
 #[test]
-fn start_grace_period_asks_for_it_and_nobody_need_wait() {
+fn start_grace_period_requests_it_and_no_caller_need_wait() {
     let rcu = Rcu::new();
     for _ in 0..5 {
         let gp = rcu.start_grace_period();
@@ -39,7 +39,7 @@ fn a_section_entered_before_the_start_holds_it_up_and_one_entered_after_does_not
     let rcu = Rcu::new();
     let older = rcu.read_owned();
     let cookie = rcu.grace_period();
-    // Younger than the cookie, older than the start.
+    // The section is younger than the cookie and older than the start.
     let between = rcu.read_owned();
     let gp = started(&rcu);
     assert_eq!(gp, cookie, "the next one is still the same");
@@ -132,7 +132,7 @@ fn a_cookie_of_a_domain_that_is_gone_is_refused_by_those_that_come_after() {
             });
         }
         old.push(gp);
-        // Its threads are gone: what it left behind may be used again.
+        // The domain's threads are gone, so its records may be used again.
         rcu.blocking_shutdown();
     }
 }
@@ -176,7 +176,7 @@ fn a_cookie_taken_after_an_unlink_covers_it_whoever_starts_the_grace_period() {
     let rcu = Rcu::new();
     let reader = rcu.read_owned();
     let gp = rcu.grace_period();
-    // The grace period that the cookie names comes about by others' waits, which the reader holds up too.
+    // The waits of other callers start the cookie's grace period, which the reader blocks too.
     let mut wait = Box::pin(rcu.synchronize());
     let mut context = Context::from_waker(Waker::noop());
     assert!(wait.as_mut().poll(&mut context).is_pending());

@@ -1,11 +1,11 @@
-//! What the documentation names is there: files of the repository in the sources' comments, the README, CONTRIBUTING and
-//! the examples' own pages.
+//! Each file that the documentation names exists. The documentation is the sources' comments, the
+//! README, CONTRIBUTING and the examples' own pages.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders whose files are named by their path from the root.
+/// The folders whose files the documentation names by their path from the root.
 const NAMED: [&str; 7] = [
     "src/",
     "tests/",
@@ -16,7 +16,7 @@ const NAMED: [&str; 7] = [
     "fuzz/",
 ];
 
-/// Made by builds, or by the reader.
+/// Folders that builds or readers make.
 const MADE: [&str; 1] = ["target"];
 const MADE_BY_RUNS: [&str; 1] = ["fuzz/artifacts"];
 
@@ -47,7 +47,7 @@ fn every_file_that_the_documentation_names_is_there() {
         }
     }
     assert!(missing.is_empty(), "named, and not there: {missing:#?}");
-    // One that finds nothing has not looked.
+    // A scan that finds no names has not looked.
     assert!(named > 100, "only {named} names found");
 }
 
@@ -67,7 +67,7 @@ fn names_are_found_where_they_stand() {
     );
 }
 
-/// From the root, or from the package that the page is of.
+/// Returns whether the path exists, from the root or from the page's package.
 fn is_there(root: &Path, page: &Path, path: &str) -> bool {
     let package = page
         .ancestors()
@@ -80,7 +80,7 @@ fn is_there(root: &Path, page: &Path, path: &str) -> bool {
             .any(|place| place.join(path).exists())
 }
 
-/// Names of files and folders in a line. Patterns and placeholders are none.
+/// Returns the names of files and folders in a line, without patterns and placeholders.
 fn paths(line: &str) -> impl Iterator<Item = String> + '_ {
     let ends = |c: char| c.is_whitespace() || "`()[]<>\"';|".contains(c);
     line.split(ends).filter_map(|word| {
@@ -99,7 +99,7 @@ fn paths(line: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// `a/{b,c}.rs` is two.
+/// Returns the paths that a name stands for: `a/{b,c}.rs` stands for two.
 fn path_of(name: &str) -> Vec<String> {
     let Some((before, (inner, after))) = name
         .split_once('{')

@@ -3,23 +3,13 @@
 mod common;
 
 use async_rcu::{Batch, Rcu, Timeout};
-use common::{Section, Tally, domain, inline, receive, runtime, until, within};
+use common::{Section, Tally, domain, inline, perpetual, receive, runtime, until, within};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, task};
-
-/// A callback that queues itself again until it is told to stop: as long as it does not, something is always pending.
-fn perpetual(rcu: &Rcu, stop: &Arc<AtomicBool>) {
-    let (again, stop) = (rcu.clone(), Arc::clone(stop));
-    rcu.call(move || {
-        if !stop.load(Ordering::Relaxed) {
-            perpetual(&again, &stop);
-        }
-    });
-}
 
 #[test]
 fn waits_for_all_that_any_thread_queued_before() {
@@ -49,7 +39,7 @@ fn waits_for_all_that_any_thread_queued_before() {
 #[test]
 fn happens_before_through_any_channel_is_enough() {
     within(|| {
-        // The producer lives on, and says by a relaxed store behind a barrier that it has queued.
+        // The producer lives on, and says by a relaxed store after a barrier that it has queued.
         let rcu = domain("drain");
         let (barrier, tally) = (Barrier::new(2), Tally::new(300));
         thread::scope(|scope| {
@@ -94,7 +84,7 @@ fn does_not_return_while_a_section_holds_up_what_was_queued() {
 #[test]
 fn is_not_held_up_by_work_queued_after_it() {
     within(|| {
-        // Every batch on a thread of its own, so that one that blocks holds up no other.
+        // Every batch runs on a thread of its own, so that a blocked batch delays no other.
         let dispatched = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&dispatched);
         let rcu = Rcu::builder().name("after").executor(move |batch: Batch| {
@@ -115,7 +105,8 @@ fn is_not_held_up_by_work_queued_after_it() {
         let mut drain = task::spawn(rcu.drain());
         assert_pending!(drain.poll());
         rcu.call(|| {});
-        // Handed out, it was collected after the drain was asked; what is queued now is in a later collection.
+        // The thread collected the batch after the request for the drain, so callbacks queued now
+        // belong to a later collection.
         until("both in hand", || dispatched.load(Ordering::Relaxed) == 2);
         let (finish_later, later) = blocking_callback();
         receive(&earlier);
@@ -324,7 +315,8 @@ fn many_blocking_at_once_all_complete() {
 fn an_idle_domain_is_drained_at_once() {
     within(|| {
         let rcu = domain("idle");
-        // Nobody ever used it, with a section open too: nothing was queued that could wait for that.
+        // The domain is unused. A section is open, but no callback is queued that could wait for
+        // the section.
         let section = rcu.read_owned();
         futures::executor::block_on(rcu.drain());
         drop(section);
@@ -365,7 +357,7 @@ fn what_callbacks_did_is_seen_after_it() {
     within(|| {
         let rcu = domain("order");
         for _ in 0..200 {
-            // Relaxed: it is the drain that orders them.
+            // The load may be relaxed, since the drain orders the callbacks.
             let sum = Arc::new(AtomicUsize::new(0));
             for i in 0..20 {
                 let sum = Arc::clone(&sum);
@@ -439,10 +431,22 @@ fn the_task_that_polled_last_is_woken() {
             assert_pending!(second.poll());
             drop(section);
             until("the wake-up", || second.is_woken());
-            // A wake-up before the end is allowed, and then the next one comes.
+            // A wake-up before the end is allowed; another one follows.
             while second.poll().is_pending() {
                 until("the next wake-up", || second.is_woken());
             }
         }
     });
+}
+
+#[test]
+fn a_drain_with_no_time_tells_at_once_whether_it_is_over() {
+    let rcu = Rcu::new();
+    assert!(rcu.blocking_drain_timeout(Duration::ZERO).is_ok());
+    let held = rcu.read_owned();
+    rcu.call(|| ());
+    let timeout = rcu.blocking_drain_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(timeout.to_string(), "timed out");
+    drop(held);
+    rcu.blocking_drain();
 }

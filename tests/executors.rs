@@ -1,4 +1,4 @@
-//! Callbacks run exactly once on every executor, and on the rescue worker where an executor fails them.
+//! Callbacks run exactly once on every executor, and on the rescue worker if an executor fails.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -128,9 +128,9 @@ fn the_last_handle_may_go_first() {
     });
 }
 
-// ---- What goes wrong, and what then happens.
+// ---- Executors that fail.
 
-/// Queues callbacks that note on which thread they ran, under a guard: none runs before all are queued.
+/// Queues callbacks that note their thread. A guard keeps them from running until all are queued.
 struct Work {
     rcu: Rcu,
     tally: Tally,
@@ -169,7 +169,7 @@ impl Work {
     }
 }
 
-/// The future of a batch, once.
+/// A future that polls a batch once.
 fn poll_once(batch: &mut Batch) -> Poll<()> {
     Pin::new(batch).poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -208,7 +208,8 @@ fn an_executor_that_drops_a_batch_half_way_loses_nothing_and_repeats_nothing() {
                 let callback = tally.callback(i);
                 rcu.call(move || {
                     callback();
-                    // Longer than a time slice, so that one poll does not do them all.
+                    // The callback takes longer than a time slice, so that one poll does not run
+                    // all callbacks.
                     let start = Instant::now();
                     while start.elapsed() < Duration::from_micros(250) {}
                 });
@@ -280,14 +281,14 @@ fn a_batch_may_be_run_late_and_anywhere() {
         thread::spawn(move || batches.into_iter().for_each(Batch::run))
             .join()
             .unwrap();
-        // Nothing is left to wait for but the accounting.
+        // Only the accounting is left to wait for.
         rcu.blocking_drain();
         work.tally.assert_each_once();
     });
 }
 
 #[test]
-fn batches_that_nobody_receives_any_more_are_rescued() {
+fn batches_whose_receiver_is_gone_are_rescued() {
     within(|| {
         let (executor, batches) = async_rcu::ChannelExecutor::new();
         let rcu = Rcu::builder()
@@ -300,7 +301,7 @@ fn batches_that_nobody_receives_any_more_are_rescued() {
         in_the_channel.tally.assert_none();
         drop(batches);
         in_the_channel.assert_rescued("rcu-deaf-cb");
-        // And those that find the channel closed.
+        // Later batches find the channel closed.
         for _ in 0..10 {
             Work::new(&rcu, 100).assert_rescued("rcu-deaf-cb");
         }
@@ -321,7 +322,7 @@ fn the_stream_of_batches_ends_with_its_domain() {
             rcu.call(tally.callback(i));
         }
         drop(rcu);
-        // Ends: otherwise this hangs.
+        // The stream ends; the test hangs otherwise.
         futures::executor::block_on_stream(batches).for_each(Batch::run);
         tally.assert_each_once();
     });
@@ -359,7 +360,7 @@ fn work_spawned_and_not_yet_run_survives_its_runtime() {
                 let runtime = runtime(workers);
                 let (let_go, held) = mpsc::channel::<()>();
                 if workers > 0 {
-                    // Keeps the only worker from polling the batch.
+                    // The task keeps the only worker from polling the batch.
                     let (started, has_started) = mpsc::channel();
                     runtime.spawn(async move {
                         started.send(()).unwrap();
@@ -375,7 +376,7 @@ fn work_spawned_and_not_yet_run_survives_its_runtime() {
                 let metrics = runtime.metrics();
                 until("the task", || metrics.num_alive_tasks() > workers);
                 work.tally.assert_none();
-                // The worker may get at the batch before it hears of the end: both are right.
+                // The worker may poll the batch before it learns of the end; both are correct.
                 if shut_down {
                     runtime.shutdown_background();
                     drop(let_go);
@@ -459,7 +460,7 @@ fn drain_waits_for_an_undriven_runtime_until_it_is_driven() {
         work.tally.assert_none();
         runtime.block_on(rcu.drain());
         work.tally.assert_each_once();
-        // The other one's ticket is done too; its waker may come a little later.
+        // The other drain's ticket is done too; its wake-up may come a little later.
         futures::executor::block_on(drain.into_inner());
     });
 }

@@ -1,27 +1,32 @@
-//! The protocol, step by step, in every order that a processor may carry it out in.
+//! The protocol is correct, step by step, in every order that a processor allows.
 //!
-//! loom runs the crate's own code, and knows no process-wide barrier: it cannot tell a light fence from a heavy one. Here
-//! it is the other way round. The protocol is written down as small programs of loads, stores, read-modify-writes, fences
-//! and sleeps (`explorer/programs/`; each step names the function of `src/` that it is a step of), and every state that such
-//! a program can reach is visited, under
-//! - two memory models: x86-TSO with a store buffer for each processor (`explorer/tso.rs`), and one out of order, multi-copy
-//!   atomic, like AArch64 (`explorer/weak.rs`); in both, `membarrier` is a moment at which each other processor is interrupted;
-//! - both modes of `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and fences.
+//! loom runs the crate's own code, but has no process-wide barrier and cannot tell a light fence
+//! from a heavy one. The explorer has the barrier, but not the crate's own code. It runs the
+//! protocol as small programs of loads, stores, read-modify-writes, fences and sleeps
+//! (`explorer/programs/`; each step names its function of `src/`). It visits every state that such
+//! a program can reach, under - two memory models: x86-TSO with a store buffer for each processor
+//! (`explorer/tso.rs`), and one out of order, multi-copy atomic, like AArch64 (`explorer/weak.rs`);
+//! in both, `membarrier` is a moment at which each other processor is interrupted; - both modes of
+//! `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and fences.
 //!
-//! A program must come to its end from everywhere: no use after a free, no lost work, no broken promise, no hang (a state from
-//! which no way leads to the end: sleeping for ever, and going in circles). And each must fail, in the way that its
-//! table says, and exactly under the models and modes that its table says, for each of its faults: an ordering weakened, a
-//! fence left out, a look not repeated, two steps the other way round. What passes here, and is wrong by the rules of
-//! the language alone or needless, is listed as seen `NOWHERE`.
+//! A program must reach its end from every state: no use after a free, no lost work, no broken
+//! promise, no hang. A hang is a state from which no way leads to the end: a sleep for ever, or a
+//! circle. Each program must also fail for each of its faults, in the way, under the models and in
+//! the modes that its table says. A fault is a weakened ordering, a missing fence, a check that is
+//! not repeated, or two steps in the other order. A fault that passes here, since it breaks only
+//! the rules of the language or is harmless, is listed as seen `NOWHERE`.
 //!
 //! ```sh
-//! cargo test --test explorer                                   # all; cargo test --test explorer cookie: one program
-//! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture     # states, times, a trace of each fault
-//! bash ci/explorer.sh [PROGRAM]                                # optimised, straight by rustc; the five that are slow otherwise, too
+//! cargo test --test explorer           # all programs
+//! cargo test --test explorer cookie    # one program
+//! # The number of states, the times, and a trace of each fault:
+//! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture
+//! # Optimised, compiled by rustc alone, with the five programs that are slow otherwise:
+//! bash ci/explorer.sh [PROGRAM]
 //! ```
 //!
-//! # Where the simpler form is wrong
-//! The sentences of the design that are easily read as details, and what becomes of a program without each.
+//! # Where the simpler form is wrong These sentences of the design may look like details. The table
+//! says how a program fails without each.
 //!
 //! | sentence | program | without it |
 //! |---|---|---|
@@ -29,7 +34,7 @@
 //! | a barrier granted at start that fails later is not taken for done | `section` | use after free |
 //! | only its owner parks a block, after it has read every word as 0 | `parked` | use after free |
 //! | it unparks before the guard is handed out | `parked` | use after free |
-//! | scans never write `parked`, not even behind a heavy fence and another look | `parked` | use after free |
+//! | scans never write `parked`, not even after a heavy fence and another look | `parked` | use after free |
 //! | a leaked guard holds its section for ever, after its thread's end too | `leaked` | use after free |
 //! | guards drop in any order, a count decides which is outermost | `nested` | use after free |
 //! | `refresh` does nothing where sections are nested | `nested` | use after free |
@@ -65,15 +70,17 @@
 //! | swap, look, install and read are all four SeqCst | `subscribe` | broken: nobody tells |
 //! | a retired value is waited for in its own domain | `domains` | use after free |
 //!
-//! Beyond the protocol, and tested elsewhere: no collection copies a value bitwise (`tests/collections_*.rs`), sections and calls
-//! while a thread's locals are destroyed (`tests/thread_locals.rs`), records of ended domains are given up
-//! (`tests/domains.rs`), the abort itself (`tests/refused_barrier.rs`).
+//! Other tests cover what is beyond the protocol: no collection copies a value bitwise
+//! (`tests/collections.rs`), sections and calls while a thread's locals are destroyed
+//! (`tests/thread_locals.rs`), records of ended domains are given up (`tests/reuse.rs`), the abort
+//! itself (`tests/refused_barrier.rs`).
 //!
 //! The models are held to the well-known litmus tests in `explorer/programs/litmus.rs`.
 //!
-//! What is not here: the language's own rules (data races, release sequences), which loom and the argument in the module
-//! headers answer for; processors that are not multi-copy atomic; time-outs; more threads and rounds than a program has.
-//! The sleep, wake and stop protocol has a second model, with rounds and several callers, in `ci/spin/`.
+//! The explorer does not cover the language's own rules (data races, release sequences), for which
+//! loom and the arguments in the module headers stand; processors that are not multi-copy atomic;
+//! time-outs; and more threads and rounds than a program has. The sleep, wake and stop protocol has
+//! a second model, with rounds and several callers, in `ci/spin/`.
 
 #[path = "explorer/mod.rs"]
 mod explorer;

@@ -1,5 +1,6 @@
-//! Foreign code that uses the domain from where the domain calls it: subscribers, wakers, hooks. (What panics is in
-//! tests/panics.rs; what the system refuses in tests/refused_barrier.rs and in unit tests of `service`.)
+//! Subscribers, wakers and hooks may use the domain while the domain calls them. `tests/panics.rs`
+//! tests foreign code that panics; `tests/refused_barrier.rs` and unit tests of the domain test a
+//! system that refuses.
 
 mod common;
 
@@ -14,8 +15,8 @@ use std::time::Duration;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A subscriber that keeps its filter in a cell, counts in another, and retires things at every event, all of the domain
-/// whose events it gets.
+/// A subscriber that keeps its filter in one cell, counts in another, and retires values at every
+/// event, all in the domain whose events it gets.
 struct Uses {
     filter: RcuCell<Option<String>>,
     seen: RcuCell<usize>,
@@ -71,14 +72,15 @@ fn a_subscriber_may_use_cells_of_the_domain_and_panic() {
             rcu.call(|| panic!("reported to a subscriber that panics"));
             rcu.blocking_synchronize();
         }
-        // Its own cells retire something at every event, which makes events: never all done, but every drain is.
+        // The subscriber's cells retire a value at every event, which makes more events. So
+        // callbacks are always pending, but every drain ends.
         rcu.blocking_drain();
         assert_eq!(rcu.stats().panicked, 20);
         assert!(SEEN.load(Ordering::Relaxed) > 20);
     });
 }
 
-/// A waker that does to the domain what it can.
+/// A waker that uses every operation of the domain.
 struct Meddles {
     rcu: Rcu,
     cell: RcuCell<u32>,
@@ -134,7 +136,7 @@ fn a_waker_may_use_the_domain_that_calls_it() {
     }
 }
 
-/// Hooks that read, replace, queue and force.
+/// The hooks read, replace, queue and force.
 #[test]
 fn hooks_may_use_the_domain_that_calls_them() {
     static CELL: RcuCell<Option<Vec<u32>>> = RcuCell::none();

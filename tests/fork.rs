@@ -1,61 +1,26 @@
-//! A fork, without an exec behind it: the child goes on, and so does the parent.
+//! After a fork without an exec, domains work in the child and in the parent.
 #![cfg(feature = "rt")]
 #![cfg(unix)]
 
+#[path = "fork/batches.rs"]
+mod batches;
 mod common;
+#[path = "fork/sections.rs"]
+mod sections;
 
 use async_rcu::{InlineExecutor, Rcu, RcuCell};
-use common::child::leave;
-use common::{receive, runtime, until, within};
+use common::forked::{ALARM, begin, fork, leave, wait};
+use common::{HANG_GUARD, alone, receive, runtime, until, within};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-/// One test forks at a time: a child has only its own work to look at.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs `child` in a forked child, and fails where that does. Panics there end up here as an exit status, hangs as a signal.
-#[track_caller]
-fn fork(child: impl FnOnce()) {
-    let pid = begin(child);
-    wait(pid);
-}
-
-fn begin(child: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
-    match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: kills the child where it hangs.
-            unsafe { libc::alarm(ALARM) };
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            leave(done.is_err())
-        }
-        pid => pid,
-    }
-}
-
-#[track_caller]
-fn wait(pid: libc::pid_t) {
-    let mut status = 0;
-    // SAFETY: waits for the child made above.
-    let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
-    assert_eq!(waited, pid);
-    assert_eq!(status, 0, "the child failed, or was killed as it hung");
-}
-
-const SOON: Duration = common::patience::seconds(30);
-/// In seconds: later than what the child itself waits for.
-const ALARM: u32 = 2 * SOON.as_secs() as u32;
-
-/// Readers, callers and drains are under way while another thread forks, again and again; both sides go on.
+/// Readers, callers and drains are under way while another thread forks, again and again. Both
+/// processes go on.
 #[test]
 fn a_thousand_forks_in_the_middle_of_everything() {
     let _alone = alone();
@@ -111,7 +76,7 @@ fn a_thousand_forks_in_the_middle_of_everything() {
     }));
     for round in 0..1000 {
         fork(|| {
-            // SAFETY: this thread has nothing of the others'.
+            // SAFETY: this thread holds nothing that belongs to the other threads.
             unsafe { Rcu::after_fork_in_child() };
             let seen = *cell.read();
             cell.store(seen + 1);
@@ -120,7 +85,7 @@ fn a_thousand_forks_in_the_middle_of_everything() {
                 let done = Arc::new(AtomicBool::new(false));
                 let flag = Arc::clone(&done);
                 rcu.call(move || flag.store(true, Ordering::Relaxed));
-                rcu.blocking_drain_timeout(SOON)
+                rcu.blocking_drain_timeout(HANG_GUARD)
                     .expect("a drain in the child");
                 assert!(done.load(Ordering::Relaxed), "round {round}");
                 rcu.blocking_synchronize();
@@ -154,7 +119,7 @@ fn what_is_queued_runs_in_both() {
     fork(|| {
         assert_eq!(ran.load(Ordering::Relaxed), 0);
         drop(guard.take());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(ran.load(Ordering::Relaxed), 1000);
     });
     assert_eq!(ran.load(Ordering::Relaxed), 0);
@@ -163,91 +128,8 @@ fn what_is_queued_runs_in_both() {
     assert_eq!(ran.load(Ordering::Relaxed), 1000);
 }
 
-/// Sections of vanished threads hold on until somebody vouches for them, and are reported meanwhile; those that the
-/// forking thread has are its own.
-#[test]
-fn sections_of_vanished_threads_are_kept_reported_and_cleared() {
-    let _alone = alone();
-    let (send, reports) = mpsc::channel();
-    let send = Mutex::new(send);
-    let rcu = Rcu::builder()
-        .stall_timeout(Duration::from_millis(20))
-        .on_stall(move |report| drop(send.lock().unwrap().send(report.clone())))
-        .build()
-        .unwrap();
-    let cell = Arc::new(RcuCell::new_in(&rcu, 1));
-    let (ready, is_ready) = mpsc::channel();
-    let (leave, may_leave) = mpsc::channel::<()>();
-    let reader = thread::Builder::new()
-        .name("left-behind".into())
-        .spawn({
-            let cell = Arc::clone(&cell);
-            move || {
-                let guard = cell.rcu().read();
-                ready.send(()).unwrap();
-                let _ = may_leave.recv();
-                drop(guard);
-            }
-        })
-        .unwrap();
-    receive(&is_ready);
-    fork(|| {
-        let mine = cell.read();
-        cell.store(2);
-        assert_eq!(*mine, 1);
-        rcu.call(|| ());
-        rcu.force();
-        until("the grace period", || rcu.stats().grace_periods > 0);
-        assert_eq!(*mine, 1, "the section of the forking thread is its own");
-    });
-    fork(|| {
-        cell.store(2);
-        rcu.call(|| ());
-        assert!(
-            rcu.blocking_drain_timeout(Duration::from_millis(1))
-                .is_err()
-        );
-        let report = receive(&reports);
-        let holder = &report.holders[0];
-        assert!(
-            holder.thread_ended && holder.thread.as_deref() == Some("left-behind"),
-            "{report}"
-        );
-        assert!(report.to_string().contains("left-behind"));
-        // SAFETY: this thread has nothing of the other's.
-        unsafe { Rcu::after_fork_in_child() };
-        rcu.blocking_drain_timeout(SOON).unwrap();
-    });
-    leave.send(()).unwrap();
-    reader.join().unwrap();
-    rcu.blocking_drain();
-}
-
-/// A guard that a vanished thread made, and the forking thread has: it protects in the child as before.
-#[test]
-fn a_guard_that_was_handed_over_still_protects() {
-    let _alone = alone();
-    let rcu = Rcu::new();
-    let cell = Arc::new(RcuCell::new_in(&rcu, vec![7; 1000]));
-    let handed = {
-        let cell = Arc::clone(&cell);
-        thread::spawn(move || cell.read_owned()).join().unwrap()
-    };
-    cell.store(Vec::new());
-    let handed = std::cell::Cell::new(Some(handed));
-    fork(|| {
-        let timeout = Duration::from_millis(20);
-        assert!(rcu.blocking_drain_timeout(timeout).is_err());
-        let held = handed.take().unwrap();
-        assert!(held.iter().all(|n| *n == 7) && held.len() == 1000);
-        drop(held);
-        rcu.blocking_drain_timeout(SOON).unwrap();
-    });
-    drop(handed.take());
-    rcu.blocking_drain();
-}
-
-/// A callback forks: on the worker, on the grace-period thread, on a runtime. In the child that thread goes on as what it was.
+/// A callback forks on the worker, on the grace-period thread, and on a runtime. In the child that
+/// thread keeps its role.
 #[test]
 fn a_callback_may_fork() {
     let _alone = alone();
@@ -268,7 +150,8 @@ fn a_callback_may_fork() {
             let pid = begin(|| {
                 inside.call(|| ());
                 other.call(|| ());
-                // Not of this domain, and not on a grace-period thread: that would be a deadlock here as anywhere.
+                // The drain is not of this domain, and not on a grace-period thread, since that is
+                // a deadlock in any process.
                 assert!(!other.has_elapsed(other.grace_period()));
                 assert!(*RcuCell::new_in(&inside, 3).read() == 3);
             });
@@ -281,7 +164,8 @@ fn a_callback_may_fork() {
     }
 }
 
-/// A domain whose last handle is gone has nobody to start its thread in the child but others that start theirs.
+/// In the child, only another domain that starts its thread can start the thread of a domain
+/// without handles.
 #[test]
 fn a_domain_without_handles_finishes_in_the_child_too() {
     let _alone = alone();
@@ -304,7 +188,7 @@ fn a_domain_without_handles_finishes_in_the_child_too() {
     until("the callback", || ran.load(Ordering::Relaxed));
 }
 
-/// Children of children.
+/// A child of a fork forks too.
 #[test]
 fn a_child_may_fork_too() {
     let _alone = alone();
@@ -315,19 +199,20 @@ fn a_child_may_fork_too() {
     });
     fork(|| {
         rcu.call(|| ());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         fork(|| {
             rcu.call(|| ());
-            rcu.blocking_drain_timeout(SOON).unwrap();
+            rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         });
         rcu.blocking_shutdown();
         rcu.call(|| ());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     busy.join().unwrap();
 }
 
-/// The lock that std has around standard error stays locked in the child, where a thread had it that is no longer there.
+/// The lock of std around standard error stays locked in the child if a thread held it that the
+/// child does not have.
 #[test]
 fn stalls_are_told_though_a_vanished_thread_holds_standard_error() {
     let _alone = alone();
@@ -352,9 +237,9 @@ fn stalls_are_told_though_a_vanished_thread_holds_standard_error() {
         rcu.call(|| ());
         rcu.force();
         until("a stall report", || rcu.stats().stalls > 0);
-        // SAFETY: this thread has nothing of the other's.
+        // SAFETY: this thread holds nothing that belongs to the other thread.
         unsafe { Rcu::after_fork_in_child() };
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     wait(child);
     leave.send(()).unwrap();
@@ -370,8 +255,8 @@ impl Wake for Locks {
     }
 }
 
-/// In the child the batch counts as done, so the drain is over: but a waker that another thread has locked out for ever must
-/// neither keep `fork` from returning there, nor the domain's thread from going on.
+/// In the child the batch counts as done, so the drain is over. A waker that waits for ever for
+/// another thread's lock must neither keep `fork` from returning, nor stop the domain's thread.
 #[test]
 fn wakers_of_vanished_threads_are_not_called() {
     let _alone = alone();
@@ -404,7 +289,7 @@ fn wakers_of_vanished_threads_are_not_called() {
     let child = begin(|| {
         drop(held.take());
         rcu.call(|| ());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     });
     self::wait(child);
     leave.send(()).unwrap();
@@ -412,13 +297,14 @@ fn wakers_of_vanished_threads_are_not_called() {
     rcu.blocking_drain();
 }
 
-/// Tasks of the forking thread itself go on waiting in the child, and whoever uses the domain there moves them on.
+/// Tasks of the forking thread go on waiting in the child, and any use of the domain there advances
+/// them.
 #[test]
 fn futures_of_the_forking_thread_go_on() {
     let _alone = alone();
     let rcu = Rcu::builder().max_pending(1).build().unwrap();
     let held = std::cell::Cell::new(Some(rcu.read_owned()));
-    // In front of what waits here, one that is gone in the child.
+    // Before the task's wait, the queue holds a wait of a thread that the child does not have.
     rcu.call(|| ());
     let (send, waits) = mpsc::channel();
     let elsewhere = thread::spawn({
@@ -447,7 +333,7 @@ fn futures_of_the_forking_thread_go_on() {
     };
     fork(|| {
         drop(held.take());
-        // SAFETY: this thread has nothing of the other's.
+        // SAFETY: this thread holds nothing that belongs to the other thread.
         unsafe { Rcu::after_fork_in_child() };
         let permit = wait_for_all();
         let mut next = tokio_test::task::spawn(rcu.reserve());
@@ -460,35 +346,8 @@ fn futures_of_the_forking_thread_go_on() {
     drop(wait_for_all());
 }
 
-/// A guard whose maker had ended, held by a thread that did not come along: nobody is left to drop it.
-#[test]
-fn sections_of_ended_threads_are_cleared_too() {
-    let _alone = alone();
-    let rcu = Rcu::new();
-    let maker = rcu.clone();
-    let guard = thread::spawn(move || maker.read_owned()).join().unwrap();
-    let (leave, may_leave) = mpsc::channel::<()>();
-    let holder = thread::spawn(move || {
-        let _ = may_leave.recv();
-        drop(guard);
-    });
-    // SAFETY: in no child, it does nothing.
-    unsafe { Rcu::after_fork_in_child() };
-    rcu.call(|| ());
-    let soon = Duration::from_millis(5);
-    assert!(rcu.blocking_drain_timeout(soon).is_err());
-    fork(|| {
-        // SAFETY: this thread has nothing of the others'.
-        unsafe { Rcu::after_fork_in_child() };
-        rcu.blocking_drain_timeout(SOON).unwrap();
-    });
-    assert!(rcu.blocking_drain_timeout(soon).is_err());
-    leave.send(()).unwrap();
-    holder.join().unwrap();
-    rcu.blocking_drain();
-}
-
-/// A callback forks, and goes on in the child: a drain there waits for what comes behind it in its batch.
+/// A callback forks and goes on in the child. A drain in the child waits for the later callbacks of
+/// the batch.
 #[test]
 fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
     let _alone = alone();
@@ -499,15 +358,15 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
     let (inside, flag) = (rcu.clone(), Arc::clone(&ran));
     let (drains, is_drained) = mpsc::channel();
     rcu.call(move || {
-        // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
+        // SAFETY: the child does only what the crate and the C library allow in a forked child.
         match unsafe { libc::fork() } {
             0 => {
-                // SAFETY: kills the child where it hangs.
+                // SAFETY: `alarm` is allowed at any time; its signal kills a child that hangs.
                 unsafe { libc::alarm(ALARM) };
                 let mut drain = inside.drain();
                 let mut context = Context::from_waker(Waker::noop());
                 let mut early = Pin::new(&mut drain).poll(&mut context).is_ready();
-                // By the end of the second, the drain has its number.
+                // At the end of the second callback, the drain has its number.
                 for _ in 0..2 {
                     let wait = std::cell::RefCell::new(inside.synchronize());
                     until("a grace period", || {
@@ -526,7 +385,7 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
     rcu.call(move || flag.store(true, Ordering::Relaxed));
     let flag = Arc::clone(&ran);
     rcu.call(move || {
-        // In the child alone there is one.
+        // Only the child has a drain.
         let Ok((drain, early)) = is_drained.try_recv() else {
             return;
         };
@@ -539,7 +398,8 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
     wait(receive(&pids));
 }
 
-/// The waker of a shutdown runs on the thread that goes, when another one may have been started: in the child there is neither.
+/// The waker of a shutdown runs on the thread that ends, when another thread may have been started.
+/// The child has neither thread.
 #[test]
 fn a_thread_that_goes_may_fork() {
     struct Forks {
@@ -551,7 +411,7 @@ fn a_thread_that_goes_may_fork() {
             self.rcu.call(|| ());
             let pid = begin(|| {
                 self.rcu.call(|| ());
-                self.rcu.blocking_drain_timeout(SOON).unwrap();
+                self.rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
             });
             self.pids.lock().unwrap().send(pid).unwrap();
         }
@@ -566,7 +426,7 @@ fn a_thread_that_goes_may_fork() {
     let mut context = Context::from_waker(&waker);
     let mut shutdown = rcu.shutdown();
     while Pin::new(&mut shutdown).poll(&mut context).is_ready() {
-        // It had stopped before the waker was looked for.
+        // The thread had stopped before it looked for the waker.
         rcu.blocking_drain();
         rcu.call(|| ());
         rcu.blocking_drain();

@@ -1,10 +1,10 @@
-//! Futures, poll by poll: they start nothing before the first poll, are woken when there is something to see, take another
-//! waker at any time, and may be dropped at any point.
+//! Futures, poll by poll: a future starts nothing before its first poll, is woken when a poll can
+//! make progress, takes another waker at any time, and may be dropped at any point.
 
-mod common_read;
+mod common;
 
 use async_rcu::{GlobalLock, OwnedReadGuard, Rcu, RcuCell};
-use common_read::{Drops, HANG, Probe, settle, until};
+use common::{Drops, HANG_GUARD, Probe, settle, until};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -15,7 +15,7 @@ use tokio_test::{assert_pending, assert_ready};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The same future with nothing to give.
+/// Returns the same future without its output.
 fn quiet<F: Future + Send + 'static>(future: F) -> Boxed
 where
     F::Output: Send,
@@ -27,7 +27,7 @@ where
 
 type Make = fn(&Rcu) -> Boxed;
 
-/// Every future that waits for sections to end, by name.
+/// Every future that waits for sections to end, with its name.
 const WAITS: [(&str, Make); 8] = [
     ("synchronize", |rcu| quiet(rcu.synchronize())),
     ("wait_for", |rcu| quiet(rcu.wait_for(rcu.grace_period()))),
@@ -57,7 +57,7 @@ const WAITS: [(&str, Make); 8] = [
     }),
 ];
 
-/// A future of each kind, and an open section that they all wait for.
+/// Returns a future of each kind, and an open section that the future waits for.
 fn pending_ones() -> impl Iterator<Item = (&'static str, Rcu, OwnedReadGuard, Boxed)> {
     WAITS.into_iter().map(|(name, make)| {
         let rcu = Rcu::new();
@@ -67,7 +67,7 @@ fn pending_ones() -> impl Iterator<Item = (&'static str, Rcu, OwnedReadGuard, Bo
     })
 }
 
-/// Polls only when woken, to the end.
+/// Polls the future to its end, only when it is woken.
 #[track_caller]
 fn ready_when_woken<F: Future>(task: &mut Spawn<F>) -> F::Output {
     loop {
@@ -78,7 +78,7 @@ fn ready_when_woken<F: Future>(task: &mut Spawn<F>) -> F::Output {
     }
 }
 
-/// Polls now, and then when woken, to the end.
+/// Polls the future to its end, now and then when it is woken.
 #[track_caller]
 fn ready<F: Future>(task: &mut Spawn<F>) -> F::Output {
     match task.poll() {
@@ -119,7 +119,7 @@ fn pending_until_the_sections_have_ended_and_woken_then() {
     for (name, rcu, section, future) in pending_ones() {
         let mut task = spawn(future);
         assert_pending!(task.poll(), "{name}");
-        // Polled for no reason, it stays so.
+        // A poll without a wake-up leaves the future pending.
         assert_pending!(task.poll(), "{name}");
         drop(section);
         ready_when_woken(&mut task);
@@ -139,7 +139,7 @@ fn a_section_entered_before_the_first_poll_holds_synchronize_up() {
         before,
         "nothing starts by itself"
     );
-    // Grace periods in between do not count, nor make it ready.
+    // Earlier grace periods do not count, and do not make the future ready.
     rcu.blocking_synchronize();
     let section = rcu.read_owned();
     assert_pending!(task.poll());
@@ -181,7 +181,7 @@ fn drain_and_shutdown_with_nothing_queued_are_soon_ready() {
     ready(&mut spawn(rcu.shutdown()));
     ready(&mut spawn(rcu.drain()));
     drop(section);
-    // It starts again with the next work.
+    // The domain starts again with the next work.
     let drops = Drops::default();
     rcu.retire(Box::new(drops.value(1)));
     drops.reach(1);
@@ -301,7 +301,7 @@ fn shutdown_keeps_one_waker_and_forgets_it_while_the_thread_is_busy() {
     };
     let rcu = Rcu::builder().on_idle(hook).build().unwrap();
     rcu.call(|| ());
-    is_busy.recv_timeout(HANG).unwrap();
+    is_busy.recv_timeout(HANG_GUARD).unwrap();
     let counts = [(); 2].map(|()| Arc::new(Count::default()));
     let [first, second] = counts.clone().map(Waker::from);
     let mut future = quiet(rcu.shutdown());
@@ -332,7 +332,7 @@ fn may_move_to_another_thread_between_polls() {
 }
 
 #[test]
-fn a_waker_that_panics_hurts_nobody_else() {
+fn a_waker_that_panics_does_not_harm_others() {
     for (name, make) in WAITS {
         let rcu = Rcu::new();
         let section = rcu.read_owned();
@@ -346,7 +346,7 @@ fn a_waker_that_panics_hurts_nobody_else() {
         drop(section);
         ready_when_woken(&mut before);
         ready_when_woken(&mut after);
-        // Its wake-up is lost, by its own fault; with a good waker it goes on.
+        // The panicking waker loses its wake-up; with a good waker the future goes on.
         settle(panics);
         settle(rcu.synchronize());
         settle(rcu.drain());
@@ -395,7 +395,7 @@ fn drain_waits_for_callbacks_and_not_only_for_their_grace_period() {
     let mut shutdown = spawn(rcu.shutdown());
     assert_pending!(drain.poll());
     assert_pending!(shutdown.poll());
-    has_begun.recv_timeout(HANG).unwrap();
+    has_begun.recv_timeout(HANG_GUARD).unwrap();
     settle(rcu.synchronize());
     assert_pending!(drain.poll());
     assert_pending!(shutdown.poll());

@@ -1,7 +1,7 @@
-//! The corpus of the fuzz targets, and some random input beside it, held against their oracles: on any toolchain, in seconds.
+//! The fuzz targets' oracles accept the corpus and some random input, on any toolchain, in seconds.
 //!
-//! The targets are in `fuzz/`, a package of its own, whose modules this includes; `ci/fuzz.sh` runs them for longer, with new
-//! input that coverage leads to. A file that a run has left in `fuzz/artifacts/TARGET/` is replayed with
+//! The package `fuzz/` has the targets, and this test includes its modules. `ci/fuzz.sh` runs them
+//! for longer, with new input that coverage leads to. To replay a file of `fuzz/artifacts/TARGET/`:
 //! `ASYNC_RCU_FUZZ_INPUT=FILE cargo test --test fuzz_corpus TARGET`.
 #![allow(
     dead_code,
@@ -26,7 +26,7 @@ mod plan;
 #[path = "../fuzz/src/route_table.rs"]
 mod route_table;
 
-// The parser under test says `crate::table`.
+// The parser under test imports `crate::table`.
 #[path = "../examples/route_server"]
 mod route_server {
     pub(crate) mod parse;
@@ -35,7 +35,7 @@ mod route_server {
 }
 use route_server::{parse, ranges, table};
 
-/// Replays the corpus of a target, or the one file that was asked for.
+/// Replays the corpus of a target, or the one file that the environment names.
 fn replay(target: &str, run: fn(&[u8])) {
     let files = match env::var_os("ASYNC_RCU_FUZZ_INPUT") {
         Some(file) => vec![PathBuf::from(file)],
@@ -43,7 +43,7 @@ fn replay(target: &str, run: fn(&[u8])) {
     };
     for file in files {
         let bytes = fs::read(&file).expect("a file of the corpus");
-        // Shown where it fails.
+        // The harness shows the line if the test fails.
         println!("{}", file.display());
         run(&bytes);
     }
@@ -66,7 +66,8 @@ fn corpus(target: &str) -> Vec<PathBuf> {
     files
 }
 
-/// So many inputs of so many bytes, the same in every run; as many as `ASYNC_RCU_FUZZ_RUNS` says, where it does.
+/// Runs `count` inputs of `len` bytes, the same in every run. `ASYNC_RCU_FUZZ_RUNS` overrides the
+/// count.
 fn random(count: u32, len: usize, run: fn(&[u8])) {
     let count = env::var("ASYNC_RCU_FUZZ_RUNS").map_or(count, |runs| {
         runs.parse().expect("ASYNC_RCU_FUZZ_RUNS: a number of runs")

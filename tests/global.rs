@@ -1,4 +1,5 @@
-//! The domain of the process. A binary and a single test of its own: a process has only one.
+//! The global domain can be installed once, before its first use. A process has only one, so this
+//! binary has a single test.
 
 mod common;
 
@@ -21,7 +22,7 @@ fn is_the_installed_one_and_is_installed_once() {
         Rcu::global().call(move || tell.send(thread_name()).unwrap());
         assert_eq!(receive(&told), "rcu-mine-cb");
 
-        // It is a domain like any other: it can be stopped, and starts again.
+        // The global domain can be stopped and starts again, like any domain.
         for _ in 0..3 {
             let guard = Rcu::global().read();
             drop(guard);
@@ -32,7 +33,7 @@ fn is_the_installed_one_and_is_installed_once() {
             receive(&told);
         }
 
-        // Others are others.
+        // A new domain is not the global one.
         let private = Rcu::new();
         let cookie = private.grace_period();
         assert!(std::panic::catch_unwind(|| Rcu::global().has_elapsed(cookie)).is_err());

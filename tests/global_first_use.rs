@@ -1,4 +1,5 @@
-//! The domain of the process where nobody installs one. A binary and a single test of its own.
+//! The first use makes the global domain if the program has installed none. This binary has a
+//! single test.
 
 mod common;
 
@@ -8,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 
 #[test]
-fn is_started_once_by_whoever_uses_it_first() {
+fn is_started_once_by_its_first_user() {
     within(|| {
         const THREADS: usize = 8;
         let barrier = Barrier::new(THREADS);
@@ -31,7 +32,7 @@ fn is_started_once_by_whoever_uses_it_first() {
         let late = Rcu::builder().install_global();
         assert!(matches!(late, Err(InstallError::AlreadyStarted)));
 
-        // Cells live in it unless they are told otherwise.
+        // A cell lives in the global domain unless its maker names another.
         let cell = RcuCell::new(1);
         let guard = Rcu::global().read();
         assert_eq!(*cell.load(&guard), 1);

@@ -1,11 +1,11 @@
-//! The global lock: callbacks run alone under it, and grace periods go on whoever keeps it.
+//! Callbacks run alone under the global lock, and grace periods go on whoever holds the lock.
 #![cfg(feature = "rt")]
 
 mod common;
 
 use async_rcu::{GlobalLock, Rcu};
 use common::executors::{Driven, on_every_executor};
-use common::{Tally, domain, inline, receive, runtime, until, within};
+use common::{Tally, domain, inline, panic_message, receive, runtime, until, within};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -16,7 +16,7 @@ fn under<T: Send + 'static>(lock: &GlobalLock<T>) -> Rcu {
     builder.build().unwrap()
 }
 
-/// How many are under the lock at once, and how many were at the most.
+/// The number of callbacks under the lock now, and the greatest number so far.
 #[derive(Clone, Default)]
 struct Holders(Arc<(AtomicUsize, AtomicUsize)>);
 
@@ -124,7 +124,7 @@ fn retired_values_are_dropped_under_it() {
 }
 
 #[test]
-fn grace_periods_go_on_while_somebody_keeps_it_and_callbacks_wait() {
+fn grace_periods_go_on_while_the_lock_is_held_and_callbacks_wait() {
     within(|| {
         let runtime = runtime(1);
         let builder = || Rcu::builder().name("kept");
@@ -188,7 +188,7 @@ fn guard_synchronize_unlocks_waits_and_locks_again() {
             let section = rcu.read_owned();
             let mut waiting = task::spawn(guard.synchronize(&rcu));
             assert_pending!(waiting.poll());
-            // Others have it in the meantime.
+            // Other callers take the lock in the meantime.
             assert_eq!(std::mem::replace(&mut *lock.blocking_lock(), 2), 1);
             assert_pending!(waiting.poll());
             drop(section);
@@ -258,12 +258,12 @@ fn dropped_half_way_the_waiting_guards_leave_the_lock_free() {
         assert_pending!(waiting.poll());
         let kept = lock.blocking_lock();
         drop(section);
-        // Now it waits for the lock, soon.
+        // The batch will wait for the lock soon.
         rcu.blocking_synchronize();
         assert_pending!(waiting.poll());
         drop(waiting);
         drop(kept);
-        // The callback's batch has its turn under the lock, and then nobody has it.
+        // The callback's batch has its turn under the lock, and then the lock is free.
         rcu.blocking_drain();
         assert!(lock.try_lock().is_some(), "while it waited for the lock");
     });
@@ -283,7 +283,7 @@ fn lock_call_on_a_domain_of_another_lock_runs_all_the_same_and_under_the_lock() 
             }
             rcu.force();
             assert_eq!(*lock.blocking_lock(), 0, "before its section ended");
-            // Drain waits for them, also where they wait for the lock.
+            // The drain waits for the callbacks, also while they wait for the lock.
             let guard = lock.blocking_lock();
             drop(section);
             let mut drain = task::spawn(rcu.drain());
@@ -387,7 +387,7 @@ fn it_is_the_tokio_mutex_it_was_made_of() {
         assert!(lock.try_lock().is_none());
         assert!(lock.clone().try_lock().is_none());
         drop(guard);
-        let mut guard = lock.try_lock().expect("nobody has it");
+        let mut guard = lock.try_lock().expect("the lock is free");
         guard.push('c');
         assert!(mutex.try_lock().is_err());
         drop(guard);
@@ -409,5 +409,35 @@ fn waiting_for_it_is_a_future_that_can_be_dropped() {
         until("its turn", || waiting.is_woken());
         drop(futures::executor::block_on(waiting.into_inner()));
         assert!(lock.try_lock().is_some());
+    });
+}
+
+/// Returns the message of the panic of `blocking_lock` in a callback of `rcu`.
+fn panic_of_blocking_lock(rcu: &Rcu, lock: GlobalLock<i32>) -> String {
+    let (send, messages) = mpsc::channel();
+    rcu.call(move || {
+        let message = panic_message(|| drop(lock.blocking_lock()));
+        send.send(message).unwrap();
+    });
+    rcu.blocking_drain();
+    receive(&messages)
+}
+
+#[test]
+fn locking_the_lock_that_a_batch_holds_panics() {
+    within(|| {
+        let lock = GlobalLock::new(0);
+        let rcu = Rcu::builder().global_lock(&lock).build().unwrap();
+        let message = panic_of_blocking_lock(&rcu, lock.clone());
+        assert!(message.contains("deadlock: blocking_lock"), "{message}");
+    });
+}
+
+#[test]
+fn locking_on_a_grace_period_thread_panics() {
+    within(|| {
+        let rcu = Rcu::builder().executor(inline()).build().unwrap();
+        let message = panic_of_blocking_lock(&rcu, GlobalLock::new(0));
+        assert!(message.contains("on a grace-period thread"), "{message}");
     });
 }

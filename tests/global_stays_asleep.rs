@@ -1,5 +1,5 @@
-//! Nothing starts the global domain but its first use: statics do not, nor guards that they refuse. A binary and a single
-//! test of its own: there is one global domain a process.
+//! Only its first use starts the global domain: statics do not start it, nor do guards that statics
+//! refuse. A process has one global domain, so this binary has a single test.
 
 use async_rcu::{InstallError, Rcu, RcuCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ fn a_static_and_a_guard_that_it_refuses_do_not_start_the_global_domain() {
     other.blocking_drain();
     drop(RcuCell::<Option<u32>>::none());
 
-    // It can be installed, so it was not started.
+    // The global domain can still be installed, so it was not started.
     let installed = Rcu::builder().install_global().expect("not started yet");
     assert_eq!(*CELL.load(&installed.read()), None);
     assert_eq!(*RcuCell::new(3).load(&installed.read()), 3);

@@ -1,30 +1,30 @@
-//! An idle process is idle: no thread of the library wakes up. A binary of its own, whose tests run one at a time, on Linux,
-//! where the system counts a thread's wake-ups.
+//! In an idle process no thread of the library wakes up. The tests count every thread of the
+//! process, so they have a binary of their own and run one at a time. They need Linux, which counts
+//! a thread's wake-ups.
 #![cfg(feature = "rt")]
 #![cfg(target_os = "linux")]
 
 mod common;
-#[path = "common/reports.rs"]
-mod reports;
 
 use async_rcu::{Batch, Builder, ChannelExecutor, GlobalLock, Rcu, StallKind};
-use common::{HANG_GUARD, inline, receive, runtime, threads_named, until, within};
-use reports::{SHORT, Stalls};
+use common::reports::{SHORT, Stalls};
+use common::{HANG_GUARD, alone, inline, receive, runtime, threads_named, until, within};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready, task};
 
-/// What a thread has done so far: a sleeper that is not woken adds to neither, one that spins adds to the second.
+/// The activity of a thread so far. A sleeping thread adds to neither number; a spinning thread
+/// adds to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Done {
     wake_ups: u64,
     on_processor: Duration,
 }
 
-/// That of each thread of the library, by the thread's id and name.
+/// Returns the activity of each thread of the library, by the thread's id and name.
 fn done() -> BTreeMap<String, Done> {
     let read = |tid: String| {
         let status = std::fs::read_to_string(format!("/proc/self/task/{tid}/status")).ok()?;
@@ -33,7 +33,7 @@ fn done() -> BTreeMap<String, Done> {
             Some(line.split_whitespace().nth(1)?.to_owned())
         };
         let name = format!("{tid} {}", field("Name:")?);
-        // Not every kernel is built to tell: then it is 0 throughout.
+        // Some kernels are built without this count, which is then always 0.
         let times = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat"));
         let times = times.unwrap_or_default();
         let on_processor = times.split_whitespace().next().map_or(Ok(0), str::parse);
@@ -47,9 +47,9 @@ fn done() -> BTreeMap<String, Done> {
     tids.into_iter().filter_map(read).collect()
 }
 
-/// Sees no wake-up for two seconds, of so many threads at the least. The last of the timers may be yet to come: what is new is
-/// published (feature `metrics`) a second later, and where a look at what was handed out came before its end, the next is a
-/// stall's time later. So there are some attempts.
+/// Waits for two seconds without a wake-up, of at least `threads` threads. The last timers may
+/// still be running: the figures are published (feature `metrics`) a second later, and the next
+/// look at running batches comes a stall timeout later. So the test makes several attempts.
 #[track_caller]
 fn assert_asleep(threads: usize) {
     let mut before = done();
@@ -63,13 +63,6 @@ fn assert_asleep(threads: usize) {
         before = now;
     }
     panic!("never asleep for two seconds: {before:?}");
-}
-
-/// One test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
@@ -102,19 +95,19 @@ fn no_thread_wakes_up_in_two_seconds_of_idleness() {
                 rcu.force();
                 rcu.blocking_synchronize();
             }
-            // The last of what was asked for: after it there is nothing to do.
+            // After this, the last request, the domain has nothing to do.
             rcu.blocking_drain();
         }
-        // A section held while nobody waits for it is no work either.
+        // An open section that no caller waits for makes no work either.
         let _section = held.read_owned();
         assert_asleep(9);
     });
 }
 
-/// Sections hold a grace period up, and a thousand begin and end beside them on the same thread: until the one that is asked
-/// ends, nobody is woken.
+/// Sections block a grace period while a thousand others begin and end on the same thread. No
+/// thread wakes up until the section that has a request ends.
 #[test]
-fn sections_beside_one_that_stalls_wake_nobody() {
+fn sections_beside_a_stalled_section_wake_no_thread() {
     const MANY: u64 = 1000;
     let _alone = alone();
     within(|| {
@@ -133,13 +126,14 @@ fn sections_beside_one_that_stalls_wake_nobody() {
         for _ in 0..MANY {
             drop(rcu.read());
             drop(rcu.read_owned());
-            // Time to go back to sleep, so that each could wake it.
+            // The sleep lets the thread sleep again, so that each section could wake it.
             thread::sleep(Duration::from_micros(100));
         }
         let after = stalled().unwrap();
         let often = after.wake_ups - before.wake_ups;
         assert!(often < MANY / 10, "woken {often} times");
-        // A share of the time that went by, however busy the machine is: it sleeps, and does not spin.
+        // The thread may use a share of the elapsed time, however busy the machine is: the thread
+        // sleeps and does not spin.
         let (spun, whole) = (after.on_processor - before.on_processor, began.elapsed());
         assert!(spun < whole / 4, "on a processor for {spun:?} of {whole:?}");
         drop(in_the_way);
@@ -149,9 +143,9 @@ fn sections_beside_one_that_stalls_wake_nobody() {
     });
 }
 
-/// Everything that sets a timer or leaves a waker was under way, and is over.
+/// Runs everything that sets a timer or leaves a waker, and waits until it is over.
 fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
-    // A section that holds up what is waited for by those who give up.
+    // The section blocks waits that are given up.
     let section = rcu.read_owned();
     rcu.call(|| ());
     rcu.retire(Box::new(0));
@@ -167,8 +161,8 @@ fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     drop(section);
     rcu.blocking_drain();
 
-    // A callback and an async one that take their time. What takes long on the grace-period thread itself is reported when it
-    // is over; elsewhere it goes on until it was reported.
+    // A callback and an async callback take long. On the grace-period thread itself a long callback
+    // is reported when it is over; elsewhere the callback goes on until it was reported.
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let for_long = if inline { SHORT } else { HANG_GUARD };
     rcu.call(move || _ = may_go_on.recv_timeout(for_long));
@@ -183,7 +177,7 @@ fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     rcu.blocking_drain();
     assert_ready!(drain.poll());
 
-    // The limit was met, and somebody waited and gave up.
+    // The domain reached its limit, and a waiter gave up.
     let permits: Vec<_> = std::iter::from_fn(|| match task::spawn(rcu.reserve()).poll() {
         std::task::Poll::Ready(permit) => Some(permit),
         std::task::Poll::Pending => None,
@@ -194,7 +188,7 @@ fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     while rcu.stats().queued < 300 {
         rcu.call(|| ());
     }
-    // Reported at once, for a reason that is gone.
+    // The stall is reported at once, and its reason is gone afterwards.
     {
         let _guard = rcu.read();
         assert_pending!(task::spawn(rcu.synchronize()).poll());
@@ -239,15 +233,16 @@ fn nor_after_stalls_batches_and_async_callbacks_that_are_over() {
         for (place, builder) in builders.into_iter().enumerate() {
             let (builder, stalls) = Stalls::of(builder);
             let rcu = builder.build().unwrap();
-            // The first four have the default timeout, which is not waited for.
+            // The first four domains have the default timeout, which the test does not wait for.
             stir(&rcu, place % 4 == INLINE && place < 8, |kind| {
                 if place >= 4 {
                     stalls.next(kind);
                 }
             });
             assert_eq!(rcu.stats().stalls >= 3, place >= 4);
-            // What may be kept for ever, and is no work: an async callback that nobody waits for, a drain that is over and
-            // not looked at, a hook, a permit, a section, and the wish to hear when it is to end.
+            // These may be kept for ever and make no work: an async callback that no caller waits
+            // for, a finished drain that is not polled, a hook, a permit, a section, and a
+            // section's request future.
             let section = rcu.read_owned();
             let mut drain = task::spawn(rcu.drain());
             rcu.call(|| ());

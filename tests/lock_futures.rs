@@ -1,9 +1,10 @@
-//! Futures of the global lock, poll by poll: in turn, and without a turn lost where one of them is dropped.
+//! Futures of the global lock, poll by poll: waiters get the lock in turn, and no turn is lost when
+//! a future is dropped.
 
-mod common_read;
+mod common;
 
 use async_rcu::{GlobalLock, Rcu};
-use common_read::{Drops, settle, until};
+use common::{Drops, settle, until};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready};
 
@@ -22,7 +23,7 @@ fn lock_is_ready_where_the_lock_is_free_and_woken_when_it_becomes_so() {
 }
 
 #[test]
-fn those_who_wait_for_the_lock_get_it_in_turn() {
+fn waiters_get_the_lock_in_turn() {
     let lock = GlobalLock::new(());
     let guard = lock.try_lock().unwrap();
     let mut first = spawn(lock.lock());
@@ -41,7 +42,8 @@ fn those_who_wait_for_the_lock_get_it_in_turn() {
 #[test]
 fn a_lock_that_is_given_up_passes_its_turn_on() {
     let lock = GlobalLock::new(());
-    // Before its first poll, while it waits, and when the lock is already its own.
+    // The future is dropped before its first poll, while it waits, and when it already has the
+    // lock.
     drop(lock.lock());
     let guard = lock.try_lock().unwrap();
     let mut waiting = spawn(lock.lock());
@@ -67,7 +69,7 @@ fn drain_lets_the_lock_go_waits_and_locks_again() {
     lock.call(&rcu, |value| *value += 1);
     let mut drain = spawn(lock.try_lock().unwrap().drain(&rcu));
     assert_pending!(drain.poll());
-    // Others have it meanwhile, the callback is one of them.
+    // Others take the lock meanwhile, among them the callback.
     *lock.try_lock().expect("it is free") += 10;
     drop(section);
     let mut guard = loop {
@@ -102,7 +104,7 @@ fn drain_waits_for_the_lock_where_another_has_it_by_then() {
     until("the lock's wake-up", || {
         drain.is_woken() || synchronize.is_woken()
     });
-    // Whoever is first in the queue: neither hinders the other for good.
+    // Either may be first in the queue: neither blocks the other for ever.
     settle(async {
         tokio::join!(async { drop(drain.into_inner().await) }, async {
             drop(synchronize.into_inner().await)

@@ -1,4 +1,4 @@
-//! The feature `metrics`: what is published is what `Rcu::stats` says.
+//! With the feature `metrics`, the published figures are those of `Rcu::stats`.
 #![cfg(feature = "metrics")]
 
 mod common;
@@ -9,7 +9,8 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// The newest published value of everything. (A snapshot takes the counters away: what it does not name has not changed.)
+/// The newest published value of each figure. A snapshot resets the counters, and a figure that it
+/// does not name has not changed.
 #[derive(Default)]
 struct Published(HashMap<String, f64>);
 
@@ -39,14 +40,14 @@ impl Published {
 fn what_is_published_is_what_stats_says() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    recorder.install().expect("nobody else records here");
+    recorder.install().expect("the only recorder");
     let rcu = Rcu::builder().name("measured").build().unwrap();
     let held = rcu.read_owned();
     for _ in 0..100 {
         rcu.call(|| ());
     }
     rcu.force();
-    // It comes by itself, within a second or so; and a last time when all is over.
+    // The domain publishes by itself, within about a second, and a last time when all is over.
     let published = RefCell::new(Published::default());
     let is = |name: &str, wanted: f64| {
         until(name, || {
@@ -65,7 +66,7 @@ fn what_is_published_is_what_stats_says() {
     let started = stats.grace_periods as f64;
     is("async_rcu_grace_periods_total", started);
     assert_eq!(stats.finished, 101);
-    // The thread that would publish it in a second goes now.
+    // The thread that would publish in a second ends now.
     rcu.call(|| ());
     rcu.blocking_shutdown();
     published.borrow_mut().look(&snapshotter);

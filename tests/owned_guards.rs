@@ -1,9 +1,10 @@
-//! Owned guards: held across `.await`, dropped anywhere, thousands at once, and each seen by itself.
+//! Owned guards may be held across `.await`, dropped on any thread, and open by thousands; each
+//! blocks grace periods by itself.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedReadGuard, Rcu, RcuCell};
-use common_read::{Drops, HANG, Probe, elapses, started, until};
+use common::{Drops, HANG_GUARD, Probe, elapses, started, until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -29,7 +30,8 @@ async fn an_owned_guard_is_held_across_await_while_versions_come_and_go() {
                     assert_eq!(value.label(), label);
                     assert!(newest <= label, "versions do not go back");
                     newest = label;
-                    // Loads under one guard may be of different versions, all of them protected.
+                    // Loads under one guard may return different versions, and the guard protects
+                    // all of them.
                     let later = cell.load(&guard);
                     yield_now().await;
                     assert!((label..=VERSIONS).contains(&later.label()));
@@ -44,9 +46,12 @@ async fn an_owned_guard_is_held_across_await_while_versions_come_and_go() {
     }
     done.store(true, Ordering::Relaxed);
     for reader in readers {
-        tokio::time::timeout(HANG, reader).await.unwrap().unwrap();
+        tokio::time::timeout(HANG_GUARD, reader)
+            .await
+            .unwrap()
+            .unwrap();
     }
-    tokio::time::timeout(HANG, rcu.drain()).await.unwrap();
+    tokio::time::timeout(HANG_GUARD, rcu.drain()).await.unwrap();
     assert_eq!(drops.count(), VERSIONS as usize);
 }
 
@@ -119,14 +124,14 @@ fn thousands_are_held_at_once_and_counted() {
     let probe = Probe::new(&rcu);
     let mut guards: Vec<_> = (0..HELD).map(|_| rcu.read_owned()).collect();
     assert_eq!(rcu.stats().owned_guards, HELD + 1, "with the probe's");
-    // Leaves one in thirteen, all over the place.
+    // One guard in thirteen stays, spread over all blocks.
     let mut i = 0;
     guards.retain(|_| {
         i += 1;
         i % 13 == 0
     });
     assert_eq!(rcu.stats().owned_guards, HELD / 13 + 1);
-    // The words that came free are taken again, and only those.
+    // New guards use the freed words again, and only those.
     let again: Vec<_> = (0..HELD).map(|_| rcu.read_owned()).collect();
     assert_eq!(rcu.stats().owned_guards, HELD / 13 + HELD + 1);
     drop(again);
@@ -148,7 +153,7 @@ fn each_of_thousands_holds_its_grace_period_up_by_itself() {
         let mut guards: Vec<_> = (0..HELD).map(|_| Some(rcu.read_owned())).collect();
         let kept = guards[kept].take();
         drop(guards);
-        // Enough reads for the idle words to be put aside.
+        // After this many reads the reader puts its idle words aside.
         (0..2000).for_each(|_| drop(rcu.read_owned()));
         let gp = probe.held_up();
         drop(kept);
@@ -165,7 +170,7 @@ fn a_grace_period_waits_for_exactly_those_that_existed() {
         guards.push(rcu.read_owned());
         periods.push(started(&rcu));
     }
-    // The oldest guard goes; its grace period ends, although all the others are open.
+    // The oldest guard is dropped; its grace period ends, although all the others are open.
     for guard in guards {
         let gp = periods.remove(0);
         assert!(!rcu.has_elapsed(gp));
@@ -188,7 +193,7 @@ fn refresh_lets_grace_periods_pass_and_goes_on_protecting() {
     guards.iter_mut().for_each(OwnedReadGuard::refresh);
     assert!(!rcu.has_elapsed(gp));
     assert_eq!(drops.count(), 0);
-    // From another thread: the guard is wherever its owner is.
+    // The guard is dropped on another thread.
     let last = thread::spawn(move || {
         last.refresh();
         last
@@ -226,7 +231,7 @@ fn a_thread_that_only_refreshes_never_stops_a_writer() {
     let cell = RcuCell::new_in(&rcu, drops.value(0));
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        // However this ends, the readers do too.
+        // The readers end however this thread ends.
         let _stops = Stops(&stop);
         scope.spawn(|| {
             let mut guard = rcu.read_owned();

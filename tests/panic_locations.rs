@@ -1,4 +1,4 @@
-//! A panic that is the caller's fault names the caller's line, not one of the crate.
+//! A panic that is the caller's fault names the caller's line, not a line of the crate.
 
 use async_rcu::{GlobalLock, OwnedRcuRef, Rcu, RcuCell};
 use std::cell::RefCell;
@@ -7,11 +7,11 @@ use std::sync::Once;
 use std::time::Duration;
 
 thread_local! {
-    /// Where the panics of this thread were, while somebody listens.
+    /// The locations of this thread's panics, while the test records them.
     static HEARD: RefCell<Option<Vec<(String, u32)>>> = const { RefCell::new(None) };
 }
 
-/// Where `f` panics. The hook is the process's, what it hears is the thread's.
+/// Returns the location at which `f` panics. The hook is global, and records by thread.
 fn panic_location(f: impl FnOnce()) -> (String, u32) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -30,14 +30,15 @@ fn panic_location(f: impl FnOnce()) -> (String, u32) {
     });
     HEARD.set(Some(Vec::new()));
     let result = catch_unwind(AssertUnwindSafe(f));
-    let heard = HEARD.take().expect("nobody else takes it");
-    assert!(result.is_err(), "it was to panic");
+    let heard = HEARD.take().expect("only this function takes the record");
+    assert!(result.is_err(), "the call has not panicked");
     heard.into_iter().next().expect("a panic")
 }
 
 fn swallow<T>(_: T) {}
 
-/// Checks that the expression panics, and here. It has to stand on the line of the macro's name.
+/// Checks that the expression panics on this line. The expression has to stand on the line of the
+/// macro's name.
 macro_rules! panics_here {
     ($what:expr) => {{
         let line = line!();
@@ -98,7 +99,7 @@ fn blocking_in_a_callback_names_the_caller() {
         panics_here!(lock.blocking_lock());
         checked.send(()).unwrap();
     });
-    // The sender is dropped without a message where one of them was somewhere else.
+    // The sender is dropped without a message if a panic had another location.
     is_checked.recv().unwrap();
 }
 

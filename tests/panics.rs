@@ -1,14 +1,14 @@
-//! What panics is caught, counted and reported, and the rest runs.
+//! A panic of foreign code is caught, counted and reported, and other callbacks run.
 #![cfg(feature = "rt")]
 
 mod common;
 
 use async_rcu::{Batch, Builder, PanicReport, Rcu};
-use common::{Tally, inline, runtime, until, within, worker};
+use common::{Bomb, Tally, inline, receive, runtime, until, within, worker};
 use std::panic::panic_any;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
-/// The texts of the reports that a domain makes.
+/// The texts of a domain's panic reports.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<String>>>);
 
@@ -29,15 +29,6 @@ impl Reports {
     fn count(&self, text: &str) -> usize {
         let log = self.0.lock().unwrap();
         log.iter().filter(|report| report.contains(text)).count()
-    }
-}
-
-/// Panics when it is dropped, with this text.
-struct Bomb(&'static str);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("{}", self.0);
     }
 }
 
@@ -73,7 +64,7 @@ fn a_callback_that_panics_is_counted_and_reported_and_the_next_ones_run() {
             tally.assert_each_once();
             let stats = rcu.stats();
             assert_eq!((stats.panicked, stats.finished), (20, 100));
-            // Drain returns after the reports.
+            // The drain returns after the reports.
             assert_eq!(reports.len(), 20);
             assert_eq!(reports.count("a literal"), 10);
             assert_eq!(reports.count("number 56, formatted"), 1);
@@ -187,7 +178,7 @@ fn hooks_that_panic_hurt_nothing_and_are_not_counted() {
             }
             let stats = rcu.stats();
             assert_eq!((stats.panicked, stats.finished), (20, 40));
-            // As good as new.
+            // The domain works as before.
             rcu.blocking_shutdown();
             rcu.call(|| {});
             rcu.blocking_drain();
@@ -259,10 +250,31 @@ fn a_callback_that_panics_on_the_way_out_of_its_domain_is_caught_too() {
         for i in 0..20 {
             let rcu = Rcu::builder().name("last").build().unwrap();
             let callback = tally.callback(i);
-            rcu.call(|| panic!("nobody is left to see it"));
+            rcu.call(|| panic!("no handle is left"));
             rcu.call(callback);
         }
         until("the callbacks", || tally.ran() == 20);
         tally.assert_each_once();
+    });
+}
+
+/// An async callback ends with the drop of its future, which may panic.
+#[test]
+fn a_future_that_panics_in_its_drop_is_counted_and_reported() {
+    within(|| {
+        let (send, reports) = mpsc::channel();
+        let rcu = Rcu::builder()
+            .on_panic(move |report| drop(send.send(report.to_string())))
+            .build()
+            .unwrap();
+        let bomb = Bomb("in the drop of a future");
+        rcu.call_async(std::future::poll_fn(move |_| {
+            let _is_dropped_with_the_future = &bomb;
+            std::task::Poll::Ready(())
+        }));
+        rcu.blocking_drain();
+        let report = receive(&reports);
+        assert!(report.contains("in the drop of a future"), "{report}");
+        assert_eq!(rcu.stats().panicked, 1);
     });
 }

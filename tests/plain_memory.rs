@@ -1,6 +1,6 @@
-//! Memory without atomics, used again after a grace period: all that orders a section's reads before the writer's next writes
-//! is how sections end and grace periods are found to have elapsed. So ThreadSanitizer sees where that orders nothing
-//! (`ci/tsan.sh`).
+//! Plain memory may be written again after a grace period. Only the end of the sections and the end
+//! of the grace period order a section's reads before the writer's next writes, so ThreadSanitizer
+//! reports a missing ordering.
 
 mod common;
 
@@ -11,34 +11,36 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-/// Two versions, the one that is not current being written: a number, and its opposite.
+/// Two versions of a number and its complement. The writer writes the version that is not current.
 struct Versions {
     both: [UnsafeCell<[u64; 2]>; 2],
     current: AtomicUsize,
 }
 
-// SAFETY: readers touch the current version within sections, and the one writer the other one, after a grace period in which it
-// was not current.
+// SAFETY: readers read the current version within sections; the only writer writes the other
+// version, after a grace period in which that one was not current.
 unsafe impl Sync for Versions {}
 
 impl Versions {
-    /// Within a section.
+    /// Reads the current version. The caller is in a section.
     fn read(&self) -> [u64; 2] {
         let at = self.current.load(Ordering::Acquire);
-        // SAFETY: current when it was loaded in this section, so that it is not written before the section has ended.
+        // SAFETY: the version was current at the load in this section, so it is not written before
+        // the section has ended.
         unsafe { *self.both[at].get() }
     }
 
-    /// By the one writer; a grace period must follow before the next.
+    /// Writes a version. The only writer calls this, and waits for a grace period before the next
+    /// call.
     fn write(&self, number: u64) {
         let other = 1 - self.current.load(Ordering::Relaxed);
-        // SAFETY: not current for a grace period: no section that can see it is left.
+        // SAFETY: the version has not been current for a grace period, so no section can see it.
         unsafe { *self.both[other].get() = [number, !number] };
         self.current.store(other, Ordering::Release);
     }
 }
 
-/// Readers that take part in nothing else than reading, and are told by relaxed loads when to end.
+/// Runs readers that only read, against a writer. Relaxed loads tell the readers when to end.
 fn readers_against(rcu: &Rcu, read: impl Fn(&Versions) -> [u64; 2] + Sync, wait: impl Fn(&Rcu)) {
     const READERS: usize = 2;
     let versions = Versions {
@@ -60,7 +62,7 @@ fn readers_against(rcu: &Rcu, read: impl Fn(&Versions) -> [u64; 2] + Sync, wait:
         }
         let begun = Instant::now();
         let mut number = 0;
-        // Until every reader has been at it while versions changed.
+        // The writer goes on until every reader has read while versions changed.
         while number < 1_000 || seen.iter().any(|seen| seen.load(Ordering::Relaxed) < 1_000) {
             number += 1;
             versions.write(number);

@@ -1,5 +1,6 @@
-//! `examples/rcutorture.rs` for two seconds in each of the modes that look for errors; for as many as
-//! `ASYNC_RCU_TORTURE_SECONDS` says. And that it tells what it found. Where a run hangs, its own watchdog ends the process.
+//! `examples/rcutorture.rs` finds no error within two seconds, or as many as
+//! `ASYNC_RCU_TORTURE_SECONDS` says, in each mode that looks for errors, and reports its figures.
+//! The example's own watchdog ends a run that hangs.
 
 #[path = "../examples/rcutorture/mod.rs"]
 mod rcutorture;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// One run at a time: the processors are few.
+/// Runs go one at a time, since the processors are few.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn args(line: &str) -> Args {
@@ -38,7 +39,7 @@ fn tasks_find_no_error() {
     no_errors(&format!("2 async {} --hogs 0", seconds()));
 }
 
-/// A folder of this process alone, gone with it.
+/// A temporary folder of this process, removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,11 +1,10 @@
-//! A section lasts from the first guard to the last, in whatever order they go, and nothing else ends it.
+//! A section lasts from the first guard to the last, in any order of their drops, and ends in no
+//! other way.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedReadGuard, Rcu, RcuCell, ReadGuard};
-use common_read::{
-    Drops, Probe, Tracked, elapses, newcomers_find_free_places, panic_message, started,
-};
+use common::{Drops, Probe, Tracked, elapses, newcomers_find_free_places, panic_message, started};
 use std::mem;
 use std::thread;
 
@@ -19,7 +18,7 @@ const ORDERS: [[usize; 3]; 6] = [
 ];
 
 #[test]
-#[should_panic(expected = "no section holds it up")]
+#[should_panic(expected = "no section blocks the grace period")]
 fn the_probe_of_these_tests_can_fail() {
     Probe::new(&Rcu::new()).held_up();
 }
@@ -94,7 +93,7 @@ fn refresh_of_a_nested_guard_does_nothing() {
     assert!(!inner.refresh());
     probe.held_up();
     assert!(!rcu.has_elapsed(gp));
-    // The one that is left is the outermost, whichever was first.
+    // The remaining guard is the outermost, whichever guard was first.
     drop(outer);
     assert!(!rcu.has_elapsed(gp));
     assert!(inner.refresh());
@@ -142,7 +141,7 @@ fn a_guard_of_another_domain_gives_no_access() {
         cell.load(&owned);
     });
     assert!(message.contains("another"), "{message}");
-    // A section of the cell's own domain around it does not help.
+    // An outer section of the cell's own domain makes no difference.
     let own = rcu.read();
     panic_message(|| {
         cell.load(&guard);
@@ -192,7 +191,7 @@ fn a_leaked_guard_protects_for_ever_after_its_thread_has_ended() {
         let cell = RcuCell::new_in(rcu, drops.value(1));
         let probe = Probe::new(rcu);
         let value = thread::scope(|scope| scope.spawn(|| leak(rcu, &cell)).join().unwrap());
-        // Threads that come later do not take over what the leaked guard holds.
+        // Later threads do not take over the record of the leaked guard.
         newcomers_find_free_places(rcu);
         cell.store(drops.value(2));
         probe.held_up();
@@ -275,7 +274,7 @@ fn register_thread_registers_until_it_is_dropped() {
     assert_eq!(rcu.stats().threads, before + 1, "it was prepaid");
     drop(registration);
     assert_eq!(rcu.stats().threads, before);
-    // The next read takes a place by itself.
+    // The next read takes a record by itself.
     let probe = Probe::new(&rcu);
     let guard = rcu.read();
     assert_eq!(rcu.stats().threads, before + 1);
@@ -291,7 +290,7 @@ fn a_registration_dropped_inside_a_section_does_not_end_it() {
     let registration = rcu.register_thread();
     let guard = rcu.read();
     drop(registration);
-    // It is still known that the thread is in a section.
+    // The domain still knows that the thread is in a section.
     panic_message(|| rcu.blocking_synchronize());
     let mut inner = rcu.read();
     assert!(!inner.refresh());

@@ -1,9 +1,10 @@
-//! References into a cell: to the whole value or to a part, each with a section of its own, and longer-lived than the cell.
+//! A reference into a cell, to the whole value or to a part, has a section of its own and may
+//! outlive the cell.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedRcuRef, Rcu, RcuCell, RcuRef};
-use common_read::{Drops, Probe, Tracked, elapses, panic_message, started};
+use common::{Drops, Probe, Tracked, elapses, panic_message, started};
 
 struct Pair {
     left: Tracked,
@@ -79,7 +80,7 @@ fn a_map_that_panics_ends_the_section() {
     panic_message(|| {
         let _ = OwnedRcuRef::map(cell.read_owned(), |_| -> &u32 { panic!("no such part") });
     });
-    // It would panic in a section, and wait for an owned one.
+    // The call would panic in a section, and wait for an owned one.
     rcu.blocking_synchronize();
 }
 
@@ -130,14 +131,14 @@ fn reload_moves_an_owned_reference_to_the_newest_version() {
     let cell = RcuCell::new_in(&rcu, drops.value(1));
     let mut value = cell.read_owned();
     cell.store(drops.value(2));
-    // A section that is moved before the start holds the grace period up as well.
+    // A section that is moved before the start blocks the grace period as well.
     started(&rcu);
     assert_eq!((value.label(), drops.count()), (1, 0));
     OwnedRcuRef::reload(&mut value, &cell);
     assert_eq!(value.label(), 2);
     drops.reach(1);
 
-    // From one cell to another of the domain; what it reads now is protected as before.
+    // The reference moves to another cell of the domain, and protects the new value as before.
     let second = RcuCell::new_in(&rcu, drops.value(3));
     let probe = Probe::new(&rcu);
     OwnedRcuRef::reload(&mut value, &second);
@@ -160,7 +161,7 @@ fn reload_from_another_domain_panics_and_leaves_the_reference() {
     let gp = started(&rcu);
     let message = panic_message(|| OwnedRcuRef::reload(&mut value, &foreign));
     assert!(message.contains("another"), "{message}");
-    // Its section is still the one that it was.
+    // The reference's section is unchanged.
     probe.held_up();
     assert!(!rcu.has_elapsed(gp));
     assert_eq!((value.label(), drops.count()), (1, 0));
@@ -212,4 +213,17 @@ fn an_owned_reference_outlives_its_cell_and_every_handle() {
     assert_eq!((value.label(), drops.count()), (1, 0));
     drop(value);
     drops.reach(1);
+}
+
+#[test]
+fn an_owned_reference_to_a_part_that_is_not_there_is_given_back() {
+    let rcu = Rcu::new();
+    let cell = RcuCell::new_in(&rcu, vec![1, 2]);
+    let whole = cell.read_owned();
+    let whole = OwnedRcuRef::filter_map(whole, |all| all.get(2)).unwrap_err();
+    let part = OwnedRcuRef::filter_map(whole, |all| all.get(1)).unwrap();
+    drop(cell);
+    assert_eq!(*part, 2);
+    drop(part);
+    rcu.blocking_drain();
 }

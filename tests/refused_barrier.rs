@@ -1,4 +1,5 @@
-//! The system refuses the process-wide barrier: at start, and later.
+//! The crate falls back to fences if the system refuses the process-wide barrier at the start, and
+//! aborts if the system refuses it later.
 #![cfg(all(
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
@@ -15,7 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-/// From now on membarrier fails in this process, with EPERM.
+/// Makes membarrier fail in this process, with EPERM.
 fn refuse_membarrier() {
     let rules = BTreeMap::from([(libc::SYS_membarrier, Vec::new())]);
     let filter = SeccompFilter::new(
@@ -31,10 +32,10 @@ fn refuse_membarrier() {
     apply_filter_all_threads(&program).expect("seccomp");
 }
 
-/// Which of the scenes below this process is to play.
+/// The environment variable that names the scene of this process.
 const SCENE: &str = "ASYNC_RCU_TEST_SCENE";
 
-/// Runs this test in a process of its own, where the variable says so.
+/// Runs this test in a process of its own, with the scene in the environment.
 fn scene(name: &str, test: &str) -> std::process::Output {
     Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])

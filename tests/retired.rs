@@ -1,9 +1,10 @@
-//! A version that was replaced: still readable, freed or handed out after a grace period, and never lost.
+//! A replaced version is still readable, is freed or returned after a grace period, and is never
+//! lost.
 
-mod common_read;
+mod common;
 
 use async_rcu::{Deferred, Rcu, RcuCell, Retired};
-use common_read::{Drops, Probe, Tracked, elapses, panic_message, settle};
+use common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -94,11 +95,11 @@ fn a_later_section_does_not_keep_the_value_from_being_taken() {
     let drops = Drops::default();
     let before = rcu.read_owned();
     let retired = retire_one(&rcu, &drops, 1);
-    let gp = common_read::started(&rcu);
+    let gp = common::started(&rcu);
     let _after = rcu.read_owned();
     drop(before);
     elapses(&rcu, gp);
-    let value = retired.try_take().expect("nobody can see it any more");
+    let value = retired.try_take().expect("no section can see the value");
     assert_eq!(value.label(), 1);
 }
 
@@ -106,10 +107,10 @@ fn a_later_section_does_not_keep_the_value_from_being_taken() {
 fn a_wait_that_is_given_up_still_frees() {
     let rcu = Rcu::new();
     let drops = Drops::default();
-    // Before the first poll.
+    // The future is dropped before the first poll.
     drop(retire_one(&rcu, &drops, 1).wait());
     drops.reach(1);
-    // In the midst.
+    // The future is dropped while it waits.
     let probe = Probe::new(&rcu);
     let section = rcu.read_owned();
     let mut reclaim = retire_one(&rcu, &drops, 2).wait();
@@ -120,7 +121,7 @@ fn a_wait_that_is_given_up_still_frees() {
     assert_eq!(drops.count(), 1);
     drop(section);
     drops.reach(2);
-    // After it could have been ready.
+    // The future is dropped after it could have been ready.
     let section = rcu.read_owned();
     let mut reclaim = retire_one(&rcu, &drops, 3).wait();
     assert!(Pin::new(&mut reclaim).poll(&mut context).is_pending());
@@ -264,7 +265,7 @@ fn the_last_share_of_a_deferred_value_defers_its_drop() {
     elapses(&rcu, gp);
     drops.reach(1);
 
-    // The share that goes last is dropped on the thread that reclaims, and defers once more.
+    // The last share is dropped on the reclaiming thread, and defers another value.
     let cell = RcuCell::new_in(&rcu, Arc::new(Deferred::new_in(&rcu, drops.value(2))));
     cell.with(|shared| assert_eq!(shared.label(), 2));
     drop(cell);

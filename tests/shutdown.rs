@@ -1,11 +1,13 @@
-//! The ends of a domain: `shutdown`, after which later work starts it again, and the drop of the last handle.
+//! A domain ends by `shutdown`, after which later work starts it again, and by the drop of the last
+//! handle, after which the queued work still runs.
 #![cfg(feature = "rt")]
 
 mod common;
 
 use async_rcu::Rcu;
 use common::executors::{Driven, on_every_executor};
-use common::{Tally, domain, inline, receive, until, within};
+use common::{Tally, domain, inline, perpetual, receive, runtime, until, within};
+use futures::FutureExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -31,7 +33,7 @@ fn drains_and_later_work_starts_the_domain_again() {
                     tally.assert_each_once();
                     let stats = rcu.stats();
                     assert_eq!((stats.queued, stats.finished), (queued, queued));
-                    // Every kind of work starts it again.
+                    // Every kind of work starts the domain again.
                     match round % 5 {
                         0 => rcu.blocking_synchronize(),
                         1 => futures::executor::block_on(rcu.synchronize()),
@@ -96,15 +98,6 @@ fn sections_held_over_a_shutdown_stay_sections() {
 
 #[test]
 fn completes_under_load_that_never_ceases() {
-    fn perpetual(rcu: &Rcu, stop: &Arc<AtomicBool>) {
-        let (again, stop) = (rcu.clone(), Arc::clone(stop));
-        rcu.call(move || {
-            if !stop.load(Ordering::Relaxed) {
-                perpetual(&again, &stop);
-            }
-        });
-    }
-
     within(|| {
         for builder in [Rcu::builder(), Rcu::builder().executor(inline())] {
             let rcu = builder.build().unwrap();
@@ -189,7 +182,7 @@ fn on_idle_is_called_when_work_was_done_and_nothing_is_left() {
             rcu.call(move || {
                 count.fetch_add(1, Ordering::SeqCst);
             });
-            // Those that came in between are of earlier work.
+            // The callbacks in between are of earlier work.
             while receive(&told) != round {}
         }
     });
@@ -220,7 +213,8 @@ mod threads {
     use common::{runtime, threads_named};
     use std::time::Duration;
 
-    /// A new thread is nameless for a moment, and one that was joined may be listed for another: so both are waited for.
+    /// Waits for the number of threads, since a new thread has no name for a moment, and a joined
+    /// thread may still be listed for a moment.
     fn running(name: &str) -> usize {
         let (gp, worker) = (format!("rcu-{name}"), format!("rcu-{name}-cb"));
         threads_named(|comm| comm == gp || comm == worker).len()
@@ -245,7 +239,7 @@ mod threads {
                     _ => futures::executor::block_on(rcu.shutdown()),
                 }
                 until_running("s1", 0);
-                // Readers start nothing.
+                // Readers start no thread.
                 drop(rcu.read());
                 drop(rcu.read_owned());
                 assert_eq!(running("s1"), 0);
@@ -351,7 +345,7 @@ mod threads {
             drop(section);
             rcu.blocking_drain();
             tally.assert_each_once();
-            // With the worker that ran them.
+            // The worker that ran the callbacks ends too.
             until_running("s6", 2);
             drop(rcu);
             until_running("s6", 0);
@@ -380,7 +374,7 @@ mod threads {
                     rcu.blocking_drain();
                 }
                 if i % 20 == 19 {
-                    // Not more at a time than a machine has room for.
+                    // The test has only as many domains at a time as a machine has room for.
                     drop(rcu);
                     until("the ends of most", || running("s7") < 10);
                 }
@@ -389,10 +383,24 @@ mod threads {
                 finished.load(Ordering::Relaxed) == DOMAINS
             });
             until_running("s7", 0);
-            // Records are used again: a new domain has none but this thread's.
+            // Records are used again: a new domain has only this thread's record.
             let rcu = domain("s7");
             drop(rcu.read());
             assert!(rcu.stats().threads <= 3, "{} records", rcu.stats().threads);
         });
     }
+}
+
+#[test]
+fn a_shutdown_that_is_over_stays_so() {
+    within(|| {
+        let rcu = Rcu::new();
+        runtime(0).block_on(async {
+            let mut shutdown = rcu.shutdown();
+            (&mut shutdown).await;
+            assert!((&mut shutdown).now_or_never().is_some());
+        });
+        // The domain starts again.
+        rcu.blocking_synchronize();
+    });
 }

@@ -1,19 +1,17 @@
-//! Every field of `Stats` is true, by an independent count, under load and when it is over.
+//! Every field of `Stats` agrees with an independent count, under load and afterwards.
 
 mod common;
-#[path = "common/reports.rs"]
-mod reports;
 
 use async_rcu::{Barrier, Batch, Latency, Rcu, RcuCell};
 use common::executors::{Driven, on_every_executor};
-use common::{domain, first_grace_period_has_started, receive, runtime, until, within};
+use common::{Bomb, domain, first_grace_period_has_started, receive, runtime, until, within};
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier as Meet, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// An independent count.
+/// An independent counter.
 #[derive(Clone, Default)]
 struct Count(Arc<AtomicU64>);
 
@@ -27,7 +25,7 @@ impl Count {
     }
 }
 
-/// Counts itself when it is dropped.
+/// A value that counts its drop.
 struct Counted(Count);
 
 impl Drop for Counted {
@@ -36,18 +34,10 @@ impl Drop for Counted {
     }
 }
 
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("dropped");
-    }
-}
-
 #[test]
 fn a_new_domain_has_nothing_to_tell() {
     within(|| {
-        // Also where others ended before, whose places it may have.
+        // The count is right also if the thread uses the record of an ended thread.
         for _ in 0..50 {
             let rcu = Rcu::new();
             let stats = rcu.stats();
@@ -134,7 +124,8 @@ fn callbacks_are_counted_under_load_on_every_executor() {
                 });
                 let all = THREADS * EACH;
                 assert_eq!((called.get(), panics.get()), (all, all / 6));
-                // The cell's last value is still in use; its first one was not called with.
+                // The cell's last value is still in use, and its first one was not retired by
+                // `call`.
                 assert_eq!(ended.get(), all);
                 let stats = rcu.stats();
                 assert_eq!((stats.queued, stats.finished), (all, all));
@@ -180,7 +171,7 @@ fn forced_ones_and_no_others() {
             let stats = rcu.stats();
             assert_eq!((stats.forced, stats.grace_periods), (n, n + 1));
         }
-        // Nothing is queued: nothing to start.
+        // No callback is queued, so the domain starts no grace period.
         rcu.force();
         rcu.blocking_drain();
         rcu.blocking_synchronize();
@@ -206,7 +197,7 @@ fn batches_as_the_executor_gets_them() {
             }
         }
         rcu.blocking_drain();
-        // An async callback comes twice: among the callbacks, and as a batch of its own.
+        // An async callback counts twice: as a callback, and as a batch of its own.
         assert_eq!(calls.get(), 500 + 100);
         assert_eq!(rcu.stats().batches, batches.get());
     });
@@ -253,9 +244,9 @@ fn panics_of_callbacks_and_drops_only() {
              }| {
                 for _ in 0..20 {
                     rcu.call(|| panic!("a callback"));
-                    rcu.retire(Box::new(Bomb));
+                    rcu.retire(Box::new(Bomb("dropped")));
                     rcu.call_async(async { panic!("a future") });
-                    let bomb = Bomb;
+                    let bomb = Bomb("dropped");
                     rcu.call_async(async move { drop(bomb) });
                 }
                 rcu.blocking_drain();
@@ -289,7 +280,7 @@ fn threads_as_they_come_and_go() {
             assert_eq!(rcu.stats().threads, 8);
             may_go.wait();
         });
-        // A scope ends before its threads' locals are dropped.
+        // A scope may end before its threads' locals are dropped.
         until("they are gone", || rcu.stats().threads == 0);
         drop(rcu.read());
         assert_eq!(rcu.stats().threads, 1);
@@ -328,23 +319,25 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         rcu.call(|| ());
         first_grace_period_has_started(&rcu);
         let after = Instant::now();
-        // A younger one, with a grace period of its own.
+        // The younger section has a grace period of its own.
         let younger = rcu.read();
         let cookie = rcu.start_grace_period();
         rcu.force();
         until("the second", || rcu.grace_period() > cookie);
-        let second = Instant::now();
         until("some time", || after.elapsed() > Duration::from_millis(20));
         let least = after.elapsed();
         let age = rcu.stats().oldest_section.unwrap();
         assert!(least <= age && age <= before.elapsed(), "{least:?} {age:?}");
-        // The first grace period ends with the oldest; the younger one is the oldest then.
+        // The first grace period ends with the oldest section; then the younger section is the
+        // oldest.
         drop(oldest);
         until("the first ends", || rcu.stats().finished == 1);
-        let age = rcu.stats().oldest_section.unwrap();
-        assert!(age <= after.elapsed(), "{age:?}");
+        // The thread has recorded the start of the second grace period before this.
+        let second = Instant::now();
+        until("some time", || second.elapsed() > Duration::from_millis(20));
         let least = second.elapsed();
-        assert!(least <= rcu.stats().oldest_section.unwrap());
+        let age = rcu.stats().oldest_section.unwrap();
+        assert!(least <= age && age <= after.elapsed(), "{least:?} {age:?}");
         drop(younger);
         rcu.blocking_drain();
         assert_eq!(rcu.stats().oldest_section, None);
@@ -357,7 +350,8 @@ fn how_long_grace_periods_took() {
         let rcu = domain("latency");
         let begun = Instant::now();
         for count in 1..=99 {
-            // By the grace-period thread: who waits may have one of its own, which is not measured.
+            // The grace-period thread runs this one: a waiter may run its own grace period, which
+            // is not measured.
             rcu.start_grace_period();
             until("it is measured", || {
                 rcu.stats().grace_period_latency.count == count
@@ -366,7 +360,8 @@ fn how_long_grace_periods_took() {
         let quick = begun.elapsed();
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.p50 <= latency.p99 && latency.p99 <= latency.max);
-        // The sum is no longer than the whole: so half of them took no longer than a fiftieth. To two digits.
+        // The sum of the durations is at most the whole time, so half of them took at most a
+        // fiftieth of it, to two digits.
         assert!(
             latency.p50.mul_f64(0.98) <= quick / 49,
             "{latency:?} in {quick:?}"
@@ -388,7 +383,7 @@ fn how_long_grace_periods_took() {
         });
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= least.mul_f64(0.98), "{latency:?} {least:?}");
-        // One of a hundred is none of the others.
+        // One of a hundred does not change the other percentiles.
         assert!(latency.p50.mul_f64(0.98) <= quick / 50, "{latency:?}");
         assert!(latency.p99.mul_f64(0.98) <= quick, "{latency:?}");
         let most = before.elapsed().max(quick);
@@ -396,7 +391,8 @@ fn how_long_grace_periods_took() {
     });
 }
 
-/// The section held a grace period up that a blocking caller had started: it was not measured.
+/// A section blocked a grace period that a blocking caller had started, and the grace period was
+/// not measured.
 #[test]
 fn how_long_a_blocking_callers_grace_period_took() {
     within(|| {
@@ -456,7 +452,7 @@ fn the_longest_callback_on_every_executor() {
 #[test]
 fn stalls_as_the_hook_hears_them() {
     within(|| {
-        reports::record();
+        common::reports::record();
         let heard = Count::default();
         let count = heard.clone();
         let rcu = Rcu::builder()

@@ -4,6 +4,7 @@ mod common;
 
 use async_rcu::Rcu;
 use common::{CountFirstPoll, Section, domain, runtime, until, within};
+use futures::FutureExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -17,7 +18,7 @@ fn waits_for_its_own_sections_only(open: fn(&Rcu) -> Section) {
         let mut first = task::spawn(rcu.synchronize());
         assert_pending!(first.poll());
         let cookie = rcu.start_grace_period();
-        // Once that grace period has started, what is entered is later.
+        // Sections that begin after that grace period has started are later sections.
         until("its grace period", || rcu.grace_period() > cookie);
         let later = open(&rcu);
         let mut second = task::spawn(rcu.synchronize());
@@ -71,7 +72,8 @@ fn ten_thousand_tasks_share_three_grace_periods() {
         let rcu = domain("share");
         rcu.blocking_drain();
         let before = rcu.stats().grace_periods;
-        // Held until all have registered, so that none gets a grace period for itself.
+        // The section stays open until all waiters have registered, so that none gets a grace
+        // period of its own.
         let section = rcu.read_owned();
         let polled = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..TASKS)
@@ -113,7 +115,7 @@ fn from_many_threads_at_once() {
                 });
             }
         });
-        // None got more than one for itself.
+        // No waiter got more than one grace period of its own.
         assert!(rcu.stats().grace_periods <= 16 * 100);
     });
 }
@@ -146,7 +148,7 @@ fn its_grace_period_starts_no_earlier_than_the_first_poll() {
         let rcu = domain("lazy");
         for _ in 0..100 {
             let mut made = task::spawn(rcu.synchronize());
-            // What others have had in the meantime does not count.
+            // Grace periods of others in the meantime do not count.
             rcu.blocking_synchronize();
             rcu.blocking_synchronize();
             let section = rcu.read_owned();
@@ -180,7 +182,7 @@ fn the_task_that_polled_last_is_woken() {
 fn many_overlapping_ones_each_wait_for_their_own() {
     within(|| {
         let rcu = domain("overlap");
-        // Section i exists when wait i begins; they end in an order of their own.
+        // Section i is open when wait i begins; the sections end in another order.
         for stride in [1, 3, 7] {
             let mut sections: Vec<_> = Vec::new();
             let mut waits = Vec::new();
@@ -192,7 +194,7 @@ fn many_overlapping_ones_each_wait_for_their_own() {
             }
             for step in 0..10 {
                 drop(sections[(step * stride) % 10].take());
-                // A wait may end only where no section entered before it is left.
+                // A wait may end only if no section that began before it is open.
                 let left = sections.iter().position(Option::is_some).unwrap_or(10);
                 for (i, wait) in waits.iter_mut().enumerate() {
                     if i >= left {
@@ -224,10 +226,10 @@ fn cookies_tell_what_has_elapsed() {
             }
             futures::executor::block_on(wait.into_inner());
             assert!(rcu.has_elapsed(started));
-            // The earlier cookie is of the same grace period or an earlier one.
+            // The earlier cookie names the same grace period or an earlier one.
             assert!(rcu.has_elapsed(next));
             assert!(next <= started);
-            // A cookie alone starts none; waiting for it does.
+            // A cookie alone starts no grace period; a wait for it does.
             let alone = rcu.grace_period();
             futures::executor::block_on(rcu.wait_for(alone));
             assert!(rcu.has_elapsed(alone));
@@ -236,7 +238,7 @@ fn cookies_tell_what_has_elapsed() {
 }
 
 #[test]
-fn what_was_started_elapses_with_nobody_waiting_and_no_other_cause() {
+fn a_started_grace_period_elapses_without_a_waiter_or_another_cause() {
     within(|| {
         let rcu = Rcu::builder().name("poll").batch_interval(Duration::ZERO);
         let rcu = rcu.build().unwrap();
@@ -267,7 +269,7 @@ fn dropped_at_any_point_it_harms_no_other() {
     });
 }
 
-/// Slots that are published, replaced, waited for, poisoned and used again.
+/// Slots are published, replaced, waited for, poisoned and used again.
 #[test]
 fn publish_synchronize_poison_never_shows_a_reader_the_poison() {
     const SLOTS: usize = 4;
@@ -314,6 +316,23 @@ fn publish_synchronize_poison_never_shows_a_reader_the_poison() {
             let result = writer.join();
             done.store(true, Ordering::Relaxed);
             result.unwrap();
+        });
+    });
+}
+
+/// There are more words than a caller scans by itself, so its first poll leaves them to the
+/// grace-period thread.
+#[test]
+fn a_wait_for_thousands_of_owned_guards_ends() {
+    within(|| {
+        let rcu = Rcu::new();
+        let held: Vec<_> = (0..10_000).map(|_| rcu.read_owned()).collect();
+        assert!(rcu.synchronize().now_or_never().is_none());
+        assert_eq!(rcu.stats().owned_guards, held.len());
+        drop(held);
+        runtime(0).block_on(async {
+            rcu.synchronize().await;
+            rcu.synchronize().await;
         });
     });
 }

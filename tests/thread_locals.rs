@@ -1,16 +1,16 @@
-//! Reading and deferring work from a thread's first instruction to its last: inside destructors of thread-locals too,
-//! whether they run before or after the crate's own.
+//! A thread may read and defer work at any time, also inside destructors of thread-locals that run
+//! before or after the crate's own.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedReadGuard, Rcu, RcuCell, ReadGuard};
-use common_read::{Drops, HANG, Probe, elapses, newcomers_find_free_places};
+use common::{Drops, HANG_GUARD, Probe, elapses, newcomers_find_free_places};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
-/// Something to run when the thread's destructors run.
+/// Closures to run when the thread's destructors run.
 #[derive(Default)]
 struct AtExit(RefCell<Vec<Box<dyn FnOnce()>>>);
 
@@ -32,8 +32,8 @@ thread_local! {
     static HELD_OWNED: RefCell<Vec<OwnedReadGuard>> = const { RefCell::new(Vec::new()) };
 }
 
-/// When the thread first meets the domain. Destructors run in some order of their registration; whichever it is, these are
-/// both of it, and a thread that never met the domain before.
+/// When the thread first uses the domain. Destructors run in an order that depends on their
+/// registration; these cases cover both orders, and a thread that has never used the domain.
 #[derive(Clone, Copy, Debug)]
 enum First {
     Domain,
@@ -42,7 +42,7 @@ enum First {
 }
 const FIRSTS: [First; 3] = [First::Domain, First::Local, First::Never];
 
-/// Runs `f` in the destructor of a thread-local, on a thread that ends then.
+/// Runs `f` in the destructor of a thread-local, on a new thread that ends then.
 fn at_exit(rcu: &Rcu, first: First, f: impl FnOnce() + Send + 'static) {
     let rcu = rcu.clone();
     thread::spawn(move || {
@@ -84,14 +84,15 @@ fn reads_work_in_thread_local_destructors() {
                     drop(inner);
                     labels.send(cell.read().label()).unwrap();
                     inside.send(()).unwrap();
-                    wait.recv_timeout(HANG).unwrap();
+                    wait.recv_timeout(HANG_GUARD).unwrap();
                     labels.send(value.label()).unwrap();
                     labels.send(cell.with(|value| value.label())).unwrap();
                 });
             })
         };
-        entered.recv_timeout(HANG).unwrap();
-        // Windows runs destructors under a lock that every thread passes when it starts: none could come while this one waits.
+        entered.recv_timeout(HANG_GUARD).unwrap();
+        // Windows runs destructors under a lock that every thread takes when it starts: no thread
+        // could start while this one waits.
         if !cfg!(windows) {
             newcomers_find_free_places(&rcu);
         }
@@ -155,7 +156,9 @@ fn calls_made_in_thread_local_destructors_run() {
                 cell.store(new);
             }
         });
-        let mut ran: Vec<i32> = (0..3).map(|_| got.recv_timeout(HANG).unwrap()).collect();
+        let mut ran: Vec<i32> = (0..3)
+            .map(|_| got.recv_timeout(HANG_GUARD).unwrap())
+            .collect();
         ran.sort_unstable();
         assert_eq!(ran, [0, 1, 2], "{first:?}");
         drops.reach(2);
@@ -183,13 +186,13 @@ fn a_call_made_in_a_destructor_waits_for_the_sections_of_that_destructor() {
                     let section = rcu.read();
                     rcu.retire(value);
                     inside.send(()).unwrap();
-                    wait.recv_timeout(HANG).unwrap();
+                    wait.recv_timeout(HANG_GUARD).unwrap();
                     seen.send(drops.count()).unwrap();
                     drop(section);
                 });
             })
         };
-        entered.recv_timeout(HANG).unwrap();
+        entered.recv_timeout(HANG_GUARD).unwrap();
         probe.held_up();
         go_on.send(()).unwrap();
         thread.join().unwrap();
@@ -198,7 +201,7 @@ fn a_call_made_in_a_destructor_waits_for_the_sections_of_that_destructor() {
     }
 }
 
-/// A thread that holds something until it ends, and ends when told.
+/// Starts a thread that holds a guard until the thread ends.
 fn holds_until_its_end(rcu: &Rcu, hold: impl FnOnce() + Send + 'static) {
     let probe = Probe::new(rcu);
     let (held, is_held) = mpsc::channel();
@@ -206,9 +209,9 @@ fn holds_until_its_end(rcu: &Rcu, hold: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(move || {
         hold();
         held.send(()).unwrap();
-        wait.recv_timeout(HANG).unwrap();
+        wait.recv_timeout(HANG_GUARD).unwrap();
     });
-    is_held.recv_timeout(HANG).unwrap();
+    is_held.recv_timeout(HANG_GUARD).unwrap();
     let gp = probe.held_up();
     end.send(()).unwrap();
     thread.join().unwrap();
@@ -225,12 +228,12 @@ fn a_guard_kept_in_a_thread_local_is_dropped_at_the_end_of_the_thread() {
             held.borrow_mut().push(rcu.read());
         });
     });
-    // It is younger.
+    // The thread-local is younger than the thread's first read.
     holds_until_its_end(rcu, || {
         let guard = rcu.read();
         HELD.with(|held| held.borrow_mut().push(guard));
     });
-    // Several, and one of them not in a thread-local.
+    // The thread has several guards, one of them outside of thread-locals.
     holds_until_its_end(rcu, || {
         let passing = rcu.read();
         HELD.with(|held| held.borrow_mut().extend([rcu.read(), rcu.read()]));
@@ -261,7 +264,7 @@ fn an_owned_guard_kept_in_a_thread_local_is_dropped_at_the_end_of_the_thread() {
 #[test]
 fn a_section_that_a_destructor_leaves_last_does_not_meet_the_next_owner_of_the_place() {
     let rcu: &'static Rcu = Box::leak(Box::new(Rcu::new()));
-    // Threads that leave their section behind the crate's own destructor, and others that register meanwhile.
+    // Some threads end their section after the crate's own destructor, while others register.
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -296,7 +299,7 @@ fn a_thread_may_end_while_its_owned_guards_are_held_elsewhere() {
         thread::spawn(move || (0..100).map(|_| handle.read_owned()).collect::<Vec<_>>())
             .join()
             .unwrap();
-    // Those that come after must not get the words that are still held.
+    // Later threads must not get the words that are still in use.
     let handle = rcu.clone();
     thread::spawn(move || drop((0..1000).map(|_| handle.read_owned()).collect::<Vec<_>>()))
         .join()
@@ -325,7 +328,7 @@ fn registering_in_thread_local_destructors_leaves_nothing_behind() {
                 done.send(()).unwrap();
             }
         });
-        is_done.recv_timeout(HANG).unwrap();
+        is_done.recv_timeout(HANG_GUARD).unwrap();
         newcomers_find_free_places(&rcu);
         rcu.blocking_synchronize();
         assert_eq!(rcu.stats().threads, threads, "{first:?}");

@@ -1,9 +1,10 @@
-//! Watching a cell: the latest version, never one that is freed, and a clean end on either side.
+//! A watcher of a cell sees the latest version and never a freed one; the cell and the watcher may
+//! end in any order.
 
-mod common_read;
+mod common;
 
 use async_rcu::{OwnedRcuRef, Rcu, RcuCell, Watcher};
-use common_read::{Drops, finishes, settle};
+use common::{Drops, settle, within};
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -42,7 +43,7 @@ fn every_kind_of_replacement_is_told() {
     assert!(watcher.changed().now_or_never().is_none());
 }
 
-/// Values without a size all lie at one address.
+/// All values without a size have the same address.
 #[test]
 fn a_cell_of_nothing_tells_too() {
     let rcu = Rcu::new();
@@ -122,7 +123,7 @@ fn the_last_watcher_may_go_and_another_come() {
     let drops = Drops::default();
     let cell = RcuCell::new_in(&rcu, drops.value(0));
     drop(cell.subscribe());
-    // Nobody looks: the slot goes stale.
+    // No watcher looks, so the slot becomes stale.
     (1..10).for_each(|label| cell.store(drops.value(label)));
     rcu.blocking_drain();
     drops.reach(9);
@@ -220,14 +221,14 @@ fn a_waker_may_use_the_cell() {
     assert!(matches!(watcher.poll_next_unpin(&mut context), Poll::Ready(Some(v)) if *v == 7));
 }
 
-/// Two writers, watchers that come and go, one that is slow: versions only go up, none is freed while it is held, all are
-/// freed in the end, and the last one is seen.
+/// Two writers run against watchers that come and go, one of them slow. Versions only increase, no
+/// held version is freed, all are freed in the end, and watchers see the last one.
 #[test]
 fn under_load_versions_only_go_up_and_the_last_one_arrives() {
     const VERSIONS: u32 = 20_000;
     let (rcu, drops) = (Rcu::new(), Drops::default());
     let made = Arc::new(AtomicU32::new(0));
-    finishes("watching", {
+    within({
         let (rcu, drops, made) = (rcu.clone(), drops.clone(), Arc::clone(&made));
         move || {
             let cell = Arc::new(RcuCell::new_in(&rcu, drops.value(0)));
@@ -236,7 +237,7 @@ fn under_load_versions_only_go_up_and_the_last_one_arrives() {
                 move || {
                     let mut last = 0;
                     while last < VERSIONS {
-                        let value: OwnedRcuRef<common_read::Tracked> =
+                        let value: OwnedRcuRef<common::Tracked> =
                             futures::executor::block_on(watcher.changed()).expect("a version");
                         let label = value.label();
                         assert!(label > last, "{label} after {last}");
@@ -285,6 +286,6 @@ fn under_load_versions_only_go_up_and_the_last_one_arrives() {
             comes_and_goes.join().unwrap();
         }
     });
-    finishes("drain", move || rcu.blocking_drain());
+    within(move || rcu.blocking_drain());
     drops.reach(made.load(Ordering::Relaxed) as usize + 1);
 }

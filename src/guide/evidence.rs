@@ -11,14 +11,14 @@
 //! | promise | shown by |
 //! |---|---|
 //! | sections nest, and end with the last guard, in whatever order guards are dropped | `tests/read.rs` |
-//! | a guard of another domain gives no access, in release builds too | `tests/read.rs`, `tests/cell_none.rs`, `tests/collections_list.rs` |
+//! | a guard of another domain gives no access, in release builds too | `tests/read.rs`, `tests/cell_none.rs`, `tests/collections/list.rs` |
 //! | a leaked guard protects for ever, also after its thread has ended | `tests/read.rs` |
 //! | domains do not wait for each other's readers, in however many domains one thread reads | `tests/read.rs`, `tests/synchronize.rs` |
 //! | an owned guard may be held across `.await`, shared, sent, and dropped anywhere; each owned guard is a section of its own | `tests/owned_guards.rs` |
 //! | `refresh` lets grace periods pass and goes on protecting; on a nested guard it does nothing | `tests/read.rs`, `tests/owned_guards.rs` |
 //! | `is_release_requested` and `release_requested` tell a section that a grace period which it holds up is forced or stalled; they tell no other section | `tests/force.rs` |
 //! | reading, owned guards and `call` work while a thread's locals are destroyed | `tests/thread_locals.rs` |
-//! | records of threads that have ended are used again | `tests/thread_churn.rs` |
+//! | records of threads that have ended are used again | `tests/reuse.rs` |
 //! | a reference does not outlive its guard, and does not survive a `refresh` | `tests/compile_fail.rs` |
 //! | public types are `Send`, `Sync` and `Unpin` exactly as documented | `tests/auto_traits.rs` |
 //!
@@ -57,7 +57,7 @@
 //! | the effects of callbacks are visible after the drain | `tests/drain.rs` |
 //! | `blocking_drain_timeout` gives up at its time limit; the caller can try again | `tests/blocking.rs`, `tests/drain.rs` |
 //! | `shutdown` drains; later work starts the domain again; a blocking shutdown leaves no thread | `tests/shutdown.rs` |
-//! | the last handle may be dropped anywhere, with callbacks pending; a domain that has ended leaves no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/domains.rs` |
+//! | the last handle may be dropped anywhere, with callbacks pending; a domain that has ended leaves no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/reuse.rs` |
 //! | `on_idle` is called after work was done and none is left | `tests/shutdown.rs` |
 //! | an idle domain wakes no thread | `tests/idle.rs` |
 //! | while one section holds up a grace period, sections that begin and end beside it wake no thread either | `tests/idle.rs` |
@@ -87,17 +87,17 @@
 //! # Collections
 //! | promise | shown by |
 //! |---|---|
-//! | the collections do what std's collections do | `tests/collections_list.rs`, `tests/collections_vec.rs`, `tests/collections_ptr.rs`, `tests/collections_map/model.rs` |
-//! | a reader on a removed element finishes its walk; references outlive the structure | `tests/collections_list.rs`, `tests/collections_map.rs` |
-//! | the content of an array's view does not change; edits are published together or not at all | `tests/collections_vec.rs` |
-//! | a reader never misses a key that is present throughout, while the map grows and shrinks | `tests/collections_map/torture.rs` |
-//! | foreign code may panic, and may use the structure that calls it | `tests/collections_map/foreign.rs`, `tests/collections_list.rs` |
-//! | values that are removed together are dropped in one callback, without recursion | `tests/collections_list.rs`, `tests/collections_map.rs` |
+//! | the collections do what std's collections do | `tests/collections/list.rs`, `tests/collections/vec.rs`, `tests/collections/ptr.rs`, `tests/collections/map_model.rs` |
+//! | a reader on a removed element finishes its walk; references outlive the structure | `tests/collections/list.rs`, `tests/collections/map.rs` |
+//! | the content of an array's view does not change; edits are published together or not at all | `tests/collections/vec.rs` |
+//! | a reader never misses a key that is present throughout, while the map grows and shrinks | `tests/collections/map_torture.rs` |
+//! | foreign code may panic, and may use the structure that calls it | `tests/collections/map_foreign.rs`, `tests/collections/list.rs` |
+//! | values that are removed together are dropped in one callback, without recursion | `tests/collections/list.rs`, `tests/collections/map.rs` |
 //!
 //! # Operation
 //! | promise | shown by |
 //! |---|---|
-//! | reports name stuck sections, callbacks, batches, locks and async callbacks, by thread, location and age | `tests/stalls.rs`, `tests/stalls/told.rs` |
+//! | reports name stuck sections, callbacks, batches, locks and async callbacks, by thread, location and age | `tests/stalls.rs`, `tests/stalls/timing.rs` |
 //! | waits that cannot end are reported at once | `tests/stalls/waits.rs` |
 //! | `force` and `on_force` name the holders of sections and ask them to leave | `tests/force.rs` |
 //! | `try_call` and `reserve` never exceed `max_pending`; room goes to the waiters in turn | `tests/backpressure.rs`, `tests/backpressure/reserve.rs` |

@@ -110,7 +110,7 @@
 //! | a reader's last access comes before the free: Release of the reader's 0, or of a later word, to the scan's Acquire | loom `section`; explorer `section` | `tests/plain_memory.rs` under ThreadSanitizer |
 //! | sections nest, in any order of drops; only the outermost section opens and closes the word | loom `section`; explorer `nested` | `tests/read.rs` |
 //! | one guard owns an owned word; a parked block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
-//! | a record, and the registry it belongs to, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/thread_churn.rs`, `tests/thread_locals.rs` |
+//! | a record, and the registry it belongs to, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/reuse.rs`, `tests/thread_locals.rs` |
 //! | no thread sleeps on a section that has ended, or on a section that will end without waking the thread | loom `holdout`; explorer `holdout`, `one_asked`, `bystander`, `asked_anew`, `refresh_wakes`; spin | `tests/synchronize.rs` |
 //! | no request and no callback is left while the thread that must serve it sleeps | loom `queue`, `domain`; explorer `call`, `nap`, `nap_wait`, `event`; spin | `examples/rcutorture/pair.rs` |
 //! | after any stop and restart there is one consumer, or none and no work | loom `restart`, `domain`; explorer `stop`, `stop_request`, `shutdown`; spin | `tests/shutdown.rs`, `examples/rcutorture/restart.rs` |
@@ -124,8 +124,8 @@
 //! | a watcher's slot never names a version that was retired when the watcher looked, and no version is missed | loom `watch`; explorer `subscribe`, `slot`, `closed` | `tests/watch.rs` |
 //! | a guard of another domain gives no access | explorer `domains` | `tests/read.rs` |
 //! | a version is freed once, after its readers; concurrent updates lose none | loom `cell` | `tests/cell.rs`, `tests/retired.rs` |
-//! | a list's nodes, an array's slots, a map's buckets and entries are whole when a reader finds them, and stay as long as the section | loom `list`, `vec`, `map` | `tests/collections_list.rs`, `tests/collections_vec.rs`, `tests/collections_map/torture.rs` |
-//! | all of it together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork_batches.rs` |
+//! | a list's nodes, an array's slots, a map's buckets and entries are whole when a reader finds them, and stay as long as the section | loom `list`, `vec`, `map` | `tests/collections/list.rs`, `tests/collections/vec.rs`, `tests/collections/map_torture.rs` |
+//! | all of it together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork/batches.rs` |
 //! | every sequence of operations agrees with a sequential oracle | | `fuzz/src/operations`, `fuzz/src/collections`, `tests/fuzz_corpus.rs` |
 //! | imports run downwards; system calls and atomics stay on their floor | | `tests/layering.rs` |
 //!

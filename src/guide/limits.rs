@@ -21,7 +21,7 @@
 //! | a batch is leaked with `mem::forget` | its callbacks are lost, and later drains wait for ever | |
 //! | the executor is a `current_thread` runtime that no thread drives | its batches wait, and are reported as stalled; grace periods go on | `tests/stalls.rs` |
 //! | [`max_pending`](crate::Builder::max_pending) is reached | `try_call` returns the closure, `reserve` waits, `call` and `retire` accept the callback; the domain asks holders of sections to leave, and reports the limit | `tests/backpressure.rs` |
-//! | the last handle is dropped while callbacks are queued | the grace-period thread finishes them, then ends | `tests/shutdown.rs`, `tests/domains.rs` |
+//! | the last handle is dropped while callbacks are queued | the grace-period thread finishes them, then ends | `tests/shutdown.rs`, `tests/reuse.rs` |
 //! | the grace-period thread cannot be started | [`BuildError`](crate::BuildError) | unit tests of `service` |
 //! | the grace-period thread cannot be started *again* | callbacks stay queued, and the failure is reported. Every later call, wait or force tries the start again. Meanwhile the waiters drive the domain | unit tests of `service` |
 //! | the worker thread cannot be started | callbacks run on the grace-period thread; async callbacks wait; the domain tries the start again | unit tests of `service` |

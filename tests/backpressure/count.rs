@@ -1,7 +1,7 @@
-//! Whatever becomes of callbacks, their room comes back, and no more than that.
+//! Each callback gives its room back exactly once, however the callback ends.
 
 use crate::common::executors::{Driven, on_every_executor};
-use crate::common::{Tally, receive, runtime, within};
+use crate::common::{Bomb, Tally, receive, runtime, within};
 use crate::{builder, limited, room};
 use async_rcu::{Batch, ChannelExecutor, GlobalLock, Rcu, RcuCell};
 use std::future::pending;
@@ -10,14 +10,6 @@ use std::thread;
 use tokio_test::{assert_pending, task};
 
 const LIMIT: usize = 100;
-
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("dropped");
-    }
-}
 
 #[test]
 fn exact_after_panics_on_every_executor() {
@@ -31,11 +23,11 @@ fn exact_after_panics_on_every_executor() {
                 for i in 0..300 {
                     match i % 6 {
                         0 => rcu.call(|| panic!("called")),
-                        1 => rcu.retire(Box::new(Bomb)),
+                        1 => rcu.retire(Box::new(Bomb("dropped"))),
                         2 => rcu.call_async(async { panic!("polled") }),
                         3 => {
-                            // Dropped unpolled to the end, and at its end.
-                            let bomb = Bomb;
+                            // One future is dropped before its end, the other at its end.
+                            let bomb = Bomb("dropped");
                             rcu.call_async(async move {
                                 let _bomb = bomb;
                                 tokio::task::yield_now().await;
@@ -57,7 +49,7 @@ fn exact_after_panics_on_every_executor() {
 #[test]
 fn exact_where_batches_are_dropped() {
     within(|| {
-        // At once, after a slice, and by a panic of the executor's own.
+        // The executor fails at once, after a time slice, or by a panic of its own.
         let rcu = builder(LIMIT).executor(|batch: Batch| drop(batch)).build();
         check(&rcu.unwrap());
         let rcu = builder(LIMIT).executor(|_batch: Batch| panic!("no"));
@@ -83,7 +75,7 @@ fn exact_where_batches_are_dropped() {
                 match i % 4 {
                     0 => rcu.call_async(async move { callback() }),
                     1 => rcu.call(move || {
-                        // Longer than a time slice.
+                        // The callback takes longer than a time slice.
                         thread::sleep(std::time::Duration::from_micros(300));
                         callback();
                     }),
@@ -103,7 +95,7 @@ fn exact_where_runtimes_die() {
         let runtime = runtime(1);
         let rcu = builder(LIMIT).executor(runtime.handle().clone());
         let rcu = rcu.build().unwrap();
-        // Some under way, some not begun, some queued behind a section.
+        // Some callbacks are running, some have not begun, some wait for a section.
         let (began, has_begun) = mpsc::channel();
         {
             let _in = runtime.enter();
@@ -126,7 +118,7 @@ fn exact_where_runtimes_die() {
         rcu.blocking_drain();
         let stats = rcu.stats();
         assert_eq!((stats.cancelled, stats.finished), (20, 30));
-        // The executor is dead: the worker runs all from here on.
+        // The executor is dead, so the worker runs all later callbacks.
         for _ in 0..3 {
             assert_eq!(room(&rcu), LIMIT);
         }
@@ -150,7 +142,7 @@ fn exact_where_the_stream_of_batches_is_dropped() {
 }
 
 #[test]
-fn what_cells_and_locks_queue_counts_too_and_what_is_taken_back_does_not() {
+fn callbacks_of_cells_and_locks_count_and_values_taken_back_do_not() {
     within(|| {
         let rcu = limited(4);
         let cell = RcuCell::new_in(&rcu, 0);
@@ -159,13 +151,13 @@ fn what_cells_and_locks_queue_counts_too_and_what_is_taken_back_does_not() {
         cell.store(1);
         let old = cell.swap(2);
         lock.call(&rcu, |n| *n += 1);
-        // The store, and the lock's.
+        // The two callbacks are the store's and the lock's.
         rcu.try_call(|| ()).unwrap();
         rcu.try_call(|| ()).unwrap();
         assert!(rcu.try_call(|| ()).is_err());
         let mut reclaim = task::spawn(old.wait());
         assert_pending!(reclaim.poll());
-        // Given up, it is retired: one more, over the limit.
+        // The abandoned value is retired: one callback more, over the limit.
         drop(reclaim);
         drop(section);
         rcu.blocking_drain();

@@ -1,4 +1,4 @@
-//! Waiting for room, and what a permit is good for.
+//! `reserve` waits for room, in turn, and a permit holds the room until it is used or dropped.
 
 use crate::common::executors::{Driven, on_every_executor};
 use crate::common::{Tally, receive, runtime, until, within};
@@ -27,7 +27,7 @@ fn permit(rcu: &Rcu) -> Permit {
 }
 
 #[test]
-fn room_goes_to_those_who_wait_in_the_order_in_which_they_came() {
+fn room_goes_to_the_waiters_in_the_order_of_their_arrival() {
     within(|| {
         let rcu = limited(2);
         let mut permits = vec![permit(&rcu), permit(&rcu)];
@@ -36,7 +36,7 @@ fn room_goes_to_those_who_wait_in_the_order_in_which_they_came() {
             drop(permits.remove(0));
             let woken: Vec<_> = line.iter().map(Spawn::is_woken).collect();
             assert!(woken[0] && !woken[1..].contains(&true), "{woken:?}");
-            // Those behind ask again in vain.
+            // Later waiters ask again in vain.
             for other in &mut line[1..] {
                 assert_pending!(other.poll());
             }
@@ -47,9 +47,9 @@ fn room_goes_to_those_who_wait_in_the_order_in_which_they_came() {
     });
 }
 
-/// Who came when somebody had been woken for the room, and had not come back for it yet, took it.
+/// A newcomer took the room of a waiter that had been woken and had not been polled yet.
 #[test]
-fn who_comes_late_does_not_take_the_room_of_one_that_was_woken_for_it() {
+fn a_newcomer_does_not_take_the_room_of_a_woken_waiter() {
     within(|| {
         let rcu = limited(1);
         let held = permit(&rcu);
@@ -67,7 +67,7 @@ fn who_comes_late_does_not_take_the_room_of_one_that_was_woken_for_it() {
 }
 
 #[test]
-fn who_goes_leaves_the_room_to_the_next() {
+fn a_waiter_that_gives_up_leaves_the_room_to_the_next() {
     within(|| {
         let rcu = limited(1);
         let held = permit(&rcu);
@@ -75,11 +75,11 @@ fn who_goes_leaves_the_room_to_the_next() {
         let second = waiting(&rcu);
         let mut third = waiting(&rcu);
         let mut fourth = waiting(&rcu);
-        // Before it was woken.
+        // The waiter is dropped before the wake-up.
         drop(second);
         drop(held);
         assert!(first.is_woken() && !third.is_woken());
-        // After it was.
+        // The waiter is dropped after the wake-up.
         drop(first);
         assert!(third.is_woken() && !fourth.is_woken());
         drop(assert_ready!(third.poll()));
@@ -105,7 +105,7 @@ fn as_many_are_woken_as_there_is_room_for() {
         rcu.blocking_drain();
         let woken: Vec<_> = line.iter().map(Spawn::is_woken).collect();
         assert_eq!(woken, [true, true, true, true, true, false, false, false]);
-        // Whichever of them comes first.
+        // Either of them may come first.
         let permits: Vec<_> = [4, 0, 2, 1, 3]
             .map(|i| assert_ready!(line[i].poll()))
             .into();
@@ -131,7 +131,8 @@ fn the_task_that_polled_last_is_woken() {
     });
 }
 
-/// Looks whether a lock is free, and a wait would be taken for a callback's, where it is called.
+/// A waker that notes whether the lock is free, and whether a wait would count as one of a
+/// callback.
 struct Looks {
     rcu: Rcu,
     lock: GlobalLock<()>,
@@ -148,9 +149,9 @@ impl Wake for Looks {
     }
 }
 
-/// Wakers are foreign code: they were called under the global lock, and as if they were callbacks.
+/// The domain called wakers under the global lock, and as if they were callbacks.
 #[test]
-fn who_waits_is_woken_when_the_lock_is_let_go_on_every_executor() {
+fn a_waiter_is_woken_when_the_lock_is_released_on_every_executor() {
     within(|| {
         let lock = GlobalLock::new(());
         on_every_executor(
@@ -275,7 +276,7 @@ fn a_permit_keeps_its_domain_and_may_be_used_when_all_other_handles_are_gone() {
     });
 }
 
-/// Counts those who have room, and sees that there are never too many.
+/// Counts the holders of room, and checks that they are never too many.
 #[derive(Clone)]
 struct InFlight {
     now: Arc<AtomicIsize>,
@@ -293,7 +294,7 @@ impl InFlight {
         self.most.fetch_max(now, Ordering::SeqCst);
     }
 
-    /// A slow callback.
+    /// Returns a slow callback.
     fn leave(&self) -> impl FnOnce() + Send + 'static {
         let now = Arc::clone(&self.now);
         move || {
@@ -329,7 +330,7 @@ fn many_threads_against_a_slow_executor_never_exceed_it() {
                                 while rcu.try_call(flight.leave()).is_err() {
                                     thread::yield_now();
                                 }
-                                // Its callback may have left by now: then it counts for nothing.
+                                // The callback may have ended by now, and then does not count.
                                 flight.enter();
                             }
                         });
@@ -361,7 +362,7 @@ fn a_thousand_tasks_that_wait_all_get_their_turn() {
                 runtime.spawn(async move {
                     let mut reserve = rcu.reserve();
                     if i % 7 == 0 {
-                        // Some give up, woken or not.
+                        // Some waiters give up, before or after their wake-up.
                         let soon = Duration::from_micros(i);
                         let _ = tokio::time::timeout(soon, &mut reserve).await;
                         return;
@@ -380,5 +381,24 @@ fn a_thousand_tasks_that_wait_all_get_their_turn() {
         });
         assert!(flight.most.load(Ordering::SeqCst) <= 8);
         assert_eq!(room(&rcu), 8);
+    });
+}
+
+/// A permit may be used for a call, an async call or a retired value, or be dropped.
+#[test]
+fn a_permit_gives_its_room_back_by_whatever_it_is_used_for() {
+    within(|| {
+        let rcu = Rcu::builder().max_pending(1).build().unwrap();
+        let reserve = || futures::executor::block_on(rcu.reserve());
+        let (send, done) = mpsc::channel();
+        let again = send.clone();
+        reserve().call(move || send.send(1).unwrap());
+        reserve().call_async(async move { again.send(2).unwrap() });
+        reserve().retire(Box::new(3));
+        drop(reserve());
+        assert_eq!((receive(&done), receive(&done)), (1, 2));
+        rcu.blocking_drain();
+        assert!(rcu.try_call(|| ()).is_ok());
+        until("the last one", || rcu.stats().finished == 4);
     });
 }

@@ -1,4 +1,4 @@
-//! Every kind of executor, driven, for the suites that run over all of them.
+//! Every kind of executor with its driver, for the suites that run over all of them.
 
 use super::{inline, runtime, worker};
 use async_rcu::{Batch, Builder, ChannelExecutor, Executor, Rcu, SpawnExecutor};
@@ -8,19 +8,20 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use tokio::sync::oneshot;
 
-/// A domain, and what drives its executor. In this order, so that the domain's handle is dropped first.
+/// A domain, and what drives its executor. The fields stand in this order so that the domain's
+/// handle is dropped first.
 pub(crate) struct Driven {
     pub(crate) rcu: Rcu,
     pub(crate) driver: Driver,
 }
 
 pub(crate) enum Driver {
-    /// A thread of the library, or one that ends with the executor.
+    /// A thread of the library, or a thread that ends with the executor.
     None,
     Runtime {
         _runtime: tokio::runtime::Runtime,
     },
-    /// A thread that drives until this is dropped.
+    /// A thread that drives the executor until the sender is dropped.
     Until {
         _stop: oneshot::Sender<()>,
     },
@@ -59,7 +60,7 @@ const KINDS: &[(&str, Make)] = &[
 /// Runs a test over every kind of executor, each with a domain of its own.
 pub(crate) fn on_every_executor(builder: impl Fn() -> Builder, test: impl Fn(Driven)) {
     for (kind, make) in KINDS {
-        // Shown where the test fails.
+        // The harness shows the line if the test fails.
         println!("executor: {kind}");
         let (builder, driver) = make(builder());
         test(Driven {
@@ -106,13 +107,14 @@ fn channel_in_a_local_set(builder: Builder) -> (Builder, Driver) {
                 tokio::task::spawn_local(batch);
             }
         });
-        // The batches that are still running.
+        // Some batches may still be running.
         runtime.block_on(local);
     });
     (builder.executor(executor), Driver::None)
 }
 
-/// A spawner as some other runtime may have it: a thread that ends with it, and runs one future after another.
+/// Returns a spawner like that of another runtime: a thread runs one future after another, and ends
+/// with the spawner.
 pub(crate) fn a_spawner() -> impl Spawn + Send + Sync + 'static {
     struct ToThread(mpsc::Sender<FutureObj<'static, ()>>);
 

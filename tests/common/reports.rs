@@ -1,7 +1,6 @@
-//! What a domain tells: its stall reports, and its tracing events.
-#![allow(dead_code)] // each test binary uses a part of it
+//! The stall reports and the tracing events of a domain.
 
-use super::common::HANG_GUARD;
+use super::HANG_GUARD;
 use async_rcu::{Builder, Rcu, StallKind, StallReport};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +12,10 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// A timeout that is over soon. What is asserted is that a report comes after it, never before which time.
+/// A timeout that expires soon. Tests assert that a report comes after the timeout, never by when.
 pub(crate) const SHORT: Duration = Duration::from_millis(20);
 
-/// A timeout that is never over.
+/// A timeout that never expires within a test.
 pub(crate) const NEVER: Duration = Duration::from_secs(3600);
 
 /// The stall reports of one domain, in order.
@@ -27,7 +26,7 @@ pub(crate) struct Stalls {
 }
 
 impl Stalls {
-    /// A builder whose domain reports here.
+    /// Returns a builder whose domain sends its reports to the returned `Stalls`.
     pub(crate) fn of(builder: Builder) -> (Builder, Stalls) {
         record();
         let (send, reports) = mpsc::channel();
@@ -35,21 +34,21 @@ impl Stalls {
         let count = Arc::clone(&called);
         let builder = builder.on_stall(move |report| {
             assert!(!format!("{report:?}").is_empty());
-            // The test may be over.
+            // An error says that the test has ended.
             let _ = send.send(report.clone());
             count.fetch_add(1, Ordering::SeqCst);
         });
         (builder, Stalls { reports, called })
     }
 
-    /// A domain of this name that reports after this time.
+    /// Builds a domain that reports stalls after `timeout`.
     pub(crate) fn domain(name: &str, timeout: Duration) -> (Rcu, Stalls) {
         let (builder, stalls) = Stalls::of(Rcu::builder().name(name).stall_timeout(timeout));
         (builder.build().expect("a domain"), stalls)
     }
 
-    /// The next report of this kind, which has to come. Others may come before: on a machine that is busy, a worker that
-    /// is not scheduled is stuck as well.
+    /// Returns the next report of this kind. Fails if none comes. Other reports may come before: on
+    /// a busy machine, a worker that the system does not schedule is stuck as well.
     #[track_caller]
     pub(crate) fn next(&self, kind: StallKind) -> StallReport {
         let deadline = Instant::now() + HANG_GUARD;
@@ -63,18 +62,18 @@ impl Stalls {
         }
     }
 
-    /// What has come by now.
+    /// Returns the reports that have come by now.
     pub(crate) fn so_far(&self) -> Vec<StallReport> {
         self.reports.try_iter().collect()
     }
 
-    /// How often the hook was called.
+    /// Returns how often the hook was called.
     pub(crate) fn called(&self) -> u64 {
         self.called.load(Ordering::SeqCst)
     }
 }
 
-/// An event as a subscriber got it: its fields in writing.
+/// An event as a subscriber got it, with its fields as text.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     pub(crate) target: &'static str,
@@ -84,7 +83,7 @@ pub(crate) struct Recorded {
 
 static EVENTS: Mutex<Vec<Recorded>> = Mutex::new(Vec::new());
 
-/// The process's subscriber: keeps the crate's warnings and errors.
+/// The process's subscriber, which keeps the crate's warnings and errors.
 struct Recorder;
 
 impl Subscriber for Recorder {
@@ -126,7 +125,7 @@ pub(crate) fn record() {
     });
 }
 
-/// The events of a domain under a target so far.
+/// Returns the domain's events under a target so far.
 pub(crate) fn events(domain: &str, target: &str) -> Vec<Recorded> {
     let events = EVENTS.lock().unwrap();
     let of =

@@ -1,4 +1,5 @@
-//! Expressions over a thread's registers: by name, as programs write them, and by number, as the models evaluate them.
+//! Expressions over a thread's registers: by name, as programs write them, and by number, as the
+//! models evaluate them.
 
 pub(crate) type Value = u8;
 
@@ -52,7 +53,10 @@ macro_rules! operators {
 }
 
 impl Expr {
-    operators!(plus => Add, minus => Minus, min => Min, max => Max, is => Eq, below => Less, and => And, or => Or, held => Held);
+    operators!(
+        plus => Add, minus => Minus, min => Min, max => Max, is => Eq, below => Less, and => And,
+        or => Or, held => Held
+    );
 
     pub(crate) fn not(self) -> Expr {
         self.is(0)

@@ -3,7 +3,8 @@
 use super::expr::{MOST_REGISTERS, Value};
 use super::program::{Failure, MOST_THREADS, MOST_VARIABLES, Program};
 
-/// Stores that wait in a buffer, or instructions in flight, at the most. A thread that has so many waits for the oldest.
+/// Stores that wait in a buffer, or instructions in flight, at the most. A thread that has so many
+/// waits for the oldest.
 pub(crate) const MOST_WAITING: usize = 12;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,8 +100,8 @@ impl State {
         })
     }
 
-    /// Strikes processors off the barriers under way where `is_through` says that one could be interrupted now: a moment
-    /// without effects comes as soon as it can.
+    /// Strikes processors off the barriers under way where `is_through` says that one could be
+    /// interrupted now: a moment without effects comes as soon as it can.
     pub(crate) fn interrupt(
         &mut self,
         threads: usize,
@@ -130,8 +131,8 @@ pub(crate) trait Model {
     /// The state in which a program begins.
     fn first(program: &Program) -> State;
     fn next(program: &Program, state: &State, emit: Emit);
-    /// Whether everything that was done so far is certain to stand. Only such states are asked for a way to the end: the others
-    /// have guessed, and end nowhere where they have guessed wrong.
+    /// Whether everything that was done so far is certain to stand. Only such states are asked for
+    /// a way to the end: the others have guessed, and end nowhere where they have guessed wrong.
     fn is_settled(program: &Program, state: &State) -> bool;
     /// The oldest step of a thread that is not done.
     fn stands_at(thread: &ThreadState) -> usize;

@@ -1,9 +1,10 @@
-//! The small language that programs are written in: threads of loads, stores, read-modify-writes, fences and waits over a
-//! few shared variables and registers, all of one byte.
+//! The small language that programs are written in: threads of loads, stores, read-modify-writes,
+//! fences and waits over a few shared variables and registers, all of one byte.
 //!
-//! A [`Program`] is built for one [`Barrier`] mode and with at most one fault: [`Thread::light`] and [`Thread::heavy`] become
-//! what `sys::barrier` makes of them in that mode, and [`Program::bad`] tells the builder's code whether to leave
-//! something out. Registers that are not read again are zeroed, which merges states that differ in nothing.
+//! A [`Program`] is built for one [`Barrier`] mode and with at most one fault: [`Thread::light`]
+//! and [`Thread::heavy`] become what `sys::barrier` makes of them in that mode, and
+//! [`Program::bad`] tells the builder's code whether to leave something out. Registers that are not
+//! read again are zeroed, which merges states that differ in nothing.
 
 use super::expr::{Code, Expr, MOST_REGISTERS, Value, r};
 use std::cell::RefCell;
@@ -52,8 +53,8 @@ pub(crate) enum Ins {
         value: Code,
         order: Ordering,
     },
-    /// `old` gets what was there. Goes on only where `await_` holds of it; stores only where `when` does. One that does
-    /// not store is a load, Acquire where `order` is.
+    /// `old` gets what was there. Goes on only where `await_` holds of it; stores only where `when`
+    /// does. One that does not store is a load, Acquire where `order` is.
     Rmw {
         old: u8,
         at: u8,
@@ -298,7 +299,7 @@ impl Thread {
         self.push(Ins::Load { to, from, order });
     }
 
-    /// Of the variable that is `at` places behind `from`.
+    /// Loads the variable `at` places after `from`.
     pub(crate) fn load_at(&mut self, to: &'static str, from: &str, at: impl Into<Expr>) {
         let at = self.code(&at.into());
         let (to, from) = (self.register(to), self.at(from));
@@ -370,8 +371,8 @@ impl Thread {
         self.push(Ins::Fence);
     }
 
-    /// `sys::barrier::light`: in the asymmetric mode it binds the compiler alone, and here everything is compiled as it
-    /// is written.
+    /// `sys::barrier::light`: in the asymmetric mode it binds the compiler alone, and here
+    /// everything is compiled as it is written.
     pub(crate) fn light(&mut self) {
         if self.barrier == Barrier::Fence {
             self.fence();

@@ -1,8 +1,10 @@
-//! The search: every state that a program can reach, breadth first, so that what it finds is found in the fewest steps.
+//! The search: every state that a program can reach, breadth first, so that what it finds is found
+//! in the fewest steps.
 //!
-//! A program fails where a check does not hold, where the variables are not as promised when all have ended, or where it
-//! *hangs*: where from some settled state no way leads to an end. That is more than "nobody can take a step": it
-//! finds threads that run in circles, too. It takes for granted that whoever can go on does so at some time.
+//! A program fails where a check does not hold, where the variables are not as promised when all
+//! have ended, or where it *hangs*: where from some settled state no way leads to an end. That is
+//! more than "no thread can take a step": it finds threads that run in circles, too. It takes for
+//! granted that whoever can go on does so at some time.
 
 use super::machine::{Model, State};
 use super::program::{Failure, Program};
@@ -158,7 +160,7 @@ pub(crate) fn explore<M: Model>(program: &Program) -> Found {
         let begin = n.checked_sub(1).map_or(0, |before| edge_ends[before]);
         begin == edge_ends[*n] && is_lost(n)
     };
-    // Where nobody can move, if there is such a state: that is plainest to read.
+    // A state in which no thread can move is the easiest one to read, if there is one.
     let all = 0..states.len();
     if let Some(n) = all
         .clone()
@@ -225,7 +227,7 @@ fn ways_to(ends: &[u32], edges: &[u32], edge_ends: &[usize]) -> Vec<bool> {
     reaches
 }
 
-/// Where everyone stands who has not ended.
+/// Returns the position of each thread that has not ended.
 fn stands<M: Model>(program: &Program, state: &State) -> String {
     let mut stands = Vec::new();
     for (thread, at) in program.threads.iter().zip(&state.threads) {

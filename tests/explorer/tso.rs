@@ -1,7 +1,8 @@
-//! x86-TSO: each processor executes in order; its stores wait in a buffer, first in first out, from which its own loads
-//! are served. Locked instructions and fences wait until the buffer is empty. The process-wide barrier is a moment on each other
-//! processor, whenever it comes, at which its buffer is empty. A SeqCst store is an exchange; Acquire and Release order
-//! nothing that is not in order anyway.
+//! x86-TSO: each processor executes in order; its stores wait in a buffer, first in first out, from
+//! which its own loads are served. Locked instructions and fences wait until the buffer is empty.
+//! The process-wide barrier is a moment on each other processor, whenever it comes, at which its
+//! buffer is empty. A SeqCst store is an exchange; Acquire and Release order nothing that is not in
+//! order anyway.
 
 use super::expr::Value;
 use super::machine::{Emit, Failed, Model, State, ThreadState};

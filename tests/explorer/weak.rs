@@ -1,22 +1,25 @@
 //! Out of order, and multi-copy atomic: AArch64 as its manual allows it, or a little weaker.
 //!
-//! A thread fetches in order and executes in any order that these allow:
-//! - a step follows those whose registers it reads (dependencies of data, address and control to a store);
-//! - what follows an Acquire load, and what precedes a Release store, stays there; fences stay where they are;
-//! - steps on one variable stay in order, but a load may be served by an earlier store that is still in flight;
-//! - a SeqCst load follows earlier SeqCst stores. Acquire loads need not follow Release stores (as LDAPR);
-//! - a read-modify-write is two steps, a load and a store, between which nobody else writes: later steps may come in between.
+//! A thread fetches in order and executes in any order that these allow: - a step follows those
+//! whose registers it reads (dependencies of data, address and control to a store); - what follows
+//! an Acquire load, and what precedes a Release store, stays there; fences stay where they are; -
+//! steps on one variable stay in order, but a load may be served by an earlier store that is still
+//! in flight; - a SeqCst load follows earlier SeqCst stores. Acquire loads need not follow Release
+//! stores (as LDAPR); - a read-modify-write is two steps, a load and a store, between which no
+//! other thread writes: later steps may come in between.
 //!
-//! A load may be executed behind a branch whose condition is not known yet: the way is guessed, and a state that has
-//! guessed wrong ends. So does one in which somebody would have had to write between the halves of a
-//! read-modify-write: there the store half fails and all begins again, which other states are about. Stores are not
-//! executed behind a guess, and a check counts only once all before it is done.
+//! A load may be executed after a branch whose condition is not known yet: the way is guessed, and
+//! a state that has guessed wrong ends. So does a state in which a thread would have had to write
+//! between the halves of a read-modify-write: there the store half fails and all begins again,
+//! which other states are about. Stores are not executed after a guess, and a check counts only
+//! once all before it is done.
 //!
-//! The process-wide barrier is a moment on each other processor at which what it has executed is a beginning of its
-//! program: the interrupt throws away whatever was executed ahead.
+//! The process-wide barrier is a moment on each other processor at which what it has executed is a
+//! beginning of its program: the interrupt throws away whatever was executed ahead.
 //!
-//! Less than the real thing in this: registers are not renamed, so a step is not executed before an earlier round of
-//! the same loop is through with it, and at most [`MOST_WAITING`](super::machine::MOST_WAITING) steps are in flight.
+//! Less than the real thing in this: registers are not renamed, so a step is not executed before an
+//! earlier round of the same loop is through with it, and at most
+//! [`MOST_WAITING`](super::machine::MOST_WAITING) steps are in flight.
 
 use super::machine::{Emit, Failed, Model, State, ThreadState};
 use super::program::{Compiled, Ins, Program, acquires, releases};
@@ -149,7 +152,8 @@ fn is_held(program: &Program, state: &State, by_other_than: usize, variable: u8)
         })
 }
 
-/// Does what touches registers alone, lets go of what is done, and fetches. `Ok(false)`: a guess was wrong.
+/// Does what touches registers alone, lets go of what is done, and fetches. `Ok(false)`: a guess
+/// was wrong.
 fn settle(compiled: &Compiled, thread: &mut ThreadState) -> Result<bool, Failed> {
     loop {
         let mut changed = false;
@@ -243,7 +247,7 @@ fn is_in_order(compiled: &Compiled, thread: &ThreadState) -> bool {
     queue.all(|entry| !touches(ins(compiled, *entry)) || entry.1 == PENDING)
 }
 
-/// Whether a load behind the branch at hand could be executed before it is decided.
+/// Returns whether a load after the current branch could be executed before the branch is decided.
 fn is_worth_a_guess(compiled: &Compiled, thread: &ThreadState) -> bool {
     let Some(step) = compiled.steps.get(usize::from(thread.at)) else {
         return false;

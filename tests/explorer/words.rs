@@ -1,7 +1,9 @@
-//! The protocol's words: what the crate's functions do to memory, step by step, as they stand in `src/`.
+//! The protocol's words: what the crate's functions do to memory, step by step, as they stand in
+//! `src/`.
 //!
-//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), what its record's `asked` names (`asked..`, an [`address`]), the event `event`; `p` is the
-//! pointer that readers follow, to version 0 or 1, whose states are `v0` and `v1`.
+//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), what its record's
+//! `asked` names (`asked..`, an [`address`]), the event `event`; `p` is the pointer that readers
+//! follow, to version 0 or 1, whose states are `v0` and `v1`.
 
 use super::expr::{Expr, r};
 use super::program::{Failure, Program, Thread};
@@ -233,7 +235,7 @@ pub(crate) fn reader(p: &mut Program, name: &'static str, word: &'static str) {
 pub(crate) fn caller(p: &mut Program, words: &[&'static str]) {
     p.thread("caller", |t| {
         start(t);
-        if t.bad("the limit is the scanner's own number, behind its own fence") {
+        if t.bad("the limit is the scanner's own number, after its own fence") {
             own_limit(t, words, r("g"));
         } else if t.bad("no limit where a section is open") {
             own_limit(t, words, r("least").is(u8::MAX).then("g", u8::MAX));
@@ -243,7 +245,7 @@ pub(crate) fn caller(p: &mut Program, words: &[&'static str]) {
     });
 }
 
-/// A scan with a limit that is none of `fenced`.
+/// A scan with a limit that does not come from `fenced`.
 fn own_limit(t: &mut Thread, words: &[&'static str], limit: Expr) {
     t.of("Engine::scan, with another limit");
     t.set("least", u8::MAX);

@@ -1,451 +1,327 @@
-//! Planted violations, and code that must pass: what the scanner finds and what it leaves alone.
+//! Planted violations that the rules must find, and code that the rules must leave alone.
 
-use crate::tokens::tokens;
-use crate::{MAX_LINES, check};
+use crate::{Files, MAX_LINES, check, circles, long_lines};
 
-const LIB: (&str, &str) = (
-    "lib.rs",
-    "mod cell;\npub(crate) use cell::Hidden;\npub use cell::RcuCell;\npub use service::{Rcu as Rcu2, Rcu};",
-);
+const LIB: &str =
+    "mod cell; pub(crate) fn hidden() {} pub use cell::RcuCell; pub use service::Rcu;";
 
-/// The violations of `text` as `src/NAME`, beside a small `lib.rs`.
-fn violations(name: &str, text: &str) -> Vec<String> {
-    check(&[LIB, (name, text)].map(|(name, text)| (name.to_owned(), text.to_owned())))
+fn files(files: &[(&str, &str)]) -> Files {
+    let owned = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
+    files.iter().map(owned).collect()
 }
 
-/// `text` as `src/NAME` is found out once, at `line`, with `what` in the message.
+/// Checks that `text` as `src/NAME`, beside a small `lib.rs`, has one violation that says `what`,
+/// or none if `what` is empty.
 #[track_caller]
-fn caught(name: &str, text: &str, line: usize, what: &str) {
-    let found = violations(name, text);
-    assert_eq!(found.len(), 1, "{text:?} as {name}: {found:?}");
-    assert!(
-        found[0].starts_with(&format!("src/{name}:{line}: ")),
-        "{text:?}: {found:?}"
+fn expect(name: &str, text: &str, what: &str) {
+    let found = check(&files(&[("lib.rs", LIB), (name, text)]));
+    assert_eq!(
+        found.len(),
+        usize::from(!what.is_empty()),
+        "{name}: {text}: {found:?}"
     );
-    assert!(found[0].contains(what), "{text:?}: {found:?}");
+    assert!(
+        found.iter().all(|found| found.contains(what)),
+        "{name}: {text}: {found:?}"
+    );
 }
 
+/// Calls [`expect`] for each line `NAME: TEXT ## WHAT` of a table, or `NAME: TEXT` for code that is
+/// allowed. `HIGH` stands for the highest floor, `LOW` for the lowest.
 #[track_caller]
-fn clean(name: &str, text: &str) {
-    assert_eq!(violations(name, text), [""; 0], "{text:?} as {name}");
+fn expect_table(table: &str) {
+    let [low, .., high] = crate::FLOORS;
+    let table = table.replace("HIGH", high).replace("LOW", low);
+    for row in table.trim().lines() {
+        let (name, text) = row.split_once(": ").expect("a row `NAME: TEXT`");
+        let (text, what) = text.split_once(" ## ").unwrap_or((text, ""));
+        expect(name, text, what);
+    }
 }
 
 #[test]
-fn each_floor_sees_itself_and_what_is_below() {
+fn rule_1_each_floor_imports_itself_and_lower_floors() {
     for (height, floor) in crate::FLOORS.iter().enumerate() {
         for (target_height, target) in crate::FLOORS.iter().enumerate() {
-            let (name, text) = (format!("{floor}/x.rs"), format!("use crate::{target}::Y;"));
-            if target_height <= height {
-                clean(&name, &text);
-            } else {
-                caught(
-                    &name,
-                    &text,
-                    1,
-                    &format!("`{target}` is floor {target_height}"),
-                );
-            }
+            let up = format!("`{target}` is above `{floor}`");
+            let what = if target_height > height { &up } else { "" };
+            expect(
+                &format!("{floor}/x.rs"),
+                &format!("use crate::{target}::Y;"),
+                what,
+            );
         }
     }
 }
 
 #[test]
-fn every_form_of_an_upward_import_is_caught() {
-    let upward = "`gp` is floor 2, `service` is floor 5";
+fn rule_1_an_upward_import_is_found_in_every_form() {
+    let [low, .., high] = crate::FLOORS;
     for text in [
-        "use crate::service::Rcu;",
-        "pub use crate::service::Rcu;",
-        "pub(crate) use crate::service::Rcu;",
-        "pub(in crate::gp) use crate::service::Rcu;",
-        "use crate::service;",
-        "use crate::service::*;",
-        "use crate::service as above;",
-        "use crate::{service::Rcu};",
-        "use crate::{sys::{atomic, event::{self, Event}}, reader::Word, service::Rcu};",
-        "use {crate::service::Rcu, std::fmt};",
-        "use super::super::service::Rcu;",
-        "use super::{Own, super::service::Rcu};",
-        "use self::super::super::service::Rcu;",
-        "use crate::r#service::Rcu;",
-        "fn f(rcu: &crate::service::Rcu) {}",
-        "fn f() { super::super::service::start(); }",
-        "fn f() { <crate::service::Rcu as Clone>::clone(&x); }",
-        "fn f() { let _ = Vec::<crate::service::Rcu>::new(); }",
-        "mod inner { fn f() { super::super::super::service::start(); } }",
-        "macro_rules! m { () => { $crate::service::start() } }",
-        "macro_rules! m { () => { use $crate::service::Rcu; } }",
-        "#[derive(crate::service::Made)] struct S;",
-        "#[cfg(test)] mod tests { use crate::service::Rcu; }",
-        "fn f<'a>(x: &'a u8) -> impl Sized + use<'a> { crate::service::g(x) }",
-        "let c = '\"'; use crate::service::Rcu; let d = '\"';",
-        "let c = '\\''; use crate::service::Rcu; let d = b'\\'';",
-        "let s = \"\\\"\"; use crate::service::Rcu; let s = r#\"\"\"#;",
-        "/* /* */ */ use crate::service::Rcu;",
+        "use crate::HIGH::Rcu;",
+        "pub(in crate::LOW) use crate::HIGH::Rcu;",
+        "use crate::HIGH;",
+        "use crate::HIGH::*;",
+        "use crate::HIGH as above;",
+        "use crate::{LOW::{a, b::{self, C}}, HIGH::Rcu};",
+        "use {crate::HIGH::Rcu, std::fmt};",
+        "use super::super::HIGH::Rcu;",
+        "use super::{Own, super::HIGH::Rcu};",
+        "use self::super::super::HIGH::Rcu;",
+        "use crate::r#HIGH::Rcu;",
+        "fn f(rcu: &crate::HIGH::Rcu) {}",
+        "fn f() { super::super::HIGH::start(); }",
+        "fn f() { <crate::HIGH::Rcu as Clone>::clone(&x); }",
+        "fn f() { let _ = Vec::<crate::HIGH::Rcu>::new(); }",
+        "mod inner { fn f() { super::super::super::HIGH::start(); } }",
+        "mod a {} use super::super::HIGH::X;",
+        "macro_rules! m { () => { $crate::HIGH::start() } }",
+        "macro_rules! m { () => { use $crate::HIGH::Rcu; } }",
+        "#[derive(crate::HIGH::Made)] struct S;",
+        "#[cfg(test)] mod tests { use crate::HIGH::Rcu; }",
+        "fn f<'a>(x: &'a u8) -> impl Sized + use<'a> { crate::HIGH::g(x) }",
+        "let c = '\"'; use crate::HIGH::Rcu; let d = '\"';",
+        "let c = '\\''; use crate::HIGH::Rcu; let d = b'\\'';",
+        "let s = \"\\\"\"; use crate::HIGH::Rcu; let s = r#\"\"\"#;",
+        "let s = \"\\\\\"; use crate::HIGH::Rcu; let s = \"\\\\\";",
+        "/* /* */ */ use crate::HIGH::Rcu;",
     ] {
-        caught("gp/engine.rs", &format!("\n{text}\n"), 2, upward);
-    }
-}
-
-#[test]
-fn the_line_is_that_of_the_name() {
-    let text =
-        "//! a\n\nuse crate::{\n    sys::X, // b\n    service::{\n        Rcu,\n    },\n};\n";
-    caught("gp/mod.rs", text, 6, "crate::service::Rcu");
-}
-
-#[test]
-fn a_group_is_searched_to_its_end() {
-    let found = violations(
-        "sys/mod.rs",
-        "use crate::{sys::A, gp::{B, c::D}, reader::E};\nuse crate::gp::F;",
-    );
-    assert_eq!(found.len(), 4, "{found:?}");
-}
-
-#[test]
-fn super_is_counted_from_the_module_that_it_stands_in() {
-    clean(
-        "gp/engine/scan.rs",
-        "use super::super::waiters::W; use super::Engine;",
-    );
-    clean(
-        "gp/mod.rs",
-        "mod a { mod b { use super::super::X; fn f() { super::super::y(); } } }",
-    );
-    clean(
-        "gp/mod.rs",
-        "mod a { use super::X; } mod b { use super::X; }",
-    );
-    caught(
-        "gp/mod.rs",
-        "mod a {}\nuse super::service::X;",
-        2,
-        "floor 5",
-    );
-    caught(
-        "gp/engine/mod.rs",
-        "use super::super::service::X;",
-        1,
-        "floor 5",
-    );
-    caught(
-        "gp/engine/scan.rs",
-        "use super::super::super::service::X;",
-        1,
-        "floor 5",
-    );
-}
-
-#[test]
-fn comments_documentation_and_literals_do_not_count() {
-    clean(
-        "gp/mod.rs",
-        r####"
-//! [`crate::service::Rcu`], std::thread::spawn
-/// use crate::service::Rcu;
-/* use crate::service::Rcu; /* std::sync::atomic::fence */ tokio::runtime::Handle */
-#[doc = "crate::service::Rcu"]
-const S: &str = "use crate::service::Rcu; \" std::thread::spawn";
-const R: &str = r##"use crate::service::Rcu; "# std::thread::spawn"##;
-const B: &[u8] = b"rustix::x \" crate::service::x";
-const C: &CStr = cr#"rustix::x " crate::service::x"#;
-fn f<'a>(c: &'a str) -> char { '"' }
-// "
-"####,
-    );
-}
-
-#[test]
-fn the_facade_hides_the_direction_from_lower_floors() {
-    caught(
-        "service/rcu.rs",
-        "use crate::RcuCell;",
-        1,
-        "goes through lib.rs",
-    );
-    caught("gp/mod.rs", "use super::*;", 1, "goes through lib.rs");
-    caught(
-        "gp/mod.rs",
-        "use crate as root;",
-        1,
-        "hides what is imported",
-    );
-    caught(
-        "gp/mod.rs",
-        "use crate::{self as root};",
-        1,
-        "hides what is imported",
-    );
-    caught(
-        "gp/mod.rs",
-        "use super as root;",
-        1,
-        "hides what is imported",
-    );
-    caught(
-        "gp/mod.rs",
-        "extern crate self as root;",
-        1,
-        "hides what is imported",
-    );
-    clean(
-        "gp/mod.rs",
-        "pub(crate) struct X; pub(super) fn f() {} pub(in crate::gp) fn g() {}",
-    );
-}
-
-#[test]
-fn cell_sees_exports_service_guards_and_atomics() {
-    clean(
-        "cell.rs",
-        "use crate::{Rcu, Rcu2}; use crate::service::Core; use super::RcuCell; use crate::cell::X;",
-    );
-    clean(
-        "cell.rs",
-        "use crate::reader::{ReadGuard, guard::Guard}; mod tests { use super::*; }",
-    );
-    clean(
-        "cell/mod.rs",
-        "use crate::sys::prim::{AtomicPtr, Ordering};",
-    );
-    caught(
-        "cell/mod.rs",
-        "use crate::sys::event::Event;",
-        1,
-        "public facade",
-    );
-    caught("cell/mod.rs", "use crate::sys;", 1, "public facade");
-    caught("cell.rs", "use crate::reader::Word;", 1, "public facade");
-    caught("cell.rs", "use crate::gp::Engine;", 1, "public facade");
-    caught("cell.rs", "use crate::Hidden;", 1, "not among the names");
-    caught(
-        "cell.rs",
-        "use crate::collections::RcuList;",
-        1,
-        "nothing imports",
-    );
-}
-
-#[test]
-fn collections_see_exports_alone() {
-    clean(
-        "collections/list.rs",
-        "use crate::{Rcu, RcuCell}; use super::map::Map; use crate::collections::x; \
-         use crate::sys::prim::AtomicPtr; use crate::cell::{Holder, Home};",
-    );
-    for target in ["sys", "service", "reader"] {
-        caught(
-            "collections/list.rs",
-            &format!("use crate::{target}::ReadGuard;"),
-            1,
-            "public facade",
+        let text = text.replace("HIGH", high).replace("LOW", low);
+        let name = format!("{low}/deep.rs");
+        expect(
+            &name,
+            &format!("\n{text}\n"),
+            &format!("{name}:2: crate::{high}"),
         );
     }
-    caught(
-        "collections/list.rs",
-        "use crate::cell::RcuCell;",
-        1,
-        "nothing imports",
-    );
-    caught(
-        "collections/list.rs",
-        "use crate::*;",
-        1,
-        "not among the names",
-    );
-    caught(
-        "guide/patterns.rs",
-        "use crate::service::Rcu;",
-        1,
-        "public facade",
-    );
 }
 
 #[test]
-fn lib_and_the_loom_models_see_everything_and_are_seen_by_none() {
-    clean(
-        "lib.rs",
-        "use crate::service::Rcu; use sys::X; use guide::Y;",
-    );
-    clean(
-        "loom_models/queue.rs",
-        "use crate::service::Rcu; use crate::{sys, RcuCell}; use loom::thread;",
-    );
-    caught(
-        "service/mod.rs",
-        "use crate::loom_models::x;",
-        1,
-        "nothing imports",
-    );
-    caught("cell.rs", "use crate::guide::x;", 1, "nothing imports");
-}
-
-#[test]
-fn a_file_without_a_floor_is_caught() {
-    let found = violations("util/mod.rs", "");
-    assert!(
-        found.len() == 1 && found[0].contains("`util` is on no floor"),
-        "{found:?}"
-    );
-}
-
-#[test]
-fn confined_names_are_caught_in_every_form() {
-    let atomic = "`std::sync::atomic` is named in src/sys alone";
-    let thread = "`std::thread` is named in src/sys alone";
-    for (text, what) in [
-        ("use std::sync::atomic::AtomicU64;", atomic),
-        ("use std::sync::{Arc, atomic::{AtomicU64}};", atomic),
-        ("use std::{fmt, sync::atomic};", atomic),
-        ("use ::std::sync::atomic as a;", atomic),
-        ("use core::sync::atomic::fence;", "`core::sync::atomic`"),
-        ("use std::sync::*;", atomic),
-        ("fn f() { std::sync::atomic::fence(o); }", atomic),
-        ("fn f() -> ::std::sync::atomic::Ordering { o }", atomic),
-        ("use std::sync; fn f() { sync::atomic::fence(o); }", atomic),
-        (
-            "use std::{sync as s}; fn f() { s::atomic::fence(o); }",
-            atomic,
-        ),
-        ("use std::thread;", thread),
-        ("use std::thread::{LocalKey, spawn};", thread),
-        ("fn f() { std::thread::yield_now(); }", thread),
-        ("#[cfg(test)] fn f() {} mod m { use std::thread; }", thread),
-        ("#[cfg(not(test))] mod m { use std::thread; }", thread),
-        ("#[cfg(any(test, unix))] mod m { use std::thread; }", thread),
-        ("#[cfg(test)] mod m {} use std::thread;", thread),
-        ("#[cfg(test)] fn f() { mod m { use std::thread; } }", thread),
-        (
-            "#[cfg(feature = \"test\")] mod m { use std::thread; }",
-            thread,
-        ),
-        (
-            "use tokio::runtime::Handle;",
-            "`tokio::runtime` is named in src/dispatch alone",
-        ),
-        ("use tokio::{sync::oneshot, runtime};", "`tokio::runtime`"),
-        ("fn f() { tokio::spawn(x); }", "`tokio::spawn`"),
-        (
-            "use rustix::thread::futex;",
-            "`rustix` is named in src/sys alone",
-        ),
-        ("extern crate rustix;", "`rustix`"),
-        ("use windows_sys as w;", "`windows_sys`"),
-        ("fn f() { windows_sys::Win32::f(); }", "`windows_sys`"),
-        ("fn f() { loom::model(g); }", "`loom`"),
-    ] {
-        caught("service/driver.rs", text, 1, what);
-        // lib.rs may import what it likes, but this is no import between floors.
-        let lib = check(&[("lib.rs".to_owned(), text.to_owned())]);
-        assert_eq!(lib.len(), 1, "{text:?} in lib.rs: {lib:?}");
-    }
-}
-
-#[test]
-fn confined_names_are_free_at_home_and_in_tests() {
-    clean(
-        "sys/atomic.rs",
-        "pub(crate) use std::sync::atomic::*; use std::thread; use rustix::x; use loom::y;",
-    );
-    clean(
-        "dispatch/handle.rs",
-        "use tokio::runtime::Handle; fn f() { tokio::task::yield_now(); }",
-    );
-    caught(
-        "sys/atomic.rs",
-        "use tokio::runtime::Handle;",
-        1,
-        "src/dispatch alone",
-    );
-    caught("dispatch/handle.rs", "use std::thread;", 1, "src/sys alone");
-    for text in [
-        "#[cfg(test)] mod tests { use std::thread; fn f() { if a { b } std::thread::spawn(c); } }",
-        "#[cfg(test)]\n#[allow(x)]\npub(crate) mod tests { mod inner { use std::thread; } }",
-        "#[cfg(all(test, not(rcu_loom)))] mod tests { use std::sync::atomic::AtomicU8; }",
-        "#[cfg(all(unix, any(test, all(test, x))))] mod tests { use std::thread; }",
-        "#![cfg(test)] use std::thread;",
-        "#[cfg(test)] mod tests { use std::thread as t; } fn f() { t::x(); }",
-        "#[cfg(test)] mod tests { use std::sync; fn f() { sync::atomic::fence(o); } }",
-    ] {
-        clean("service/driver.rs", text);
-    }
-}
-
-#[test]
-fn a_test_module_may_be_a_file_of_its_own() {
-    let check = |declared: &str| {
-        let files = [
-            ("gp/mod.rs", declared),
-            ("gp/tests.rs", "mod a;"),
-            ("gp/tests/a.rs", "use std::thread;"),
-        ];
-        check(&files.map(|(name, text)| (name.to_owned(), text.to_owned()))).len()
-    };
-    assert_eq!(check("#[cfg(test)] mod tests;"), 0);
-    assert_eq!(check("#[cfg(test)] mod tests { mod a; }"), 0);
-    assert_eq!(check("mod tests;"), 1);
-    assert_eq!(check("#[cfg(test)] mod other; mod tests;"), 1);
-}
-
-#[test]
-fn innocent_names_pass() {
-    clean(
-        "reader/local.rs",
-        "use std::thread::{AccessError, LocalKey}; thread_local! { static X: u8 = 0; }",
-    );
-    clean(
-        "reader/local.rs",
-        "std::thread_local! { static X: u8 = 0; } fn f(k: &std::thread::LocalKey<u8>) {}",
-    );
-    clean(
-        "reader/local.rs",
-        "use std::sync::{Arc, Mutex}; use tokio::sync::oneshot;",
-    );
-    clean(
-        "reader/local.rs",
-        "fn f(thread: T) { thread.runtime; self.task::<X>(); my::std::thread(); }",
-    );
-    clean(
-        "reader/local.rs",
-        "use crate::sys::{thread, atomic}; fn f() { thread::spawn(x); atomic::fence(o); }",
-    );
-    clean(
-        "gp/mod.rs",
-        "use self::engine::Engine; mod engine; fn f() { self::engine::g(); Self::h(); }",
-    );
-}
-
-#[test]
-fn a_long_file_is_caught() {
-    assert_eq!(violations("gp/mod.rs", &"\n".repeat(MAX_LINES)), [""; 0]);
-    let found = violations("gp/mod.rs", &"\n".repeat(MAX_LINES + 1));
-    assert!(
-        found.len() == 1 && found[0].contains("551 lines"),
-        "{found:?}"
-    );
-}
-
-#[test]
-fn tokens_are_split_as_rust_does() {
-    let split = |text: &str| {
-        tokens(text)
-            .into_iter()
-            .map(|token| token.text)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    assert_eq!(split("a::b<'c, 'd>::e"), "a :: b < 'c , 'd > :: e");
-    assert_eq!(split("a('b', '\\u{1F600}', '\\\\', ' ')c"), "a ( , , , ) c");
+fn rule_1_a_violation_has_the_line_of_the_name_and_groups_are_searched_to_their_end() {
+    let text =
+        "//! a\n\nuse crate::{\n  sys::A, // b\n  HIGH::{\n    B, c::D,\n  }, HIGH as e,\n};\n";
+    let text = text.replace("HIGH", crate::FLOORS[crate::FLOORS.len() - 1]);
+    let found = check(&files(&[("lib.rs", LIB), ("sys/mod.rs", &text)]));
+    let lines: Vec<_> = found.iter().map(|found| &found[..16]).collect();
     assert_eq!(
-        split("r#fn br\"\\\" x 1.0_f32 0..2"),
-        "fn x 1 . 0_f32 0 . . 2"
+        lines,
+        ["src/sys/mod.rs:6", "src/sys/mod.rs:6", "src/sys/mod.rs:7"]
     );
-    assert_eq!(split("b'\"' x b'\\'' y"), "x y");
-    assert_eq!(split("x // y\nz /*\n*/ w"), "x z w");
-    assert_eq!(split("unfinished \"a\\"), "unfinished");
-    let lines: Vec<_> = tokens("a\n\"\n\n\" b\n/*\n*/c")
-        .iter()
-        .map(|token| token.line)
-        .collect();
-    assert_eq!(lines, [1, 4, 6]);
+}
+
+#[test]
+fn rule_1_super_is_counted_from_the_module_of_the_path() {
+    expect_table(
+        r#"
+LOW/a/b.rs: use super::super::waiters::W; use super::Engine;
+LOW/mod.rs: mod a { use super::X; } mod b { use super::X; }
+LOW/mod.rs: mod a {} use super::HIGH::X; ## is above
+LOW/a/mod.rs: use super::super::HIGH::X; ## is above
+LOW/a/b.rs: use super::super::super::HIGH::X; ## is above
+"#,
+    );
+}
+
+#[test]
+fn rule_1_no_other_text_is_taken_for_an_import() {
+    let [low, .., high] = crate::FLOORS;
+    for text in [
+        "//! [`crate::HIGH::Rcu`], std::thread::spawn\n/// use crate::HIGH::Rcu;",
+        "#[doc = \"crate::HIGH::X\"] struct S;",
+        "/* use crate::HIGH::Rcu; /* std::sync::atomic::fence */ tokio::runtime::Handle */",
+        "const S: &str = \"use crate::HIGH::Rcu; \\\" std::thread::spawn\";",
+        "const R: &str = r##\"use crate::HIGH::Rcu; \"# std::thread::spawn\"##;",
+        "const B: &[u8] = b\"rustix::x \\\" crate::HIGH::x\"; const C: &CStr = cr#\"rustix::x \"#;",
+        "fn f<'a>(c: &'a str) -> char { '\"' } // \"\n",
+        "mod a { mod b { use super::super::X; fn f() { super::super::y(); } } use super::X; }",
+        "use self::engine::Engine; mod engine; fn f() { self::engine::g(); Self::h(); }",
+        "pub(crate) struct X; pub(super) fn f() {} pub(in crate::LOW) fn g() {}",
+        "fn f(thread: T) { thread.runtime; self.task::<X>(); my::std::thread(); }",
+    ] {
+        expect(
+            &format!("{low}/mod.rs"),
+            &text.replace("HIGH", high).replace("LOW", low),
+            "",
+        );
+    }
+}
+
+#[test]
+fn rule_1_only_the_facades_users_go_through_lib_rs() {
+    expect_table(
+        r#"
+sys/mod.rs: use crate::RcuCell; ## lower floors alone
+sys/mod.rs: use super::*; ## lower floors alone
+sys/mod.rs: use crate as root; ## hides what is imported
+sys/mod.rs: use crate::{self as root}; ## hides what is imported
+sys/mod.rs: use super as root; ## hides what is imported
+sys/mod.rs: extern crate self as root; ## hides what is imported
+sys/mod.rs: use crate::loom_models::x; ## lower floors alone
+sys/mod.rs: use crate::guide::x; ## lower floors alone
+cell/mod.rs: use crate::{Rcu, RcuCell}; use crate::reader::guard::Guard;
+cell/mod.rs: use crate::HIGH::X; use super::Rcu; use crate::sys::prim::X;
+cell/mod.rs: use crate::sys::event::Event; ## see ABOVE
+cell/mod.rs: use crate::sys; ## see ABOVE
+cell/mod.rs: use crate::reader::word::Word; ## see ABOVE
+cell/mod.rs: use crate::hidden; ## see ABOVE
+cell/mod.rs: use crate::collections::RcuList; ## see ABOVE
+collections/x.rs: use crate::{Rcu, cell::{Home, Holder}, sys::prim::Mutex};
+collections/x.rs: use crate::cell::Retired; ## see ABOVE
+collections/x.rs: use crate::HIGH::Rcu; ## see ABOVE
+guide/x.rs: use crate::Rcu;
+guide/x.rs: use crate::cell::RcuCell; ## see ABOVE
+loom_models/x.rs: use crate::{sys, Rcu}; use loom::thread;
+util/mod.rs:  ## `util` is on no floor
+"#,
+    );
+}
+
+const A: &str = "use super::b::B; struct A;";
+
+#[test]
+fn rule_2_circles_are_found_and_named() {
+    let circle = ["sys/a.rs sys/b.rs"];
+    for (b, found) in [
+        ("use super::a::A; struct B;", &circle[..]),
+        ("fn f(a: &crate::sys::a::A) {}", &circle),
+        ("use crate::sys::{a, d}; fn f() {}", &circle),
+        // `A` is re-exported by the parent, `Again` by another file.
+        ("use super::A; struct B;", &circle),
+        ("use super::c::Again; struct B;", &circle),
+        (
+            "use super::c::C; struct B;",
+            &["sys/a.rs sys/b.rs sys/c.rs"],
+        ),
+        ("use super::d::D; struct B;", &[]),
+        ("#[cfg(test)] mod tests { use crate::sys::a::A; }", &[]),
+        ("struct B;", &[]),
+    ] {
+        let files = files(&[
+            ("lib.rs", "mod sys; pub use sys::a::A;"),
+            (
+                "sys/mod.rs",
+                "mod a; mod b; mod c; pub use a::A; use b::B; struct M;",
+            ),
+            ("sys/a.rs", A),
+            ("sys/b.rs", b),
+            ("sys/c.rs", "pub(crate) use super::a::A as Again; struct C;"),
+            ("sys/d.rs", "use super::M; struct D;"),
+        ]);
+        assert_eq!(circles(&files).0, found, "{b}");
+    }
+}
+
+#[test]
+fn rule_3_confined_names_are_found_in_every_form() {
+    expect_table(
+        r#"
+reader/x.rs: use std::sync::atomic::AtomicU64; ## may name `std::sync::atomic`
+reader/x.rs: use std::sync::{Arc, atomic::{AtomicU64}}; ## may name `std::sync::atomic`
+reader/x.rs: use std::{fmt, sync::atomic}; ## may name `std::sync::atomic`
+reader/x.rs: use ::std::sync::atomic as a; ## may name `std::sync::atomic`
+reader/x.rs: use core::sync::atomic::fence; ## `core::sync::atomic`
+reader/x.rs: use std::sync::*; ## may name `std::sync::atomic`
+reader/x.rs: fn f() { std::sync::atomic::fence(o); } ## may name `std::sync::atomic`
+reader/x.rs: fn f() -> ::std::sync::atomic::Ordering { o } ## may name `std::sync::atomic`
+reader/x.rs: use std::sync; fn f() { sync::atomic::fence(o); } ## may name `std::sync::atomic`
+reader/x.rs: use std::{sync as s}; fn f() { s::atomic::fence(o); } ## may name `std::sync::atomic`
+reader/x.rs: use std::thread; ## may name `std::thread`
+reader/x.rs: use std::thread::{LocalKey, spawn}; ## may name `std::thread`
+reader/x.rs: fn f() { std::thread::yield_now(); } ## may name `std::thread`
+reader/x.rs: #[cfg(test)] fn f() {} mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: #[cfg(not(test))] mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: #[cfg(any(test, unix))] mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: #[cfg(test)] mod m {} use std::thread; ## may name `std::thread`
+reader/x.rs: #[cfg(feature = "test")] mod m { use std::thread; } ## may name `std::thread`
+reader/x.rs: use tokio::runtime::Handle; ## src/dispatch alone may name `tokio::runtime`
+reader/x.rs: use tokio::{sync::oneshot, runtime}; ## `tokio::runtime`
+reader/x.rs: fn f() { tokio::spawn(x); } ## `tokio::spawn`
+reader/x.rs: use rustix::thread::futex; ## src/sys alone may name `rustix`
+reader/x.rs: extern crate rustix; ## `rustix`
+reader/x.rs: use windows_sys as w; ## `windows_sys`
+reader/x.rs: fn f() { windows_sys::Win32::f(); } ## `windows_sys`
+reader/x.rs: fn f() { loom::model(g); } ## `loom`
+reader/x.rs: use std::thread::{AccessError, LocalKey}; thread_local! { static X: u8 = 0; }
+reader/x.rs: fn f(k: &std::thread::LocalKey<u8>) {}
+reader/x.rs: use std::sync::{Arc, Mutex}; use tokio::sync::oneshot;
+reader/x.rs: use crate::sys::{thread, atomic}; fn f() { thread::spawn(x); atomic::fence(o); }
+reader/x.rs: #[cfg(test)] mod tests { use std::thread; fn f() { if a { b } std::thread::x(); } }
+reader/x.rs: #[cfg(test)] #[allow(x)] mod tests { mod inner { use std::thread; } }
+reader/x.rs: #[cfg(all(test, not(rcu_loom)))] mod tests { use std::sync::atomic::AtomicU8; }
+reader/x.rs: #![cfg(test)] use std::thread;
+reader/x.rs: #[cfg(test)] mod tests { use std::thread as t; } fn f() { t::x(); }
+sys/x.rs: use std::thread; use rustix::x; use std::sync::atomic::*;
+sys/x.rs: use tokio::runtime::Handle; ## src/dispatch alone
+dispatch/x.rs: use tokio::runtime::Handle; fn f() { tokio::task::y(); }
+dispatch/x.rs: use std::thread; ## src/sys alone
+"#,
+    );
+}
+
+#[test]
+fn rule_3_a_test_module_may_be_a_file_of_its_own() {
+    for (declared, violations) in [
+        ("#[cfg(test)] mod tests;", 0),
+        ("#[cfg(test)] mod tests { mod a; }", 0),
+        ("mod tests;", 1),
+        ("#[cfg(test)] mod other; mod tests;", 1),
+    ] {
+        let files = files(&[
+            ("reader/mod.rs", declared),
+            ("reader/tests.rs", "mod a;"),
+            ("reader/tests/a.rs", "use std::thread;"),
+        ]);
+        assert_eq!(check(&files).len(), violations, "{declared}");
+    }
+}
+
+#[test]
+fn rule_4_a_cfg_stands_on_an_item() {
+    expect_table(
+        r#"
+sys/x.rs: #[cfg(unix)] mod a; #[cfg(not(unix))] mod a { fn f() {} }
+sys/x.rs: #[cfg(unix)] const A: u8 = 1; #[cfg(unix)] pub(crate) fn f() { g() }
+sys/x.rs: impl A { #[cfg(unix)] const fn f() {} } #[cfg_attr(unix, path = "x")] mod b;
+sys/x.rs: #[cfg(test)] mod tests { fn f() { let a = cfg!(miri); } }
+sys/x.rs: fn f() { #[cfg(unix)] g(); } ## a cfg within a body
+sys/x.rs: impl A { fn f() { #[cfg(unix)] let a = 1; } } ## a cfg within a body
+sys/x.rs: fn f(a: impl Fn()) { #[cfg(unix)] g(); } ## a cfg within a body
+sys/x.rs: struct A { #[cfg(unix)] a: u8 } ## a cfg within a body
+sys/x.rs: enum A { #[cfg(unix)] B } ## a cfg within a body
+sys/x.rs: fn f() { match a { #[cfg(unix)] A => b } } ## a cfg within a body
+sys/x.rs: const A: bool = cfg!(unix); ## a cfg within a body
+"#,
+    );
+}
+
+#[test]
+fn rule_5_long_files_and_lines_are_found() {
+    expect("sys/x.rs", &"\n".repeat(MAX_LINES), "");
+    expect("sys/x.rs", &"\n".repeat(MAX_LINES + 1), "551 lines");
+    let long = "x".repeat(101);
+    let address = format!("// https://{long}");
+    let row = format!("//! | {long} |");
+    for (text, known, found) in [
+        (&long[1..], &[][..], &[][..]),
+        (&long, &[], &["src/a/x.rs:1: 101 columns"]),
+        (&long, &["src/a"], &[]),
+        (&long, &["src/a/x.rs"], &[]),
+        (
+            &long,
+            &["src/"],
+            &[
+                "src/a/x.rs:1: 101 columns",
+                "src/: has no long line; take it out",
+            ],
+        ),
+        ("", &["src/a"], &["src/a: has no long line; take it out"]),
+        (&address, &[], &[]),
+        (&row, &[], &[]),
+    ] {
+        assert_eq!(
+            long_lines(&files(&[("src/a/x.rs", text)]), known),
+            found,
+            "{known:?}"
+        );
+    }
 }

@@ -1,8 +1,9 @@
-//! Futures that can hardly end, reported at their first poll: the timeout is never over here.
+//! A wait that can never end is reported at its first poll. The timeout does not expire in these
+//! tests.
 
 use crate::common::executors::{Driven, on_every_executor};
+use crate::common::reports::{NEVER, Stalls};
 use crate::common::{receive, runtime, until, within};
-use crate::reports::{NEVER, Stalls};
 use crate::{TRACKED, only_holder};
 use async_rcu::{GlobalLock, Rcu, RcuCell, StallKind};
 use std::future::{Future, poll_fn};
@@ -15,7 +16,7 @@ use tokio_test::{assert_pending, task};
 
 type Waits = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A future of a domain, by its name.
+/// The futures of a domain, with their names.
 type Make = fn(&Rcu) -> Waits;
 
 const WAITS: [(&str, Make); 3] = [
@@ -33,7 +34,7 @@ fn domain(name: &str) -> (Rcu, Stalls) {
     (builder.build().unwrap(), stalls)
 }
 
-/// Polls it inside a section of this thread, and sees it reported, once.
+/// Polls the future inside a section of this thread, and checks that one report comes.
 fn reported_inside_a_section(what: &'static str, make: Make) {
     let (rcu, stalls) = domain("inside");
     let mut wait = task::spawn(make(&rcu));
@@ -41,7 +42,7 @@ fn reported_inside_a_section(what: &'static str, make: Make) {
     rcu.call(|| ());
     assert_pending!(wait.poll());
     assert_pending!(wait.poll());
-    // Some other one, to know that all reports were made by then.
+    // Another report shows that all earlier reports have been made.
     let mut other = task::spawn(rcu.synchronize());
     assert_pending!(other.poll());
     if TRACKED {
@@ -103,13 +104,13 @@ fn what_is_built_on_a_wait_is_reported_as_that() {
 fn a_wait_beside_a_section_that_may_end_is_not_reported() {
     within(|| {
         let (rcu, stalls) = domain("beside");
-        // Of another domain, an owned one, and one on another thread.
+        // The sections are of another domain, owned, and on another thread.
         let other = Rcu::new();
         let (_foreign, owned) = (other.read(), rcu.read_owned());
         let section = crate::common::Section::on_a_thread(&rcu);
         let mut wait = task::spawn(rcu.synchronize());
         assert_pending!(wait.poll());
-        // One that is, to know that reports were made by then.
+        // This wait is reported, which shows that earlier reports have been made.
         let guard = rcu.read();
         let mut drain = task::spawn(rcu.drain());
         rcu.call(|| ());
@@ -125,7 +126,7 @@ fn a_wait_beside_a_section_that_may_end_is_not_reported() {
     });
 }
 
-/// What an async callback does that waits: it gives up after a poll, so that the test ends.
+/// Returns a future that polls a wait once and gives up, so that the test ends.
 fn waits_once(rcu: &Rcu, make: Make, polled: mpsc::Sender<thread::ThreadId>) -> Waits {
     let rcu = rcu.clone();
     Box::pin(async move {

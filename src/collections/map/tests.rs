@@ -280,7 +280,7 @@ fn keys_of_one_hash_are_told_apart_by_comparing() {
     map.rcu().blocking_drain();
 }
 
-/// Small enough for an interpreter that sees every access: `tests/collections_map.rs` has the large ones.
+/// Small enough for an interpreter that sees every access: `tests/collections/map.rs` has the large ones.
 #[test]
 fn readers_and_writers_share_a_map() {
     const LASTING: u64 = 10;

@@ -1,4 +1,4 @@
-//! Watchers of a cell: who installs and who looks, and which version a slot names.
+//! Watchers of a cell: which thread installs, which thread looks, and which version a slot names.
 
 use super::{ALL, Case, WEAK, broken, uaf};
 use crate::explorer::expr::r;
@@ -56,7 +56,7 @@ pub(crate) const SUBSCRIBE: Case = Case {
         });
         p.finally(
             Failure::Broken,
-            "the slot names a version that is replaced, and nobody tells",
+            "the slot names a replaced version, and no thread tells the watcher",
             |value| value("slot") == value("p"),
         );
     },

@@ -1,6 +1,6 @@
-//! The models themselves: the well-known small programs, each in the strongest form as the correct one, and weaker
-//! forms as faults, which show exactly where the processor's manual allows it. Without these the programs of the
-//! protocol would prove only that the models find nothing.
+//! The models themselves: the well-known small programs, each in the strongest form as the correct
+//! one, and weaker forms as faults, which show exactly where the processor's manual allows it.
+//! Without these the programs of the protocol would prove only that the models find nothing.
 
 use super::{ALL, ASYMMETRIC, Case, WEAK, broken, hang, lost};
 use crate::explorer::expr::r;
@@ -82,7 +82,8 @@ pub(crate) const LIGHT_AND_HEAVY: Case = Case {
     faults: &[broken("a fence for the heavy one", ASYMMETRIC)],
 };
 
-/// Data, then a flag; the flag seen, then the data: behind a branch, and by an address.
+/// One thread writes data, then a flag. The other reads the flag, then the data, after a branch or
+/// by an address.
 pub(crate) const MESSAGE: Case = Case {
     name: "message",
     build: |p| {
@@ -139,8 +140,8 @@ pub(crate) const LOAD_BUFFERING: Case = Case {
     faults: &[broken("the store depends on nothing", WEAK)],
 };
 
-/// Two readers of two independent stores agree on which came first: stores reach everyone at once. And one reader of one
-/// variable never sees it go back.
+/// Two readers of two independent stores agree on which came first: stores reach everyone at once.
+/// And one reader of one variable never sees it go back.
 pub(crate) const COPIES: Case = Case {
     name: "copies",
     build: |p| {

@@ -20,7 +20,8 @@ pub(crate) const ALL: Seen = 15;
 pub(crate) const WEAK: Seen = WEAK_ASYMMETRIC | WEAK_FENCE;
 pub(crate) const ASYMMETRIC: Seen = TSO_ASYMMETRIC | WEAK_ASYMMETRIC;
 pub(crate) const FENCE: Seen = TSO_FENCE | WEAK_FENCE;
-/// Right on these processors: wrong by the rules of the language, or on one that is not multi-copy atomic, or needless.
+/// Right on these processors: wrong by the rules of the language, or on one that is not multi-copy
+/// atomic, or needless.
 pub(crate) const NOWHERE: Seen = 0;
 
 /// A program, the least states that a search of it must have seen, and its faults.
@@ -31,8 +32,8 @@ pub(crate) struct Case {
     pub(crate) faults: &'static [Fault],
 }
 
-/// What is left out or weakened, how that shows, and where. Where it is not listed, it must not show: so the tables say
-/// what only one of the models, or one of the modes, can tell.
+/// What is left out or weakened, how that shows, and where. Where it is not listed, it must not
+/// show: so the tables say what only one of the models, or one of the modes, can tell.
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) failure: Failure,

@@ -1,4 +1,5 @@
-//! Guards that nest, leak and travel; blocks that are parked; records and cores that are used again.
+//! Guards that nest, leak and travel; blocks that are parked; records and cores that are used
+//! again.
 
 use super::{ALL, ASYMMETRIC, Case, NOWHERE, broken, uaf};
 use crate::explorer::expr::r;
@@ -66,7 +67,8 @@ pub(crate) const NESTED: Case = Case {
     ],
 };
 
-/// A guard is leaked, a reference that was taken under it goes to another thread, and its own thread ends.
+/// A guard is leaked, a reference that was taken under it goes to another thread, and its own
+/// thread ends.
 pub(crate) const LEAKED: Case = Case {
     name: "leaked",
     build: |p| {
@@ -166,7 +168,8 @@ pub(crate) const OWNED_REFRESH: Case = Case {
     ],
 };
 
-/// A scan that passes a parked block by: `OwnedWords::for_each`. `after`: what a scanner does that must not.
+/// A scan that passes a parked block by: `OwnedWords::for_each`. `after`: what a scanner does that
+/// must not.
 fn scan_block(t: &mut Thread) {
     limit(t);
     t.set("oldest", u8::MAX);
@@ -199,7 +202,8 @@ fn scan_block(t: &mut Thread) {
     t.set("e", r("_mark").max("oldest"));
 }
 
-/// A parked block is unparked, its word claimed and handed on; released there, and the block parked again.
+/// A parked block is unparked, its word claimed and handed on; released there, and the block parked
+/// again.
 pub(crate) const PARKED: Case = Case {
     name: "parked",
     build: |p| {
@@ -313,8 +317,8 @@ pub(crate) const ORPHAN: Case = Case {
     faults: &[uaf("an orphan is freed with a section open", ALL)],
 };
 
-/// A domain has ended with an owned guard still held, and another begins: on the same core where every record is
-/// free, else on its own.
+/// A domain has ended with an owned guard still held, and another begins: on the same core where
+/// every record is free, else on its own.
 pub(crate) const CORE: Case = Case {
     name: "core",
     build: |p| {
@@ -375,7 +379,8 @@ pub(crate) const CORE: Case = Case {
     ],
 };
 
-/// A record's counts of callbacks, when a domain ends and its core is used again, beside the last finisher.
+/// A record's counts of callbacks, when a domain ends and its core is used again, beside the last
+/// finisher.
 pub(crate) const COUNTS: Case = Case {
     name: "counts",
     build: |p| {
@@ -409,8 +414,8 @@ pub(crate) const COUNTS: Case = Case {
     faults: &[broken("counts begin anew with a callback unfinished", ALL)],
 };
 
-/// Two domains: a guard of the second under which a cell of the first is looked at, and a value of the first whose writer
-/// waits.
+/// Two domains: a guard of the second under which a cell of the first is looked at, and a value of
+/// the first whose writer waits.
 pub(crate) const DOMAINS: Case = Case {
     name: "domains",
     build: |p| {

@@ -31,7 +31,8 @@ fn waiter(t: &mut Thread) {
     t.wait("woken", "woken", r("woken"));
 }
 
-/// Turns and rests, with nothing queued, until everyone was woken whom grace period 6 keeps waiting.
+/// Turns and rests, with nothing queued, until everyone was woken whom grace period 6 keeps
+/// waiting.
 fn gp_thread(t: &mut Thread) {
     t.set("handled", FIRST);
     let (top, out) = (t.here(), t.label());
@@ -109,8 +110,8 @@ fn gp_thread(t: &mut Thread) {
     t.store("woken", 1, Release);
 }
 
-/// Somebody waits; a section holds the grace period up; a caller, who waits for nothing, takes the number, fences and
-/// scans, and tells nobody.
+/// A waiter waits for a grace period that a section blocks. A caller that waits for nothing takes
+/// the number, fences and scans, and wakes no thread.
 pub(crate) const WANTED: Case = Case {
     name: "wanted",
     build: |p| {
@@ -132,8 +133,8 @@ pub(crate) const WANTED: Case = Case {
     ],
 };
 
-/// A request while callbacks wait for the interval to pass: the thread naps by the clock, awake for the doze. A nap has no
-/// end here: what ends only by the clock counts as a hang.
+/// A request while callbacks wait for the interval to pass: the thread naps by the clock, awake for
+/// the doze. A nap has no end here: what ends only by the clock counts as a hang.
 pub(crate) const NAP: Case = Case {
     name: "nap",
     build: |p| {
@@ -187,8 +188,8 @@ pub(crate) const NAP: Case = Case {
     ],
 };
 
-/// The same with a wait, whose mark is only looked at, and never taken by a read-modify-write: what the event's own order
-/// is for, as a nap has no fence.
+/// The same with a wait, whose mark is only looked at, and never taken by a read-modify-write: what
+/// the event's own order is for, as a nap has no fence.
 pub(crate) const NAP_WAIT: Case = Case {
     name: "nap_wait",
     build: |p| {
@@ -230,8 +231,8 @@ pub(crate) const NAP_WAIT: Case = Case {
     ],
 };
 
-/// A callback, and a drain behind it: the drain is over when nothing up to its number is open, and by then the callback
-/// must have run.
+/// A callback, and a drain after it: the drain is over when nothing up to its number is open, and
+/// by then the callback must have run.
 pub(crate) const DRAIN: Case = Case {
     name: "drain",
     build: |p| {
@@ -341,7 +342,8 @@ const EMPTY: u8 = 0;
 const SET: u8 = 1;
 const WAITING: u8 = 2;
 
-/// The event with its sleeper's bit, over a futex whose queue is locked by `bucket`: one waits, twice, and two set.
+/// The event with its sleeper's bit, over a futex whose queue is locked by `bucket`: one waits,
+/// twice, and two set.
 pub(crate) const EVENT: Case = Case {
     name: "event",
     build: |p| {

@@ -6,7 +6,8 @@ use crate::explorer::program::Program;
 use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// A reader, and a writer that publishes a version, waits for a grace period of its own, and frees the old one.
+/// A reader, and a writer that publishes a version, waits for a grace period of its own, and frees
+/// the old one.
 pub(crate) const SECTION: Case = Case {
     name: "section",
     build: |p| {
@@ -53,7 +54,8 @@ fn value<'a>(p: &'a mut Program, name: &str) -> &'a mut u8 {
     &mut p.variables[place.expect("a variable")].1
 }
 
-/// A caller starts and scans beside the writer: its scan must not end the writer's grace period too early.
+/// A caller starts and scans beside the writer: its scan must not end the writer's grace period too
+/// early.
 pub(crate) const TWO_STARTERS: Case = Case {
     name: "two_starters",
     build: |p| {
@@ -102,7 +104,7 @@ pub(crate) const LATE_SECTION: Case = Case {
         uaf("no limit where a section is open", ALL),
         // It is never above `fenced`, and so ends less.
         uaf(
-            "the limit is the scanner's own number, behind its own fence",
+            "the limit is the scanner's own number, after its own fence",
             NOWHERE,
         ),
     ],
@@ -199,8 +201,8 @@ pub(crate) const COOKIE: Case = Case {
     ],
 };
 
-/// A callback is queued behind the unlinking, collected by the grace-period thread and given a number, with a caller
-/// beside.
+/// A callback is queued after the unlinking, collected by the grace-period thread and given a
+/// number, with a caller beside.
 pub(crate) const COLLECTION: Case = Case {
     name: "collection",
     build: |p| {

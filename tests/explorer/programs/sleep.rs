@@ -1,4 +1,5 @@
-//! The grace-period thread sleeps, on sections that hold a grace period up and on queues; whoever ends that wakes it.
+//! The grace-period thread sleeps, on sections that hold a grace period up and on queues; whoever
+//! ends that wakes it.
 
 use super::{ALL, ASYMMETRIC, Case, FENCE, hang, uaf};
 use crate::explorer::expr::{Expr, r};
@@ -16,8 +17,8 @@ fn started(p: &mut Program) {
     p.variable("event", 0);
 }
 
-/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::rest`, with `Engine::ask_holdout` and
-/// `Engine::scan_asked`.
+/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::rest`, with
+/// `Engine::ask_holdout` and `Engine::scan_asked`.
 fn gp_thread(t: &mut Thread, places: &[Place]) {
     let words: Vec<_> = places.iter().map(|(word, _)| *word).collect();
     let wanted: Expr = (FIRST + 1).into();
@@ -98,7 +99,8 @@ fn ask_holdout(t: &mut Thread, places: &[Place], wanted: &Expr) {
     }
 }
 
-/// One section is open; another begins late, with a number that it loaded before grace period 6 was started.
+/// One section is open; another begins late, with a number that it loaded before grace period 6 was
+/// started.
 pub(crate) const HOLDOUT: Case = Case {
     name: "holdout",
     build: |p| {
@@ -164,7 +166,8 @@ pub(crate) const BYSTANDER: Case = Case {
     ],
 };
 
-/// The section that is about to be asked ends, unasked, and its word is used again for one that is not in the way, and stays.
+/// The section that is about to be asked ends, unasked, and its word is used again for one that is
+/// not in the way, and stays.
 pub(crate) const ASKED_ANEW: Case = Case {
     name: "asked_anew",
     build: |p| {
@@ -207,9 +210,9 @@ pub(crate) const REFRESH_WAKES: Case = Case {
     ],
 };
 
-/// A record is idle, and somebody is still in the cold path of the last leave there, when the record is used again.
-/// It belongs to one core for ever: where it could move, the leaver would take away what the new core's thread asks and wake
-/// the old one's.
+/// A record is idle, and a thread is still in the cold path of its last leave, when the record is
+/// used again. It belongs to one core for ever: where it could move, the leaver would take away
+/// what the new core's thread asks and wake the old one's.
 pub(crate) const RECORD_STAYS: Case = Case {
     name: "record_stays",
     build: |p| {
@@ -279,7 +282,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
     ],
 };
 
-/// What a producer does behind its push: `Rcu::enqueue_counted`, `Domain::rouse`, `Doze::rouse`.
+/// The steps of a producer after its push: `Rcu::enqueue_counted`, `Domain::rouse`, `Doze::rouse`.
 pub(crate) fn call(t: &mut Thread, queue: &str) {
     let end = t.label();
     t.of("Queue::push");

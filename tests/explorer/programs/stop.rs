@@ -1,4 +1,5 @@
-//! The grace-period thread stops, undoes it, is started again; shutdown waits for an attempt; the last handle goes.
+//! The grace-period thread stops, undoes it, is started again; shutdown waits for an attempt; the
+//! last handle goes.
 
 use super::sleep::{ASLEEP, AWAKE, STOPPED};
 use super::{ALL, ASYMMETRIC, Case, FENCE, WEAK_FENCE, broken, hang, lost};
@@ -20,7 +21,8 @@ fn spawn(t: &mut Thread) {
     t.rmw("_n", "threads", r("_n").plus(1), AcqRel);
 }
 
-/// A producer behind its push: it wakes nobody where the thread is awake, and starts one where it is stopped.
+/// A producer after its push: it wakes no thread if the thread is awake, and starts one if it is
+/// stopped.
 fn push_and_rouse(t: &mut Thread, queue: &str) {
     let (end, start) = (t.label(), t.label());
     t.of("Queue::push");
@@ -48,7 +50,8 @@ fn push_and_rouse(t: &mut Thread, queue: &str) {
     t.bind(end);
 }
 
-/// `Domain::stop`, where it is asked for, and nothing was found in these queues or marks. Goes on at `on` where it was undone.
+/// `Domain::stop`, where it is asked for, and nothing was found in these queues or marks. Goes on
+/// at `on` where it was undone.
 fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
     let (work, gone) = (t.label(), t.label());
     t.of("Domain::stop");
@@ -106,7 +109,7 @@ pub(crate) const STOP: Case = Case {
     ],
 };
 
-/// The same for a producer and a request: who asks looks only whether the thread is stopped.
+/// The same for a producer and a request: the requester checks only whether the thread is stopped.
 pub(crate) const STOP_REQUEST: Case = Case {
     name: "stop_request",
     build: |p| {
@@ -161,8 +164,9 @@ fn one_thread(p: &mut Program) {
     });
 }
 
-/// `Shutdown` behind its drain: asks for an attempt, and waits for it, or for a thread that has stopped before. A producer
-/// comes beside; a second thread is there to be started. When both are done the third closes the house.
+/// `Shutdown` after its drain: requests an attempt, and waits for it, or for a thread that has
+/// stopped before. A producer comes beside; a second thread is there to be started. When both are
+/// done the third closes the house.
 pub(crate) const SHUTDOWN: Case = Case {
     name: "shutdown",
     build: |p| {
@@ -245,7 +249,8 @@ pub(crate) const SHUTDOWN: Case = Case {
     ],
 };
 
-/// `driver::drive` with `Domain::turn`, `Domain::rest` and `Domain::stop`, for one that was asked to stop.
+/// `driver::drive` with `Domain::turn`, `Domain::rest` and `Domain::stop`, for one that was asked
+/// to stop.
 fn drive(t: &mut Thread) {
     let (top, gone, over) = (t.here(), t.label(), t.label());
     reset(t, "event");
@@ -307,8 +312,8 @@ fn stop_tried(t: &mut Thread) {
     t.bind(nobody);
 }
 
-/// The last handle goes while the thread, which a shutdown has asked for it, stops: exactly one of the two gives the core
-/// away.
+/// The last handle goes while the thread, which a shutdown has asked for it, stops: exactly one of
+/// the two gives the core away.
 pub(crate) const END: Case = Case {
     name: "end",
     build: |p| {
@@ -363,7 +368,7 @@ pub(crate) const END: Case = Case {
         });
         p.finally(
             Failure::Broken,
-            "the core is given away twice, or by nobody",
+            "the core is given away twice, or never",
             |value| value("recycled") == 1,
         );
     },

@@ -1,49 +1,27 @@
-//! What becomes, in the child of a fork, of batches that threads of the parent had in hand or in their queues.
-#![cfg(unix)]
+//! In the child of a fork, the batches that the parent's threads were running or had queued still
+//! run.
 
-mod common;
-
+use crate::common::forked::fork;
+use crate::common::{HANG_GUARD, alone, receive, until};
 use async_rcu::{Batch, GlobalLock, InlineExecutor, Rcu, StallKind};
-use common::child::leave;
-use common::{receive, until};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(30);
-
-/// Runs `child` in a forked child, and fails where that does, or hangs.
-#[track_caller]
-fn fork(child: impl FnOnce()) {
-    // SAFETY: the child does what children of forks are allowed by the crate and the C library that the test runs on.
-    let pid = match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            // SAFETY: kills the child where it hangs.
-            unsafe { libc::alarm(60) };
-            leave(catch_unwind(AssertUnwindSafe(child)).is_err())
-        }
-        pid => pid,
-    };
-    let mut status = 0;
-    // SAFETY: waits for the child made above.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    assert_eq!(status, 0, "the child failed, or was killed as it hung");
-}
-
-/// The worker waits for the lock with one batch in its hands, which vanishes, and has another in its queue.
+/// The worker waits for the lock with one batch, which vanishes, and has another batch in its
+/// queue.
 #[test]
 fn batches_that_wait_for_the_global_lock_run_in_both() {
+    let _alone = alone();
     let lock = GlobalLock::new(0);
     let (send, waits) = mpsc::channel();
     let rcu = Rcu::builder()
         .global_lock(&lock)
         .stall_timeout(Duration::from_millis(10))
         .on_stall(move |report| {
-            // An error is the end of the test.
+            // An error says that the test has ended.
             let _ = send.send(report.kind);
         })
         .build()
@@ -54,13 +32,13 @@ fn batches_that_wait_for_the_global_lock_run_in_both() {
         rcu.force();
         until("a batch", || rcu.stats().batches == batches);
         if batches == 1 {
-            // It is in the worker's hands when that is reported to wait for the lock.
+            // The worker has the batch when the report says that the worker waits for the lock.
             while receive(&waits) != StallKind::GlobalLock {}
         }
     }
     fork(|| {
         drop(held.take());
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(*lock.blocking_lock(), 3);
     });
     drop(held.take());
@@ -68,10 +46,12 @@ fn batches_that_wait_for_the_global_lock_run_in_both() {
     assert_eq!(*lock.blocking_lock(), 3);
 }
 
-/// Threads of the user's have the batches, and vanish with them: the line of what is to run is in the domain. They must not
-/// have begun to wait for the lock, which would be given to them in the child.
+/// The user's threads have the batches and vanish with them; the domain has the order of the
+/// batches. The threads must not have begun to wait for the lock, which would be given to them in
+/// the child.
 #[test]
 fn turns_under_the_global_lock_that_vanished_are_taken_again() {
+    let _alone = alone();
     let lock = GlobalLock::new(0);
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap();
@@ -95,7 +75,7 @@ fn turns_under_the_global_lock_that_vanished_are_taken_again() {
         until("a batch", || rcu.stats().batches == batches);
     }
     fork(|| {
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(*lock.blocking_lock(), 2);
     });
     assert_eq!(*lock.blocking_lock(), 0);
@@ -104,16 +84,18 @@ fn turns_under_the_global_lock_that_vanished_are_taken_again() {
     assert_eq!(*lock.blocking_lock(), 2);
 }
 
-/// The worker is inside one async callback, which vanishes with it, and has another in its queue.
+/// The worker is inside one async callback, which vanishes with the worker, and has another in its
+/// queue.
 #[test]
 fn an_async_callback_that_waits_for_the_worker_runs_in_both() {
+    let _alone = alone();
     let rcu = Rcu::builder().executor(InlineExecutor).build().unwrap();
     let ran = Arc::new(AtomicUsize::new(0));
     let (entered, is_in) = mpsc::channel();
     let (leave_it, may_leave) = mpsc::channel::<()>();
     rcu.call_async(std::future::poll_fn(move |_| {
         entered.send(()).unwrap();
-        // An error is the end of the test.
+        // An error says that the test has ended.
         let _ = may_leave.recv();
         Poll::Ready(())
     }));
@@ -126,7 +108,7 @@ fn an_async_callback_that_waits_for_the_worker_runs_in_both() {
     rcu.force();
     until("the second one", || rcu.stats().batches == 4);
     fork(|| {
-        rcu.blocking_drain_timeout(SOON).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(ran.load(Ordering::Relaxed), 1);
     });
     assert_eq!(ran.load(Ordering::Relaxed), 0);

@@ -1,4 +1,5 @@
-//! What the public types show of themselves by `Debug` and `Display`: a name, and what helps; never a value that is behind a lock.
+//! The public types implement `Debug` and `Display`: they show a name and useful fields, and never
+//! a value that a lock protects at that time.
 
 use async_rcu::{
     Barrier, Batch, Executor, GlobalLock, InlineExecutor, OwnedRcuRef, Rcu, RcuCell, RcuRef,
@@ -83,7 +84,8 @@ fn domains_and_what_they_are_made_of() {
         .stall_timeout(Duration::from_secs(9));
     assert_eq!(
         format!("{builder:?}"),
-        "Builder { name: Some(\"shown\"), batch_interval: 2ms, max_pending: Some(3), stall_timeout: 9s, .. }"
+        "Builder { name: Some(\"shown\"), batch_interval: 2ms, max_pending: Some(3), \
+         stall_timeout: 9s, .. }"
     );
     assert_eq!(
         format!("{:?}", builder.build().unwrap()),
@@ -123,7 +125,7 @@ fn a_batch_shows_how_much_is_left() {
     rcu.blocking_drain();
 }
 
-/// Under a global lock batches take turns, and what one runs is not known before it does.
+/// Under a global lock batches take turns, so a batch does not know its callbacks before it runs.
 #[test]
 fn a_batch_under_a_global_lock_shows_how_much_there_was() {
     let (send, batches) = mpsc::channel();

@@ -1,6 +1,6 @@
-//! Beside the standard library's map, by random operations of one thread.
+//! `RcuMap` agrees with the standard library's map after random operations of one thread.
 
-use super::Hashes;
+use crate::map::Hashes;
 use async_rcu::RcuMap;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -39,7 +39,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Runs the same on both, and compares every answer.
+/// Runs the operations on both maps, and compares every answer.
 fn agree(map: &RcuMap<u8, u32, impl BuildHasher>, ops: &[Op]) {
     let mut model = HashMap::new();
     for op in ops {
@@ -104,7 +104,10 @@ fn agree(map: &RcuMap<u8, u32, impl BuildHasher>, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(100)
+    })]
 
     #[test]
     fn it_does_what_std_does(ops in prop::collection::vec(op(), 0..600)) {
@@ -112,7 +115,10 @@ proptest! {
     }
 
     #[test]
-    fn it_does_what_std_does_with_a_bad_hash(ops in prop::collection::vec(op(), 0..300), hashes in 1..4u64) {
+    fn it_does_what_std_does_with_a_bad_hash(
+        ops in prop::collection::vec(op(), 0..300),
+        hashes in 1..4u64,
+    ) {
         agree(&RcuMap::with_hasher(Hashes(hashes)), &ops);
     }
 }

@@ -1,7 +1,8 @@
-//! How stalls are told: when and how often, to whom, and that nothing is told where nothing is wrong.
+//! A stall is reported after its timeout, again after doubling pauses, to the hook, to tracing or
+//! on standard error, and never if all work makes progress.
 
+use crate::common::reports::{self, NEVER, SHORT, Stalls};
 use crate::common::{self, Section, receive, runtime, until, within};
-use crate::reports::{self, NEVER, SHORT, Stalls};
 use async_rcu::{Batch, ChannelExecutor, GlobalLock, InlineExecutor, PanicSource, Rcu, StallKind};
 use std::process::Output;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready, task};
 
-/// Sees one matter reported again and again.
+/// Checks that one stall is reported repeatedly, with doubling pauses.
 #[track_caller]
 fn assert_pauses_double(stalls: &Stalls, kind: StallKind) {
     for (repeated, timeouts) in [1, 3, 7, 15].into_iter().enumerate() {
@@ -100,7 +101,7 @@ fn a_hook_that_panics_is_reported_and_called_again() {
         for calls in 1..=2 {
             let section = Section::on_a_thread(&rcu);
             rcu.call(|| ());
-            // On a machine that is busy, a worker that is not scheduled is stuck as well.
+            // On a busy machine, a worker that the system does not schedule is stuck as well.
             loop {
                 let panic = receive(&panics);
                 assert_eq!(panic.source, PanicSource::Hook);
@@ -113,7 +114,7 @@ fn a_hook_that_panics_is_reported_and_called_again() {
             rcu.blocking_drain();
         }
         let stats = rcu.stats();
-        // The hooks' panics are not the callbacks'.
+        // Panics of hooks do not count as panics of callbacks.
         assert_eq!((stats.panicked, stats.finished), (0, 2));
         until("each report was one call", || {
             rcu.stats().stalls == called.load(Ordering::SeqCst)
@@ -139,7 +140,7 @@ fn as_a_warning_with_its_fields() {
     });
 }
 
-/// Runs this test binary again, for the one test, with a part to play.
+/// Runs this test binary again, for one test, with its part in the environment.
 fn myself(test: &str, part: &str) -> Output {
     common::myself()
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -150,7 +151,8 @@ fn myself(test: &str, part: &str) -> Output {
 
 const PART: &str = "ASYNC_RCU_TEST_PART";
 
-/// One stall, in a process whose subscriber is none, one that listens, or one that does not.
+/// Makes one stall in a process with no subscriber, with one that takes events, or with one that
+/// takes none.
 fn a_stall_in_a_process(subscriber: &str) {
     match subscriber {
         "none" => {}
@@ -169,7 +171,7 @@ fn a_stall_in_a_process(subscriber: &str) {
     rcu.call(|| ());
     println!("told: {}", receive(&stalls));
     section.end();
-    // The last of the hook's calls is over before the thread is.
+    // The last call of the hook ends before the thread ends.
     rcu.blocking_shutdown();
     println!("stalls: {}", rcu.stats().stalls);
     if subscriber == "listens" {
@@ -185,7 +187,7 @@ fn on_standard_error_where_no_subscriber_takes_it() {
     }
     within(|| {
         for (subscriber, on_stderr) in [("none", true), ("deaf", true), ("listens", false)] {
-            let name = "told::on_standard_error_where_no_subscriber_takes_it";
+            let name = "timing::on_standard_error_where_no_subscriber_takes_it";
             let child = myself(name, subscriber);
             let [out, err] = [&child.stdout, &child.stderr].map(|s| String::from_utf8_lossy(s));
             assert!(child.status.success(), "{out}\n{err}");
@@ -209,7 +211,7 @@ fn on_standard_error_where_no_subscriber_takes_it() {
     });
 }
 
-/// Notes the longest time between two signs of life.
+/// Records the longest time between two signs of progress.
 struct Gaps {
     last: Mutex<Instant>,
     longest: AtomicU64,
@@ -236,7 +238,7 @@ fn nothing_where_many_batches_wait_but_get_on() {
     const TIMEOUT: Duration = Duration::from_millis(800);
     const BATCHES: u32 = 150;
     const STEP: Duration = Duration::from_millis(16);
-    // Begins each batch a step late: between two there is none that runs.
+    // The executor begins each batch late, so that between two batches none runs.
     let hesitates = || {
         let (give, batches) = mpsc::channel::<Batch>();
         thread::spawn(move || {
@@ -276,7 +278,7 @@ fn nothing_where_many_batches_wait_but_get_on() {
                                 thread::sleep(takes);
                                 gaps.sign();
                             });
-                            // Each in a batch of its own.
+                            // Each callback has a batch of its own.
                             rcu.force();
                             until("its batch", || rcu.stats().batches > before);
                         }
@@ -287,7 +289,8 @@ fn nothing_where_many_batches_wait_but_get_on() {
             assert!(begun.elapsed() > 2 * TIMEOUT);
             let longest = gaps.iter().map(|g| g.longest.load(Ordering::SeqCst)).max();
             if Duration::from_millis(longest.unwrap()) > TIMEOUT / 2 {
-                // The machine itself was stuck for so long: that proves nothing, and may rightly be reported.
+                // The machine itself was stuck for so long, so a report is correct and the attempt
+                // proves nothing.
                 continue;
             }
             for (rcu, stalls) in &domains {
@@ -307,7 +310,7 @@ fn nothing_where_sections_take_turns() {
             let (rcu, stalls) = Stalls::domain("turns", TIMEOUT);
             let begun = Instant::now();
             let mut longest = Duration::ZERO;
-            // There is always one, and always a grace period that it holds up.
+            // There is always a section, and always a grace period that it blocks.
             let mut section = (rcu.read_owned(), Instant::now());
             while begun.elapsed() < 3 * TIMEOUT {
                 rcu.call(|| ());
@@ -326,7 +329,8 @@ fn nothing_where_sections_take_turns() {
     });
 }
 
-/// Sees `kind` reported three times, and no async callback in between: it is none of the drain's.
+/// Checks that `kind` is reported three times, and no async callback in between, since the drain
+/// does not wait for the async callback.
 #[track_caller]
 fn assert_async_is_left_alone(stalls: &Stalls, kind: StallKind) {
     let mut seen = 0;
@@ -339,7 +343,7 @@ fn assert_async_is_left_alone(stalls: &Stalls, kind: StallKind) {
     }
 }
 
-/// An async callback that has begun and ends with the sender.
+/// Starts an async callback, which ends with the returned sender.
 fn begin_async(rcu: &Rcu) -> oneshot::Sender<()> {
     let (began, has_begun) = mpsc::channel();
     let (end, may_end) = oneshot::channel::<()>();
@@ -388,12 +392,13 @@ fn no_async_callback_that_was_queued_after_the_drain_began() {
         receive(&has_begun);
         let mut drain = task::spawn(rcu.drain());
         assert_pending!(drain.poll());
-        // The turn that starts this has taken the drain, at the latest: what comes after is collected after.
+        // The turn that starts this callback has taken the drain's request, so later callbacks are
+        // collected later.
         let cookie = rcu.start_grace_period();
         until("the turn", || rcu.has_elapsed(cookie));
         let end = begin_async(&rcu);
         assert_async_is_left_alone(&stalls, StallKind::Callback);
-        // The next drain waits for it.
+        // The next drain waits for the async callback.
         let mut next = task::spawn(rcu.drain());
         assert_pending!(next.poll());
         assert!(stalls.next(StallKind::AsyncCallback).pending >= 1);

@@ -1,17 +1,15 @@
-//! Writers against readers, for a second; for as many as `ASYNC_RCU_TORTURE_SECONDS` says.
+//! Writers against readers, for a second, or for as many seconds as `ASYNC_RCU_TORTURE_SECONDS`
+//! says.
 
-mod patience {
-    include!("../common/patience.rs");
-}
-
+use super::patience;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What readers have to see in any case, be the machine ever so busy.
+/// The number of values that readers have to see, even on a busy machine.
 const ENOUGH: u64 = 1_000;
-/// In this time more, at the most.
-const HANG: Duration = patience::seconds(60);
+/// The additional time that readers get to see that many values.
+const EXTRA_TIME: Duration = patience::seconds(60);
 
 /// A run under way.
 #[derive(Debug)]
@@ -23,27 +21,28 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Of a writer: numbers, until it is time to stop.
+    /// Returns the numbers of a writer's rounds, until it is time to stop.
     pub(crate) fn rounds(&self) -> impl Iterator<Item = u32> {
         (0..).take_while(|_| {
             let time = self.began.elapsed();
-            assert!(time < self.time + HANG, "readers see nothing");
+            assert!(time < self.time + EXTRA_TIME, "readers see no values");
             time < self.time || self.seen.load(Ordering::Relaxed) < ENOUGH
         })
     }
 
-    /// Of a reader: whether to look again.
+    /// Returns whether a reader is to look again.
     pub(crate) fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    /// Of a reader: it has seen so many values, whole.
+    /// Counts values that a reader has seen whole.
     pub(crate) fn saw(&self, values: usize) {
         self.seen.fetch_add(values as u64, Ordering::Relaxed);
     }
 }
 
-/// Two threads that run `read`, and as many as said that run `write` with their number. A panic of one goes on here.
+/// Runs `read` on two threads and `write`, with the writer's number, on `writers` threads. Passes
+/// on the panic of a thread.
 #[track_caller]
 pub(crate) fn torture(writers: u32, read: impl Fn(&Run) + Sync, write: impl Fn(&Run, u32) + Sync) {
     let seconds = std::env::var("ASYNC_RCU_TORTURE_SECONDS");

@@ -1,7 +1,8 @@
-//! Code of others that the map runs: comparing, dropping, closures. It may panic, take long, and use the map.
+//! Foreign code that the map calls (comparisons, drops, closures) may panic, take long, and use the
+//! map.
 
-use super::Hashes;
-use super::common_read::{Drops, finishes, panic_message};
+use crate::common::{Drops, panic_message, within};
+use crate::map::Hashes;
 use async_rcu::{Rcu, RcuMap};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-/// A key whose comparing or hashing may do anything.
+/// A key whose comparison or hash may do anything.
 #[derive(Clone)]
 struct Key {
     number: u32,
@@ -45,7 +46,7 @@ impl Hash for Key {
     }
 }
 
-/// Panics when it is dropped, if told so.
+/// A value that panics when it is dropped, if its flag says so.
 struct Fragile(Drops, bool);
 
 impl Drop for Fragile {
@@ -95,7 +96,7 @@ fn a_panic_in_a_closure_leaves_the_map_as_it_was() {
         assert_eq!(map.get(&1, &guard).unwrap().label(), 1);
         assert_eq!(map.len(), 1);
     }
-    // What was taken out before the panic is freed, and the rest stays.
+    // The values removed before the panic are freed, and the rest stays.
     for label in 2..=10 {
         map.insert(label, drops.value(label));
     }
@@ -135,9 +136,9 @@ fn a_panic_in_a_comparison_leaves_the_map_as_it_was() {
     for compare in panics {
         assert_eq!(panic_message(compare), "compared");
     }
-    // The values that were not put in, at once.
+    // The values that were not inserted are dropped at once.
     assert_eq!(drops.count(), 3);
-    // No lock was left behind.
+    // No lock is left locked.
     for number in 0..20 {
         assert_eq!(
             map.get(&Key::plain(number), &guard).unwrap().label(),
@@ -152,7 +153,7 @@ fn a_panic_in_a_comparison_leaves_the_map_as_it_was() {
 fn foreign_code_may_use_the_map() {
     let map = Arc::new(RcuMap::with_hasher_in(Hashes(1), &Rcu::new()));
     let guard = map.rcu().read();
-    // A closure.
+    // A closure uses the map.
     let value = map.get_or_insert_with(
         Key::plain(1),
         || {
@@ -171,7 +172,7 @@ fn foreign_code_may_use_the_map() {
         key.number != 2
     });
     assert_eq!((map.len(), map.get(&Key::plain(1), &guard)), (1, Some(&11)));
-    // A comparison: it inserts, once, into the bucket that is being written.
+    // A comparison inserts, once, into the bucket that is being written.
     let once = AtomicBool::new(true);
     let inner = Arc::downgrade(&map);
     let nosy = Key::with(4, move || {
@@ -184,8 +185,8 @@ fn foreign_code_may_use_the_map() {
 }
 
 #[test]
-fn a_comparison_that_takes_long_holds_nobody_up() {
-    finishes("a writer beside a slow one", || {
+fn a_slow_comparison_delays_no_other_writer() {
+    within(|| {
         let map = Arc::new(RcuMap::with_hasher_in(Hashes(1), &Rcu::new()));
         map.insert(Key::plain(1), 1);
         let (compares, is_comparing) = mpsc::channel();
@@ -196,7 +197,7 @@ fn a_comparison_that_takes_long_holds_nobody_up() {
             move || {
                 let key = Key::with(2, move || {
                     compares.send(()).unwrap();
-                    // An error is the end of the wait.
+                    // An error says that the wait has ended.
                     let _ = may_go_on.lock().unwrap().recv();
                 });
                 map.insert(key, 2);

@@ -1,10 +1,8 @@
-//! `RcuPtr`: what is loaded stays there as long as the section, and an exchange compares what it says it compares.
+//! `RcuPtr`: a loaded value stays for the whole section, and an exchange compares addresses
+//! exactly.
 
-mod common_read;
-mod common_torture;
-
+use crate::common::{Drops, HANG_GUARD, Probe, panic_message, settle};
 use async_rcu::{Rcu, RcuPtr, Retired};
-use common_read::{Drops, HANG, Probe, panic_message, settle};
 use proptest::prelude::*;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,7 +57,7 @@ fn what_is_stored_over_is_dropped_when_its_readers_have_left() {
     assert_eq!((old.label(), drops.count()), (1, 0));
     drop(guard);
     drops.reach(1);
-    // References outlive the pointer.
+    // A reference outlives the pointer.
     let guard = rcu.read();
     let last = pointer.load(&guard).unwrap();
     let retired = pointer.into_retired().unwrap();
@@ -70,7 +68,7 @@ fn what_is_stored_over_is_dropped_when_its_readers_have_left() {
 }
 
 #[test]
-fn an_exchange_takes_place_where_nobody_came_between() {
+fn an_exchange_succeeds_if_no_other_writer_came_between() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let pointer = RcuPtr::null_in(&rcu);
@@ -92,7 +90,7 @@ fn an_exchange_takes_place_where_nobody_came_between() {
         .unwrap()
         .unwrap();
     assert_eq!((old.label(), pointer.load(&guard).unwrap().label()), (1, 2));
-    // Put away, and still the one that was seen: it is there, and it is not current.
+    // The value was exchanged: it is still readable, and it is not current.
     assert!(pointer.compare_exchange(Some(&old), None, &guard).is_err());
     assert!(pointer.compare_exchange(seen, None, &guard).is_err());
     drop(old);
@@ -110,7 +108,7 @@ fn an_exchange_takes_place_where_nobody_came_between() {
     drops.reach(2);
 }
 
-/// Counts its drops, and has no size.
+/// A type without a size that counts its drops.
 #[derive(Debug)]
 struct Nothing;
 static NOTHINGS: AtomicUsize = AtomicUsize::new(0);
@@ -127,7 +125,7 @@ fn values_without_a_size_are_told_apart() {
     let pointer = RcuPtr::new_in(&rcu, boxed(Nothing));
     let guard = rcu.read();
     let first = pointer.load(&guard);
-    // All boxes of such a type have one address; what was seen is not what is there now.
+    // All boxes of such a type have the same address; the loaded value is not the current one.
     let retired = pointer.swap(boxed(Nothing)).unwrap();
     assert!(pointer.compare_exchange(first, None, &guard).is_err());
     assert!(
@@ -136,7 +134,7 @@ fn values_without_a_size_are_told_apart() {
             .is_err()
     );
     let second = pointer.load(&guard);
-    // Nor is any of the same type that never was in a pointer.
+    // Nor is a value of the type that never was in a pointer.
     let elsewhere = Box::new(Nothing);
     let beside = (Nothing, 1u8, Nothing);
     for foreign in [&*elsewhere, &beside.0, &beside.2] {
@@ -150,7 +148,8 @@ fn values_without_a_size_are_told_apart() {
         .compare_exchange(None, boxed(Nothing), &guard)
         .unwrap_err();
     assert!(std::ptr::eq(lost.current.unwrap(), second.unwrap()));
-    // What was refused comes back as a box of its own, and the exchange with what is there succeeds.
+    // A refused exchange returns the new value's own box, and the exchange with the current value
+    // succeeds.
     let old: Retired<Nothing> = pointer
         .compare_exchange(second, lost.new, &guard)
         .unwrap()
@@ -163,7 +162,7 @@ fn values_without_a_size_are_told_apart() {
     drop(settle(retired.wait()));
     assert_eq!(NOTHINGS.load(Ordering::SeqCst), 5);
     drop(pointer);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     assert_eq!(NOTHINGS.load(Ordering::SeqCst), 6);
 }
 
@@ -187,14 +186,14 @@ fn a_type_without_a_size_may_be_aligned() {
 #[test]
 fn a_chain_is_freed_from_its_head_on_without_recursion() {
     struct Node {
-        _value: common_read::Tracked,
+        _value: crate::common::Tracked,
         next: RcuPtr<Node>,
     }
     let rcu = Rcu::new();
     let drops = Drops::default();
     let head: RcuPtr<Node> = RcuPtr::null_in(&rcu);
     for label in 0..100 {
-        // A node can be moved to only before it is published: built from its end.
+        // A node can be linked only before it is published, so the chain is built from its end.
         let tail = RcuPtr::null_in(&rcu);
         let node = Node {
             _value: drops.value(label),
@@ -213,10 +212,16 @@ fn a_chain_is_freed_from_its_head_on_without_recursion() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn it_does_what_an_option_of_a_box_does(steps in prop::collection::vec((0u8..4, any::<u32>()), 1..60)) {
+    fn it_does_what_an_option_of_a_box_does(
+        steps in prop::collection::vec((0u8..4, any::<u32>()), 1..60),
+    ) {
         let pointer = RcuPtr::<u32>::null();
         let mut model: Option<u32> = None;
         for (step, value) in steps {
@@ -246,14 +251,14 @@ proptest! {
     }
 }
 
-/// Threads that exchange against each other, and readers that look twice.
+/// Threads exchange concurrently, and readers look twice.
 #[test]
 fn torture() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let pointer = RcuPtr::new_in(&rcu, boxed(drops.value(0)));
     let made = AtomicUsize::new(1);
-    common_torture::torture(
+    crate::common::torture::torture(
         2,
         |run| {
             while run.goes_on() {
@@ -286,6 +291,6 @@ fn torture() {
         },
     );
     drop(pointer);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.load(Ordering::Relaxed));
 }

@@ -1,27 +1,19 @@
-//! `RcuMap`: what is promised of one, and of many at once.
+//! `RcuMap`: what one thread may rely on, and what many threads may.
 
-mod common_read;
-#[path = "collections_map/foreign.rs"]
-mod foreign;
-#[path = "collections_map/model.rs"]
-mod model;
-#[path = "collections_map/torture.rs"]
-mod torture;
-
+use crate::common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use async_rcu::{Rcu, RcuMap};
-use common_read::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::fmt::Debug;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// All keys at one of so many hashes: chains are long and keys have to be compared.
+/// A hasher with few different hashes, so that chains are long and the map compares keys.
 #[derive(Clone, Copy, Debug)]
-struct Hashes(u64);
+pub(crate) struct Hashes(pub(crate) u64);
 
 #[derive(Debug)]
-struct Few {
+pub(crate) struct Few {
     of: u64,
     state: u64,
 }
@@ -69,7 +61,7 @@ fn what_is_put_in_is_found_until_it_is_taken_out() {
 }
 
 #[test]
-fn a_value_is_put_in_only_where_there_is_none() {
+fn a_value_is_inserted_only_if_the_key_is_absent() {
     let map = RcuMap::new_in(&Rcu::new());
     assert_eq!(map.try_insert(1, "one"), Ok(()));
     assert_eq!(map.try_insert(1, "uno"), Err((1, "uno")));
@@ -393,4 +385,28 @@ fn a_leaked_guard_keeps_what_it_saw_and_nothing_breaks() {
         iter.filter(|(key, value)| value.label() == **key).count(),
         50
     );
+}
+
+#[test]
+fn a_map_uses_its_hasher() {
+    let hasher = RandomState::new();
+    let map = RcuMap::<&str, u32, _>::with_hasher(hasher.clone());
+    assert_eq!(map.hasher().hash_one("key"), hasher.hash_one("key"));
+}
+
+#[test]
+fn retain_looks_again_at_a_value_that_was_replaced_meanwhile() {
+    let map = RcuMap::from([(1, "old"), (2, "other")]);
+    let mut shown = Vec::new();
+    map.retain(|key, value| {
+        shown.push(*value);
+        if *value == "old" {
+            drop(map.insert(*key, "new"));
+        }
+        *key != 1
+    });
+    shown.sort_unstable();
+    assert_eq!(shown, ["new", "old", "other"]);
+    let guard = map.rcu().read();
+    assert!(map.iter(&guard).eq([(&2, &"other")]));
 }

@@ -1,20 +1,20 @@
-//! Many at once, on values that know when they are dropped, and whose they are.
+//! Many threads use one map, with values that check their key and that they have not been dropped.
 
-use super::Hashes;
-use super::common_read::{Drops, finishes};
+use crate::common::{Drops, within};
+use crate::map::Hashes;
 use async_rcu::{Rcu, RcuMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Keys that are there throughout are never missed and seen once, while others come and go, and the map grows and shrinks.
-/// Values know when they are dropped, and whose they are.
+/// Walks and lookups see each lasting key exactly once, while other keys come and go, and the map
+/// grows and shrinks.
 #[test]
 fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
     const LASTING: u32 = 200;
     const TIDE: u32 = 3_000;
     const CHURNERS: u32 = 2;
     const ROUNDS: u32 = if cfg!(debug_assertions) { 6 } else { 60 };
-    finishes("the torture", || {
+    within(|| {
         let rcu = Rcu::new();
         let drops = Drops::default();
         let map = RcuMap::new_in(&rcu);
@@ -33,7 +33,7 @@ fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
                     for round in 0..ROUNDS {
                         for n in 0..TIDE {
                             assert!(map.insert(mine(n), value(mine(n))).is_none());
-                            // Its value changes; it does not go.
+                            // The value changes; the key stays.
                             let lasting = (n * CHURNERS + churner) % LASTING;
                             if n % 8 == 0 {
                                 let old = map.insert(lasting, value(lasting)).unwrap();
@@ -92,7 +92,7 @@ fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
     });
 }
 
-/// Several threads at the same few keys: what each puts in and takes out adds up.
+/// Several threads use the same few keys, and the sums of their inserts and removals agree.
 #[test]
 fn what_threads_do_to_a_few_keys_adds_up() {
     const THREADS: usize = 4;
@@ -101,7 +101,7 @@ fn what_threads_do_to_a_few_keys_adds_up() {
     } else {
         100_000
     };
-    finishes("the torture", || {
+    within(|| {
         for hashes in [1, 2, u64::MAX] {
             let map = RcuMap::with_hasher_in(Hashes(hashes), &Rcu::new());
             let drops = Drops::default();

@@ -1,194 +1,14 @@
-//! `RcuList`: readers finish their walk whatever is removed under them, and writers make whole edits, one at a time.
+//! `RcuList`: readers finish their walk whatever writers remove meanwhile, and writers make whole
+//! edits, one at a time.
 
-mod common_read;
-mod common_torture;
-
-use async_rcu::{InlineExecutor, ListWriter, Rcu, RcuList, Retired};
-use common_read::{Drops, HANG, Probe, Tracked, finishes, panic_message, settle, until};
-use std::collections::VecDeque;
+use crate::common::{
+    Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, until, within,
+};
+use async_rcu::{InlineExecutor, Rcu, RcuList, RcuVec, Retired};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-
-mod model {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        PushFront(u32),
-        PushBack(u32),
-        PopFront,
-        Append(Vec<u32>),
-        Retain(u32),
-        Clear,
-        Write(Vec<Edit>),
-    }
-
-    #[derive(Clone, Debug)]
-    enum Edit {
-        Next,
-        ToFront,
-        Before(u32),
-        After(u32),
-        Remove,
-        Replace(u32),
-        PushFront(u32),
-        PushBack(u32),
-        PopFront,
-        Retain(u32),
-        Clear,
-    }
-
-    fn edit() -> impl Strategy<Value = Edit> {
-        let n = any::<u32>();
-        prop_oneof![
-            8 => Just(Edit::Next),
-            2 => Just(Edit::ToFront),
-            2 => n.prop_map(Edit::Before),
-            2 => n.prop_map(Edit::After),
-            3 => Just(Edit::Remove),
-            2 => n.prop_map(Edit::Replace),
-            2 => n.prop_map(Edit::PushFront),
-            2 => n.prop_map(Edit::PushBack),
-            2 => Just(Edit::PopFront),
-            1 => (2u32..5).prop_map(Edit::Retain),
-            1 => Just(Edit::Clear),
-        ]
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let n = any::<u32>();
-        prop_oneof![
-            n.prop_map(Step::PushFront),
-            n.prop_map(Step::PushBack),
-            Just(Step::PopFront),
-            prop::collection::vec(n, 0..8).prop_map(Step::Append),
-            (2u32..5).prop_map(Step::Retain),
-            Just(Step::Clear),
-            prop::collection::vec(edit(), 1..20).prop_map(Step::Write),
-        ]
-    }
-
-    /// The writer, and beside it a deque with the index that it stands on.
-    fn apply(
-        writer: &mut ListWriter<'_, u32>,
-        model: &mut VecDeque<u32>,
-        at: &mut usize,
-        edit: Edit,
-    ) {
-        match edit {
-            Edit::Next => {
-                writer.move_next();
-                *at = (*at + 1).min(model.len());
-            }
-            Edit::ToFront => {
-                writer.move_to_front();
-                *at = 0;
-            }
-            Edit::Before(n) => {
-                writer.insert_before(n);
-                model.insert(*at, n);
-                *at += 1;
-            }
-            Edit::After(n) => {
-                writer.insert_after(n);
-                if *at == model.len() {
-                    model.push_back(n);
-                    *at += 1;
-                } else {
-                    model.insert(*at + 1, n);
-                }
-            }
-            Edit::Remove => assert_eq!(writer.remove().map(|old| *old), model.remove(*at)),
-            Edit::Replace(n) => match model.get_mut(*at) {
-                Some(place) => assert_eq!(*writer.replace(n).unwrap(), std::mem::replace(place, n)),
-                None => assert_eq!(writer.replace(n).unwrap_err(), n),
-            },
-            Edit::PushFront(n) => {
-                writer.push_front(n);
-                model.push_front(n);
-                *at += 1;
-            }
-            Edit::PushBack(n) => {
-                writer.push_back(n);
-                *at += usize::from(*at == model.len());
-                model.push_back(n);
-            }
-            Edit::PopFront => {
-                assert_eq!(writer.pop_front().map(|old| *old), model.pop_front());
-                *at = at.saturating_sub(1);
-            }
-            Edit::Retain(n) => {
-                writer.retain(|value| value % n != 0);
-                model.retain(|value| value % n != 0);
-                *at = 0;
-            }
-            Edit::Clear => {
-                writer.clear();
-                model.clear();
-                *at = 0;
-            }
-        }
-        assert_eq!(writer.current(), model.get(*at));
-        assert_eq!(
-            (writer.len(), writer.is_empty()),
-            (model.len(), model.is_empty())
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn it_does_what_a_deque_does(steps in prop::collection::vec(step(), 1..40)) {
-            let list = RcuList::new();
-            let mut model = VecDeque::new();
-            let rcu = list.rcu();
-            for step in steps {
-                match step {
-                    Step::PushFront(n) => {
-                        list.push_front(n);
-                        model.push_front(n);
-                    }
-                    Step::PushBack(n) => {
-                        list.push_back(n);
-                        model.push_back(n);
-                    }
-                    Step::PopFront => {
-                        prop_assert_eq!(list.pop_front().map(|old| *old), model.pop_front());
-                    }
-                    Step::Append(all) => {
-                        list.append(all.iter().copied());
-                        model.extend(all);
-                    }
-                    Step::Retain(n) => {
-                        list.retain(|value| value % n != 0);
-                        model.retain(|value| value % n != 0);
-                    }
-                    Step::Clear => {
-                        list.clear();
-                        model.clear();
-                    }
-                    Step::Write(edits) => {
-                        let mut writer = list.write();
-                        let mut at = 0;
-                        for edit in edits {
-                            apply(&mut writer, &mut model, &mut at, edit);
-                            let guard = rcu.read();
-                            prop_assert!(list.iter(&guard).eq(&model), "seen at once");
-                        }
-                    }
-                }
-                let guard = rcu.read();
-                prop_assert!(list.iter(&guard).eq(&model));
-                prop_assert_eq!(list.front(&guard), model.front());
-                prop_assert_eq!(list.len(), model.len());
-            }
-        }
-    }
-}
 
 fn labels(list: &RcuList<Tracked>) -> Vec<u32> {
     let guard = list.rcu().read();
@@ -249,13 +69,13 @@ fn a_reader_on_removed_elements_finishes_its_walk() {
     let mut walk = list.iter(&guard);
     assert_eq!(walk.next().unwrap().label(), 0);
     assert_eq!(walk.next().unwrap().label(), 1);
-    // What it stands on goes, then what is behind that, then more, each later than the one before.
+    // The writer removes the walk's element, then the next one, then more, each at a later time.
     list.retain(|value| value.label() != 1);
     list.retain(|value| value.label() != 2);
     list.push_back(drops.value(6));
     list.retain(|value| value.label() != 4);
     probe.held_up();
-    // 1 leads to 2 as it did; 2, which was linked when 1 went, to 3; and 3 is linked still.
+    // 1 still leads to 2; 2, which was linked when 1 was removed, leads to 3; 3 is still linked.
     let rest: Vec<u32> = walk.map(Tracked::label).collect();
     assert_eq!(rest, [2, 3, 5, 6]);
     assert_eq!(drops.count(), 0);
@@ -265,7 +85,7 @@ fn a_reader_on_removed_elements_finishes_its_walk() {
 }
 
 #[test]
-fn a_walk_sees_what_is_added_behind_it_and_skips_what_goes_before_it_comes() {
+fn a_walk_sees_elements_added_after_it_and_skips_elements_removed_before_it() {
     let list: RcuList<u32> = [1, 2, 3].into_iter().collect();
     let guard = Rcu::global().read();
     let mut walk = list.iter(&guard);
@@ -274,7 +94,7 @@ fn a_walk_sees_what_is_added_behind_it_and_skips_what_goes_before_it_comes() {
     list.push_back(4);
     list.push_front(0);
     assert!(walk.by_ref().eq(&[3, 4]));
-    // At its end it stays there.
+    // A walk that has ended stays at its end.
     list.push_back(5);
     assert_eq!(walk.next(), None);
 }
@@ -316,7 +136,7 @@ fn what_goes_together_goes_in_one_callback() {
 
 #[test]
 fn ten_million_elements_are_dropped_without_recursion() {
-    // An element with a drop, so that nothing is left out.
+    // The element has a drop, so that the compiler leaves nothing out.
     #[derive(Debug)]
     struct Counted;
     static LEFT: AtomicU32 = AtomicU32::new(0);
@@ -333,22 +153,14 @@ fn ten_million_elements_are_dropped_without_recursion() {
     assert_eq!(list.len(), MANY as usize);
     drop(list);
     assert_eq!(rcu.stats().queued, 1);
-    finishes("the drop of a long list", move || rcu.blocking_drain());
+    within(move || rcu.blocking_drain());
     assert_eq!(LEFT.load(Ordering::Relaxed), 0);
-}
-
-/// Panics when dropped, if it is to.
-#[derive(Debug)]
-struct Bomb(Tracked, bool);
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        assert!(!self.1, "bomb {}", self.0.label());
-    }
 }
 
 #[test]
 fn a_drop_that_panics_saves_none_of_the_others() {
-    let ways: [fn(RcuList<Bomb>); 3] = [drop, |list| list.clear(), |list| list.retain(|_| false)];
+    let ways: [fn(RcuList<Fragile>); 3] =
+        [drop, |list| list.clear(), |list| list.retain(|_| false)];
     for way in ways {
         let (told, reports) = mpsc::channel();
         let told = std::sync::Mutex::new(told);
@@ -358,12 +170,12 @@ fn a_drop_that_panics_saves_none_of_the_others() {
             .unwrap();
         let drops = Drops::default();
         let list = RcuList::new_in(&rcu);
-        list.append((0..100).map(|label| Bomb(drops.value(label), label % 40 == 7)));
+        list.append((0..100).map(|label| Fragile(drops.value(label), label % 40 == 7)));
         way(list);
-        rcu.blocking_drain_timeout(HANG).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         drops.reach(100);
         assert_eq!(rcu.stats().panicked, 1);
-        let report = reports.recv_timeout(HANG).unwrap();
+        let report = reports.recv_timeout(HANG_GUARD).unwrap();
         assert!(report.contains("bomb 7"), "{report}");
     }
 }
@@ -403,11 +215,11 @@ fn an_iterator_that_panics_adds_nothing() {
     });
     drops.reach(5);
     assert_eq!(labels(&list), [0, 1]);
-    // What was made is dropped, also where that panics.
+    // The elements made so far are dropped, also if a drop panics.
     let message = panic_message(|| {
         bombs.append((0..9).map(|label| {
             assert!(label < 7, "no more");
-            Bomb(drops.value(label), label > 3)
+            Fragile(drops.value(label), label > 3)
         }));
     });
     assert_eq!(message, "no more");
@@ -416,12 +228,12 @@ fn an_iterator_that_panics_adds_nothing() {
 }
 
 #[test]
-fn who_would_wait_for_itself_panics() {
-    finishes("what must not wait for itself", || {
+fn a_wait_for_oneself_panics() {
+    within(|| {
         let list: RcuList<u32> = (0..4).collect();
         let message = panic_message(|| {
             list.retain(|n| {
-                // Reading is fine.
+                // Reading is allowed.
                 let guard = list.rcu().read();
                 assert_eq!(list.iter(&guard).next(), Some(&0));
                 if *n == 2 {
@@ -453,7 +265,7 @@ fn who_would_wait_for_itself_panics() {
             );
             assert!(message.contains("ListWriter"), "{message}");
         }
-        // Another list is another lock.
+        // Another list has another lock.
         let other = RcuList::new();
         other.push_back(1);
         drop(writer);
@@ -465,7 +277,7 @@ fn who_would_wait_for_itself_panics() {
 
 #[test]
 fn what_a_predicate_holds_is_dropped_when_the_lock_is_free() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         struct PushesWhenDropped<'a>(&'a RcuList<u32>);
         impl Drop for PushesWhenDropped<'_> {
             fn drop(&mut self) {
@@ -485,7 +297,7 @@ fn what_a_predicate_holds_is_dropped_when_the_lock_is_free() {
 
 #[test]
 fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         struct Phoenix(Arc<RcuList<Phoenix>>, u32);
         impl Drop for Phoenix {
             fn drop(&mut self) {
@@ -495,7 +307,7 @@ fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
                 }
             }
         }
-        // On the grace-period thread, which is where a lock held would be noticed.
+        // The drops run on the grace-period thread, where the test would notice a held lock.
         let rcu = Rcu::builder().executor(InlineExecutor).build().unwrap();
         let list = Arc::new(RcuList::new_in(&rcu));
         for lives in 0..5 {
@@ -505,7 +317,7 @@ fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
             list.retain(|_| false);
             drop(list.pop_front());
             list.clear();
-            rcu.blocking_drain_timeout(HANG).unwrap();
+            rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
             list.is_empty()
         });
     });
@@ -523,7 +335,7 @@ fn a_writer_holds_up_writers_and_not_readers() {
         });
         wait.recv().unwrap();
         assert_eq!(*writer.remove().unwrap(), 0);
-        // Readers see each edit at once, and no other writer's.
+        // Readers see each edit of this writer at once, and no edit of another writer.
         let guard = list.rcu().read();
         assert!(list.iter(&guard).eq(&[1, 2]));
         drop(writer);
@@ -535,7 +347,7 @@ fn a_writer_holds_up_writers_and_not_readers() {
 
 #[test]
 fn a_leaked_writer_is_sound() {
-    finishes("what must not wait for itself", || {
+    within(|| {
         let rcu = Rcu::new();
         let drops = Drops::default();
         let list = list_of(&rcu, &drops, 0..3);
@@ -551,7 +363,7 @@ fn a_leaked_writer_is_sound() {
 }
 
 #[test]
-fn what_is_taken_out_is_given_back_whole() {
+fn removed_elements_are_given_back_whole() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let list = list_of(&rcu, &drops, 0..5);
@@ -567,7 +379,7 @@ fn what_is_taken_out_is_given_back_whole() {
     let early = out.pop().unwrap().try_take().unwrap_err();
     out.push(early);
     assert_eq!(labels(&list), [1, 5, 4]);
-    // The front was loaded when the walk began, and leads on as it was when it went.
+    // The walk loaded the front when it began; the front leads on as at its removal.
     assert!(walk.map(Tracked::label).eq([0, 1, 5, 4]));
     drop(guard);
     let boxes = settle(rcu.reclaim_all(out));
@@ -577,7 +389,8 @@ fn what_is_taken_out_is_given_back_whole() {
     drops.reach(3);
 }
 
-/// Writers that do everything at once, and readers that check order and life. `label`s grow from front to back.
+/// Writers make every kind of edit, and readers check the order and that elements are alive. Labels
+/// grow from front to back.
 #[test]
 fn torture() {
     let rcu = Rcu::new();
@@ -585,7 +398,7 @@ fn torture() {
     let list: RcuList<Tracked> = RcuList::new_in(&rcu);
     let made = AtomicU32::new(0);
     let next = AtomicU32::new(0);
-    common_torture::torture(
+    crate::common::torture::torture(
         2,
         |run| {
             while run.goes_on() {
@@ -606,7 +419,7 @@ fn torture() {
             }
         },
         |run, _| {
-            // A number is drawn under the lock that the push is under, so that they grow.
+            // The lock of the push also covers the number, so that labels grow.
             let value = || {
                 made.fetch_add(1, Ordering::Relaxed);
                 drops.value(next.fetch_add(2, Ordering::Relaxed))
@@ -623,7 +436,7 @@ fn torture() {
                     1 if writer.current().is_some() => {
                         let label = writer.current().unwrap().label();
                         made.fetch_add(1, Ordering::Relaxed);
-                        // The same place in the order.
+                        // The new element keeps the place in the order.
                         drop(writer.replace(drops.value(label)).unwrap());
                     }
                     2 => drop(writer.pop_front()),
@@ -638,6 +451,35 @@ fn torture() {
         },
     );
     drop(list);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.load(Ordering::Relaxed) as usize);
+}
+
+#[test]
+fn copies_of_walks_go_on_by_themselves() {
+    let rcu = Rcu::new();
+    let guard = rcu.read();
+    let list = RcuList::new_in(&rcu);
+    let array = RcuVec::new_in(&rcu);
+    for n in 0..3 {
+        list.push_back(n);
+        array.push(n);
+    }
+    let mut walk = list.iter(&guard);
+    let whole = walk.clone();
+    assert_eq!(walk.next(), Some(&0));
+    let rest = walk.clone();
+    walk.by_ref().for_each(drop);
+    assert!(rest.eq(&[1, 2]));
+    assert_eq!(walk.clone().next(), None);
+    assert!(whole.eq(&[0, 1, 2]));
+    let view = array.load(&guard);
+    #[expect(clippy::clone_on_copy, reason = "generic code clones")]
+    let same = view.clone();
+    array.clear();
+    assert!(view.iter().eq(same.iter()));
+    let mut writer = array.write();
+    assert!(writer.is_empty());
+    writer.push(1);
+    assert!(!writer.is_empty());
 }

@@ -1,194 +1,10 @@
-//! `RcuVec`: a view is one length and the elements below it, whatever writers do meanwhile.
+//! `RcuVec`: a view has one length and the elements below it, whatever writers do meanwhile.
 
-mod common_read;
-mod common_torture;
-
-use async_rcu::{Rcu, RcuVec, VecView};
-use common_read::{Drops, HANG, Probe, Tracked, finishes, panic_message, settle};
+use crate::common::{Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, within};
+use async_rcu::{Rcu, RcuVec};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-
-mod model {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Push(u32),
-        Pop,
-        Append(Vec<u32>),
-        Replace(usize, u32),
-        SwapRemove(usize),
-        Clear,
-        Look,
-        /// A grace period goes by: views are let go before.
-        Elapse,
-        Write(Vec<Edit>, bool),
-    }
-
-    #[derive(Clone, Debug)]
-    enum Edit {
-        Push(u32),
-        Pop,
-        Replace(usize, u32),
-        SwapRemove(usize),
-        Remove(usize),
-        Insert(usize, u32),
-        Swap(usize, usize),
-    }
-
-    fn edit() -> impl Strategy<Value = Edit> {
-        let (n, at) = (any::<u32>(), any::<usize>());
-        prop_oneof![
-            3 => n.prop_map(Edit::Push),
-            1 => Just(Edit::Pop),
-            1 => (at, n).prop_map(|(at, n)| Edit::Replace(at, n)),
-            1 => at.prop_map(Edit::SwapRemove),
-            1 => at.prop_map(Edit::Remove),
-            1 => (at, n).prop_map(|(at, n)| Edit::Insert(at, n)),
-            1 => (at, at).prop_map(|(a, b)| Edit::Swap(a, b)),
-        ]
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let (n, at) = (any::<u32>(), any::<usize>());
-        prop_oneof![
-            8 => n.prop_map(Step::Push),
-            5 => Just(Step::Pop),
-            1 => prop::collection::vec(n, 0..8).prop_map(Step::Append),
-            2 => (at, n).prop_map(|(at, n)| Step::Replace(at, n)),
-            2 => at.prop_map(Step::SwapRemove),
-            1 => Just(Step::Clear),
-            4 => Just(Step::Look),
-            1 => Just(Step::Elapse),
-            1 => (prop::collection::vec(edit(), 0..12), any::<bool>()).prop_map(|(edits, publish)| Step::Write(edits, publish)),
-        ]
-    }
-
-    /// One edit of the writer, and of a copy of the model; gives what is to be removed.
-    fn apply(
-        writer: &mut async_rcu::VecWriter<'_, u32>,
-        copy: &mut Vec<u32>,
-        edit: Edit,
-    ) -> Option<u32> {
-        let len = copy.len();
-        let mut removed = None;
-        match edit {
-            Edit::Push(n) => {
-                writer.push(n);
-                copy.push(n);
-            }
-            Edit::Pop => {
-                removed = copy.pop();
-                assert_eq!(writer.pop(), removed.is_some());
-            }
-            Edit::Replace(at, n) if len > 0 => {
-                writer.replace(at % len, n);
-                removed = Some(std::mem::replace(&mut copy[at % len], n));
-            }
-            Edit::SwapRemove(at) if len > 0 => {
-                writer.swap_remove(at % len);
-                removed = Some(copy.swap_remove(at % len));
-            }
-            Edit::Remove(at) if len > 0 => {
-                writer.remove(at % len);
-                removed = Some(copy.remove(at % len));
-            }
-            Edit::Insert(at, n) => {
-                writer.insert(at % (len + 1), n);
-                copy.insert(at % (len + 1), n);
-            }
-            Edit::Swap(a, b) if len > 0 => {
-                writer.swap(a % len, b % len);
-                copy.swap(a % len, b % len);
-            }
-            _ => {}
-        }
-        assert!((0..=copy.len()).all(|at| writer.get(at) == copy.get(at)));
-        assert_eq!((writer.len(), writer.get(0)), (copy.len(), copy.first()));
-        removed
-    }
-
-    fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
-        let rcu = Rcu::new();
-        let array = RcuVec::new_in(&rcu);
-        let mut model: Vec<u32> = Vec::new();
-        // Views of earlier moments, and what they showed.
-        let mut guard = rcu.read();
-        let mut steps = steps.into_iter().peekable();
-        while steps.peek().is_some() {
-            let mut views: Vec<(VecView<'_, u32>, Vec<u32>)> = Vec::new();
-            for step in steps.by_ref() {
-                let len = model.len();
-                match step {
-                    Step::Push(n) => {
-                        array.push(n);
-                        model.push(n);
-                    }
-                    Step::Pop => prop_assert_eq!(array.pop().map(|old| *old), model.pop()),
-                    Step::Append(all) => {
-                        array.append(all.iter().copied());
-                        model.extend(all);
-                    }
-                    Step::Replace(at, n) if len > 0 => {
-                        let old = std::mem::replace(&mut model[at % len], n);
-                        prop_assert_eq!(*array.replace(at % len, n), old);
-                    }
-                    Step::SwapRemove(at) if len > 0 => {
-                        prop_assert_eq!(*array.swap_remove(at % len), model.swap_remove(at % len));
-                    }
-                    Step::Clear => {
-                        array.clear();
-                        model.clear();
-                    }
-                    Step::Look => views.push((array.load(&guard), model.clone())),
-                    Step::Elapse => break,
-                    Step::Write(edits, publish) => {
-                        let mut copy = model.clone();
-                        let mut removed = Vec::new();
-                        let mut writer = array.write();
-                        for edit in edits {
-                            removed.extend(apply(&mut writer, &mut copy, edit));
-                            prop_assert!(
-                                array.iter(&guard).eq(&model),
-                                "seen before it is published"
-                            );
-                        }
-                        if publish {
-                            let old = writer.publish();
-                            prop_assert!(old.iter().map(|old| **old).eq(removed));
-                            model = copy;
-                        } else {
-                            drop(writer);
-                        }
-                    }
-                    _ => {}
-                }
-                prop_assert!(array.iter(&guard).eq(&model));
-                prop_assert_eq!(array.get(model.len(), &guard), None);
-                prop_assert_eq!(array.get(0, &guard), model.first());
-                prop_assert_eq!(array.len(), model.len());
-                for (view, shown) in &views {
-                    prop_assert!(view.iter().eq(shown), "a view has changed");
-                }
-            }
-            drop(guard);
-            rcu.blocking_synchronize();
-            guard = rcu.read();
-        }
-        Ok(())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn it_does_what_a_vec_does(steps in prop::collection::vec(step(), 1..80)) {
-            check(steps)?;
-        }
-    }
-}
 
 fn labels(array: &RcuVec<Tracked>) -> Vec<u32> {
     let guard = array.rcu().read();
@@ -279,7 +95,7 @@ fn a_push_within_the_capacity_makes_no_new_version() {
     let mut old_spines = 0;
     for n in 0..1_000u32 {
         array.push(n);
-        // Nothing else is queued in this domain.
+        // The domain has nothing else queued.
         let queued = rcu.stats().queued;
         let grown = n > 0 && n.is_power_of_two() && n >= 4;
         old_spines += u64::from(grown);
@@ -303,7 +119,7 @@ fn a_slot_that_a_view_may_show_is_not_written() {
     assert!(view.iter().map(Tracked::label).eq([0, 1, 2, 3]));
     assert_eq!(labels(&array), [0, 1, 2, 10]);
     assert_eq!(popped.label(), 3);
-    // With no view left, the slot is used again in place.
+    // With no view left, the writer uses the slot again in place.
     drop(guard);
     drop(array.pop());
     rcu.blocking_synchronize();
@@ -334,7 +150,7 @@ fn views_and_references_outlive_the_array() {
 }
 
 #[test]
-fn what_is_taken_out_is_given_back_whole() {
+fn removed_elements_are_given_back_whole() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let array = vec_of(&rcu, &drops, 0..6);
@@ -370,28 +186,19 @@ fn what_goes_together_goes_in_one_callback() {
     assert_eq!(rcu.stats().queued, 2);
     drop(RcuVec::<Tracked>::new_in(&rcu));
     assert_eq!(rcu.stats().queued, 2);
-    finishes("the drop", move || rcu.blocking_drain());
+    within(move || rcu.blocking_drain());
     drops.reach(MANY as usize + 10);
-}
-
-/// Panics when dropped, if it is to.
-#[derive(Debug)]
-struct Bomb(Tracked, bool);
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        assert!(!self.1, "bomb {}", self.0.label());
-    }
 }
 
 #[test]
 fn a_drop_that_panics_saves_none_of_the_others() {
-    let ways: [fn(RcuVec<Bomb>); 3] = [
+    let ways: [fn(RcuVec<Fragile>); 3] = [
         drop,
         |array| array.clear(),
         |array| {
             let mut writer = array.write();
             while writer.pop() {}
-            // Into one callback each, as they may be waited for.
+            // Each value gets a callback of its own, since a caller may wait for it.
             drop(writer.publish());
         },
     ];
@@ -404,12 +211,12 @@ fn a_drop_that_panics_saves_none_of_the_others() {
             .unwrap();
         let drops = Drops::default();
         let array = RcuVec::new_in(&rcu);
-        array.append((0..100).map(|label| Bomb(drops.value(label), label % 40 == 7)));
+        array.append((0..100).map(|label| Fragile(drops.value(label), label % 40 == 7)));
         way(array);
-        rcu.blocking_drain_timeout(HANG).unwrap();
+        rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         drops.reach(100);
         assert_eq!(rcu.stats().panicked, panics);
-        let report = reports.recv_timeout(HANG).unwrap();
+        let report = reports.recv_timeout(HANG_GUARD).unwrap();
         assert!(report.contains("bomb"), "{report}");
     }
 }
@@ -419,7 +226,7 @@ fn edits_are_published_together_or_not_at_all() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let array = vec_of(&rcu, &drops, 0..3);
-    // Dropped.
+    // The writer is dropped.
     let mut writer = array.write();
     writer.push(drops.value(3));
     writer.replace(0, drops.value(4));
@@ -427,7 +234,7 @@ fn edits_are_published_together_or_not_at_all() {
     drop(writer);
     assert_eq!(labels(&array), [0, 1, 2]);
     drops.reach(2);
-    // Lost to a panic.
+    // A panic discards the writer.
     panic_message(|| {
         let mut writer = array.write();
         writer.push(drops.value(5));
@@ -437,7 +244,7 @@ fn edits_are_published_together_or_not_at_all() {
     });
     assert_eq!(labels(&array), [0, 1, 2]);
     drops.reach(3);
-    // Published; what was added and removed in one go is given out as well.
+    // The edits are published; an element added and removed by one writer is returned as well.
     let mut writer = array.write();
     writer.push(drops.value(6));
     writer.replace(3, drops.value(7));
@@ -445,7 +252,7 @@ fn edits_are_published_together_or_not_at_all() {
     let removed = writer.publish();
     assert!(removed.iter().map(|old| old.label()).eq([6, 0]));
     assert_eq!(labels(&array), [1, 2, 7]);
-    // To nothing.
+    // The last edit leaves no element.
     let mut writer = array.write();
     while writer.pop() {}
     drop(writer.publish());
@@ -457,8 +264,8 @@ fn edits_are_published_together_or_not_at_all() {
 }
 
 #[test]
-fn who_would_wait_for_itself_panics() {
-    finishes("what must not wait for itself", || {
+fn a_wait_for_oneself_panics() {
+    within(|| {
         let array: RcuVec<u32> = (0..4).collect();
         let mut writer = array.write();
         for (name, act) in [
@@ -495,8 +302,8 @@ fn a_leaked_writer_is_sound() {
     std::mem::forget(writer);
     assert_eq!(labels(&array), [0, 1, 2]);
     drop(array);
-    rcu.blocking_drain_timeout(HANG).unwrap();
-    // What the writer added is leaked with it.
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
+    // The elements that the writer added are leaked with it.
     drops.reach(3);
 }
 
@@ -527,8 +334,9 @@ fn elements_without_a_size_are_elements() {
     assert_eq!((view.len(), array.len()), (6, 5));
 }
 
-/// Writers that do everything, and readers whose views must stay as they are. At index `i` there is always a label that is
-/// `i` modulo 8, so that a slot of another length or spine would be found out; pairs are seen whole.
+/// Writers make every kind of edit, and readers check that their views stay unchanged. Index `i`
+/// always holds a label that is `i` modulo 8, so that readers notice a slot of another length or
+/// spine; readers see pairs whole.
 #[test]
 fn torture() {
     let rcu = Rcu::new();
@@ -539,7 +347,7 @@ fn torture() {
         let number = made.fetch_add(1, Ordering::Relaxed);
         drops.value(number * 8 + at as u32 % 8)
     };
-    common_torture::torture(
+    crate::common::torture::torture(
         2,
         |run| {
             while run.goes_on() {
@@ -575,7 +383,7 @@ fn torture() {
                     4 => {
                         writer.push(value(len));
                         writer.push(value(len + 1));
-                        // Not published.
+                        // The edits are not published.
                         continue;
                     }
                     _ => {
@@ -591,11 +399,11 @@ fn torture() {
         },
     );
     drop(array);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.load(Ordering::Relaxed) as usize);
 }
 
-/// One writer that pushes and pops in place, and a slot is used again as soon as it may be, against views.
+/// One writer pushes and pops in place, and uses a slot again as soon as it may, against views.
 #[test]
 fn torture_in_place() {
     let rcu = Rcu::new();
@@ -603,7 +411,7 @@ fn torture_in_place() {
     let array: RcuVec<Tracked> = RcuVec::new_in(&rcu);
     let made = AtomicU32::new(0);
     let reused = AtomicU32::new(0);
-    common_torture::torture(
+    crate::common::torture::torture(
         1,
         |run| {
             while run.goes_on() {
@@ -625,7 +433,7 @@ fn torture_in_place() {
             for round in run.rounds() {
                 let queued = rcu.stats().queued;
                 array.push(drops.value(made.fetch_add(1, Ordering::Relaxed)));
-                // No spine was retired: the slot that was popped before is used again.
+                // No spine was retired: the writer has used the popped slot again.
                 let in_place = rcu.stats().queued == queued;
                 reused.fetch_add(u32::from(popped && in_place), Ordering::Relaxed);
                 popped = round % 3 != 0;
@@ -644,6 +452,6 @@ fn torture_in_place() {
     );
     assert!(reused.into_inner() > 0, "nothing was tested");
     drop(array);
-    rcu.blocking_drain_timeout(HANG).unwrap();
+    rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.into_inner() as usize);
 }
