@@ -74,7 +74,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     if let Some(Part::Probe { what }) = &options.part {
-        let figures: Vec<_> = probe::answer(what)?.iter().map(f64::to_string).collect();
+        let answer = rows::idle::answer(what).or_else(|| memory::answer(what));
+        let figures = answer.ok_or_else(|| format!("no probe is called {what}"))??;
+        let figures: Vec<_> = figures.iter().map(f64::to_string).collect();
         println!("{}", figures.join(" "));
         return Ok(());
     }

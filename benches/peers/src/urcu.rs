@@ -71,9 +71,17 @@ pub(crate) struct Flavour {
     ops: &'static Ops,
 }
 
-/// Both, bp first; none where liburcu is not installed.
+/// Returns both flavours, bp first. Returns none if the build did not find liburcu.
 pub(crate) fn flavours() -> Vec<Flavour> {
     linked::flavours()
+}
+
+/// Returns the flavour that uses `membarrier`.
+pub(crate) fn memb() -> Result<Flavour, String> {
+    flavours()
+        .into_iter()
+        .find(|flavour| flavour.name == "liburcu memb")
+        .ok_or_else(|| "this build has no liburcu: install it and build again".to_owned())
 }
 
 /// Ends the thread's registration, also where the body panics.

@@ -2,7 +2,7 @@
 
 use super::super::ledger::{Board, Entry};
 use super::super::panics;
-use super::waits::Wait;
+use super::items::Wait;
 use super::world::{World, choose};
 use async_rcu::Rcu;
 use std::future::Future;

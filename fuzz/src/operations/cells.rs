@@ -2,50 +2,13 @@
 
 use super::super::ledger::{Entry, Section, Value, open_among};
 use super::super::panics;
-use super::waits::Wait;
+use super::items::{Cell, Late, MOST, Old, Wait, Watching};
 use super::world::{World, choose};
-use async_rcu::{Deferred, RcuCell, Retired, Watcher};
+use async_rcu::{Deferred, RcuCell, Retired};
 use futures::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-/// Values of each kind in hand, at the most.
-const MOST: usize = 8;
-
-pub(super) struct Cell {
-    pub(super) cell: Arc<RcuCell<Value>>,
-    pub(super) domain: usize,
-    pub(super) current: Arc<Entry>,
-    /// Tells this cell from others that were in its place.
-    number: u64,
-}
-
-/// A version that was taken out.
-pub(super) struct Old {
-    pub(super) value: Retired<Value>,
-    pub(super) entry: Arc<Entry>,
-    pub(super) domain: usize,
-    /// The sections that may still see it.
-    pub(super) holders: Vec<Arc<Section>>,
-    /// A grace period has certainly passed since.
-    pub(super) elapsed: bool,
-}
-
-/// A value that is retired by its last owner.
-pub(super) struct Late {
-    pub(super) value: Arc<Deferred<Value>>,
-    pub(super) domain: usize,
-}
-
-pub(super) struct Watching {
-    watcher: Watcher<Value>,
-    domain: usize,
-    /// Which cell it is of; the value that it is to tell of next, if there is one.
-    number: u64,
-    next: Option<Arc<Entry>>,
-    gone: bool,
-}
 
 impl World {
     /// The cell that `choice` means.

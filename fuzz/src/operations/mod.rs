@@ -18,6 +18,7 @@
 mod calls;
 mod cells;
 mod domain;
+mod items;
 mod seat;
 mod sections;
 mod teardown;

@@ -1,6 +1,6 @@
 //! The end of a run: everything goes, in an order of the input's choosing, and all of it has to be freed.
 
-use super::waits::Wait;
+use super::items::Wait;
 use super::world::{SEATS, World, pump};
 use std::sync::atomic::Ordering;
 

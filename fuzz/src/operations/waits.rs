@@ -1,89 +1,18 @@
 //! Operations that wait, and those that ask whether waiting is over.
 
-use super::super::ledger::{Entry, HANG, Section, Value, open_among};
+use super::super::ledger::{HANG, Section, open_among};
 use super::super::panics;
+use super::items::{Cookie, MOST, Wait, Waiting};
 use super::world::{World, choose, pump};
-use async_rcu::{
-    Drain, ForceNotifier, GracePeriod, Permit, Reclaim, ReclaimAll, Reserve, Shutdown, Synchronize,
-};
+use async_rcu::{ForceNotifier, Permit};
 use futures::task::ArcWake;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Cookies and futures in hand, at the most.
-const MOST: usize = 8;
-
 const DEADLOCK: &str = "deadlock";
-
-/// A cookie, and what may hold its grace period up.
-pub(super) struct Cookie {
-    pub(super) domain: usize,
-    gp: GracePeriod,
-    /// Sections that were open when it was taken.
-    holders: Vec<Arc<Section>>,
-    /// Those that were open when its grace period had certainly started.
-    before_start: Option<Vec<Arc<Section>>>,
-    elapsed: bool,
-}
-
-/// A future, and what may hold it up.
-pub(super) struct Waiting {
-    pub(super) domain: usize,
-    pub(super) wait: Wait,
-    /// Sections that were open when it began. `None`: it has not.
-    holders: Option<Vec<Arc<Section>>>,
-    /// What was queued when it began.
-    queued: Vec<Arc<Entry>>,
-}
-
-pub(super) enum Wait {
-    Synchronize(Synchronize),
-    Drain(Drain),
-    Shutdown(Shutdown),
-    Reclaim(Reclaim<Value>, Vec<Arc<Entry>>),
-    ReclaimAll(ReclaimAll<Value>, Vec<Arc<Entry>>),
-    Reserve(Reserve),
-}
-
-impl Wait {
-    /// Polls it, and checks what it gives out.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Permit>> {
-        match self {
-            Wait::Synchronize(wait) => Pin::new(wait).poll(context).map(|()| None),
-            Wait::Drain(wait) => Pin::new(wait).poll(context).map(|()| None),
-            Wait::Shutdown(wait) => Pin::new(wait).poll(context).map(|()| None),
-            Wait::Reclaim(wait, entries) => Pin::new(wait).poll(context).map(|value| {
-                assert_eq!(value.id(), entries[0].id(), "what was reclaimed");
-                None
-            }),
-            Wait::ReclaimAll(wait, entries) => Pin::new(wait).poll(context).map(|values| {
-                let ids: Vec<u64> = values.iter().map(|value| value.id()).collect();
-                let given: Vec<u64> = entries.iter().map(|entry| entry.id()).collect();
-                assert_eq!(ids, given, "what was reclaimed, in its order");
-                None
-            }),
-            Wait::Reserve(wait) => Pin::new(wait).poll(context).map(Some),
-        }
-    }
-
-    /// Whether it is over only when callbacks have run.
-    pub(super) fn needs_callbacks(&self) -> bool {
-        matches!(self, Wait::Drain(_) | Wait::Shutdown(_) | Wait::Reserve(_))
-    }
-
-    /// What is freed by callbacks if it is dropped.
-    pub(super) fn entries(&self) -> &[Arc<Entry>] {
-        match self {
-            Wait::Reclaim(_, entries) | Wait::ReclaimAll(_, entries) => entries,
-            _ => &[],
-        }
-    }
-}
 
 /// Wakes a thread that waits here, and tells it so.
 struct Bell {

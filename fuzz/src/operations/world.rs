@@ -1,10 +1,9 @@
 //! What a run has in hand, and what its operations are.
 
 use super::super::ledger::{Board, Section};
-use super::cells::{Cell, Late, Old, Watching};
 use super::domain::Domain;
+use super::items::{Cell, Cookie, Late, Old, Waiting, Watching};
 use super::seat::{Free, Held, Local, Seat};
-use super::waits::{Cookie, Waiting};
 use super::{Make, Op};
 use async_rcu::{GlobalLock, GlobalLockGuard, Permit, Rcu};
 use std::sync::Arc;
