@@ -1,4 +1,4 @@
-//! `RcuList` beside a `VecDeque`.
+//! `RcuList`, compared with a `VecDeque`.
 
 use super::super::ledger::{Entry, Value};
 use super::{Ground, Op, SECTIONS, Under, choose};
@@ -6,15 +6,16 @@ use async_rcu::{ListIter, ListWriter, RcuList};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Elements at the most.
+/// The largest number of elements.
 const MOST: usize = 200;
 
 type Model = VecDeque<Arc<Entry>>;
 
-/// A walk, and what it has to see.
+/// A walk, and the elements that it has to see.
 struct Walk {
     iter: ListIter<'static, Value>,
-    /// What was there when it began, in order; less what was taken out since.
+    /// The elements at the beginning of the walk, in order, without those that were taken out
+    /// since.
     always: Vec<Arc<Entry>>,
     met: Vec<u64>,
 }
@@ -150,7 +151,7 @@ impl Run {
         );
     }
 
-    /// Several edits in one turn, while walks stand where they are.
+    /// Makes several edits through one writer, while walks are under way.
     fn write(&mut self, edits: &[Op]) {
         let mut writer = self.list.write();
         let mut at = 0;
@@ -169,7 +170,7 @@ impl Run {
     }
 }
 
-/// An edit; `at` is the place that the writer stands on.
+/// Makes an edit; `at` is the position of the writer.
 fn apply(
     writer: &mut ListWriter<'_, Value>,
     ground: &mut Ground,
@@ -217,11 +218,11 @@ fn apply(
                 Some(place) => {
                     let old = std::mem::replace(place, Arc::clone(value.entry()));
                     ground.release(&old);
-                    let taken = writer.replace(value).expect("there is an element");
+                    let taken = writer.replace(value).expect("the writer is at an element");
                     ground.took(Some(taken), Some(&old), c);
                 }
                 None => {
-                    let value = writer.replace(value).expect_err("there is none");
+                    let value = writer.replace(value).expect_err("the writer is at the end");
                     value.entry().release(Vec::new());
                 }
             }
@@ -256,7 +257,7 @@ fn apply(
     }
 }
 
-/// A step. `false`: the walk is over.
+/// Goes one step. Returns `false` at the end of the walk.
 fn advance(walk: &mut Under<Walk>) -> bool {
     let Some(value) = walk.what.iter.next() else {
         return false;
@@ -268,10 +269,10 @@ fn advance(walk: &mut Under<Walk>) -> bool {
     true
 }
 
-/// A whole walk has met all that was there throughout, in order.
+/// Checks that a whole walk has met, in order, all elements that stayed in the list.
 fn finished(walk: &Walk) {
     let always: Vec<u64> = walk.always.iter().map(|entry| entry.id()).collect();
     let mut met = walk.met.clone();
     met.retain(|id| always.contains(id));
-    assert_eq!(met, always, "what was there throughout a walk");
+    assert_eq!(met, always, "the elements that stayed during a walk");
 }
