@@ -16,7 +16,10 @@ pub(crate) fn probe(what: &str) -> Option<Vec<f64>> {
         .output()
         .ok()?;
     if !output.status.success() {
-        eprintln!("peers: the process for probe {what} failed: {}", output.status);
+        eprintln!(
+            "peers: the process for probe {what} failed: {}",
+            output.status
+        );
         return None;
     }
     let text = String::from_utf8(output.stdout).ok()?;

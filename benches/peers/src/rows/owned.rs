@@ -1,7 +1,8 @@
-//! A value kept beyond one function: across `.await`, sent to other threads.
+//! A value that is kept across `.await` or sent to another thread.
 
 use super::OURS;
-use crate::bench::{Candidate, Entry, Goal, Unit, at_once, consume, timed};
+use crate::bench::{Candidate, Entry, Goal, Unit, consume};
+use crate::common::{at_once, timed};
 use arc_swap::ArcSwap;
 use async_rcu::{Rcu, RcuCell};
 use parking_lot::RwLock;
@@ -13,7 +14,7 @@ use std::time::Duration;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "owned read",
-        about: "Get hold of the value in a form that is Send, read it, let go; one thread.",
+        about: "Get the value in a form that is Send, read it, and drop the form; one thread.",
         unit: Unit::Nanoseconds,
         goals: &[
             Goal::AtMost(1.3, "async-rcu, Rcu::read"),
@@ -24,7 +25,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "owned read, 2 threads",
-        about: "The same on two threads at once; per read of one of them.",
+        about: "The same on two threads at once; the time of one read of one thread.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -32,7 +33,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "refcount read",
-        about: "Get an Arc of the current version, to keep for ever, and drop it.",
+        about: "Get an Arc of the current version, which may be kept for ever, and drop it.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
