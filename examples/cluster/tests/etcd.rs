@@ -1,4 +1,5 @@
-//! What can go wrong, with Etcd as the store. Skipped, and said so, where it is not installed; see ci/cluster.sh.
+//! The scenarios of failures with etcd as the store. They are skipped with a message if etcd is not
+//! installed; see ci/cluster.sh.
 #![cfg(feature = "etcd")]
 
 mod common;

@@ -1,4 +1,5 @@
-//! What can go wrong, with Postgres as the store. Skipped, and said so, where it is not installed; see ci/cluster.sh.
+//! The scenarios of failures with Postgres as the store. They are skipped with a message if
+//! Postgres is not installed; see ci/cluster.sh.
 #![cfg(feature = "postgres")]
 
 mod common;
