@@ -1,4 +1,5 @@
-//! What the watchdog watches: waits that do not end, and pipes in which no element moves.
+//! The waits and the pipes that the watchdog watches. A wait that does not end hangs, and so does a
+//! pipe in which no element moves.
 //!
 //! A thread or task that waits registers its wait here. Time is counted in the watchdog's own
 //! ticks: while the machine stands still or this process gets no processor, the watchdog does not
@@ -37,12 +38,12 @@ pub(super) struct Watch {
     limit: u64,
     now: AtomicU64,
     next_id: AtomicU64,
-    waits: Mutex<BTreeMap<u64, Wait>>,
+    waits: Mutex<BTreeMap<u64, OpenWait>>,
     pipes: Mutex<Vec<WatchedPipe>>,
 }
 
 #[derive(Debug)]
-struct Wait {
+struct OpenWait {
     since: u64,
     what: &'static str,
     domain: String,
@@ -66,7 +67,7 @@ impl Watch {
         }
     }
 
-    fn waits(&self) -> MutexGuard<'_, BTreeMap<u64, Wait>> {
+    fn waits(&self) -> MutexGuard<'_, BTreeMap<u64, OpenWait>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,7 +78,7 @@ impl Watch {
     /// Registers a wait for a domain, and returns its number.
     pub(super) fn begin(&self, domain: &str, what: &'static str) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let wait = Wait {
+        let wait = OpenWait {
             since: self.now.load(Ordering::Relaxed),
             what,
             domain: domain.to_owned(),

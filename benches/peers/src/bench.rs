@@ -7,6 +7,7 @@
 //! second, it is slow for both.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The time of one candidate in one round, if the work can be repeated as often as needed.
@@ -55,6 +56,9 @@ pub(crate) struct Entry {
     pub(crate) most_rounds: usize,
     pub(crate) set_up: fn() -> Vec<Candidate>,
 }
+
+/// A loop that does some work `n` times on the calling thread, and returns the time.
+pub(crate) type Loop = Arc<dyn Fn(u64) -> Duration + Send + Sync>;
 
 pub(crate) struct Candidate {
     pub(crate) name: String,

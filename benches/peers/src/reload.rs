@@ -100,14 +100,14 @@ trait Shared: Sync {
     fn settle(&self) {}
 }
 
-struct Ours(Rcu, RcuCell<Table>);
-struct OursOwned(Ours);
-struct Swap(ArcSwap<Table>);
-struct Watch(watch::Sender<Table>, watch::Receiver<Table>);
-struct StdLock(RwLock<Table>);
-struct Lock(parking_lot::RwLock<Table>);
+struct RcuTable(Rcu, RcuCell<Table>);
+struct OwnedTable(RcuTable);
+struct SwapTable(ArcSwap<Table>);
+struct WatchTable(watch::Sender<Table>, watch::Receiver<Table>);
+struct StdLockTable(RwLock<Table>);
+struct LockTable(parking_lot::RwLock<Table>);
 
-impl Ours {
+impl RcuTable {
     fn new(table: Table) -> Self {
         let rcu = Rcu::new();
         let cell = RcuCell::new_in(&rcu, table);
@@ -115,7 +115,7 @@ impl Ours {
     }
 }
 
-impl Shared for Ours {
+impl Shared for RcuTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.1.with(|table| table.look_up(keys, many))
     }
@@ -127,7 +127,7 @@ impl Shared for Ours {
     }
 }
 
-impl Shared for OursOwned {
+impl Shared for OwnedTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.1.read_owned().look_up(keys, many)
     }
@@ -139,7 +139,7 @@ impl Shared for OursOwned {
     }
 }
 
-impl Shared for Swap {
+impl Shared for SwapTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.load().look_up(keys, many)
     }
@@ -148,7 +148,7 @@ impl Shared for Swap {
     }
 }
 
-impl Shared for Watch {
+impl Shared for WatchTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.1.borrow().look_up(keys, many)
     }
@@ -157,7 +157,7 @@ impl Shared for Watch {
     }
 }
 
-impl Shared for StdLock {
+impl Shared for StdLockTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.read().expect("no poison").look_up(keys, many)
     }
@@ -167,7 +167,7 @@ impl Shared for StdLock {
     }
 }
 
-impl Shared for Lock {
+impl Shared for LockTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.read().look_up(keys, many)
     }
@@ -244,45 +244,45 @@ fn read(shared: &dyn Shared, many: u32, stop: &AtomicBool) -> Histogram<u64> {
 }
 
 /// The name, the constructor, and how often the table is replaced.
-type Candidate = (&'static str, fn(Table) -> Box<dyn Shared>, usize);
+type TableCandidate = (&'static str, fn(Table) -> Box<dyn Shared>, usize);
 
-const CANDIDATES: [Candidate; 7] = [
+const CANDIDATES: [TableCandidate; 7] = [
     (
         "async-rcu",
-        |table| Box::new(Ours::new(table)),
+        |table| Box::new(RcuTable::new(table)),
         REPLACEMENTS,
     ),
     (
         "async-rcu, no writer",
-        |table| Box::new(Ours::new(table)),
+        |table| Box::new(RcuTable::new(table)),
         0,
     ),
     (
         "async-rcu, read_owned",
-        |table| Box::new(OursOwned(Ours::new(table))),
+        |table| Box::new(OwnedTable(RcuTable::new(table))),
         REPLACEMENTS,
     ),
     (
         "arc-swap load",
-        |table| Box::new(Swap(ArcSwap::from_pointee(table))),
+        |table| Box::new(SwapTable(ArcSwap::from_pointee(table))),
         REPLACEMENTS,
     ),
     (
         "tokio watch",
         |table| {
             let (sender, receiver) = watch::channel(table);
-            Box::new(Watch(sender, receiver))
+            Box::new(WatchTable(sender, receiver))
         },
         REPLACEMENTS,
     ),
     (
         "std RwLock",
-        |table| Box::new(StdLock(RwLock::new(table))),
+        |table| Box::new(StdLockTable(RwLock::new(table))),
         REPLACEMENTS,
     ),
     (
         "parking_lot RwLock",
-        |table| Box::new(Lock(parking_lot::RwLock::new(table))),
+        |table| Box::new(LockTable(parking_lot::RwLock::new(table))),
         REPLACEMENTS,
     ),
 ];

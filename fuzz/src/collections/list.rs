@@ -12,7 +12,7 @@ const MOST: usize = 200;
 type Model = VecDeque<Arc<Entry>>;
 
 /// A walk, and the elements that it has to see.
-struct Walk {
+struct ListWalk {
     iter: ListIter<'static, Value>,
     /// The elements at the beginning of the walk, in order, without those that were taken out
     /// since.
@@ -20,15 +20,15 @@ struct Walk {
     met: Vec<u64>,
 }
 
-struct Run {
+struct ListRun {
     ground: Ground,
     list: RcuList<Value>,
     model: Model,
-    walks: Vec<Under<Walk>>,
+    walks: Vec<Under<ListWalk>>,
 }
 
 pub(super) fn run(ground: Ground, ops: &[Op]) {
-    let mut run = Run {
+    let mut run = ListRun {
         list: RcuList::new_in(&ground.rcu),
         ground,
         model: Model::new(),
@@ -48,7 +48,7 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
     }
     run.agree();
     run.ground.release_all(&run.model);
-    let Run { list, walks, .. } = run;
+    let ListRun { list, walks, .. } = run;
     drop(list);
     for mut walk in walks {
         while advance(&mut walk) {}
@@ -56,7 +56,7 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
     }
 }
 
-impl Run {
+impl ListRun {
     fn step(&mut self, op: Op, rest: &mut impl Iterator<Item = Op>) {
         let Op { code, a, b, c } = op;
         match code % 16 {
@@ -98,7 +98,7 @@ impl Run {
                 self.write(&edits);
             }
             9 if self.walks.len() < SECTIONS => {
-                let walk = Under::begin(&mut self.ground, |guard| Walk {
+                let walk = Under::begin(&mut self.ground, |guard| ListWalk {
                     iter: self.list.iter(guard),
                     always: self.model.iter().cloned().collect(),
                     met: Vec::new(),
@@ -258,7 +258,7 @@ fn apply(
 }
 
 /// Goes one step. Returns `false` at the end of the walk.
-fn advance(walk: &mut Under<Walk>) -> bool {
+fn advance(walk: &mut Under<ListWalk>) -> bool {
     let Some(value) = walk.what.iter.next() else {
         return false;
     };
@@ -270,7 +270,7 @@ fn advance(walk: &mut Under<Walk>) -> bool {
 }
 
 /// Checks that a whole walk has met, in order, all elements that stayed in the list.
-fn finished(walk: &Walk) {
+fn finished(walk: &ListWalk) {
     let always: Vec<u64> = walk.always.iter().map(|entry| entry.id()).collect();
     let mut met = walk.met.clone();
     met.retain(|id| always.contains(id));

@@ -35,7 +35,7 @@ impl Hasher for FewHasher {
 }
 
 /// A walk, and the entries that it may see.
-struct Walk {
+struct MapWalk {
     iter: MapIter<'static, u8, Value>,
     /// Each key that was in the map at some time during the walk, with its values.
     values: BTreeMap<u8, BTreeSet<u64>>,
@@ -44,16 +44,16 @@ struct Walk {
     met: BTreeMap<u8, u32>,
 }
 
-struct Run {
+struct MapRun {
     ground: Ground,
     map: RcuMap<u8, Value, Few>,
     model: BTreeMap<u8, Arc<Entry>>,
-    walks: Vec<Under<Walk>>,
+    walks: Vec<Under<MapWalk>>,
 }
 
 pub(super) fn run(ground: Ground, variant: u8, ops: &[Op]) {
     let hasher = Few([0, 0, 1, 5, 64][usize::from(variant) % 5]);
-    let mut run = Run {
+    let mut run = MapRun {
         map: RcuMap::with_hasher_in(hasher, &ground.rcu),
         ground,
         model: BTreeMap::new(),
@@ -65,7 +65,7 @@ pub(super) fn run(ground: Ground, variant: u8, ops: &[Op]) {
         run.ground.board.assert_clean();
     }
     run.ground.release_all(run.model.values());
-    let Run { map, walks, .. } = run;
+    let MapRun { map, walks, .. } = run;
     drop(map);
     for mut walk in walks {
         while advance(&mut walk) {}
@@ -73,7 +73,7 @@ pub(super) fn run(ground: Ground, variant: u8, ops: &[Op]) {
     }
 }
 
-impl Run {
+impl MapRun {
     fn step(&mut self, op: Op) {
         let Op { code, a, b, c } = op;
         match code % 24 {
@@ -269,7 +269,7 @@ impl Run {
         if self.walks.len() == SECTIONS {
             return;
         }
-        let walk = Under::begin(&mut self.ground, |guard| Walk {
+        let walk = Under::begin(&mut self.ground, |guard| MapWalk {
             iter: self.map.iter(guard),
             values: self
                 .model
@@ -284,7 +284,7 @@ impl Run {
 }
 
 /// Goes one step. Returns `false` at the end of the walk.
-fn advance(walk: &mut Under<Walk>) -> bool {
+fn advance(walk: &mut Under<MapWalk>) -> bool {
     let Some((&key, value)) = walk.what.iter.next() else {
         return false;
     };
@@ -300,7 +300,7 @@ fn advance(walk: &mut Under<Walk>) -> bool {
 }
 
 /// Checks what the documentation promises of a whole walk.
-fn finished(walk: &Walk) {
+fn finished(walk: &MapWalk) {
     for key in &walk.always {
         assert_eq!(walk.met.get(key), Some(&1), "how often a walk met {key}");
     }

@@ -1,7 +1,7 @@
 //! `RcuMap`, `RcuList`, `RcuVec` and `RcuPtr`, compared with the standard library's collections.
 //! Walks, views and references are held while the collections change.
 //!
-//! The input is a [`Plan`]: the collection, then operations of four bytes each. The elements are
+//! The input is a [`CollectionPlan`]: the collection, then operations of four bytes each. The elements are
 //! values of the ledger, which checks that each is freed once, and after the sections that were
 //! open when it was taken out. A walk is checked against the documentation's promises, and a view
 //! against a copy that was made when the view was loaded.
@@ -25,15 +25,15 @@ const SECTIONS: usize = 6;
 const RETIRED: usize = 8;
 
 #[derive(Debug)]
-struct Plan {
+struct CollectionPlan {
     kind: u8,
     variant: u8,
     ops: Vec<Op>,
 }
 
-impl<'a> Arbitrary<'a> for Plan {
+impl<'a> Arbitrary<'a> for CollectionPlan {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Plan {
+        Ok(CollectionPlan {
             kind: u.arbitrary()?,
             variant: u.arbitrary()?,
             ops: Op::read_all(u, MOST)?,
@@ -44,7 +44,7 @@ impl<'a> Arbitrary<'a> for Plan {
 /// Runs the plan that the bytes stand for.
 pub fn run(data: &[u8]) {
     panics::prepare();
-    let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) else {
+    let Ok(plan) = CollectionPlan::arbitrary(&mut Unstructured::new(data)) else {
         return;
     };
     let ground = Ground::new();

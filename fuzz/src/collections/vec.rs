@@ -15,7 +15,7 @@ struct View {
     shows: Vec<Arc<Entry>>,
 }
 
-struct Run {
+struct VecRun {
     ground: Ground,
     array: RcuVec<Value>,
     model: Vec<Arc<Entry>>,
@@ -23,7 +23,7 @@ struct Run {
 }
 
 pub(super) fn run(ground: Ground, ops: &[Op]) {
-    let mut run = Run {
+    let mut run = VecRun {
         array: RcuVec::new_in(&ground.rcu),
         ground,
         model: Vec::new(),
@@ -37,12 +37,12 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
     }
     run.agree();
     run.ground.release_all(&run.model);
-    let Run { array, views, .. } = run;
+    let VecRun { array, views, .. } = run;
     drop(array);
     views.iter().for_each(show);
 }
 
-impl Run {
+impl VecRun {
     fn step(&mut self, op: Op, rest: &mut impl Iterator<Item = Op>) {
         let Op { code, a, b, c } = op;
         match code % 16 {

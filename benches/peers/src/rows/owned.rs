@@ -1,7 +1,7 @@
 //! A value that is kept across `.await` or sent to another thread.
 
 use super::OURS;
-use crate::bench::{Candidate, Entry, Goal, Unit, consume};
+use crate::bench::{Candidate, Entry, Goal, Loop, Unit, consume};
 use crate::common::{at_once, timed};
 use arc_swap::ArcSwap;
 use async_rcu::{Rcu, RcuCell};
@@ -9,7 +9,6 @@ use parking_lot::RwLock;
 use seize::Guard as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::time::Duration;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -41,9 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-type Run = Arc<dyn Fn(u64) -> Duration + Send + Sync>;
-
-fn kept() -> Vec<(&'static str, Run)> {
+fn kept() -> Vec<(&'static str, Loop)> {
     let rcu = Rcu::new();
     let cell = Arc::new(RcuCell::new_in(&rcu, 1_u64));
     let (same, again) = (Arc::clone(&cell), Arc::clone(&cell));
@@ -107,12 +104,12 @@ fn kept() -> Vec<(&'static str, Run)> {
 }
 
 fn one_thread() -> Vec<Candidate> {
-    let looped = |(name, run): (_, Run)| Candidate::looped(name, move |n| run(n));
+    let looped = |(name, run): (_, Loop)| Candidate::looped(name, move |n| run(n));
     kept().into_iter().map(looped).collect()
 }
 
 fn two_threads() -> Vec<Candidate> {
-    let looped = |(name, run): (_, Run)| Candidate::looped(name, move |n| at_once(2, n, &*run));
+    let looped = |(name, run): (_, Loop)| Candidate::looped(name, move |n| at_once(2, n, &*run));
     kept().into_iter().map(looped).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The read side: a word behind a pointer that writers may replace.
 
 use super::{OURS, tokio_rcu};
-use crate::bench::{Candidate, Entry, Goal, Unit, consume};
+use crate::bench::{Candidate, Entry, Goal, Loop, Unit, consume};
 use crate::common::{at_once, timed};
 use crate::urcu;
 use arc_swap::{ArcSwap, Cache};
@@ -53,13 +53,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// Reads `n` times on the calling thread.
-type Run = Arc<dyn Fn(u64) -> Duration + Send + Sync>;
-
 fn reader(
     name: impl Into<String>,
     run: impl Fn(u64) -> Duration + Send + Sync + 'static,
-) -> (String, Run) {
+) -> (String, Loop) {
     (name.into(), Arc::new(run))
 }
 
@@ -67,7 +64,7 @@ fn pointer() -> AtomicPtr<u64> {
     AtomicPtr::new(Box::into_raw(Box::new(1)))
 }
 
-fn readers() -> Vec<(String, Run)> {
+fn readers() -> Vec<(String, Loop)> {
     let rcu = Rcu::new();
     let cell = Arc::new(RcuCell::new_in(&rcu, 1_u64));
     let same = Arc::clone(&cell);
@@ -172,7 +169,7 @@ fn readers() -> Vec<(String, Run)> {
     all
 }
 
-fn plain() -> (String, Run) {
+fn plain() -> (String, Loop) {
     let cell = pointer();
     reader("plain load (nothing protects it)", move |n| {
         timed(n, || {
@@ -182,7 +179,7 @@ fn plain() -> (String, Run) {
     })
 }
 
-fn looped((name, run): (String, Run)) -> Candidate {
+fn looped((name, run): (String, Loop)) -> Candidate {
     Candidate::looped(name, move |n| run(n))
 }
 

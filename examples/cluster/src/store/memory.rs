@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-struct Node {
+struct NodeRecord {
     name: String,
     used: Revision,
     ttl: Duration,
@@ -36,7 +36,7 @@ struct State {
     log: VecDeque<Delta>,
     compacted: Revision,
     retired: Vec<Retired>,
-    nodes: BTreeMap<Session, Node>,
+    nodes: BTreeMap<Session, NodeRecord>,
     office: Option<Office>,
     /// The number of the newest session or term.
     number: i64,
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    fn node(&mut self, session: Session) -> Result<&mut Node> {
+    fn node(&mut self, session: Session) -> Result<&mut NodeRecord> {
         self.reap();
         self.nodes.get_mut(&session).ok_or(Error::LeaseLost)
     }
@@ -214,7 +214,7 @@ impl Membership for Memory {
     async fn register(&self, name: &str, ttl: Duration) -> Result<Registration> {
         self.change(|state| {
             state.number += 1;
-            let node = Node {
+            let node = NodeRecord {
                 name: name.to_owned(),
                 used: 0,
                 ttl,

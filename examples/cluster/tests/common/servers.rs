@@ -59,14 +59,14 @@ fn wait_for(what: &str, child: &mut Child, mut ready: impl FnMut() -> bool) {
 }
 
 /// One etcd server.
-pub(crate) struct Etcd {
+pub(crate) struct EtcdServer {
     program: PathBuf,
     port: u16,
     dir: TempDir,
     child: Child,
 }
 
-impl Etcd {
+impl EtcdServer {
     fn spawn(program: &Path, port: u16, dir: &Path) -> Child {
         let peer = free_port();
         let mut child = Command::new(program)
@@ -96,7 +96,7 @@ impl Etcd {
     }
 }
 
-impl Server for Etcd {
+impl Server for EtcdServer {
     fn start() -> Option<Self> {
         let Some(program) = find("etcd") else {
             skipped("etcd is not installed (Debian: apt-get install etcd-server)");
@@ -123,7 +123,7 @@ impl Server for Etcd {
     }
 }
 
-impl Drop for Etcd {
+impl Drop for EtcdServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -132,7 +132,7 @@ impl Drop for Etcd {
 
 /// A Postgres server. It refuses to run as root, so root runs it as the user that its package
 /// makes.
-pub(crate) struct Postgres {
+pub(crate) struct PostgresServer {
     program: PathBuf,
     port: u16,
     dir: TempDir,
@@ -157,7 +157,7 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-impl Postgres {
+impl PostgresServer {
     fn data(dir: &Path) -> PathBuf {
         dir.join("data")
     }
@@ -192,7 +192,7 @@ impl Postgres {
     }
 }
 
-impl Server for Postgres {
+impl Server for PostgresServer {
     fn start() -> Option<Self> {
         let Some(program) = find("postgres") else {
             skipped("Postgres is not installed (Debian: apt-get install postgresql)");
@@ -252,7 +252,7 @@ impl Server for Postgres {
     }
 }
 
-impl Drop for Postgres {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         // SIGQUIT ends the server at once, and its children too.
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32) {

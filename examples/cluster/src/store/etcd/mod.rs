@@ -38,7 +38,7 @@ struct Head {
 }
 
 /// The result of the etcd library.
-type Answer<T> = std::result::Result<T, etcd_client::Error>;
+type EtcdResult<T> = std::result::Result<T, etcd_client::Error>;
 
 struct Shared {
     endpoints: Vec<String>,
@@ -145,14 +145,14 @@ impl Etcd {
     }
 
     /// Sends a request, which fails after the store's patience.
-    async fn ask<T>(&self, ask: impl AsyncFnOnce(&mut Client) -> Answer<T>) -> Result<T> {
+    async fn ask<T>(&self, ask: impl AsyncFnOnce(&mut Client) -> EtcdResult<T>) -> Result<T> {
         self.ask_raw(ask).await?.map_err(unavailable)
     }
 
     async fn ask_raw<T>(
         &self,
-        ask: impl AsyncFnOnce(&mut Client) -> Answer<T>,
-    ) -> Result<Answer<T>> {
+        ask: impl AsyncFnOnce(&mut Client) -> EtcdResult<T>,
+    ) -> Result<EtcdResult<T>> {
         let mut client = self.client().await?;
         match tokio::time::timeout(self.shared.patience, ask(&mut client)).await {
             Ok(answer) => Ok(answer),

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Serialize, Deserialize)]
-struct Node {
+struct NodeRecord {
     name: String,
     used: Revision,
 }
 
 fn member(kv: &KeyValue) -> Result<Member> {
-    let Node { name, used } = serde_json::from_slice(kv.value()).map_err(|e| corrupt("node", e))?;
+    let NodeRecord { name, used } =
+        serde_json::from_slice(kv.value()).map_err(|e| corrupt("node", e))?;
     Ok(Member {
         session: kv.lease(),
         name,
@@ -64,7 +65,8 @@ impl Membership for Etcd {
             .cloned()
             .ok_or(Error::LeaseLost)?;
         let key = self.key(&format!("node/{session:x}"));
-        let value = serde_json::to_vec(&Node { name, used }).map_err(|e| corrupt("node", e))?;
+        let value =
+            serde_json::to_vec(&NodeRecord { name, used }).map_err(|e| corrupt("node", e))?;
         let options = PutOptions::new().with_lease(session);
         match self
             .ask_raw(async |client| client.put(key, value, Some(options)).await)
