@@ -1,8 +1,9 @@
-//! What `ci/instructions.sh` counts under callgrind: `instructions OPERATION N` does one operation `N` times, inside a
-//! function of its own whose name begins with `counted_`. What comes before it (registration, the first chunk, the boxes) and after
-//! it is not counted, nor is what other threads do.
+//! The program whose instructions `ci/instructions.sh` counts under callgrind. `instructions
+//! OPERATION N` does one operation `N` times, inside a function whose name begins with `counted_`.
+//! Only that function on that thread is counted, not the registration, the first chunk or the boxes
+//! before it, nor other threads.
 //!
-//! `instructions barrier` prints which barrier was chosen: it decides what a section costs.
+//! `instructions barrier` prints the barrier that was chosen: the cost of a section depends on it.
 
 use async_rcu::{Rcu, RcuCell};
 use std::hint::black_box;
@@ -55,7 +56,8 @@ fn counted_retire(rcu: &Rcu, boxes: Vec<Box<u64>>) {
 
 fn main() {
     let args: Vec<_> = std::env::args().skip(1).collect();
-    // One grace period and no more: after the first callback its thread naps, and no caller wakes it.
+    // There is one grace period only: after the first callback the grace-period thread sleeps for
+    // an hour, and callers do not wake it.
     let rcu = Rcu::builder()
         .batch_interval(Duration::from_secs(3600))
         .build()
@@ -64,12 +66,12 @@ fn main() {
     let (operation, n) = match (args.first().map(String::as_str), n) {
         (Some("barrier"), None) => return println!("{:?}", rcu.stats().barrier),
         (Some(operation), Some(n)) => (operation, n),
-        // `cargo bench` runs this too, with arguments of its own.
-        _ => return println!("instructions: counted by ci/instructions.sh"),
+        // `cargo bench` runs this program too, with arguments of its own.
+        _ => return println!("instructions: run ci/instructions.sh to count"),
     };
     let cell = RcuCell::new_in(&rcu, 1_u64);
     drop((rcu.read(), rcu.read_owned()));
-    // Holds up what is queued, so that nothing is given back in between.
+    // Holds the callbacks up, so that no memory is given back meanwhile.
     let _section = rcu.read_owned();
     rcu.call(|| {});
     std::thread::sleep(Duration::from_millis(200));
@@ -80,8 +82,8 @@ fn main() {
         "read_owned_drop" => counted_read_owned_drop(&rcu, n),
         "call" => counted_call(&rcu, n),
         "retire" => counted_retire(&rcu, (0..n).map(Box::new).collect()),
-        other => panic!("no operation is called {other}"),
+        other => panic!("there is no operation {other}"),
     }
-    // Not drained: it would wait for the batch interval's thread only to be counted by nobody.
+    // A drain would only wait for the batch interval.
     std::process::exit(0);
 }

@@ -127,7 +127,7 @@ start builtin
 ask 200 '{"version":1,"ip":"1.1.1.1","start":"1.1.1.0","end":"1.1.1.255","asn":13335,"organisation":"Cloudflare, Inc."}' "$url/lookup/1.1.1.1"
 ask 200 '*"start":"2606:4700::",*"asn":13335,*' "$url/lookup/2606:4700::1111"
 ask 404 '{"error":*}' "$url/lookup/10.0.0.1"
-ask 400 '{"error":*no IPv4 or IPv6 address*}' "$url/lookup/1.1.1"
+ask 400 '{"error":*not an IPv4 or IPv6 address*}' "$url/lookup/1.1.1"
 ask 200 '{"version":1,"answers":?{"ip":"8.8.8.8",*"asn":15169,*},{"ip":"10.0.0.1","error":*},{"ip":"2001:4860:4860::8888",*}?}' \
     --data '["8.8.8.8", "10.0.0.1", "2001:4860:4860::8888"]' "$url/lookup"
 ask 400 '{"error":*8.8.8.888*}' --data '["8.8.8.8", "8.8.8.888"]' "$url/lookup"

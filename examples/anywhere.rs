@@ -1,17 +1,21 @@
-//! One library, and whatever runs it: tokio in both flavours, smol, a `LocalSet`, a loop that polls by hand, plain threads.
+//! One library on every kind of executor: tokio in both flavours, smol, a `LocalSet`, a loop that
+//! polls by hand, plain threads.
 //!
 //! `cargo run --release --example anywhere`
 //!
-//! A library that needs RCU makes a domain of its own and says nothing of it; who uses the library need not know, and need not
-//! run any certain runtime. `anywhere/lookup.rs` is such a library: a table of names that is replaced while it is read, whose
-//! old versions are closed by callbacks. Its `day` does all that such a library does: it reads and replaces at once, holds a
-//! version across awaits, waits for grace periods, calls, retires, drains, shuts down, and goes on after it. It is one async
-//! function, the same everywhere; only the executor of its callbacks is chosen by who opens it. The last two rows do without a
-//! runtime: `day` on a thread that blocks on it, and the same day in blocking calls on plain threads.
+//! A library that needs RCU makes a domain of its own. Its users need not know that, and need not
+//! run a certain runtime. `anywhere/lookup.rs` is such a library: a table of names that is replaced
+//! while it is read, whose old versions are closed by callbacks. Its function `day` does all that
+//! such a library does: it reads and replaces at once, holds a version across awaits, waits for
+//! grace periods, calls, retires, drains, shuts down, and goes on after the shutdown. `day` is one
+//! async function for all hosts; only the executor of the callbacks is chosen by the program that
+//! opens the library. Two rows need no runtime: `day` on a thread that blocks on it, and the same
+//! day in blocking calls on plain threads.
 //!
-//! Look at the rows: they are the same. Then at the end: all seven are still open, with their threads, and no thread of them wakes
-//! up. What wakes up is counted where the system tells (Linux, voluntary context switches of each thread). The exit
-//! status is 1 where rows differ or a thread of a domain woke up. `--fault` shows that both are looked at.
+//! All rows of the output are the same. At the end all seven libraries are still open, with their
+//! threads, and none of these threads wakes up. The example counts wake-ups if the system tells
+//! them (Linux: voluntary context switches of each thread). The exit status is 1 if two rows differ
+//! or a thread of a domain woke up. `--fault` plants a fault, to show that the example notices it.
 
 #[path = "anywhere/idle.rs"]
 mod idle;
@@ -35,42 +39,48 @@ use std::time::{Duration, Instant};
 use tokio::runtime;
 use tokio::task::LocalSet;
 
-/// One library on every kind of executor: the same results, and no wake-up when it has nothing to do.
+/// One library on every kind of executor: the same results everywhere, and no wake-up without work.
 #[derive(Parser)]
 struct Args {
-    /// How long the idle process is watched
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// The seconds for which the idle process is watched
+    #[arg(
+        long,
+        default_value_t = 3,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+    )]
     seconds: u64,
-    /// Does something wrong on purpose, which has to be noticed
+    /// Plant a fault, which the example must notice
     #[arg(long)]
     fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Fault {
-    /// The library is given another table in one of the runs
+    /// One of the runs gives the library another table
     Differ,
-    /// One of the domains is given work while all should be idle
+    /// One of the domains gets work while all should be idle
     Busy,
 }
 
-/// Where a day was spent: what is kept open to the end.
-struct Place {
+/// A host on which the library spent a day. All hosts stay open to the end.
+struct Host {
     name: &'static str,
     summary: Summary,
     took: Duration,
     lookup: Arc<Lookup>,
-    /// The runtime, or what else would end a thread when dropped.
+    /// The runtime, or another value whose drop would end a thread.
     _kept: Box<dyn Any>,
 }
 
-/// The library, still open, the summary of its day, and what is kept of what ran it.
+/// The library, which is still open, the summary of its day, and a part of its host that must be
+/// kept.
 type Spent = Result<(Arc<Lookup>, Summary, Box<dyn Any>), Box<dyn Error>>;
 
-/// Opens the library, with a table of so many rows, and spends a day with it.
+/// Opens the library with a table of `rows` rows, and spends a day with it.
 type Spend = fn(rows: u64) -> Spent;
 
-const PLACES: [(&str, Spend); 7] = [
+const HOSTS: [(&str, Spend); 7] = [
     ("tokio, multi_thread", |rows| {
         on_tokio(runtime::Builder::new_multi_thread().worker_threads(2), rows)
     }),
@@ -89,14 +99,14 @@ fn on_tokio(builder: &mut runtime::Builder, rows: u64) -> Spent {
     let handle = runtime.handle().clone();
     let lookup = open(rows, |builder| builder.executor(handle))?;
     let shared = Arc::clone(&lookup);
-    // As a task: on a worker, where there are workers.
+    // The day is a task, so it runs on a worker if the runtime has workers.
     let task = runtime.spawn(async move { day(&shared).await });
     let summary = runtime.block_on(task)?;
     Ok((lookup, summary, Box::new(runtime)))
 }
 
 fn on_smol(rows: u64) -> Spent {
-    // A batch is a future like any other.
+    // A batch is a future, which any executor can run.
     let lookup = open(rows, |builder| {
         builder.executor(|batch: Batch| smol::spawn(batch).detach())
     })?;
@@ -105,7 +115,8 @@ fn on_smol(rows: u64) -> Spent {
     Ok((lookup, summary, Box::new(())))
 }
 
-/// All on one thread, callbacks too: for libraries whose user has nothing that may leave the thread.
+/// Runs everything on one thread, callbacks too, as a program does whose values cannot leave their
+/// thread.
 fn in_a_local_set(rows: u64) -> Spent {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -125,7 +136,8 @@ fn in_a_local_set(rows: u64) -> Spent {
     Ok((lookup, summary, Box::new((local, runtime))))
 }
 
-/// The loop of a program that has no runtime: a window system's, a game's, an emulator's.
+/// Runs the loop of a program without a runtime, like that of a window system, a game or an
+/// emulator.
 fn by_hand(rows: u64) -> Spent {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -152,7 +164,7 @@ fn by_hand(rows: u64) -> Spent {
                 break summary;
             }
             turn(&mut batches, &mut running, &mut cx);
-            // What was woken since the polls above ends this at once.
+            // A wake-up since the polls above ends this wait at once.
             thread::park();
         }
     };
@@ -191,46 +203,49 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     println!("{:<31}{}  {:>7}", "", Summary::heading(), "ms");
-    let mut places = Vec::new();
-    for (number, (name, spend)) in PLACES.into_iter().enumerate() {
+    let mut hosts = Vec::new();
+    for (number, (name, spend)) in HOSTS.into_iter().enumerate() {
         let differs = args.fault == Some(Fault::Differ) && number == 2;
         let begun = Instant::now();
         let (lookup, summary, kept) =
             spend(lookup::ROWS + u64::from(differs)).map_err(|error| format!("{name}: {error}"))?;
-        let place = Place {
+        let host = Host {
             name,
             summary,
             took: begun.elapsed(),
             lookup,
             _kept: kept,
         };
-        let took = place.took.as_secs_f64() * 1e3;
-        println!("{name:<31}{}  {took:>7.1}", place.summary);
-        places.push(place);
+        let took = host.took.as_secs_f64() * 1e3;
+        println!("{name:<31}{}  {took:>7.1}", host.summary);
+        hosts.push(host);
     }
     let mut well = true;
-    for place in &places {
-        if place.summary != places[0].summary {
-            eprintln!("WRONG: {} and {} differ", place.name, places[0].name);
+    for host in &hosts {
+        if host.summary != hosts[0].summary {
+            eprintln!(
+                "WRONG: {} and {} gave different results",
+                host.name, hosts[0].name
+            );
             well = false;
         }
-        if let Some(wrong) = place.summary.wrong() {
-            eprintln!("WRONG: {}: {wrong}", place.name);
+        if let Some(wrong) = host.summary.wrong() {
+            eprintln!("WRONG: {}: {wrong}", host.name);
             well = false;
         }
     }
     if well {
-        println!("\nthe same everywhere");
+        println!("\nthe same results everywhere");
     }
 
-    // Everything is open, and nobody has anything to do.
-    let busy = (args.fault == Some(Fault::Busy)).then(|| Arc::clone(&places[0].lookup));
+    // Everything is open, and no domain has work.
+    let busy = (args.fault == Some(Fault::Busy)).then(|| Arc::clone(&hosts[0].lookup));
     let time = Duration::from_secs(args.seconds);
-    let all_asleep = idle::watch(lookup::DOMAIN, places.len(), time, || {
+    let all_asleep = idle::watch(lookup::DOMAIN, hosts.len(), time, || {
         busy.as_ref().inspect(|lookup| lookup.replace());
     });
-    for place in &places {
-        place.lookup.close_blocking();
+    for host in &hosts {
+        host.lookup.close_blocking();
     }
     Ok(well && all_asleep)
 }

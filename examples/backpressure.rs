@@ -1,14 +1,15 @@
-//! A flood of writers, a disk that is slow, and a reader that takes its time: what `max_pending` and `reserve` are for.
+//! The use of `max_pending` and `reserve`: fast writers, a slow disk, and a slow reader.
 //!
 //! `cargo run --release --example backpressure`
 //!
-//! Writers replace a page as fast as they can. Each old page is written to a slow "disk" by a callback, when no reader sees
-//! it any more; and one reader keeps what it sees for a while. Writers make pages faster than the disk takes them, so
-//! old pages pile up: without a limit as many as there is memory for. With one, a writer first waits for room, and then writes.
+//! Writers replace a page as fast as they can. A callback writes each old page to a slow "disk"
+//! when no reader sees the page any more. One reader keeps each page that it sees for a while.
+//! Writers make pages faster than the disk takes them, so old pages pile up: without a limit, as
+//! many as fit into memory. With a limit, a writer first waits for room, and then makes its page.
 //!
-//! Each variant runs in a process of its own, as what is looked at is the most memory that the process ever had. Look at: both
-//! write every page, in about the same time, as the disk is what takes the time; but one of them in a fraction of the
-//! memory. The exit status is 1 if a page is lost.
+//! Each variant runs in a process of its own, since the example measures the peak memory of the
+//! process. Both variants write every page, and take about the same time, which the disk needs. The
+//! limited one takes a fraction of the memory. The exit status is 1 if a page is lost.
 
 use async_rcu::{Batch, Rcu, RcuCell, Retired};
 use std::error::Error;
@@ -25,7 +26,7 @@ const PAGES: u64 = WRITERS * PAGES_EACH;
 const PAGE: usize = 16 * 1024;
 const LIMIT: usize = 500;
 
-/// What the disk takes for a page, and how long the reader looks at one.
+/// The time that the disk needs for a page, and the time that the reader looks at one.
 const DISK: Duration = Duration::from_micros(50);
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -35,26 +36,27 @@ fn page(n: u64) -> Page {
     vec![(n % 256) as u8; PAGE].into()
 }
 
-/// Where old pages go.
+/// The disk for old pages.
 #[derive(Default)]
 struct Disk {
     written: AtomicU64,
-    /// Pages on their way, and the most that there were.
+    /// The pages on their way to the disk, and the largest number of them.
     waiting: AtomicU64,
     most: AtomicU64,
 }
 
 impl Disk {
-    /// One more is on its way.
+    /// Counts a page that is on its way.
     fn expect(&self) {
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(waiting, Ordering::Relaxed);
     }
 
-    /// Called after a grace period: nobody else has the page.
+    /// Writes a page. The callback calls it after a grace period, when no other thread has the
+    /// page.
     fn write(&self, old: Retired<Page>) {
         let Ok(page) = old.try_take() else {
-            return; // somebody still reads it: it counts as lost
+            return; // A reader still has the page: count it as lost.
         };
         thread::sleep(DISK);
         if page.iter().all(|byte| *byte == page[0]) {
@@ -64,17 +66,19 @@ impl Disk {
     }
 }
 
-/// The executor: one thread beside the disk, which takes batches as they come.
+/// The executor: one thread for the disk, which takes batches in order.
 fn beside_the_disk() -> impl Fn(Batch) + Send + Sync + 'static {
     let (sender, batches) = mpsc::channel::<Batch>();
     thread::spawn(move || batches.into_iter().for_each(Batch::run));
     move |batch| {
-        // Where the thread is gone the batch comes back in the error, is dropped, and runs on the domain's own worker.
+        // If the thread has ended, the error returns the batch. Its drop makes the domain's own
+        // worker run it.
         let _ = sender.send(batch);
     }
 }
 
-/// The writers, each a task. With a limit, each waits for room before it makes anything.
+/// Runs the writers, each as a task. With a limit, each writer waits for room before it makes a
+/// page.
 async fn write_all(rcu: &Rcu, cell: &Arc<RcuCell<Page>>, disk: &Arc<Disk>, limited: bool) {
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -97,11 +101,11 @@ async fn write_all(rcu: &Rcu, cell: &Arc<RcuCell<Page>>, disk: &Arc<Disk>, limit
         })
         .collect();
     for writer in writers {
-        writer.await.expect("writers do not panic");
+        writer.await.expect("a writer does not panic");
     }
 }
 
-/// One variant, in this process: what the parent prints of it.
+/// Runs one variant in this process. Returns the figures that the parent prints.
 #[tokio::main]
 async fn run(limited: bool) -> Result<String, Box<dyn Error>> {
     let builder = Rcu::builder().name("pages").executor(beside_the_disk());
@@ -119,7 +123,7 @@ async fn run(limited: bool) -> Result<String, Box<dyn Error>> {
                 tokio::time::sleep(LOOK).await;
                 assert!(
                     page.iter().all(|byte| *byte == page[0]),
-                    "a page that was changed"
+                    "a page changed while the reader had it"
                 );
             }
         }
@@ -135,7 +139,7 @@ async fn run(limited: bool) -> Result<String, Box<dyn Error>> {
     Ok(format!("{written} {most} {peak} {took:.2}"))
 }
 
-/// The most memory that this process ever had, in MiB: where the system tells it.
+/// Returns the peak memory of this process in MiB, if the system tells it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -169,7 +173,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let [written, most, peak, took] = [(); 4].map(|()| fields.next().unwrap_or("none"));
         println!("{name:<24} {written:>8} {most:>14} {peak:>10} {took:>8}");
         if !child.status.success() || written.parse() != Ok(PAGES) {
-            eprintln!("pages are lost: {}", String::from_utf8_lossy(&child.stderr));
+            eprintln!(
+                "backpressure: {name}: {written} of {PAGES} pages were written: {}",
+                String::from_utf8_lossy(&child.stderr)
+            );
             lost = true;
         }
     }

@@ -1,14 +1,16 @@
-//! Device hot-unplug under a big lock, the way an emulator does it.
+//! Device hot-unplug under a big lock, as in a machine emulator.
 //!
 //! `cargo run --example global_lock`
 //!
-//! The machine's slow state (which slots are taken, what was logged) is under one global lock. Its fast state, the map from
-//! addresses to devices, is read by every I/O request without a lock, under RCU. Unplugging a device takes it out of
-//! the map at once; tearing it down, which needs the slow state, is left to a callback that runs under the lock when no
-//! request can see the device any more. Whoever then wants the slot again drains under the lock: that lets the lock go,
-//! waits for the callbacks, and locks again.
+//! A global lock guards the machine's slow state: which slots are taken, and the log. The fast
+//! state is the map from addresses to devices. Every I/O request reads the map under RCU, without a
+//! lock. To unplug a device, the machine takes it out of the map at once. A callback tears the
+//! device down when no request can see it any more; the callback runs under the lock, since it
+//! needs the slow state. A thread that wants the slot again drains under the lock: the drain
+//! releases the lock, waits for the callbacks, and takes the lock again.
 //!
-//! Look at: no request ever meets a device that is torn down, and the slot is free when `drain` returns.
+//! The example shows that no request ever meets a device that is torn down, and that the slot is
+//! free when `drain` returns.
 
 use async_rcu::{GlobalLock, Rcu, RcuCell};
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A device as requests see it. `open` is false once it is torn down.
+/// A device as requests see it. `open` is false after the teardown.
 struct Device {
     name: &'static str,
     slot: usize,
@@ -24,14 +26,14 @@ struct Device {
     requests: AtomicU64,
 }
 
-/// What only the holder of the big lock may touch.
+/// The state that only the holder of the big lock may touch.
 #[derive(Default)]
 struct Machine {
     slots: [Option<&'static str>; 4],
     log: Vec<String>,
 }
 
-/// What every request reads: which device answers at an address.
+/// The state that every request reads: the device at each address.
 type IoMap = BTreeMap<u16, Arc<Device>>;
 
 struct Emulator {
@@ -55,14 +57,15 @@ impl Emulator {
         })
     }
 
-    /// A request from the guest: no lock, no count. `None` where nothing answers.
+    /// Handles a request from the guest, without a lock or a reference count. Returns `None` if no
+    /// device answers at the address.
     fn io(&self, address: u16) -> Option<&'static str> {
         self.io.with(|map| {
             let device = map.get(&address)?;
-            // The section protects more than memory: teardown waits for it too.
+            // The section protects more than memory: the teardown waits for the section too.
             assert!(
                 device.open.load(Ordering::Acquire),
-                "request met a device that is torn down"
+                "a request met a device that is torn down"
             );
             device.requests.fetch_add(1, Ordering::Relaxed);
             Some(device.name)
@@ -72,11 +75,13 @@ impl Emulator {
     async fn plug(&self, name: &'static str, address: u16) -> Result<(), String> {
         let mut machine = self.big_lock.lock().await;
         if machine.slots.iter().all(Option::is_some) {
-            // Perhaps one is being unplugged: lets the lock go, waits for the callbacks, and locks again.
+            // Another device may be going away. The drain releases the lock, waits for the
+            // callbacks, and takes the lock again.
             machine = machine.drain(&self.rcu).await;
         }
         let slot = machine.slots.iter().position(Option::is_none);
-        let slot = slot.ok_or_else(|| format!("no slot is free for {name}"))?;
+        let slot =
+            slot.ok_or_else(|| format!("{name} cannot be plugged in: all slots are taken"))?;
         machine.slots[slot] = Some(name);
         let device = Arc::new(Device {
             name,
@@ -100,12 +105,12 @@ impl Emulator {
             map
         });
         let Some(device) = gone else { return };
-        // After a grace period, under the lock, with the machine's state in hand.
+        // This runs after a grace period, under the lock, with the machine's state.
         self.big_lock.call(&self.rcu, move |machine| {
             device.open.store(false, Ordering::Release);
             machine.slots[device.slot] = None;
             machine.log.push(format!(
-                "{} is torn down after {} requests",
+                "{} was torn down after {} requests",
                 device.name,
                 device.requests.load(Ordering::Relaxed)
             ));
@@ -120,7 +125,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         emulator.plug(name, 0x100 * slot as u16).await?;
     }
 
-    // Guests that never stop asking, on every thread.
+    // Guest threads that send requests all the time.
     let stop = Arc::new(AtomicBool::new(false));
     let guests: Vec<_> = (0..2)
         .map(|_| {
@@ -137,7 +142,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
 
-    // All slots are taken; each round unplugs one and plugs another into its slot.
+    // All slots are taken. Each round unplugs one device and plugs another into its slot.
     for round in 0..100 {
         let address = 0x100 * (round % 4);
         emulator.unplug(address);
@@ -151,7 +156,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let machine = emulator.big_lock.lock().await.drain(&emulator.rcu).await;
-    println!("{answered} requests were answered, none by a device that was torn down");
+    println!("{answered} requests were answered, none of them by a device that was torn down");
     println!(
         "{} devices were unplugged; the last: {}",
         machine.log.len(),

@@ -1,19 +1,24 @@
-//! An event loop over sockets, whose handlers come and go while it dispatches: an emulator's list of I/O handlers.
+//! An event loop over sockets whose handlers come and go during a dispatch, like an emulator's list
+//! of I/O handlers.
 //!
 //! `cargo run --example iohandlers`
 //!
-//! Descriptors are in an [`RcuList`], each with what to do when it is ready. The loop waits for events outside any section,
-//! then walks the list in one, and calls the handlers that are ready. Meanwhile the list is changed:
+//! An [`RcuList`] holds the descriptors, each with its handler. The loop waits for events outside
+//! any section, then walks the list in a section, and calls the handlers that are ready. Meanwhile
+//! the list changes:
 //!
-//! - a listener's handler adds connections, in the middle of a dispatch; another thread adds others of its own;
-//! - a connection that has ended is removed by itself, while the walk stands on it; or by the next handler that is
-//!   called; or by another thread.
+//! - The listener's handler adds connections in the middle of a dispatch, and another thread adds
+//!   connections too.
+//! - A connection that has ended is removed by its own handler, while the walk is at it, or by the
+//!   next handler that is called, or by another thread.
 //!
-//! Nobody waits for anybody. What was removed is closed by a callback under the big lock, after a grace period: when the walk
-//! that may stand on it is over. So no handler is ever called on a closed descriptor, and there is no "deleted" mark to look
-//! at, and no second pass to free what is marked.
+//! No thread waits for another. A callback under the big lock closes a removed descriptor after a
+//! grace period, when no walk can be at it any more. So the loop never calls a handler with a
+//! closed descriptor, and needs no "deleted" mark and no second pass that frees the marked
+//! handlers.
 //!
-//! Look at: clients get every byte back, each descriptor is closed once, and nothing is called after that. Else it fails.
+//! The example shows that clients get every byte back, that each descriptor is closed once, and
+//! that no handler is called after that. Otherwise it fails.
 
 use async_rcu::{GlobalLock, Rcu, RcuList};
 use mio::net::{TcpListener, TcpStream};
@@ -29,23 +34,24 @@ use std::thread;
 use std::time::Duration;
 
 const CLIENTS: usize = 8;
-/// Of each client, one after the other; to the two ports in turn.
+/// The connections of each client, one after the other, to the two ports in turn.
 const CONNECTIONS: usize = 30;
-/// Of each connection, sent and answered one after the other.
+/// The messages of each connection; the client waits for each answer.
 const MESSAGES: usize = 10;
-/// With the listener that is in the list itself.
+/// All handlers, with the listener in the list.
 const HANDLERS: usize = 1 + CLIENTS * CONNECTIONS;
 const WAKE: Token = Token(usize::MAX);
-/// No client waits longer than this.
+/// The longest time that a client waits for an answer.
 const HANG: Duration = Duration::from_secs(30);
 
-/// A descriptor, and what to do when it is ready.
+/// A descriptor with its handler.
 struct Handler {
     id: usize,
     what: What,
-    /// Its first event may have come before it was in the list: it is called once in any case.
+    /// The first event may come before the handler is in the list, so a new handler is called in
+    /// any case.
     fresh: AtomicBool,
-    books: Arc<Books>,
+    counts: Arc<Counts>,
 }
 
 enum What {
@@ -59,9 +65,9 @@ struct Talk {
     ended: bool,
 }
 
-/// What was done, to be compared at the end.
+/// Counts that are compared at the end.
 #[derive(Default)]
-struct Books {
+struct Counts {
     answered: AtomicU64,
     calls: AtomicU64,
     removed_by: [AtomicU64; 3],
@@ -70,7 +76,7 @@ struct Books {
     closed: Vec<AtomicUsize>,
 }
 
-impl Books {
+impl Counts {
     fn violation(&self, what: &str, id: usize) {
         eprintln!("handler {id}: {what}");
         self.violations.fetch_add(1, SeqCst);
@@ -78,13 +84,13 @@ impl Books {
 }
 
 impl Drop for Handler {
-    /// The descriptor is closed with it.
+    /// Counts the close of the descriptor, which follows.
     fn drop(&mut self) {
-        self.books.closed[self.id].fetch_add(1, SeqCst);
+        self.counts.closed[self.id].fetch_add(1, SeqCst);
     }
 }
 
-/// What only the holder of the big lock may touch.
+/// The state that only the holder of the big lock may touch.
 #[derive(Default)]
 struct Machine {
     closed: HashSet<usize>,
@@ -98,20 +104,20 @@ struct EventLoop {
     waker: Waker,
     next_id: AtomicUsize,
     stop: AtomicBool,
-    /// To the thread that removes others' handlers.
+    /// The channel to the thread that removes the handlers of others.
     reaper: mpsc::Sender<usize>,
-    /// To be removed by the next handler that is called.
+    /// Handlers that the next called handler removes.
     leaving: Mutex<Vec<usize>>,
-    books: Arc<Books>,
+    counts: Arc<Counts>,
 }
 
 impl EventLoop {
     fn new(poll: &Poll, reaper: mpsc::Sender<usize>) -> Result<Self, Box<dyn Error>> {
         let big_lock = GlobalLock::default();
         let rcu = Rcu::builder().name("io").global_lock(&big_lock).build()?;
-        let books = Books {
+        let counts = Counts {
             closed: (0..HANDLERS).map(|_| AtomicUsize::new(0)).collect(),
-            ..Books::default()
+            ..Counts::default()
         };
         Ok(Self {
             handlers: RcuList::new_in(&rcu),
@@ -123,11 +129,11 @@ impl EventLoop {
             stop: AtomicBool::new(false),
             reaper,
             leaving: Mutex::default(),
-            books: Arc::new(books),
+            counts: Arc::new(counts),
         })
     }
 
-    /// From any thread, in the middle of a dispatch or not.
+    /// Adds a handler. Any thread may call this, even in the middle of a dispatch.
     fn add(&self, mut what: What) -> io::Result<usize> {
         let id = self.next_id.fetch_add(1, Relaxed);
         match &mut what {
@@ -144,13 +150,14 @@ impl EventLoop {
             id,
             what,
             fresh: AtomicBool::new(true),
-            books: Arc::clone(&self.books),
+            counts: Arc::clone(&self.counts),
         });
         self.waker.wake()?;
         Ok(id)
     }
 
-    /// From any thread, in the middle of a dispatch or not, also of the same handler.
+    /// Removes a handler. Any thread may call this, even the handler itself in the middle of a
+    /// dispatch.
     fn remove(&self, id: usize) {
         let mut writer = self.handlers.write();
         while writer.current().is_some_and(|handler| handler.id != id) {
@@ -158,23 +165,24 @@ impl EventLoop {
         }
         let removed = writer.remove();
         drop(writer);
-        let books = Arc::clone(&self.books);
+        let counts = Arc::clone(&self.counts);
         let Some(handler) = removed else {
-            return books.violation("removed, and not there", id);
+            return counts.violation("is not in the list", id);
         };
         self.big_lock.call(&self.rcu, move |machine| {
-            // The walks that could stand on it are over, so it is ours, and the descriptor is closed.
+            // All walks that could be at the handler are over, so it is free, and its drop closes
+            // the descriptor.
             match handler.try_take() {
                 Ok(handler) => drop(handler),
-                Err(_) => books.violation("in its callback, and not free", id),
+                Err(_) => counts.violation("is still in use after a grace period", id),
             }
             if !machine.closed.insert(id) {
-                books.violation("closed again", id);
+                counts.violation("was closed before", id);
             }
         });
     }
 
-    /// Waits for events and dispatches them, until it is told to stop.
+    /// Waits for events and dispatches them, until `stop` is set.
     fn run(&self, mut poll: Poll) -> io::Result<()> {
         let mut events = Events::with_capacity(64);
         let mut ready = HashSet::new();
@@ -191,7 +199,7 @@ impl EventLoop {
                 }
             }
             drop(guard);
-            // What is left was ready for handlers that are gone.
+            // The remaining events were for handlers that are removed.
             ready.clear();
             self.remove_leaving();
         }
@@ -199,12 +207,12 @@ impl EventLoop {
     }
 
     fn call(&self, handler: &Handler) -> io::Result<()> {
-        let closed = &self.books.closed[handler.id];
+        let closed = &self.counts.closed[handler.id];
         if closed.load(SeqCst) != 0 {
-            self.books
-                .violation("called when it was closed", handler.id);
+            self.counts
+                .violation("was called after its close", handler.id);
         }
-        self.books.calls.fetch_add(1, Relaxed);
+        self.counts.calls.fetch_add(1, Relaxed);
         self.remove_leaving();
         match &handler.what {
             What::Listener(listener) => self.accept(listener)?,
@@ -218,8 +226,8 @@ impl EventLoop {
             }
         }
         if closed.load(SeqCst) != 0 {
-            self.books
-                .violation("closed while it was called", handler.id);
+            self.counts
+                .violation("was closed during a call", handler.id);
         }
         Ok(())
     }
@@ -234,7 +242,8 @@ impl EventLoop {
         }
     }
 
-    /// Reads what there is and answers it; `true` when the client has ended and has every answer.
+    /// Reads and answers the available bytes. Returns `true` when the client has ended and has
+    /// every answer.
     fn answer(&self, mut stream: &TcpStream, unsent: &mut Vec<u8>) -> io::Result<bool> {
         let mut buffer = [0; 1024];
         let mut ended = false;
@@ -252,7 +261,7 @@ impl EventLoop {
         while !unsent.is_empty() {
             match stream.write(unsent) {
                 Ok(len) => {
-                    self.books.answered.fetch_add(len as u64, Relaxed);
+                    self.counts.answered.fetch_add(len as u64, Relaxed);
                     unsent.drain(..len);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -262,16 +271,16 @@ impl EventLoop {
         Ok(ended)
     }
 
-    /// A connection has ended. It is removed in one of three ways.
+    /// Removes a connection that has ended, in one of three ways.
     fn end(&self, id: usize) {
         let way = id % 3;
-        self.books.removed_by[way].fetch_add(1, Relaxed);
+        self.counts.removed_by[way].fetch_add(1, Relaxed);
         match way {
-            // The walk stands on it.
+            // The walk is at the handler.
             0 => self.remove(id),
-            // The walk may stand anywhere.
+            // The walk may be anywhere.
             1 => self.reaper.send(id).expect("the reaper outlives the loop"),
-            // The walk stands behind it, or on its way back to the front.
+            // The walk is past the handler, or begins again.
             _ => self.leaving().push(id),
         }
     }
@@ -290,7 +299,8 @@ fn answer_to(byte: u8) -> u8 {
     byte.wrapping_mul(7).wrapping_add(3)
 }
 
-/// Talks over connections, one after the other; gives how many bytes were sent and answered.
+/// Runs a client over its connections, one after the other. Returns the number of bytes that were
+/// sent and answered.
 fn client(number: usize, ports: [SocketAddr; 2]) -> Result<u64, Box<dyn Error>> {
     let mut total = 0;
     for connection in 0..CONNECTIONS {
@@ -303,20 +313,21 @@ fn client(number: usize, ports: [SocketAddr; 2]) -> Result<u64, Box<dyn Error>> 
             let mut answer = vec![0; len];
             stream.read_exact(&mut answer)?;
             if !text.iter().map(|byte| answer_to(*byte)).eq(answer) {
-                return Err("a wrong answer".into());
+                return Err("a client got a wrong answer".into());
             }
             total += len as u64;
         }
         stream.shutdown(Shutdown::Write)?;
-        // The other side closes when its handler has been removed and a grace period has gone by.
+        // The server closes the connection after it has removed the handler and a grace period has
+        // elapsed.
         if stream.read(&mut [0])? != 0 {
-            return Err("more than was asked for".into());
+            return Err("a client got more bytes than it sent".into());
         }
     }
     Ok(total)
 }
 
-/// Adds the connections of a port of its own to the loop.
+/// Adds the connections of a second port to the loop.
 fn acceptor(event_loop: &EventLoop, listener: &std::net::TcpListener) -> io::Result<()> {
     for _ in 0..CLIENTS * CONNECTIONS / 2 {
         let (stream, _) = listener.accept()?;
@@ -339,7 +350,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
 
     let asked = thread::scope(|scope| -> Result<u64, Box<dyn Error>> {
         let event_loop = &event_loop;
-        // Whoever fails ends the program: the others would wait for it.
+        // A thread that fails ends the program: other threads would wait for it.
         let or_exit = |result: Result<(), Box<dyn Error>>| {
             if let Err(error) = result {
                 eprintln!("iohandlers: {error}");
@@ -377,18 +388,19 @@ fn run() -> Result<bool, Box<dyn Error>> {
     })?;
 
     event_loop.rcu.blocking_drain();
-    let books = &event_loop.books;
-    let (answered, calls) = (books.answered.load(Relaxed), books.calls.load(Relaxed));
-    let once = books.closed.iter().filter(|n| n.load(SeqCst) == 1).count();
+    let counts = &event_loop.counts;
+    let (answered, calls) = (counts.answered.load(Relaxed), counts.calls.load(Relaxed));
+    let once = counts.closed.iter().filter(|n| n.load(SeqCst) == 1).count();
     let under_lock = event_loop.big_lock.blocking_lock().closed.len();
-    let violations = books.violations.load(SeqCst);
-    let [itself, reaper, next] = books.removed_by.each_ref().map(|n| n.load(Relaxed));
-    println!("{asked} bytes were asked, {answered} answered, in {calls} calls of handlers");
+    let violations = counts.violations.load(SeqCst);
+    let [itself, reaper, next] = counts.removed_by.each_ref().map(|n| n.load(Relaxed));
+    println!("{asked} bytes were sent and {answered} answered, in {calls} calls of handlers");
     println!(
-        "connections removed by themselves {itself}, by the next handler {next}, by another thread {reaper}"
+        "connections removed by their own handler: {itself}, by the next handler: {next}, \
+         by another thread: {reaper}"
     );
     println!("descriptors: {HANDLERS} opened, {once} closed once, {under_lock} under the big lock");
-    println!("calls of closed handlers, and other violations: {violations}");
+    println!("violations, such as a call of a closed handler: {violations}");
     Ok(asked == answered
         && once == HANDLERS
         && under_lock == HANDLERS
@@ -400,7 +412,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("iohandlers: the counts do not agree");
+            eprintln!("iohandlers: failed: the counts above do not match, or there are violations");
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -1,4 +1,5 @@
-//! The README's quickstart: a configuration that every request reads and that is now and then replaced.
+//! The README's quickstart: every request reads a configuration, which a writer replaces now and
+//! then.
 //!
 //! `cargo run --example quickstart`
 
@@ -27,7 +28,8 @@ async fn main() {
         })
         .collect();
 
-    // A writer: the new version is in use at once, the old one is freed when no request sees it any more.
+    // A writer: new requests see the new version at once; the old one comes back when no request
+    // sees it.
     let old = config.swap(Config {
         greeting: "good day".into(),
     });
@@ -35,10 +37,10 @@ async fn main() {
     let old = old.wait().await;
     println!("no request uses {:?} any more", old.greeting);
 
-    // Deferred work: runs after every section that exists now.
-    Rcu::global().call(|| println!("the old configuration's files may go"));
+    // Deferred work: the callback runs after all sections that exist now.
+    Rcu::global().call(|| println!("no request uses the old configuration's files"));
     Rcu::global().drain().await;
     for request in requests {
-        request.await.expect("requests do not panic");
+        request.await.expect("a request does not panic");
     }
 }

@@ -1,17 +1,21 @@
-//! The memory map of an emulator: which block of memory backs an address? Beside the same list under a mutex.
+//! The memory map of an emulator: the blocks of memory that back the guest's addresses. The example
+//! compares an RCU list with a list under a mutex.
 //!
 //! `cargo run --release --example ram_list`
 //!
-//! Every access of a guest looks an address up in a list of blocks. The old way moves the block that was found to the front of
-//! the list, so that the next lookup finds it at once: then each reader writes, and needs a lock. Here the list is an
-//! [`RcuList`], and the block that was used last is kept apart from it: each reader remembers its own, for as long as its
-//! section. Readers write nothing that others see.
+//! Every access of a guest looks an address up in a list of blocks. The old list moves the found
+//! block to its front, so that the next lookup finds it at once. So each reader writes, and needs a
+//! lock. The new list is an [`RcuList`], which lookups do not change: each reader remembers the
+//! block that it used last, for as long as its section. Readers write nothing that other threads
+//! see.
 //!
-//! Blocks are added and removed under the big lock, which also guards the map of free addresses. A removed block is freed
-//! under it too, by a callback, when no reader can be using it; only then can its addresses be given to another.
+//! Blocks are added and removed under the big lock, which also guards the map of free addresses. A
+//! callback frees a removed block under the same lock, after the last reader has left. Only then
+//! may another block get its addresses.
 //!
-//! Look at: lookups a second with both lists, each beside one thread that adds and removes a thousand blocks a second. Every
-//! lookup is checked; it fails if one finds the wrong block, a freed one, or misses one that was there throughout.
+//! The example prints the lookups per second of both lists, beside a thread that adds and removes a
+//! thousand blocks a second. It checks every lookup, and fails if a lookup finds a wrong or a freed
+//! block, or misses a block that was always there.
 
 use async_rcu::{GlobalLock, Rcu, RcuList, ReadGuard};
 use std::error::Error;
@@ -24,7 +28,7 @@ use std::time::{Duration, Instant};
 
 const TIME: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
-/// Blocks that are there throughout, at the even places of the address space.
+/// Blocks that stay, at the even places of the address space.
 const FIXED: u64 = 12;
 /// Blocks that come and go, at the odd places below the last fixed one.
 const PLUGGED: usize = 4;
@@ -38,14 +42,14 @@ const IN_BLOCK: u64 = 32;
 static BLOCKS_MADE: AtomicU64 = AtomicU64::new(0);
 static BLOCKS_FREED: AtomicU64 = AtomicU64::new(0);
 
-/// Some memory of the guest. Poisoned when it is freed.
+/// A block of the guest's memory. Its drop poisons it.
 struct Block {
     alive: AtomicU64,
     offset: u64,
     memory: Vec<u8>,
 }
 
-/// What is at an address, in every block that is ever there.
+/// Returns the byte at an address, which is the same in every block.
 fn content(address: u64) -> u8 {
     (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
@@ -65,7 +69,8 @@ impl Block {
         address.wrapping_sub(self.offset) < self.memory.len() as u64
     }
 
-    /// Reads the byte at an address, which must be in this block; `false` where it is not what is there.
+    /// Reads the byte at an address in this block. Returns `false` if the block is freed or the
+    /// byte is wrong.
     fn check(&self, address: u64) -> bool {
         self.alive.load(Relaxed) == ALIVE
             && self.memory.get(address.wrapping_sub(self.offset) as usize)
@@ -81,11 +86,11 @@ impl Drop for Block {
     }
 }
 
-/// Both lists, as the threads that look up see them.
+/// The operations of both lists.
 trait Map: Sync {
-    /// Looks addresses up, until it is told to stop.
+    /// Looks addresses up until `stop` is set.
     fn look_up(&self, addresses: Addresses, stop: &AtomicBool) -> Looked;
-    /// Removes what is in a place, and adds a new block in another that is free.
+    /// Removes a block, and adds a new block in another, free place.
     fn exchange(&self);
 }
 
@@ -96,7 +101,7 @@ struct Looked {
 }
 
 impl Looked {
-    /// What a lookup found: a fixed block is always there.
+    /// Counts the result of a lookup. A lookup of a fixed block must succeed.
     fn count(&mut self, address: u64, found: Option<bool>) {
         self.lookups += 1;
         let fixed = (address / BLOCK) % 2 == 0;
@@ -104,7 +109,7 @@ impl Looked {
     }
 }
 
-/// What a guest accesses: a while here, a while there.
+/// The addresses that a guest accesses: many in one block, then many in another.
 struct Addresses {
     random: u64,
     place: u64,
@@ -121,7 +126,7 @@ impl Addresses {
     }
 
     fn next(&mut self) -> u64 {
-        // Marsaglia's xorshift.
+        // Marsaglia's xorshift generator.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -141,16 +146,17 @@ struct RamList {
     rcu: Rcu,
 }
 
-/// What only the holder of the big lock may touch.
+/// The state that only the holder of the big lock may touch.
 struct Machine {
-    /// Places in the address space.
+    /// Free places in the address space.
     free: Vec<u64>,
     plugged: Vec<u64>,
-    /// Blocks that were not the callback's alone.
+    /// Blocks that were still in use in their callback.
     not_free: u64,
 }
 
-/// A reader, for as long as a section. The block that it used last cannot outlive that: the compiler sees to it.
+/// A reader in one section. The compiler ensures that the reader forgets its last block before the
+/// section ends.
 struct Reader<'g> {
     map: &'g RamList,
     guard: &'g ReadGuard<'g>,
@@ -187,7 +193,7 @@ impl RamList {
     }
 
     fn plug(&self, machine: &mut Machine) {
-        // None is free where the callbacks have not caught up: not this time, then.
+        // If the callbacks are late, no place is free, and this exchange is left out.
         if !machine.free.is_empty() {
             let place = machine.free.remove(0);
             self.blocks.push_front(Block::at_place(place));
@@ -207,7 +213,7 @@ impl RamList {
         let removed = writer.remove();
         drop(writer);
         self.machine.call(&self.rcu, move |machine| {
-            // Under the lock, when nobody can be using it.
+            // This runs under the lock, after the last reader has left.
             match removed.map(|block| block.try_take()) {
                 Some(Ok(block)) => drop(block),
                 _ => machine.not_free += 1,
@@ -243,7 +249,7 @@ impl Map for RamList {
     }
 }
 
-/// The same list under a mutex, as it was before: what is found is moved to the front.
+/// The old list under a mutex, which moves the found block to the front.
 struct Mutexed(Mutex<Chain>);
 
 #[derive(Default)]
@@ -264,7 +270,7 @@ impl Chain {
         self.first = Some(Box::new(Link { block, next }));
     }
 
-    /// Takes out the first that is wanted.
+    /// Takes out the first block that matches.
     fn take(&mut self, wanted: impl Fn(&Block) -> bool) -> Option<Box<Link>> {
         let mut place = &mut self.first;
         while place.as_ref().is_some_and(|link| !wanted(&link.block)) {
@@ -336,7 +342,8 @@ impl Map for Mutexed {
     }
 }
 
-/// Looks up on several threads while another exchanges blocks; gives what was looked up and how many exchanges there were.
+/// Looks addresses up on several threads while another thread exchanges blocks. Returns the lookups
+/// and the number of exchanges.
 fn measure(name: &str, map: &dyn Map, threads: usize) -> Result<(f64, u64), Box<dyn Error>> {
     let stop = AtomicBool::new(false);
     let (end, ended) = mpsc::channel::<()>();
@@ -400,7 +407,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         ratios[0], ratios[1]
     );
     let (made, freed) = (BLOCKS_MADE.load(Relaxed), BLOCKS_FREED.load(Relaxed));
-    println!("{made} blocks were added, {freed} freed; {wrong} lookups went wrong");
+    println!("{made} blocks were added and {freed} freed; {wrong} lookups were wrong");
     Ok(wrong == 0 && made == freed)
 }
 
@@ -408,7 +415,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("ram_list: the counts are not what they must be");
+            eprintln!("ram_list: failed: a lookup was wrong, or not every block was freed");
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -1,11 +1,13 @@
 //! Torture and performance test: `cargo run --release --example rcutorture -- 4 stress 10`.
 //!
-//! After the `rcutorture` that McKenney wrote for Linux, and in its order of arguments: how many, what, for how many seconds.
-//! `rperf`, `uperf` and `perf` measure; `stress` and `async` look for errors, on every kind of executor, in every way to read
-//! and to wait that there is. What is printed at the end explains itself. The exit status is 1 where anything was wrong.
+//! The model is the `rcutorture` that McKenney wrote for Linux; the arguments have the same order:
+//! how many, which mode, how many seconds. `rperf`, `uperf` and `perf` measure. `stress` and
+//! `async` look for errors, on every kind of executor and with every way to read and to wait. The
+//! report at the end explains its figures. The exit status is 1 if the run found an error.
 //!
-//! Errors are found much sooner where threads stop in the library's critical windows:
-//! `RUSTFLAGS="--cfg rcu_delays" cargo run --release --target-dir target/delays --example rcutorture -- 4 stress 10`.
+//! The torture finds errors much sooner if threads stop in the library's critical windows:
+//! `RUSTFLAGS="--cfg rcu_delays" cargo run --release --target-dir target/delays --example
+//! rcutorture -- 4 stress 10`.
 
 #[path = "rcutorture/mod.rs"]
 mod rcutorture;
@@ -27,7 +29,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// To be called before anything of the library, and before there are threads.
+/// Sets the variables that the library reads. `main` calls it before it starts threads or calls
+/// the library.
 fn set_environment(args: &Args) {
     let set = |name: &str, value: &str| {
         // SAFETY: the process has no other thread yet.

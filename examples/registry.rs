@@ -1,17 +1,20 @@
-//! A registry of connections, as a chat or push server has one: who is connected is read for every message, and changes all
-//! the time.
+//! A registry of connections, as a chat or push server has one. Every message reads the registry,
+//! while connections come and go all the time.
 //!
 //! `cargo run --release --example registry -- --connections 50000 --seconds 5`
 //!
-//! - A broadcast walks over the registry under one guard: no lock, and no list of recipients is made first.
-//! - A message to one looks it up under a guard.
-//! - Who leaves is taken out at once and closed by an async callback after a grace period: when no broadcast and no lookup
-//!   that found the connection is still at it. So closing needs no flag that every sender would have to ask about.
-//! - Newcomers take the places of those who left; closes under way are limited, as sockets would be.
+//! - A broadcast walks over the registry under one guard. It takes no lock and makes no list of
+//!   recipients.
+//! - A message to one connection looks the connection up under a guard.
+//! - A connection that leaves is taken out at once. An async callback closes it after a grace
+//!   period, when no broadcast or lookup can be using it any more. So senders need not check a
+//!   "closed" flag.
+//! - New connections take the places of those that left. The number of closes in progress is
+//!   limited, as sockets are.
 //!
-//! The connections are simulated; the counts are not. The exit status is 1 where a connection was closed twice or not at all,
-//! got a message after its close had begun, was missed by a broadcast though it was there all the time, or where memory grew
-//! with the number of connections that came and went.
+//! The connections are simulated. The exit status is 1 if a connection was closed twice or never,
+//! if it got a message after its close had begun, if a broadcast missed a connection that was
+//! always there, or if memory grew with the number of connections that came and went.
 
 use async_rcu::{Rcu, RcuMap};
 use clap::Parser;
@@ -21,24 +24,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Connections that come and go under broadcasts: must end with no violations.
+/// Connections that come and go during broadcasts. A run must end with no violations.
 #[derive(Clone, Parser)]
 struct Args {
-    /// How many are connected at a time.
+    /// The number of connections at a time.
     #[arg(long, default_value_t = 30_000)]
     connections: u64,
-    /// How long they come and go.
+    /// The seconds for which connections come and go.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Tasks that have connections come and go.
+    /// The number of tasks that open and close connections.
     #[arg(long, default_value_t = 4)]
     churners: u64,
-    /// Closes that may be under way at a time.
+    /// The largest number of closes in progress.
     #[arg(long, default_value_t = 4096)]
     closing: usize,
 }
 
-/// What happened, over all connections.
+/// Counts over all connections.
 #[derive(Default)]
 struct Counts {
     opened: AtomicU64,
@@ -52,7 +55,7 @@ struct Counts {
 
 impl Counts {
     fn violation(&self, what: &str, id: u64) {
-        // The first few tell enough.
+        // The first few violations are enough.
         if self.violations.fetch_add(1, Ordering::Relaxed) < 10 {
             eprintln!("VIOLATION: connection {id} {what}");
         }
@@ -63,12 +66,12 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
 }
 
-/// A connection; its buffer is what makes memory show.
+/// A connection. Its buffer makes leaked connections show in the memory.
 struct Connection {
     id: u64,
     inbox: AtomicU64,
     closing: AtomicBool,
-    /// What was in the inbox when the close began.
+    /// The number of messages in the inbox when the close began.
     at_close: AtomicU64,
     buffer: Box<[u8]>,
     counts: Arc<Counts>,
@@ -87,7 +90,7 @@ impl Connection {
         })
     }
 
-    /// By who found it in the registry, in the same section.
+    /// Sends a message. The caller found the connection in the registry, in the same section.
     fn send(&self) {
         if self.closing.load(Ordering::Relaxed) || self.buffer[0] != self.id as u8 {
             self.counts
@@ -96,10 +99,10 @@ impl Connection {
         add(&self.inbox, 1);
     }
 
-    /// Says goodbye, which takes a while.
+    /// Closes the connection, which takes a while.
     async fn close(&self) {
         if self.closing.swap(true, Ordering::Relaxed) {
-            self.counts.violation("is closed twice", self.id);
+            self.counts.violation("was closed twice", self.id);
         }
         self.at_close
             .store(self.inbox.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -112,11 +115,11 @@ impl Drop for Connection {
     fn drop(&mut self) {
         add(&self.counts.freed, 1);
         if !*self.closing.get_mut() {
-            self.counts.violation("is freed without a close", self.id);
+            self.counts.violation("was freed without a close", self.id);
         }
         if self.inbox.get_mut() != self.at_close.get_mut() {
             self.counts
-                .violation("had messages after its close had begun", self.id);
+                .violation("got messages after its close had begun", self.id);
         }
     }
 }
@@ -132,15 +135,16 @@ impl Registry {
     fn connect(&self, id: u64) {
         let connection = Connection::open(id, &self.counts);
         if self.connections.insert(id, connection).is_some() {
-            self.counts.violation("was there already", id);
+            self.counts.violation("was in the registry already", id);
         }
     }
 
-    /// Out of the registry at once; closed when nobody can be sending to it any more.
+    /// Takes a connection out of the registry at once. A callback closes it when no sender can be
+    /// using it any more.
     async fn disconnect(&self, id: u64) {
         let permit = Arc::clone(&self.closing).acquire_owned().await;
         let Some(gone) = self.connections.remove(&id) else {
-            self.counts.violation("is not there", id);
+            self.counts.violation("is not in the registry", id);
             return;
         };
         let connection = Arc::clone(&gone);
@@ -150,7 +154,7 @@ impl Registry {
         });
     }
 
-    /// To everyone; gives how many of them are below `lasting`.
+    /// Sends to all connections. Returns how many of them are below `lasting`.
     fn broadcast(&self, lasting: u64) -> u64 {
         let guard = self.rcu.read();
         let (mut sent, mut lasted) = (0, 0);
@@ -174,7 +178,7 @@ impl Registry {
     }
 }
 
-/// Kilobytes of this process in memory, where the system tells.
+/// Returns the resident memory of this process in kilobytes, if the system tells it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -183,7 +187,8 @@ fn resident() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// Has connections come and go until it is told to stop. Each churner has places of its own, and the oldest one leaves.
+/// Opens and closes connections until `stop` is set. Each churner has places of its own, and its
+/// oldest connection leaves.
 async fn churn(registry: Arc<Registry>, places: Places, churner: u64, stop: Arc<AtomicBool>) {
     let mut next = places.each;
     while !stop.load(Ordering::Relaxed) {
@@ -198,12 +203,13 @@ async fn churn(registry: Arc<Registry>, places: Places, churner: u64, stop: Arc<
     }
 }
 
-/// Which connections there are: below `lasting`, those that stay; above, those of each churner in turn.
+/// The numbers of connections: below `lasting` those that stay, above them those of each churner in
+/// turn.
 #[derive(Clone, Copy)]
 struct Places {
     lasting: u64,
     churners: u64,
-    /// Of each churner.
+    /// The number of places of each churner.
     each: u64,
 }
 
@@ -213,17 +219,17 @@ impl Places {
     }
 }
 
-/// A sender without a pause: to everyone, again and again.
+/// Broadcasts again and again, without a pause.
 fn broadcaster(registry: &Registry, lasting: u64, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         if registry.broadcast(lasting) != lasting {
             registry.counts.violations.fetch_add(1, Ordering::Relaxed);
-            eprintln!("VIOLATION: a broadcast missed a connection, or met it twice");
+            eprintln!("VIOLATION: a broadcast missed a connection, or met one twice");
         }
     }
 }
 
-/// Another: to one after the other, some of whom have left.
+/// Sends to one connection after the other. Some of them have left.
 fn whisperer(registry: &Registry, stop: &AtomicBool) {
     let mut random = 1u64;
     while !stop.load(Ordering::Relaxed) {
@@ -273,7 +279,7 @@ async fn main() -> ExitCode {
         })
         .collect();
 
-    // A quarter of the time to get warm: memory is compared with what the same work takes.
+    // The first quarter warms up. Memory is then compared with that of the same work.
     let time = Duration::from_secs(args.seconds);
     tokio::time::sleep(time / 4).await;
     let (before, gone_before) = (resident(), counts.freed.load(Ordering::Relaxed));
@@ -287,7 +293,7 @@ async fn main() -> ExitCode {
         sender.join().expect("a sender");
     }
 
-    // Everybody leaves.
+    // All connections leave.
     let connected = registry.connections.len();
     let all: Vec<u64> = registry
         .connections
@@ -300,7 +306,7 @@ async fn main() -> ExitCode {
     registry.rcu.drain().await;
 
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    println!("connected at last  {connected}");
+    println!("connected at end   {connected}");
     println!("opened             {}", of(&counts.opened));
     println!("closed             {}", of(&counts.closed));
     println!("freed              {}", of(&counts.freed));
@@ -316,21 +322,21 @@ async fn main() -> ExitCode {
     };
     check(
         connected as u64 == places.id(0, places.each),
-        "as many leave as come",
+        "not as many connections left as came",
     );
     check(
         registry.connections.is_empty(),
-        "the registry is empty at last",
+        "the registry is not empty at the end",
     );
     check(
         of(&counts.closed) == of(&counts.opened),
-        "each is closed once",
+        "some connections were not closed once",
     );
     check(
         of(&counts.freed) == of(&counts.opened),
-        "each is freed once",
+        "some connections were not freed once",
     );
-    check(gone > gone_before, "connections come and go");
+    check(gone > gone_before, "no connections came and went");
     if let (Some(before), Some(after)) = (before, after) {
         println!(
             "memory             {before} kB, and {after} kB after {} more had left",
@@ -338,7 +344,7 @@ async fn main() -> ExitCode {
         );
         check(
             after < 2 * before,
-            "memory does not grow with those who left",
+            "memory grew with the connections that left",
         );
     }
     println!("violations         {wrong}");

@@ -1,15 +1,17 @@
-//! Streaming responses that hold their snapshot over many sends, and let go of it when they are asked to.
+//! Streaming responses that hold their snapshot over many sends, and release it when they are asked
+//! to.
 //!
 //! `cargo run --release --example streaming`
 //!
-//! A large table is replaced every few milliseconds, while slow clients download it row by row. A response reads one version
-//! across all its sends, so as long as it lasts, that version, and every one that was replaced since, stays in memory.
-//! Unless it listens: `release_requested` is ready when somebody needs the memory, here because `max_pending` old versions
-//! are waiting to be freed. The response then goes on with the current version, from the row where it was.
+//! A large table is replaced every few milliseconds, while slow clients download it row by row. A
+//! response reads one version across all its sends. So as long as the response lasts, its version
+//! and every later one stay in memory. A response that listens avoids this: `release_requested`
+//! becomes ready when the memory is needed, here when `max_pending` old versions wait to be freed.
+//! The response then goes on with the current version, from its current row.
 //!
-//! Each variant runs in a process of its own. Look at the memory over time: it grows by each version in the one, and is
-//! flat in the other. The exit status is 1 if a client got a row twice, out of order, or not at all, or if memory was not
-//! bounded by those that listen.
+//! Each variant runs in a process of its own. With deaf responses the memory grows with each
+//! version; with listening ones it stays flat. The exit status is 1 if a client got a row twice,
+//! out of order, or never, or if the memory of the listening variant is not bounded.
 
 use async_rcu::{OwnedRcuRef, Rcu, RcuCell};
 use std::error::Error;
@@ -23,19 +25,20 @@ use tokio::time::{interval, sleep};
 const CLIENTS: usize = 8;
 const ROWS: usize = 200;
 const VERSIONS: usize = 200;
-/// Bytes of a version; each row is a part of it.
+/// The bytes of a version, of which each row is a part.
 const SIZE: usize = 1 << 20;
-/// Old versions that may wait to be freed before those who hold them are asked to let go.
+/// The number of old versions that may wait to be freed before their holders are asked to release
+/// them.
 const LIMIT: usize = 8;
 
-/// What is alive of the table now, and was at most.
+/// The numbers of versions that are alive now, and that were alive at most.
 #[derive(Default)]
 struct Alive {
     now: AtomicUsize,
     most: AtomicUsize,
 }
 
-/// One version of the table: every byte of a row says which row it is.
+/// A version of the table: every byte of a row is the row's number.
 struct Table {
     version: usize,
     bytes: Vec<u8>,
@@ -68,10 +71,10 @@ impl Drop for Table {
     }
 }
 
-/// A part of a response: the row's number, the version that it is of, and its content.
+/// A part of a response: the row's number, its version, and its content.
 type Chunk = (usize, usize, Vec<u8>);
 
-/// Sends the table, and tells how often it moved on to a newer version.
+/// Sends the table. Returns how often the response moved on to a newer version.
 async fn respond(table: Arc<RcuCell<Table>>, client: mpsc::Sender<Chunk>, listens: bool) -> usize {
     let mut snapshot = table.read_owned();
     let mut reloads = 0;
@@ -83,7 +86,7 @@ async fn respond(table: Arc<RcuCell<Table>>, client: mpsc::Sender<Chunk>, listen
                 OwnedRcuRef::reload(&mut snapshot, &table);
                 reloads += 1;
             }
-            // Room for a chunk: the client is slow.
+            // Waits for room for a chunk: the client is slow.
             room = client.reserve() => {
                 let Ok(room) = room else { break };
                 room.send((row, snapshot.version, snapshot.row(row).to_vec()));
@@ -94,7 +97,7 @@ async fn respond(table: Arc<RcuCell<Table>>, client: mpsc::Sender<Chunk>, listen
     reloads
 }
 
-/// A client that takes its time. `false` where what it got is not the table.
+/// Receives as a slow client. Returns `false` if it got a wrong table.
 async fn download(mut response: mpsc::Receiver<Chunk>) -> bool {
     let (mut rows, mut newest) = (0, 0);
     while let Some((row, version, bytes)) = response.recv().await {
@@ -108,7 +111,7 @@ async fn download(mut response: mpsc::Receiver<Chunk>) -> bool {
     rows == ROWS
 }
 
-/// One variant, in this process: what the parent prints of it.
+/// Runs one variant in this process. Returns the figures that the parent prints.
 #[tokio::main]
 async fn run(listens: bool) -> Result<String, Box<dyn Error>> {
     let rcu = Rcu::builder().name("table").max_pending(LIMIT).build()?;
@@ -143,14 +146,15 @@ async fn run(listens: bool) -> Result<String, Box<dyn Error>> {
         alive.most.load(Ordering::Relaxed),
         alive.now.load(Ordering::Relaxed),
     );
-    // Nobody reads any more: only the current version is left.
+    // All readers have ended: only the current version is left.
     right &= left == 1;
-    // The responses that listen hear of it in time: at most about the limit, and what is published till they do.
+    // Listening responses are asked in time: about the limit is alive, plus the versions that are
+    // published until they answer.
     right &= !listens || most < VERSIONS / 2;
     Ok(format!("{right} {most} {reloads} {}", memory.join(" ")))
 }
 
-/// The memory that this process has now, in MiB: where the system tells it.
+/// Returns the resident memory of this process in MiB, if the system tells it.
 fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
@@ -164,7 +168,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "{VERSIONS} versions of {} KiB, {CLIENTS} slow downloads of {ROWS} rows; MiB after each fifth:",
+        "{VERSIONS} versions of {} KiB, {CLIENTS} slow downloads of {ROWS} rows; MiB after each \
+         fifth of the versions:",
         SIZE / 1024
     );
     println!(
@@ -184,7 +189,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         println!();
         if !child.status.success() || right != "true" {
             eprintln!(
-                "{variant}: wrong: {}",
+                "streaming: {variant}: a client got a wrong table, or too many versions were \
+                 alive: {}",
                 String::from_utf8_lossy(&child.stderr)
             );
             wrong = true;

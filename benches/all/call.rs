@@ -1,6 +1,7 @@
-//! What the caller of `call` pays. What it queues is drained outside, every 100,000.
+//! The cost of `call` for its caller. After every 100,000 callbacks a drain runs outside the
+//! measurement.
 
-use crate::support::{at_once, inline, timed};
+use crate::common::{at_once, inline, timed};
 use async_rcu::{Rcu, RcuCell};
 use criterion::Criterion;
 use std::hint::black_box;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const ROUND: u64 = 100_000;
 
-/// Rounds, each made ready by `prepare` and drained, outside the time of `work`.
+/// Measures `work` in rounds. `prepare` and the drain of each round are not timed.
 fn in_rounds<P>(
     rcu: &Rcu,
     n: u64,
@@ -61,7 +62,7 @@ pub(crate) fn benches(c: &mut Criterion) {
     });
 
     let rcu = inline();
-    c.bench_function("call/retire a box that is there", |b| {
+    c.bench_function("call/retire an existing box", |b| {
         b.iter_custom(|n| {
             let boxes = |n| (0..n).map(Box::new).collect::<Vec<_>>();
             in_rounds(&rcu, n, boxes, |boxes, _| {

@@ -1,6 +1,7 @@
-//! Callbacks from their `call` to their end.
+//! Callbacks, from their `call` to their end.
 
-use crate::support::{SETTLE, inline};
+use crate::common::inline;
+use crate::support::SETTLE;
 use async_rcu::Rcu;
 use criterion::{Criterion, Throughput};
 use std::hint::black_box;
@@ -53,7 +54,7 @@ pub(crate) fn benches(c: &mut Criterion) {
     group.finish();
 }
 
-/// The caller sleeps meanwhile.
+/// Returns the time from `call` to the start of the callback; the caller sleeps meanwhile.
 fn until_start(rcu: &Rcu) -> Duration {
     let (sender, receiver) = channel();
     thread::sleep(SETTLE);

@@ -1,6 +1,7 @@
-//! Callbacks over each executor.
+//! Callbacks on each executor.
 
-use crate::support::{inline, runtime};
+use crate::common::inline;
+use crate::support::runtime;
 use async_rcu::{Batch, ChannelExecutor, Executor, Rcu, SpawnExecutor};
 use criterion::{Criterion, Throughput};
 use futures::StreamExt;
@@ -13,7 +14,7 @@ use tokio::runtime::Handle;
 
 const MANY: u64 = 10_000;
 
-/// Any spawner; this one is tokio's.
+/// A spawner on tokio's runtime.
 struct OnTokio(Handle);
 
 impl Spawn for OnTokio {
@@ -41,12 +42,12 @@ pub(crate) fn benches(c: &mut Criterion) {
             ("InlineExecutor", inline()),
             ("tokio Handle, 1 worker", with(runtime.handle().clone())),
             (
-                "SpawnExecutor over it",
+                "SpawnExecutor on that runtime",
                 with(SpawnExecutor::new(OnTokio(runtime.handle().clone()))),
             ),
-            ("ChannelExecutor, polled by a task of it", with(channel)),
+            ("ChannelExecutor, polled by a task", with(channel)),
             (
-                "a closure that runs it there",
+                "a closure that runs the batch",
                 with(|batch: Batch| batch.run()),
             ),
         ];
@@ -73,14 +74,14 @@ pub(crate) fn benches(c: &mut Criterion) {
         }
         group.finish();
     }
-    // The domains are gone, and the stream ends.
+    // The stream ends with the domains.
     runtime.block_on(consumer).expect("the consumer");
 }
 
 pub(crate) const FAIRNESS: &str = "dispatch/fairness";
 
-/// A task that only yields, alone and then beside a million callbacks: the longest time between two of its turns.
-/// Printed, outside criterion: it is a maximum.
+/// Measures the longest time between two turns of a task that only yields: alone, and beside a
+/// million callbacks. Criterion does not measure maxima, so this prints its figures.
 pub(crate) fn fairness() {
     const CALLBACKS: u64 = 1_000_000;
     let runtime = runtime(1);
@@ -106,7 +107,7 @@ pub(crate) fn fairness() {
     }));
     let alone = runtime.block_on(alone).expect("the task");
 
-    // All are ready at once: the flood is as high as it can be.
+    // All callbacks become ready at once: the flood is as high as possible.
     let section = rcu.read_owned();
     for i in 0..CALLBACKS {
         let ran = Arc::clone(&ran);
@@ -123,8 +124,8 @@ pub(crate) fn fairness() {
     let took = start.elapsed();
     let beside = runtime.block_on(beside).expect("the task");
 
-    println!("{FAIRNESS}: {CALLBACKS} callbacks on a runtime of one worker took {took:?};");
-    println!("another task of it waited for its turn at worst");
-    println!("  {:?} without them ({} turns),", alone.0, alone.1);
-    println!("  {:?} beside them ({} turns)", beside.0, beside.1);
+    println!("{FAIRNESS}: {CALLBACKS} callbacks on a runtime of one worker took {took:?}.");
+    println!("The longest time that another task of the runtime waited for its turn:");
+    println!("  {:?} without the callbacks ({} turns)", alone.0, alone.1);
+    println!("  {:?} beside the callbacks ({} turns)", beside.0, beside.1);
 }

@@ -1,6 +1,7 @@
-//! Waiting for everything that is queued.
+//! Waits for all queued callbacks.
 
-use crate::support::{SETTLE, inline};
+use crate::common::inline;
+use crate::support::SETTLE;
 use async_rcu::Rcu;
 use criterion::{BatchSize, Criterion};
 use std::hint::black_box;
@@ -33,18 +34,22 @@ pub(crate) fn benches(c: &mut Criterion) {
                 BatchSize::PerIteration,
             );
         });
-        group.bench_function(format!("from the last reader's leave, {name}"), |b| {
+        group.bench_function(format!("after the last reader leaves, {name}"), |b| {
             b.iter_custom(|n| (0..n).map(|_| after_the_leave(&rcu, false)).sum());
         });
-        group.bench_function(format!("the same in mid-grace-period, {name}"), |b| {
-            b.iter_custom(|n| (0..n).map(|_| after_the_leave(&rcu, true)).sum());
-        });
+        group.bench_function(
+            format!("after the last reader leaves, mid-grace-period, {name}"),
+            |b| {
+                b.iter_custom(|n| (0..n).map(|_| after_the_leave(&rcu, true)).sum());
+            },
+        );
     }
     group.finish();
 }
 
-/// Another thread waits in a drain for a callback that this thread's section holds up: from the section's end to the
-/// drain's return. `mid`: an earlier grace period waited for the section already when the callback came.
+/// Measures from the end of this thread's section to the return of another thread's drain. The
+/// section holds up the callback of that drain. If `mid`, an earlier grace period waits for the
+/// section when the callback is queued.
 fn after_the_leave(rcu: &Rcu, mid: bool) -> Duration {
     thread::scope(|scope| {
         let (sender, receiver) = channel();

@@ -34,7 +34,7 @@ pub(crate) fn benches(c: &mut Criterion) {
             rcu.blocking_drain();
         });
     });
-    // The guard goes into the drain and comes back from it.
+    // The drain consumes the guard and returns it.
     let held = Cell::new(None);
     let relock =
         |wait: &dyn Fn(async_rcu::GlobalLockGuard<u64>) -> async_rcu::GlobalLockGuard<u64>| {

@@ -1,11 +1,14 @@
-//! What each operation costs: `cargo bench --bench all`, some three minutes; `cargo bench --bench all -- read/` for those
-//! whose name begins so. A theme is a module here and the first part of a name.
+//! The cost of each operation. `cargo bench --bench all` takes about three minutes; `cargo bench
+//! --bench all -- read/` runs the benchmarks whose names contain `read/`. Each theme is a module
+//! here and the first part of the names.
 //!
-//! Only what the name says is timed: threads, guards and runtimes are made before, callbacks that are not the matter are
-//! drained outside. Compare within one run: the machine has moods. The same beside other libraries: `benches/peers`.
+//! Only the named operation is timed. Threads, guards and runtimes are made before, and callbacks
+//! that are not measured are drained outside. Compare figures of one run only: the speed of a
+//! machine changes. `benches/peers` compares with other libraries.
 
 mod call;
 mod callbacks;
+mod common;
 mod dispatch;
 mod drain;
 mod global_lock;
@@ -31,12 +34,13 @@ const THEMES: [fn(&mut Criterion); 9] = [
 ];
 
 fn main() {
-    // Short, so that the whole set is worth running; `--measurement-time` and `--sample-size` ask for more.
+    // Short times, so that the whole set runs soon; `--measurement-time` and `--sample-size` set
+    // others.
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))
         .sample_size(20)
-        // Drawing and resampling take longer than measuring.
+        // Plots and resampling would take longer than the measurement.
         .nresamples(5_000)
         .without_plots()
         .configure_from_args();

@@ -1,6 +1,6 @@
 //! The read side.
 
-use crate::support::{at_once, timed};
+use crate::common::{at_once, timed};
 use async_rcu::{Rcu, RcuCell};
 use criterion::Criterion;
 use std::hint::black_box;
@@ -56,7 +56,7 @@ pub(crate) fn benches(c: &mut Criterion) {
         });
     });
     group.bench_function("a thread's first read and its end", |b| {
-        // With the thread that has to be started and joined for it.
+        // The time includes the start and the join of the thread.
         b.iter(|| {
             std::thread::scope(|scope| {
                 scope.spawn(|| drop(black_box(rcu.read())));

@@ -1,6 +1,7 @@
-//! What a grace period costs where much has to be looked at.
+//! The cost of a grace period with many sections or many threads.
 
-use crate::support::{Parked, SETTLE, runtime};
+use crate::common::{Parked, domain_of_its_own};
+use crate::support::{SETTLE, runtime};
 use async_rcu::{OwnedReadGuard, Rcu};
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::cell::LazyCell;
@@ -18,7 +19,7 @@ pub(crate) fn benches(c: &mut Criterion) {
         let rcu = domain_of_its_own();
         let runtime = runtime(0);
         let mut held = Vec::new();
-        let id = BenchmarkId::new("from the one leave that counts, over held guards", many);
+        let id = BenchmarkId::new("after the oldest section ends, with held guards", many);
         group.bench_function(id, |b| {
             if held.is_empty() {
                 held.extend((0..many).map(|_| rcu.read_owned()));
@@ -31,8 +32,8 @@ pub(crate) fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("scan");
     for threads in [1, 10, 100, 1_000, 10_000] {
         let rcu = domain_of_its_own();
-        let parked = LazyCell::new(|| Parked::new(&rcu, threads));
-        let id = BenchmarkId::new("blocking_synchronize, beside parked threads", threads);
+        let parked = LazyCell::new(|| park(threads, &rcu));
+        let id = BenchmarkId::new("blocking_synchronize, with parked threads", threads);
         group.bench_function(id, |b| {
             let _parked = &*parked;
             b.iter(|| rcu.blocking_synchronize());
@@ -41,15 +42,9 @@ pub(crate) fn benches(c: &mut Criterion) {
     group.finish();
 }
 
-/// Never ended: else a later domain might get its records, with as many to look at.
-fn domain_of_its_own() -> Rcu {
-    let rcu = Rcu::new();
-    std::mem::forget(rcu.clone());
-    rcu
-}
-
-/// A guard that began when a grace period had started does not hold it up. So: one guard, a grace period, then the many
-/// are moved behind it, then the first guard leaves; the scan that finds it over has looked at all of them.
+/// Measures the scan that finds a grace period over, among many younger guards. A guard that began
+/// after the start of a grace period does not hold it up. So one guard begins, a grace period
+/// starts, the many guards are refreshed, and then the first guard is dropped.
 fn over(rcu: &Rcu, runtime: &Runtime, held: &mut [OwnedReadGuard]) -> Duration {
     let first = rcu.read_owned();
     let started = rcu.stats().grace_periods;
@@ -62,12 +57,21 @@ fn over(rcu: &Rcu, runtime: &Runtime, held: &mut [OwnedReadGuard]) -> Duration {
     }
     runtime.block_on(async {
         let waiting = tokio::spawn(rcu.wait_for(gp));
-        // Has it polled, and the grace-period thread go to sleep.
+        // Lets the task be polled and the grace-period thread fall asleep.
         tokio::task::yield_now().await;
         thread::sleep(SETTLE);
         let start = Instant::now();
         drop(first);
         waiting.await.expect("the waiting task");
         start.elapsed()
+    })
+}
+
+/// Starts threads that have read once and sleep.
+fn park(many: usize, rcu: &Rcu) -> Parked {
+    let rcu = rcu.clone();
+    Parked::new(many, move |then| {
+        drop(rcu.read());
+        then();
     })
 }

@@ -1,23 +1,16 @@
-//! What several themes need.
+//! Helpers of several themes.
 
-use async_rcu::{InlineExecutor, Rcu};
+use async_rcu::Rcu;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Until who is to be asleep is.
+/// The time after which a thread that waits is asleep.
 pub(crate) const SETTLE: Duration = Duration::from_millis(2);
 
-pub(crate) fn inline() -> Rcu {
-    Rcu::builder()
-        .executor(InlineExecutor)
-        .build()
-        .expect("a domain")
-}
-
-/// 0 workers: current_thread.
+/// Builds a runtime; with 0 workers a current_thread runtime.
 pub(crate) fn runtime(workers: usize) -> Runtime {
     match workers {
         0 => tokio::runtime::Builder::new_current_thread(),
@@ -29,37 +22,7 @@ pub(crate) fn runtime(workers: usize) -> Runtime {
     .expect("a runtime")
 }
 
-pub(crate) fn timed(n: u64, mut f: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    for _ in 0..n {
-        f();
-    }
-    start.elapsed()
-}
-
-/// `run(n)` on so many threads at once: the mean of what they took.
-pub(crate) fn at_once(threads: u32, n: u64, run: impl Fn(u64) -> Duration + Sync) -> Duration {
-    let start = Barrier::new(threads as usize);
-    let total: Duration = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    // Registers the thread.
-                    run(1);
-                    start.wait();
-                    run(n)
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().expect("a measuring thread"))
-            .sum()
-    });
-    total / threads
-}
-
-/// Runs `body` while another thread has one section after another, each lasting `each`.
+/// Runs `body` while another thread enters one section after another. Each section lasts `each`.
 pub(crate) fn beside_a_reader<R>(rcu: &Rcu, each: Duration, body: impl FnOnce() -> R) -> R {
     let (stop, ready) = (AtomicBool::new(false), Barrier::new(2));
     thread::scope(|scope| {
@@ -83,52 +46,14 @@ pub(crate) fn beside_a_reader<R>(rcu: &Rcu, each: Duration, body: impl FnOnce() 
     })
 }
 
-/// Threads that have read once and sleep until this is dropped.
-pub(crate) struct Parked {
-    over: Arc<(Mutex<bool>, Condvar)>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Parked {
-    pub(crate) fn new(rcu: &Rcu, many: usize) -> Self {
-        let over = Arc::new((Mutex::new(false), Condvar::new()));
-        let ready = Arc::new(Barrier::new(many + 1));
-        let park = || {
-            let (rcu, over, ready) = (rcu.clone(), Arc::clone(&over), Arc::clone(&ready));
-            let body = move || {
-                drop(rcu.read());
-                ready.wait();
-                let (flag, changed) = &*over;
-                let flag = flag.lock().expect("no poison");
-                drop(changed.wait_while(flag, |over| !*over).expect("no poison"));
-            };
-            // Small: there are many.
-            let builder = thread::Builder::new().stack_size(64 << 10);
-            builder.spawn(body).expect("a thread")
-        };
-        let threads = (0..many).map(|_| park()).collect();
-        ready.wait();
-        Self { over, threads }
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        *self.over.0.lock().expect("no poison") = true;
-        self.over.1.notify_all();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Whether what is outside criterion should run: `cargo bench`, without a filter or with one that is part of its name.
+/// Returns whether a measurement outside criterion should run: under `cargo bench`, without a
+/// filter or with a filter that is part of `name`.
 pub(crate) fn wanted(name: &str) -> bool {
     let (mut bench, mut filters) = (false, Vec::new());
     for arg in std::env::args().skip(1) {
         match arg.strip_prefix("--") {
             Some("bench") => bench = true,
-            // Lists and trial runs; or an option's value, which is no filter.
+            // Criterion lists or tries its benchmarks, or the next argument belongs to an option.
             Some(_) => return false,
             None => filters.push(arg),
         }

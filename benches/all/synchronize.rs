@@ -1,13 +1,14 @@
-//! Waiting for a grace period.
+//! Waits for a grace period.
 
-use crate::support::{beside_a_reader, runtime, timed};
+use crate::common::timed;
+use crate::support::{beside_a_reader, runtime};
 use async_rcu::{Rcu, RcuCell};
 use criterion::{BatchSize, Criterion};
 use std::time::{Duration, Instant};
 
-/// A reader beside it that has one section after another: how long each lasts.
+/// The kinds of readers. A reader enters one section after another, each of this length.
 const READERS: [(&str, Option<Duration>); 3] = [
-    ("nobody reads", None),
+    ("no reader", None),
     ("beside a looping reader", Some(Duration::ZERO)),
     (
         "beside sections of 100 us",
@@ -30,7 +31,7 @@ pub(crate) fn benches(c: &mut Criterion) {
             let runtime = runtime(workers);
             let kind = ["in block_on", "in a task"][workers];
             group.bench_function(format!("awaited {kind}, {readers}"), |b| {
-                // Many in one future, so that entering the runtime is not what is timed.
+                // One future awaits all, so that entering the runtime is not timed.
                 b.iter_custom(|n| {
                     beside(&mut || {
                         let rcu = rcu.clone();

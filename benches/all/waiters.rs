@@ -19,7 +19,7 @@ pub(crate) fn benches(c: &mut Criterion) {
                     runtime.block_on(async {
                         let start = Instant::now();
                         for _ in 0..n {
-                            // Spawning them is part of it: they cannot be polled at once otherwise.
+                            // The time includes spawning the tasks, which must all be polled.
                             let tasks: Vec<_> = (0..waiters)
                                 .map(|_| tokio::spawn(rcu.synchronize()))
                                 .collect();

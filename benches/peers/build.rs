@@ -1,10 +1,10 @@
-//! Builds `c/urcu.c` for both flavours of liburcu where its headers and libraries are installed (Debian: `liburcu-dev`);
-//! else says so, and the program goes without.
+//! Builds `c/urcu.c` for both flavours of liburcu if the system has its headers and libraries
+//! (Debian: `liburcu-dev`). Otherwise warns, and the program leaves liburcu out.
 
 use std::env;
 
 const SOURCE: &str = "c/urcu.c";
-/// Library, macro that picks the flavour in the C file, name of the object.
+/// The library, the macro that selects the flavour in the C file, and the name of the object.
 const FLAVOURS: [(&str, &str, &str); 2] = [
     ("liburcu-memb", "PEERS_MEMB", "peers_memb"),
     ("liburcu-bp", "PEERS_BP", "peers_bp"),
@@ -19,7 +19,7 @@ fn main() {
     );
     let mut version = String::new();
     for (library, flavour, object) in FLAVOURS {
-        // Without cargo's link lines until both are known to be there.
+        // No link lines yet: cargo must get them only if both flavours are found.
         let found = match pkg_config::Config::new()
             .cargo_metadata(false)
             .probe(library)

@@ -114,7 +114,7 @@ async function clickEachButton(page, url, place) {
   await answer(page, "hold", "^Version 2 is held for 30");
   await value(page, "guards", 1);
   await says(page, "#reports > .stall .place", place);
-  await says(page, "#reports > .stall", "held up for .* by 1 section; \\d+ callbacks? pending");
+  await says(page, "#reports > .stall", "blocked for .* by 1 read-side section; \\d+ callbacks? pending");
 
   step("Reload under it: the old version waits");
   await page.click("#reload button");
@@ -129,7 +129,7 @@ async function clickEachButton(page, url, place) {
 
   step("Force: the holder is asked");
   await page.click("#force button");
-  await answer(page, "force", "^Asked, with");
+  await answer(page, "force", "^Forced with");
   await says(page, "#reports > .force", "1 section asked to end");
   await says(page, "#reports > .force .place", place);
 
@@ -147,7 +147,7 @@ async function refuse(page, console) {
     ["hold", "#seconds", "99", "0.1 to 60 seconds, not 99"],
     ["flood", "#callbacks", "1000001", "1 to 1000000 callbacks"],
     ["flood", "#callbacks", "", "callbacks: "],
-    ["lookup", "#address", "1.1.1", "no IPv4 or IPv6 address"],
+    ["lookup", "#address", "1.1.1", "not an IPv4 or IPv6 address"],
   ]) {
     await page.fill(field, bad);
     await page.click(`#${id} button`);
@@ -191,7 +191,7 @@ async function byKeyboard(page) {
   const held = Date.now();
   await tabTo(page, "#force button");
   await page.keyboard.press("Enter");
-  await answer(page, "force", "^Asked, with");
+  await answer(page, "force", "^Forced with");
   await value(page, "guards", 0);
   await value(page, "pending", 0);
   if (Date.now() - held > 50_000) {

@@ -1,9 +1,11 @@
-//! Whether an idle process is idle: how often each of its threads woke up, where the system tells.
+//! A check that an idle process stays idle: it counts how often each thread wakes up, if the system
+//! tells.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// By a thread's id: its name, and how often it gave up the processor of its own accord, once for each time that it had woken up.
+/// The name of each thread, by its id, and how often the thread gave up its processor of its own
+/// accord: once for each wake-up.
 type WakeUps = BTreeMap<u32, (String, u64)>;
 
 #[cfg(target_os = "linux")]
@@ -20,7 +22,8 @@ fn wake_ups() -> Option<WakeUps> {
     };
     let own = std::process::id();
     let threads = std::fs::read_dir("/proc/self/task").ok()?;
-    // A thread that ends meanwhile is none. This one, which watches, has the process's id.
+    // A thread that ends meanwhile is left out, and so is this thread, whose id is that of the
+    // process.
     let threads = threads.filter_map(|entry| thread(entry.ok()?));
     Some(threads.filter(|(id, _)| *id != own).collect())
 }
@@ -30,14 +33,16 @@ fn wake_ups() -> Option<WakeUps> {
     None
 }
 
-/// Watches the process for `time`, and prints what woke up: `false` where a thread whose name begins with `prefix` did, or there
-/// are fewer than `least` of them. `meanwhile` is called once, in between.
+/// Watches the process for `time`, and prints the wake-ups. Calls `meanwhile` once in between.
+/// Returns `false` if a thread woke up whose name begins with `prefix`, or if there are fewer than
+/// `least` such threads.
 pub(crate) fn watch(prefix: &str, least: usize, time: Duration, meanwhile: impl FnOnce()) -> bool {
     let Some(mut before) = wake_ups() else {
-        println!("idle: not measured here; it takes Linux's /proc");
+        println!("idle: not measured, since this system has no Linux /proc");
         return true;
     };
-    // Threads may still be on their way to sleep: until one look is like the one before, or for four seconds.
+    // Waits until two looks in a row are the same, for at most four seconds: threads may be on
+    // their way to sleep.
     for _ in 0..20 {
         std::thread::sleep(Duration::from_millis(200));
         let now = wake_ups().unwrap_or_default();
@@ -69,7 +74,9 @@ pub(crate) fn watch(prefix: &str, least: usize, time: Duration, meanwhile: impl 
     );
     let well = of_domains.0 >= least && of_domains.1 == 0;
     if !well {
-        eprintln!("WRONG: {least} threads of domains at least, and none to wake up");
+        eprintln!(
+            "WRONG: expected at least {least} threads of domains, and no wake-up of any of them"
+        );
     }
     well
 }

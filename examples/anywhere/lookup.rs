@@ -1,6 +1,6 @@
-//! The library: names and their numbers, replaced as a whole while they are looked up.
+//! The library: a table of names and numbers, which is replaced as a whole while it is read.
 //!
-//! It has a domain of its own, which its users never see. It names no runtime.
+//! It has a domain of its own, which its users never see, and names no runtime.
 
 use async_rcu::{BuildError, Builder, Rcu, RcuCell};
 use futures::future::{join, join_all};
@@ -12,21 +12,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::thread;
 
-/// What the names of the domain's threads begin with.
+/// The prefix of the names of the domain's threads.
 pub(crate) const DOMAIN: &str = "rcu-lookup";
-/// Names in a table.
+/// The number of names in a table.
 pub(crate) const ROWS: u64 = 100;
 const READERS: u64 = 4;
 const ROUNDS: u64 = 25;
 const REPLACEMENTS: u64 = 40;
 const DEFERRED: u64 = 100;
-/// A number is `name * VERSIONS + version`, so that it tells of which version it is.
+/// A number is `name * VERSIONS + version`, so that it tells its version.
 const VERSIONS: u64 = 10_000;
 
-/// What has happened to what was deferred.
+/// Counts of deferred work.
 #[derive(Default)]
 struct Tally {
-    /// Old tables that were closed, and those that somebody still had at that time.
+    /// Old tables that were closed, and closed tables that a reader still had.
     closed: AtomicU64,
     early: AtomicU64,
     /// Tables that were dropped.
@@ -63,7 +63,7 @@ impl Drop for Table {
     }
 }
 
-/// Something that is thrown away when nobody can be using it.
+/// A value that is dropped when no reader can be using it.
 struct Scratch(Arc<Tally>);
 
 impl Drop for Scratch {
@@ -72,7 +72,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A pause: whatever else there is on this thread goes first.
+/// Pauses, so that other tasks of this thread run first.
 async fn pause() {
     let mut paused = false;
     poll_fn(|cx| match std::mem::replace(&mut paused, true) {
@@ -93,7 +93,8 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// `set` may choose what runs callbacks; nothing else is told of the domain.
+    /// Opens the library. `set` may choose the executor of the callbacks, and learns nothing else
+    /// about the domain.
     pub(crate) fn open(
         rows: u64,
         set: impl FnOnce(Builder) -> Builder,
@@ -108,13 +109,14 @@ impl Lookup {
         })
     }
 
-    /// The number of a name, and the version that says so.
+    /// Returns the number of a name, and the version of the table.
     fn get(&self, name: &str) -> Option<(u64, u64)> {
         self.table
             .with(|table| Some((*table.numbers.get(name)?, table.version)))
     }
 
-    /// All numbers of one version, with pauses between; gives how many, and how many were of another version.
+    /// Reads all numbers of one version, with pauses between. Returns how many there were, and how
+    /// many were of another version.
     async fn export(&self) -> (u64, u64) {
         let table = self.table.read_owned();
         let (mut rows, mut torn) = (0, 0);
@@ -126,7 +128,7 @@ impl Lookup {
         (rows, torn)
     }
 
-    /// Publishes the next version. The old one is closed when nobody reads it any more.
+    /// Publishes the next version. A callback closes the old one when no reader has it any more.
     pub(crate) fn replace(&self) {
         let old = self
             .table
@@ -142,7 +144,7 @@ impl Lookup {
         self.table.with(|table| table.version)
     }
 
-    /// Callbacks, async ones, and memory to be freed.
+    /// Queues callbacks, async callbacks, and drops.
     fn defer(&self) {
         for _ in 0..DEFERRED {
             let tally = Arc::clone(&self.tally);
@@ -156,7 +158,7 @@ impl Lookup {
         }
     }
 
-    /// A reader's work between two pauses: how many lookups, and how many of them went wrong.
+    /// Reads between two pauses. Returns how many lookups there were, and how many were wrong.
     fn look_up_all(&self) -> (u64, u64) {
         let mut torn = 0;
         for name in 0..self.rows {
@@ -204,14 +206,14 @@ impl Read {
     }
 }
 
-/// What a day came to: nothing in it depends on who ran it.
+/// The result of a day, which does not depend on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Summary {
     lookups: u64,
     exported: u64,
-    /// Numbers of another version than the table that they were found in.
+    /// Numbers that belong to another version than their table.
     torn: u64,
-    /// The version in use, the one held across awaits, and the one in use then.
+    /// The version in use before, the one held across awaits, and the one in use afterwards.
     held: [u64; 3],
     /// The version that was swapped out and waited for.
     returned: u64,
@@ -226,22 +228,23 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) fn heading() -> &'static str {
-        "lookups exported torn         held  returned callbacks futures scratch replaced closed freed"
+        "lookups exported torn         held  returned callbacks futures scratch replaced \
+         closed freed"
     }
 
-    /// What must not be, whatever the others say.
+    /// Returns what is wrong with this summary by itself.
     pub(crate) fn wrong(&self) -> Option<&'static str> {
         let all = [self.callbacks, self.futures, self.scratch];
         if self.torn > 0 {
-            Some("a reader saw two versions as one")
+            Some("a reader saw two versions in one table")
         } else if self.early > 0 {
-            Some("a callback ran while its table was still read")
+            Some("a callback ran while a reader still had its table")
         } else if self.held[0] != self.held[1] || self.held[1] == self.held[2] {
-            Some("the version that was held is not the one that was taken")
+            Some("a held version changed, or no newer version was published")
         } else if all != [DEFERRED; 3] || self.closed + 1 != self.replaced {
-            Some("callbacks are missing")
+            Some("some callbacks have not run")
         } else if self.freed != self.replaced {
-            Some("tables are missing")
+            Some("some tables were not freed")
         } else {
             None
         }
@@ -269,9 +272,9 @@ impl fmt::Display for Summary {
     }
 }
 
-/// All that the library does, on whatever polls it.
+/// Does all that the library does, on any executor.
 pub(crate) async fn day(lookup: &Lookup) -> Summary {
-    // Readers, somebody who reads one version for long, and a writer, at once.
+    // Readers, a long reader of one version, and a writer, all at once.
     let reader = || async {
         let mut read = Read::default();
         for _ in 0..ROUNDS {
@@ -291,7 +294,7 @@ pub(crate) async fn day(lookup: &Lookup) -> Summary {
     let mut read = Read::default();
     all.iter().for_each(|one| read.add((one.lookups, one.torn)));
 
-    // A version across awaits, whatever is published meanwhile.
+    // One version is held across awaits while others are published.
     let before = lookup.version();
     let section = lookup.table.read_owned();
     lookup.replace();
@@ -299,24 +302,24 @@ pub(crate) async fn day(lookup: &Lookup) -> Summary {
         pause().await;
     }
     let held = [before, section.version, lookup.version()];
-    // What is waited for next would wait for it.
+    // The waits below would wait for this reference.
     drop(section);
 
-    // Grace periods: one for its own sake, one for a table that comes back, and one for each thing that is deferred.
+    // Waits for a grace period, for a replaced table, and for each kind of deferred work.
     lookup.rcu.synchronize().await;
     let next = Table::new(held[2] + 1, lookup.rows, &lookup.tally);
     let returned = lookup.table.swap(next).wait().await.version;
     lookup.defer();
     lookup.rcu.drain().await;
 
-    // The threads stop, and start again at the next thing to do.
+    // The threads stop, and start again with the next work.
     lookup.rcu.shutdown().await;
     lookup.replace();
     lookup.rcu.drain().await;
     lookup.summary(read, exported, held, returned)
 }
 
-/// The same day on plain threads, by the blocking twins.
+/// Spends the same day on plain threads, with the blocking forms of the calls.
 pub(crate) fn day_on_threads(lookup: &Lookup) -> Summary {
     let reader = || {
         let mut read = Read::default();
@@ -335,10 +338,10 @@ pub(crate) fn day_on_threads(lookup: &Lookup) -> Summary {
             thread::yield_now();
         }
         for reader in readers {
-            let one = reader.join().expect("readers do not panic");
+            let one = reader.join().expect("a reader does not panic");
             read.add((one.lookups, one.torn));
         }
-        export.join().expect("exporting does not panic")
+        export.join().expect("the export does not panic")
     });
 
     let before = lookup.version();

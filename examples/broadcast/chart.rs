@@ -1,4 +1,4 @@
-//! Memory and versions over time, drawn.
+//! A drawing of the memory and the versions over time.
 
 use super::Seen;
 use std::fmt::Write;
@@ -11,14 +11,16 @@ const TOP: f64 = 44.0;
 const GAP: f64 = 58.0;
 const COLORS: [&str; 2] = ["#d9480f", "#1971c2"];
 
-/// Two panels, a line for each variant, readable on light and dark.
+/// Draws two panels with a line for each variant, readable on light and dark.
 pub(crate) fn draw(all: &[(&str, Seen)]) -> String {
     let height = TOP + 2.0 * PANEL + GAP + 40.0;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
-         <title>Memory and versions alive over time, with readers that let go when asked and with readers that do not</title>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+         font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
+         <title>Memory and living versions over time, with listening and with deaf readers</title>\n\
          <style>text {{ fill: #333 }} line, .frame {{ stroke: #999 }} .paper {{ fill: #fff }} \
-         @media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} line, .frame {{ stroke: #666 }} .paper {{ fill: #161616 }} }}</style>\n\
+         @media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} \
+         line, .frame {{ stroke: #666 }} .paper {{ fill: #161616 }} }}</style>\n\
          <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\"/>\n"
     );
     let memory = |sample: &(u64, u64, u64)| sample.1 as f64 / 1024.0;
@@ -41,7 +43,7 @@ fn panel(
     let seconds = samples().map(|sample| sample.0).max().unwrap_or(1).max(1) as f64 / 1000.0;
     let (right, bottom) = (WIDTH - RIGHT, top + PANEL);
     let mut put = |text: std::fmt::Arguments<'_>| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = svg.write_fmt(text);
     };
     put(format_args!(
@@ -91,7 +93,7 @@ fn panel(
     }
 }
 
-/// The next number above that four steps divide well.
+/// Returns the next number above that is divisible into four round steps.
 fn rounded(most: f64) -> f64 {
     let power = 10_f64.powf(most.log10().floor());
     let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];

@@ -1,5 +1,5 @@
-//! The clients: they check that they get every message between their first and their last, and that rows are of their
-//! version.
+//! The clients. They check that they get every message between their first and their last, and that
+//! rows belong to their version.
 
 use super::Args;
 use super::server::{Hub, content};
@@ -20,14 +20,14 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// Descriptors left to everything else.
+/// The number of descriptors for other uses.
 const SPARE: u64 = 200;
-/// Microseconds that a message takes at the most; what takes longer counts as that.
+/// The longest recorded time of a message, in microseconds. A longer time counts as this.
 const LONGEST: u64 = 3_600_000_000;
-/// Connections that are being made at a time.
+/// The number of connections that are made at a time.
 const AT_ONCE: usize = 64;
 
-/// What all clients have in common.
+/// The state that all clients share.
 struct Common {
     hub: Arc<Hub>,
     port: u16,
@@ -36,12 +36,12 @@ struct Common {
     delivered: AtomicU64,
     lagged: AtomicU64,
     connected: Semaphore,
-    /// A few, so that clients do not wait for each other's.
+    /// Several histograms, so that clients rarely wait for each other.
     latency: [Mutex<Histogram<u64>>; 16],
     violations: Mutex<Vec<String>>,
 }
 
-/// Everyone who is connected.
+/// All clients.
 pub(crate) struct Crowd {
     pub(crate) sockets: u64,
     pub(crate) pipes: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Crowd {
     clients: JoinSet<Option<u64>>,
 }
 
-/// What they saw.
+/// The results of all clients.
 pub(crate) struct Told {
     pub(crate) delivered: u64,
     pub(crate) lagged: u64,
@@ -67,7 +67,7 @@ impl Listener for Pipes {
     async fn accept(&mut self) -> (DuplexStream, ()) {
         match self.0.recv().await {
             Some(pipe) => (pipe, ()),
-            // No client is left.
+            // All clients have ended.
             None => std::future::pending().await,
         }
     }
@@ -78,9 +78,9 @@ impl Listener for Pipes {
 }
 
 impl Crowd {
-    /// Starts the server and has all clients connected.
+    /// Starts the server and connects all clients.
     pub(crate) async fn join(args: &Args, hub: &Arc<Hub>) -> Result<Self, Box<dyn Error>> {
-        // Two descriptors a connection: both ends are here.
+        // A connection has two descriptors: both ends are in this process.
         let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
         let sockets = args.connections.min(descriptors.saturating_sub(SPARE) / 2);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -102,7 +102,9 @@ impl Crowd {
             delivered: AtomicU64::new(0),
             lagged: AtomicU64::new(0),
             connected: Semaphore::new(0),
-            latency: latency.try_into().map_err(|_| "sixteen were made")?,
+            latency: latency
+                .try_into()
+                .map_err(|_| "sixteen histograms were made")?,
             violations: Mutex::new(Vec::new()),
         });
         let lasting = args.connections - args.connections * args.churn / 100;
@@ -112,7 +114,7 @@ impl Crowd {
                 id,
                 socket: id * sockets / args.connections != (id + 1) * sockets / args.connections,
                 reads: id < args.readers,
-                // Between one and sixteen messages, and then another one comes in its place.
+                // The client leaves after one to sixteen messages, and another one replaces it.
                 stays: (id >= lasting).then_some(1 + id % 16),
             };
             clients.spawn(client(Arc::clone(&common), kind));
@@ -120,7 +122,9 @@ impl Crowd {
         let all = u32::try_from(args.connections)?;
         tokio::select! {
             permits = common.connected.acquire_many(all) => permits?.forget(),
-            () = tokio::time::sleep(Duration::from_secs(300)) => return Err("the clients were not connected within five minutes".into()),
+            () = tokio::time::sleep(Duration::from_secs(300)) => {
+                return Err("the clients were not connected within five minutes".into());
+            }
         }
         Ok(Self {
             sockets,
@@ -130,13 +134,13 @@ impl Crowd {
         })
     }
 
-    /// Waits until all have gone. Who came to stay has had `last`.
+    /// Waits until all clients have ended. A client that stayed must have got the message `last`.
     pub(crate) async fn end(mut self, last: u64) -> Told {
         while let Some(client) = self.clients.join_next().await {
             match client {
-                Ok(Some(seen)) if seen != last => self
-                    .common
-                    .violation(format!("the last message that came was {seen}, of {last}")),
+                Ok(Some(seen)) if seen != last => self.common.violation(format!(
+                    "a client got {seen} as its last message, not {last}"
+                )),
                 Ok(_) => {}
                 Err(error) => self.common.violation(format!("a client panicked: {error}")),
             }
@@ -147,9 +151,9 @@ impl Crowd {
                 .violation(format!("{late} messages were sent to closed connections"));
         }
         let mut latency =
-            Histogram::<u64>::new_with_bounds(1, LONGEST, 3).expect("bounds as those of the parts");
+            Histogram::<u64>::new_with_bounds(1, LONGEST, 3).expect("constant, valid bounds");
         for part in &self.common.latency {
-            // They are of one kind.
+            // The histograms have the same bounds.
             let _ = latency.add(&*part.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let violations = std::mem::take(
@@ -178,7 +182,7 @@ impl Common {
             .violations
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // The first few tell enough.
+        // The first few violations are enough.
         if violations.len() < 20 {
             violations.push(what);
         }
@@ -190,19 +194,20 @@ struct Kind {
     id: u64,
     socket: bool,
     reads: bool,
-    /// Messages after which it goes.
+    /// The number of messages after which the client leaves.
     stays: Option<u64>,
 }
 
-/// How a connection came to its end.
+/// The end of a connection.
 enum End {
-    /// It was told to go, or it went, after so many messages and this one.
+    /// The client left or was told to leave, after some messages, of which this was the last.
     Gone(u64),
-    /// It was too slow, and closed for that.
+    /// The server closed the connection, since the client was too slow.
     Lagged,
 }
 
-/// One client; those that come and go connect again. Gives the last message of one that stayed.
+/// Runs a client. A client that leaves connects again. Returns the last message of a client that
+/// stayed.
 async fn client(common: Arc<Common>, kind: Kind) -> Option<u64> {
     let mut first = true;
     loop {
@@ -220,7 +225,7 @@ async fn client(common: Arc<Common>, kind: Kind) -> Option<u64> {
             }
             false => {
                 let (ours, theirs) = duplex(2048);
-                // An error: the server is gone, and so is the pipe's other end.
+                // An error means that the server has ended, and the other end of the pipe with it.
                 let _ = common.pipes.send(theirs);
                 session(&common, kind, ours, &mut first).await
             }
@@ -280,13 +285,15 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
                         .saturating_record(now.saturating_sub(sent));
                     common.delivered.fetch_add(1, Ordering::Relaxed);
                     (last, count) = (n, count + 1);
-                    // Half of those who go ask to be shown out, and get what was sent until then; half just go.
+                    // Half of the leaving clients announce it, and get all messages until then; the
+                    // other half just disconnect.
                     match kind.stays {
                         Some(stays) if count == stays && kind.id % 2 == 0 => {
                             socket.send(Message::text("bye")).await?
                         }
                         Some(stays) if count == stays => {
-                            // An error: the server closes at the same time.
+                            // An error means that the server closes the connection at the same
+                            // time.
                             let _ = socket.close(None).await;
                             return Ok(End::Gone(last));
                         }
@@ -297,7 +304,8 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
                     let [version, row, byte] = numbers(rest)?;
                     if version < newest || byte != u64::from(content(version, row)) {
                         return Err(format!(
-                            "row {row} of version {version} is {byte}, after version {newest}"
+                            "row {row} of version {version} is filled with {byte}, after version \
+                             {newest}"
                         )
                         .into());
                     }
@@ -312,7 +320,7 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
             _ => {}
         }
     }
-    Err("the connection ended without a goodbye".into())
+    Err("the connection ended without a last message".into())
 }
 
 fn numbers<const N: usize>(text: &str) -> Result<[u64; N], Failure> {
@@ -320,5 +328,5 @@ fn numbers<const N: usize>(text: &str) -> Result<[u64; N], Failure> {
     let numbers = numbers.map_err(|error| format!("{text}: {error}"))?;
     numbers
         .try_into()
-        .map_err(|_| format!("not {N} numbers: {text}").into())
+        .map_err(|_| format!("expected {N} numbers: {text}").into())
 }

@@ -1,20 +1,27 @@
-//! Messages to tens of thousands of WebSocket connections that come and go, and what it costs to keep a version too long.
+//! Messages to tens of thousands of WebSocket connections that come and go, and the cost of a
+//! version that is held too long.
 //!
-//! `cargo run --release --example broadcast -- --connections 20000 --seconds 10 --svg broadcast.svg`
+//! `cargo run --release --example broadcast -- --connections 20000 --seconds 10 --svg
+//! broadcast.svg`
 //!
-//! What runs, in one process: an axum server, its clients, and a sender.
-//! - Who is connected stands in an [`RcuMap`](async_rcu::RcuMap). A message goes to all of them under one guard: no lock, no
-//!   list of recipients, and those who come and go meanwhile neither wait nor disturb it.
-//! - A connection that leaves is taken out at once, and closed when no broadcast that found it is still at it
-//!   ([`Retired::wait`](async_rcu::Retired::wait)). So a client gets every message between its first and its last.
-//! - Some connections read a board, a row with every message: they hold one version over many sends, while the board is
-//!   replaced many times a second. When they are asked to let go (`release_requested`), those that *listen* go on with the
-//!   current version; the *deaf* ones keep theirs, and with it every version that came after.
+//! One process has an axum server, its clients, and a sender.
+//! - The connections are in an [`RcuMap`](async_rcu::RcuMap). A message goes to all of them under
+//!   one guard, without a lock or a list of recipients. Connections that come or go meanwhile
+//!   neither wait nor disturb the message.
+//! - A connection that leaves is taken out at once. It is closed when no broadcast can be using it
+//!   any more ([`Retired::wait`](async_rcu::Retired::wait)). So a client gets every message between
+//!   its first and its last.
+//! - Some connections read a board, row by row with the messages: they hold one version over many
+//!   sends, while the board is replaced many times a second. When they are asked to release it
+//!   (`release_requested`), the *listening* ones go on with the current version. The *deaf* ones
+//!   keep their version, and with it every later version.
 //!
-//! It is run twice, deaf and listening, in a process each. Look at the memory and at the versions alive: growing in the one,
-//! flat in the other; `--svg` draws both. Connections are real sockets on loopback as far as descriptors go, and
-//! in-memory pipes beyond. The exit status is 1 where a client missed a message or got one twice, saw a row that is not of
-//! its version, was sent something after its connection was closed, or where memory was not bounded by those that listen.
+//! The two variants, deaf and listening, run in a process each. With deaf readers the memory and
+//! the living versions grow, with listening readers they stay flat; `--svg` draws both. Connections
+//! are real sockets on the loopback as far as the descriptors suffice, and in-memory pipes beyond.
+//! The exit status is 1 if a client missed a message or got one twice, if it saw a row that does
+//! not belong to its version, if a message was sent to a closed connection, or if the memory of the
+//! listening variant was not bounded.
 
 mod chart;
 mod clients;
@@ -32,31 +39,36 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// A broadcast to WebSocket connections that come and go, run with and without listening to `release_requested`.
+/// A broadcast to WebSocket connections that come and go, with readers that listen to
+/// `release_requested` and with deaf ones.
 #[derive(Clone, Parser)]
 struct Args {
-    /// Connections at a time.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    /// The number of connections at a time.
+    #[arg(
+        long,
+        default_value_t = 2_000,
+        value_parser = clap::value_parser!(u64).range(10..=1_000_000),
+    )]
     connections: u64,
-    /// Of a hundred connections, how many come and go.
+    /// The percentage of connections that come and go.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=100))]
     churn: u64,
-    /// Connections that read the board, each holding a version over many sends.
+    /// The number of connections that read the board, each holding a version over many sends.
     #[arg(long, default_value_t = 50)]
     readers: u64,
-    /// How long messages are sent, for each variant.
+    /// The seconds for which messages are sent, for each variant.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// Messages to everyone, a second.
+    /// The messages to all connections per second.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rate: u64,
-    /// New versions of the board, a second; each is 256 KiB.
+    /// The new versions of the board per second; each has 256 KiB.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     versions: u64,
-    /// Write the memory of both variants over time there, as a drawing.
+    /// Draw the memory of both variants over time into this SVG file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Run this one alone, in this process, and print what was seen as JSON.
+    /// Run only this variant, in this process, and print its results as JSON.
     #[arg(long)]
     variant: Option<Variant>,
 }
@@ -67,24 +79,25 @@ enum Variant {
     Listens,
 }
 
-/// What one run saw.
+/// The results of one run.
 #[derive(Serialize, Deserialize)]
 struct Seen {
-    /// Connections over loopback, and over pipes in memory.
+    /// The numbers of connections over the loopback and over pipes in memory.
     sockets: u64,
     pipes: u64,
     broadcasts: u64,
     delivered: u64,
     joined: u64,
     left: u64,
-    /// Connections that were too slow and were closed for it.
+    /// The number of connections that were closed for being too slow.
     lagged: u64,
     reloads: u64,
-    /// From the broadcast to the client that reads it, in microseconds: half, 99 of 100, all.
+    /// The times from the broadcast until the client reads it, in microseconds: p50, p99, maximum.
     latency: [u64; 3],
-    /// The time for a walk over all connections, in microseconds, at the median.
+    /// The median time of a walk over all connections, in microseconds.
     walk: u64,
-    /// At each moment, in milliseconds: kilobytes resident (0 where the system does not tell), and versions alive.
+    /// Samples: the time in milliseconds, the resident kilobytes (0 if the system does not tell),
+    /// and the living versions.
     samples: Vec<(u64, u64, u64)>,
     most_alive: u64,
     violations: Vec<String>,
@@ -106,10 +119,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Both variants, each in a process of its own, so that neither has the other's memory.
+/// Runs each variant in a process of its own, so that they do not share memory.
 fn both(args: &Args) -> Result<bool, Box<dyn Error>> {
     println!(
-        "{} connections, {}% come and go, {} read the board; {} messages and {} versions a second, for {} s",
+        "{} connections, of which {}% come and go and {} read the board; {} messages and \
+         {} versions a second, for {} s",
         args.connections, args.churn, args.readers, args.rate, args.versions, args.seconds
     );
     let mut right = true;
@@ -129,7 +143,7 @@ fn both(args: &Args) -> Result<bool, Box<dyn Error>> {
     if let Some(path) = &args.svg {
         std::fs::write(path, chart::draw(&all))
             .map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("drawn: {}", path.display());
+        println!("drawing: {}", path.display());
     }
     Ok(right)
 }
@@ -142,7 +156,7 @@ fn report(name: &str, seen: &Seen) -> bool {
         seen.sockets, seen.pipes, seen.joined, seen.left, seen.lagged
     );
     println!(
-        "  sent         {} broadcasts, {} deliveries; a walk over all of them takes {} us",
+        "  sent         {} broadcasts, {} deliveries; a walk over all connections takes {} us",
         seen.broadcasts, seen.delivered, seen.walk
     );
     println!("  to a client  p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms");
@@ -167,7 +181,7 @@ fn report(name: &str, seen: &Seen) -> bool {
     seen.violations.is_empty()
 }
 
-/// One variant, in this process.
+/// Runs one variant in this process.
 fn alone(args: &Args, listens: bool) -> Result<bool, Box<dyn Error>> {
     let seen = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -182,7 +196,7 @@ async fn run(args: &Args, listens: bool) -> Result<Seen, Box<dyn Error>> {
     let crowd = Crowd::join(args, &hub).await?;
     let (sockets, pipes) = (crowd.sockets, crowd.pipes);
 
-    // The board changes, and memory is looked at, until the last message has been sent.
+    // The board changes, and the samples are taken, until the last message has been sent.
     let board = tokio::spawn(publish(Arc::clone(&hub), args.versions));
     let memory = tokio::spawn(watch(Arc::clone(&hub)));
     let mut walks = Vec::new();
@@ -200,7 +214,7 @@ async fn run(args: &Args, listens: bool) -> Result<Seen, Box<dyn Error>> {
     board.await?;
     let samples = memory.await?;
 
-    // Everybody is told to go. What they were sent before arrives before.
+    // All connections are told to leave. Earlier messages arrive before that.
     hub.close_all();
     let told = timeout(Duration::from_secs(120), crowd.end(hub.sent()));
     let told = told
@@ -226,11 +240,11 @@ async fn run(args: &Args, listens: bool) -> Result<Seen, Box<dyn Error>> {
             hub.connections.len()
         ),
     );
-    check(told.delivered > 0, "nothing was delivered".into());
+    check(told.delivered > 0, "no message was delivered".into());
     let published = args.versions * args.seconds;
     check(
         !listens || published < 60 || most_alive < published / 2,
-        format!("{most_alive} of {published} versions were alive, though their readers listen"),
+        format!("{most_alive} of {published} versions were alive, although the readers listen"),
     );
     walks.sort_unstable();
     Ok(Seen {
@@ -261,7 +275,7 @@ async fn publish(hub: Arc<Hub>, rate: u64) {
     }
 }
 
-/// Memory and versions, ten times a second.
+/// Samples the memory and the versions ten times a second.
 async fn watch(hub: Arc<Hub>) -> Vec<(u64, u64, u64)> {
     let began = Instant::now();
     let mut tick = interval(Duration::from_millis(100));
@@ -277,7 +291,7 @@ async fn watch(hub: Arc<Hub>) -> Vec<(u64, u64, u64)> {
     samples
 }
 
-/// Kilobytes of this process in memory; 0 where the system does not tell.
+/// Returns the resident kilobytes of this process, or 0 if the system does not tell.
 fn resident() -> u64 {
     let kilobytes = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -1,4 +1,4 @@
-//! The server: who is connected, what they are sent, and the board that some of them read.
+//! The server: the connections, their messages, and the board that some of them read.
 
 use async_rcu::{BuildError, OwnedRcuRef, Rcu, RcuCell, RcuMap};
 use axum::Router;
@@ -13,16 +13,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::Instant;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-/// Messages that wait for a slow connection before it is closed.
+/// The number of messages that may wait for a slow connection before it is closed.
 const OUTBOX: usize = 64;
 
-/// Old versions of the board that may wait to be freed before those who hold them are asked to let go.
+/// The number of old versions of the board that may wait to be freed before their holders are asked
+/// to release them.
 const LIMIT: usize = 8;
 
 const ROWS: usize = 256;
 const ROW: usize = 1024;
 
-/// Versions of the board that are alive.
+/// The number of living versions of the board.
 #[derive(Default)]
 pub(crate) struct Boards {
     now: AtomicU64,
@@ -39,14 +40,14 @@ impl Boards {
     }
 }
 
-/// A version: each row is filled with what its number and the version's say.
+/// A version of the board: each row is filled with a byte that depends on the row and the version.
 pub(crate) struct Board {
     version: u64,
     rows: Vec<u8>,
     alive: Arc<Boards>,
 }
 
-/// What a row of a version is filled with.
+/// Returns the byte that fills a row of a version.
 pub(crate) fn content(version: u64, row: u64) -> u8 {
     ((version * 31 + row) % 251) as u8
 }
@@ -71,12 +72,12 @@ impl Drop for Board {
     }
 }
 
-/// Where messages to a connection are put.
+/// The queue of messages to a connection.
 pub(crate) struct Outbox {
     queue: mpsc::Sender<Message>,
-    /// It was told to go: nothing may be put in any more but that.
+    /// The connection was told to leave, and may get no other message.
     closing: AtomicBool,
-    /// It was full once.
+    /// The queue was full once.
     slow: AtomicBool,
 }
 
@@ -88,7 +89,7 @@ pub(crate) struct Hub {
     listens: bool,
     pub(crate) began: Instant,
     pub(crate) stopping: AtomicBool,
-    /// Nobody is to stay who comes now.
+    /// A connection that comes now must leave again.
     closed: AtomicBool,
     next: AtomicU64,
     sent: AtomicU64,
@@ -101,7 +102,8 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(listens: bool) -> Result<Arc<Self>, BuildError> {
         let rcu = Rcu::builder().name("registry").build()?;
-        // Domains do not wait for each other's readers: who keeps a board holds up no connection that leaves.
+        // The domains are separate: a connection that holds a board does not block the close of
+        // another connection.
         let boards_rcu = Rcu::builder().name("board").max_pending(LIMIT).build()?;
         let boards = Arc::new(Boards::default());
         Ok(Arc::new(Self {
@@ -128,12 +130,13 @@ impl Hub {
             .with_state(Arc::clone(self))
     }
 
-    /// Broadcasts so far.
+    /// The number of broadcasts so far.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// The next message, to everyone, under one guard. Gives who was too slow.
+    /// Sends the next message to all connections, under one guard. Returns the connections that
+    /// were too slow.
     pub(crate) fn broadcast(&self) -> Vec<u64> {
         let n = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let text: Utf8Bytes = format!("M {n} {}", self.began.elapsed().as_micros()).into();
@@ -141,14 +144,15 @@ impl Hub {
         let guard = self.rcu.read();
         for (id, outbox) in self.connections.iter(&guard) {
             if outbox.closing.load(Ordering::Acquire) {
-                // Never: who is closed was out of the registry a grace period before.
+                // This must not happen: a closed connection left the registry a grace period
+                // before.
                 self.late.fetch_add(1, Ordering::Relaxed);
             }
             let full = matches!(
                 outbox.queue.try_send(Message::Text(text.clone())),
                 Err(TrySendError::Full(_))
             );
-            // From now on it would have a gap.
+            // The connection would miss this message.
             if full && !outbox.slow.swap(true, Ordering::Relaxed) {
                 slow.push(*id);
             }
@@ -168,7 +172,8 @@ impl Hub {
             },
         );
         self.joined.fetch_add(1, Ordering::Relaxed);
-        // Pairs with the one in `close_all`: either it meets this connection, or this sees that all are to go.
+        // Pairs with the fence in `close_all`: either `close_all` meets this connection, or this
+        // load sees that all must leave.
         fence(Ordering::SeqCst);
         if self.closed.load(Ordering::Relaxed) {
             self.close(id);
@@ -176,7 +181,8 @@ impl Hub {
         id
     }
 
-    /// Takes a connection out at once, and tells it to go when no broadcast can be sending to it any more.
+    /// Takes a connection out at once, and tells it to leave when no broadcast can be using it any
+    /// more.
     pub(crate) fn close(&self, id: u64) {
         let Some(gone) = self.connections.remove(&id) else {
             return;
@@ -190,7 +196,7 @@ impl Hub {
                 false => close_code::NORMAL,
             };
             let reason = Utf8Bytes::from_static("goodbye");
-            // An error: it has gone by itself.
+            // An error means that the connection has ended already.
             let _ = outbox
                 .queue
                 .send(Message::Close(Some(CloseFrame { code, reason })))
@@ -205,7 +211,7 @@ impl Hub {
         all.into_iter().for_each(|id| self.close(id));
     }
 
-    /// Everything that was deferred has been done.
+    /// Waits until all deferred work is done.
     pub(crate) async fn drain(&self) {
         self.rcu.drain().await;
         self.board.rcu().drain().await;
@@ -224,7 +230,7 @@ async fn upgrade(
     Query(wishes): Query<Wishes>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    // Buffers as small as the messages: there are tens of thousands.
+    // The buffers are as small as the messages, since there are tens of thousands of them.
     upgrade
         .read_buffer_size(1024)
         .write_buffer_size(0)
@@ -237,7 +243,7 @@ async fn upgrade(
         })
 }
 
-/// A connection that reads the board: the version that it holds, over many sends.
+/// A connection that reads the board, with the version that it holds over many sends.
 struct Reading {
     board: OwnedRcuRef<Board>,
     next: u64,
@@ -258,7 +264,7 @@ impl Reading {
     }
 }
 
-/// One that listens is asked to let go; a deaf one never hears.
+/// Completes when a listening connection is asked to release its version; never for a deaf one.
 async fn asked(hub: &Hub, reading: Option<&Reading>) {
     match reading {
         Some(reading) if hub.listens => {
@@ -304,7 +310,7 @@ async fn serve(
                 }
             }
             said = socket.recv() => match said {
-                // It asks to be shown out: what it was sent until then still comes.
+                // The client announces its leave: the messages until then still come.
                 Some(Ok(Message::Text(said))) if said == "bye" => hub.close(id),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}
@@ -313,8 +319,8 @@ async fn serve(
     }
 }
 
-/// A slow client takes its time: one that is asked meanwhile lets go of its version all the same, as the message is a
-/// copy.
+/// Sends a message. If the reader is asked meanwhile, it releases its version at once, even while a
+/// slow client receives: the message is a copy.
 async fn send(
     hub: &Hub,
     socket: &mut WebSocket,

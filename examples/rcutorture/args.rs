@@ -1,65 +1,78 @@
-//! What the command line says.
+//! The command line.
 
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
 /// Torture and performance test of async-rcu, after the one that McKenney wrote for Linux.
 ///
-/// Readers look at elements that updaters replace all the time. What was replaced goes through a pipe, one stage for each grace
-/// period; at its end it is poisoned and freed. A reader that sees an element of more than one grace period, or poison,
-/// is an error. So is a callback that runs twice or never, a drain or a cookie that is over too early, and a wait that does not end.
+/// Updaters replace elements all the time while readers look at them. A replaced element goes
+/// through a pipe, one stage for each grace period. At the end of the pipe the element is poisoned
+/// and freed. These are errors: a reader sees poison, or an element that was replaced more than a
+/// grace period ago; a callback runs twice or never; a drain or a cookie is over too early; a wait
+/// does not end.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rcutorture", verbatim_doc_comment, after_help = AFTER)]
 pub(crate) struct Args {
-    /// Readers in rperf and perf, updaters in uperf; threads in stress, with four tasks for each; in async 32 tasks for each
+    /// Readers in rperf and perf, updaters in uperf, threads in stress (with four tasks for each);
+    /// in async there are 32 tasks for each
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) n: u32,
-    /// What runs
+    /// The test to run
     #[arg(value_name = "MODE")]
     pub(crate) mode: Mode,
-    /// For how long: 1 to 604800
+    /// The seconds to run: 1 to 604800
     #[arg(value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) seconds: u64,
-    /// Which barrier readers and grace periods agree by
+    /// The barrier between readers and grace periods
     #[arg(long, value_name = "WHICH", default_value = "auto")]
     pub(crate) barrier: BarrierArg,
-    /// Of all random choices; how threads take turns is not among them
+    /// The seed of all random choices; the order in which threads run is not one of them
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Print a line of figures every so many seconds; 0: none
+    /// Print a line of figures every so many seconds; 0 prints none
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     pub(crate) every: u64,
-    /// After how many seconds without progress it is a hang: 1 to 3600
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// The seconds without progress after which the run counts as hung: 1 to 3600
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..=3_600),
+    )]
     pub(crate) hang: u64,
-    /// Threads in stress and async that take the processors away from the others, in bursts
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=256))]
+    /// Threads in stress and async that take processors away from the others, in bursts
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(0..=256),
+    )]
     pub(crate) hogs: u32,
-    /// Write the result, all figures included, as JSON
+    /// Write the result with all figures as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Draw the histograms of latencies
+    /// Draw the histograms of latencies into this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }
 
 const AFTER: &str = "\
-Exit status: 0 if all went well, 1 if something was wrong or hung, 2 if it could not run.
+Exit status: 0 without errors, 1 if the run found an error or hung, 2 if it could not start.
 
-Built with RUSTFLAGS=\"--cfg rcu_delays\", threads stop at random inside the library, where it matters.
-The library's own assertions are those of the build: the release profile has none, and tortures more.";
+If it is built with RUSTFLAGS=\"--cfg rcu_delays\", threads stop at random in the library's
+critical windows. The release profile leaves out the library's own assertions, and tortures more.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// N readers, nothing else
+    /// N readers and no updater
     Rperf,
-    /// N updaters, nothing else: each replaces an element and waits for a grace period
+    /// N updaters and no reader: each replaces an element and waits for a grace period
     Uperf,
     /// N readers and one updater
     Perf,
-    /// Everything at once: threads, tasks, every kind of reader, updater and executor; then late stores
+    /// Threads, tasks, and every kind of reader, updater and executor at once; then late stores
     Stress,
-    /// The same with tasks in the main, their guards held across .await
+    /// As stress, but mostly tasks, which hold their guards across .await
     Async,
 }
 
@@ -77,9 +90,9 @@ impl Mode {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BarrierArg {
-    /// What the library chooses
+    /// The barrier that the library chooses
     Auto,
-    /// The system's process-wide barrier; an error where there is none
+    /// The system's process-wide barrier; an error if there is none
     Membarrier,
     /// A fence on both sides
     Fence,

@@ -1,4 +1,5 @@
-//! Histograms of latencies as SVG: one panel for each, logarithmic time, share of all. Colours follow the viewer's scheme.
+//! Histograms of latencies as SVG. Each kind has a panel: time on a logarithmic scale, and the
+//! share of all measurements. The colours follow the viewer's colour scheme.
 
 use super::latency::{BINS, Kind, Times, bins, human};
 use std::fmt::Write;
@@ -6,7 +7,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 720.0;
 const PANEL: f64 = 218.0;
 const TOP: f64 = 40.0;
-/// The plot within a panel.
+/// The margins of the plot within a panel.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 36.0;
 const ABOVE: f64 = 42.0;
@@ -14,17 +15,21 @@ const BELOW: f64 = 46.0;
 
 const STYLE: &str = "
   svg { --page: #ffffff; --ink: #1f2328; --faint: #d0d7de; --bar: #1f6f8b; --mark: #b3470b }
-  @media (prefers-color-scheme: dark) { svg { --page: #0d1117; --ink: #e6edf3; --faint: #30363d; --bar: #58b4d1; --mark: #f0883e } }
-  .page { fill: var(--page) } text { fill: var(--ink); font: 12px sans-serif } .title { font-size: 14px; font-weight: bold }
+  @media (prefers-color-scheme: dark) {
+    svg { --page: #0d1117; --ink: #e6edf3; --faint: #30363d; --bar: #58b4d1; --mark: #f0883e }
+  }
+  .page { fill: var(--page) } text { fill: var(--ink); font: 12px sans-serif }
+  .title { font-size: 14px; font-weight: bold }
   .grid { stroke: var(--faint) } .axis { stroke: var(--ink) } .bar { fill: var(--bar) }
   .mark { stroke: var(--mark); stroke-dasharray: 4 3 } text.marked { fill: var(--mark) }
 ";
 
-/// The document.
+/// Returns the SVG document.
 pub(super) fn draw(title: &str, all: &[(Kind, Times)]) -> String {
     let height = TOP + PANEL * all.len().max(1) as f64;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+         width=\"{WIDTH}\" height=\"{height}\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n\
          <rect class=\"page\" width=\"100%\" height=\"100%\"/>\n"
     );
@@ -62,7 +67,7 @@ fn panel(svg: &mut String, top: f64, kind: Kind, times: &Times) {
     let title = format!("{}: {} ({} times)", kind.name(), kind.about(), times.len());
     text(svg, "", "start", left, top + 18.0, &title);
 
-    // Whole decades, so that lines have round numbers.
+    // The scale has whole decades, so that the lines have round numbers.
     let last = bins.last().map_or(first.from, |bin| bin.from);
     let low = first.from.log10().floor();
     let high = (last.log10() + 1.0 / f64::from(BINS)).ceil().max(low + 1.0);
@@ -92,11 +97,12 @@ fn panel(svg: &mut String, top: f64, kind: Kind, times: &Times) {
             let from_top = bottom - tall;
             let _ = writeln!(
                 svg,
-                "<rect class=\"bar\" x=\"{from:.1}\" y=\"{from_top:.1}\" width=\"{width:.1}\" height=\"{tall:.1}\"/>"
+                "<rect class=\"bar\" x=\"{from:.1}\" y=\"{from_top:.1}\" width=\"{width:.1}\" \
+                 height=\"{tall:.1}\"/>"
             );
         }
     }
-    // Their names stand to the left and to the right of the lines, which may be close to each other.
+    // The labels of the lines are to the left and to the right: two lines may be close together.
     for (name, quantile, anchor, aside) in [("p50", 0.5, "end", -2.0), ("p99", 0.99, "start", 2.0)]
     {
         let at = x(times.value_at_quantile(quantile).max(1) as f64).min(right);
@@ -116,6 +122,7 @@ fn panel(svg: &mut String, top: f64, kind: Kind, times: &Times) {
     let (px, py) = (16.0, (upper + bottom) / 2.0);
     let _ = writeln!(
         svg,
-        "<text text-anchor=\"middle\" transform=\"translate({px:.1} {py:.1}) rotate(-90)\">share of all</text>"
+        "<text text-anchor=\"middle\" transform=\"translate({px:.1} {py:.1}) \
+         rotate(-90)\">share of all</text>"
     );
 }

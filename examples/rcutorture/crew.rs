@@ -1,4 +1,4 @@
-//! Threads of a run: named, and what became of them looked at.
+//! The threads of a run. Each has a name; the crew reports threads that panic or cannot start.
 
 use super::run::Run;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
@@ -20,7 +20,7 @@ impl<'scope, 'env: 'scope> Crew<'scope, 'env> {
         }
     }
 
-    /// One more. That the system has none left is an error of the run, which then ends.
+    /// Starts a thread. If the system cannot start it, reports an error and stops the run.
     pub(super) fn start(&mut self, name: &str, f: impl FnOnce() + Send + 'scope) {
         match Builder::new()
             .name(name.to_owned())
@@ -30,13 +30,13 @@ impl<'scope, 'env: 'scope> Crew<'scope, 'env> {
             Err(error) => {
                 let board = &self.run.board;
                 board.report(format_args!(
-                    "a thread \"{name}\" could not be started: {error}"
+                    "thread \"{name}\" could not be started: {error}"
                 ));
             }
         }
     }
 
-    /// Waits for all.
+    /// Waits for all threads.
     pub(super) fn join(self) {
         for thread in self.threads {
             let name = thread.thread().name().unwrap_or_default().to_owned();

@@ -1,15 +1,16 @@
-//! What readers look at: elements that know their age, and are poisoned when freed.
+//! The elements that readers look at. An element knows its age, and is poisoned when it is freed.
 //!
 //! # The pipe
-//! | age | |
+//! | age | state of the element |
 //! |---|---|
-//! | 0 | in its place |
-//! | 1 | removed: readers that were there before may still have it |
-//! | 1 + n | removed n grace periods ago: nobody may have it |
+//! | 0 | in its cell or slot |
+//! | 1 | removed; readers whose sections began before may still have it |
+//! | 1 + n | removed n grace periods ago; no reader may have it |
 //!
-//! Whoever removes an element has it alone, as a [`Removed`], and passes it on after each grace period. After [`STAGES`] of
-//! them it is poisoned and freed. So a grace period that ends too early is seen while the memory is still there, and also
-//! where it ended so little too early that the element would not have been freed yet.
+//! The thread that removes an element owns it as a [`Removed`], and passes it on after each grace
+//! period. After [`STAGES`] grace periods the element is poisoned and freed. So a reader notices a
+//! grace period that ends too early while the memory is still valid, however little too early
+//! the grace period ended.
 
 use super::run::{Run, STAGES, Tally};
 use async_rcu::Guard;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 const MAGIC: u64 = 0x600D_DA7A_600D_DA7A;
 const POISON: u64 = 0xDEAD_BEEF_DEAD_BEEF;
 
-/// What a domain's elements came to.
+/// Counts of a domain's elements.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) run: Arc<Run>,
@@ -54,13 +55,13 @@ impl Ledger {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Elements that are not dropped yet, be they in the pipe or with the library.
+    /// Counts the elements that are not dropped yet.
     pub(super) fn alive(&self) -> u64 {
         let dropped = self.dropped();
         self.created().saturating_sub(dropped)
     }
 
-    /// Stages passed, by all elements.
+    /// Counts the stages that all elements have passed.
     pub(super) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
     }
@@ -77,8 +78,9 @@ impl Ledger {
     }
 }
 
-/// Knows what it is, and after its drop that it is no more, in words that allocators do not use for lists of free blocks.
-/// Atomics, so that looking at one that another thread drops is a finding and not a data race.
+/// A value that readers can check. The words that mark it as alive or dropped are not the first
+/// two, which allocators use for their lists of free blocks. The words are atomic, so that reading
+/// an element that another thread drops is a finding and not a data race.
 #[derive(Debug)]
 pub(super) struct Element {
     _of_the_allocator: [u64; 2],
@@ -88,13 +90,13 @@ pub(super) struct Element {
     ledger: Arc<Ledger>,
 }
 
-/// What a reader saw first, to compare with.
+/// The identity that a reader saw at its first look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen(u64);
 
 impl Element {
     pub(super) fn new(ledger: &Arc<Ledger>) -> Self {
-        // Unique: what comes to lie in the same place has another one.
+        // Unique: a later element at the same address has another identity.
         let id = ledger.created.fetch_add(1, Ordering::Relaxed);
         Self {
             _of_the_allocator: [0; 2],
@@ -111,19 +113,19 @@ impl Element {
         (this.check.load(Ordering::Relaxed) == id ^ MAGIC).then_some(id)
     }
 
-    /// A reader's first look.
+    /// Takes a reader's first look.
     #[inline]
     pub(super) fn look(&self, tally: &Tally) -> Seen {
         self.id().map_or_else(
             || {
-                tally.wrong("a reader found an element that was freed");
+                tally.wrong("a reader found a freed element");
                 Seen(POISON)
             },
             Seen,
         )
     }
 
-    /// Another look: it is the same, and whole.
+    /// Looks again, and checks that the element is the same and alive.
     #[inline]
     pub(super) fn look_again(&self, seen: Seen, tally: &Tally) {
         if self.id() != Some(seen.0) {
@@ -131,26 +133,30 @@ impl Element {
         }
     }
 
-    /// The last look before the section ends: the age counts.
+    /// Takes the last look before the section ends, and counts the age.
     #[inline]
     pub(super) fn last_look(&self, seen: Seen, tally: &mut Tally) {
         self.look_again(seen, tally);
         tally.age(self.age.load(Ordering::Relaxed));
     }
 
-    /// It was taken out of its place.
+    /// Marks the element as removed from its cell or slot.
     pub(super) fn remove(&self) {
         self.ledger.removed.fetch_add(1, Ordering::Relaxed);
         self.grow(0);
     }
 
-    /// From that age to the next; somebody else did that already where it does not have that age.
+    /// Raises the age from `from` to the next. If the element has another age, another thread has
+    /// raised it already.
     fn grow(&self, from: u64) {
         let grown = self
             .age
             .compare_exchange(from, from + 1, Ordering::Relaxed, Ordering::Relaxed);
         if grown.is_err() {
-            self.ledger.wrong("an element went through a stage twice: a callback ran twice, or a value was handed out twice");
+            self.ledger.wrong(
+                "an element went through a stage twice: a callback ran twice, or the library \
+                 returned a value twice",
+            );
         }
     }
 }
@@ -160,7 +166,7 @@ impl Drop for Element {
         let id = self.id.swap(POISON, Ordering::Relaxed);
         let check = self.check.swap(POISON, Ordering::Relaxed);
         if check != id ^ MAGIC {
-            // Its ledger may be gone by now.
+            // The ledger may be freed by now.
             self.ledger.wrong("an element was dropped twice");
         }
         let age = self.age.load(Ordering::Relaxed);
@@ -175,36 +181,37 @@ impl Drop for Element {
 /// A removed element, on its way through the pipe.
 ///
 /// # Invariants
-/// 1. The pointer is of a box, and nobody else frees it.
-/// 2. It was taken out of its place before this was made, or passed on.
+/// 1. The pointer comes from a box, and only this `Removed` frees it.
+/// 2. The element was taken out of its cell or slot before this `Removed` was made or passed on.
 ///
-/// Dropped on its way, the element is leaked: the run then says that one is missing.
+/// If a `Removed` is dropped, its element leaks, and the run reports a missing element.
 #[derive(Debug)]
 pub(super) struct Removed {
     element: *mut Element,
     age: u64,
 }
 
-// SAFETY: it is the only way to free the element, which is `Send` and `Sync`.
+// SAFETY: only the `Removed` frees the element, which is `Send` and `Sync`.
 unsafe impl Send for Removed {}
-// SAFETY: gives no access by reference but through methods that consume it or read atomics.
+// SAFETY: its methods either consume it or only read atomics.
 unsafe impl Sync for Removed {}
 
 impl Removed {
-    /// From the library, which has waited for one grace period.
+    /// Takes an element that the library gave back after a grace period.
     pub(super) fn reclaimed(element: Box<Element>) -> Option<Removed> {
         let removed = Removed {
             element: Box::into_raw(element),
             age: 1,
         };
-        // SAFETY: a `Retired` gives its value back after a grace period.
+        // SAFETY: a `Retired` returns its value after a grace period.
         unsafe { removed.elapsed() }
     }
 
-    /// A grace period has elapsed since it was removed, or since the last time. `None`: it was the last, and it is freed.
+    /// Moves the element on by one stage. After the last stage, frees the element and returns
+    /// `None`.
     ///
     /// # Safety
-    /// That is so.
+    /// A grace period has elapsed since the element was removed, or since the last call.
     pub(super) unsafe fn elapsed(mut self) -> Option<Removed> {
         // SAFETY: invariant 1.
         let element = unsafe { &*self.element };
@@ -214,24 +221,24 @@ impl Removed {
         if self.age <= STAGES {
             return Some(self);
         }
-        // SAFETY: invariant 1; a grace period after invariant 2, no reader has it.
+        // SAFETY: invariant 1; by invariant 2 and the grace period, no reader has the element.
         drop(unsafe { Box::from_raw(self.element) });
         None
     }
 
-    /// The same, and it need not go through the rest of the pipe.
+    /// Moves the element on by one stage and frees it, whatever stages are left.
     ///
     /// # Safety
-    /// As [`elapsed`](Self::elapsed).
+    /// As for [`elapsed`](Self::elapsed).
     pub(super) unsafe fn free(self) {
-        // SAFETY: passed on.
+        // SAFETY: the caller keeps the contract of `elapsed`.
         if let Some(last) = unsafe { self.elapsed() } {
-            // SAFETY: invariant 1; a grace period after invariant 2, no reader has it.
+            // SAFETY: invariant 1; by invariant 2 and the grace period, no reader has the element.
             drop(unsafe { Box::from_raw(last.element) });
         }
     }
 
-    /// For a random stream of its own.
+    /// Returns the number of a random stream that no other element or stage has.
     pub(super) fn stream(&self) -> u64 {
         // SAFETY: invariant 1.
         let id = unsafe { &*self.element }.id.load(Ordering::Relaxed);
@@ -239,11 +246,11 @@ impl Removed {
     }
 }
 
-/// A plain pointer under RCU, as one has it without `RcuCell`.
+/// A plain pointer under RCU, for code that does not use `RcuCell`.
 ///
 /// # Invariants
-/// Points to an element from a box until that is taken out, once; what is taken out is freed only after a grace period of the
-/// domain.
+/// The pointer comes from a box until the slot is emptied, which happens once. An element that was
+/// taken out is freed only after a grace period of the domain.
 #[derive(Debug)]
 pub(super) struct Slot(AtomicPtr<Element>);
 
@@ -252,11 +259,13 @@ impl Slot {
         Self(AtomicPtr::new(Box::into_raw(Box::new(element))))
     }
 
+    /// Returns the current element.
+    ///
     /// # Safety
-    /// The guard is of the slot's domain, and the slot was not emptied.
+    /// The guard is of the slot's domain, and the slot has not been emptied.
     #[inline]
     pub(super) unsafe fn load<'g>(&self, _guard: &'g impl Guard) -> &'g Element {
-        // SAFETY: the invariants: loaded in a section, which lasts for 'g.
+        // SAFETY: the invariants; the element was loaded in a section that lasts for 'g.
         unsafe { &*self.0.load(Ordering::Acquire) }
     }
 
@@ -264,14 +273,15 @@ impl Slot {
         self.exchange(Box::into_raw(Box::new(element)))
     }
 
-    /// Nobody reads any more.
+    /// Empties the slot. The caller knows that all readers have ended.
     pub(super) fn empty(&self) -> Removed {
         self.exchange(ptr::null_mut())
     }
 
     fn exchange(&self, new: *mut Element) -> Removed {
         let element = self.0.swap(new, Ordering::AcqRel);
-        // SAFETY: the invariants: it was in the slot, so it is from a box, and not freed before it is passed on.
+        // SAFETY: the invariants; an element from the slot comes from a box, and is not freed
+        // before it is passed on.
         unsafe { &*element }.remove();
         Removed { element, age: 1 }
     }

@@ -1,11 +1,15 @@
 //! Readers whose first store is late.
 //!
-//! On entering a section a reader stores its word and then loads pointers. Processors let the load go first: the store
-//! waits in a buffer until its cache line has come. A grace period that does not reckon with this ends too early. It is seldom
-//! that the store is late enough to be caught; here it is always: right before, the reader writes to memory that no cache
-//! holds, and stores leave the buffer in order. Without the process-wide barrier (or, in that mode, without the fence)
-//! poison is seen on x86-64, in an optimised build: often where both threads have a processor for themselves, seldom or not
-//! at all where they share them with much else. Without optimisation the store has time enough to arrive.
+//! On entering a section, a reader stores its word and then loads pointers. A processor may run the
+//! load first: the store waits in a buffer until its cache line arrives. A grace period that
+//! ignores this ends too early. On most machines the store is rarely late enough for a test to
+//! notice. Here the store is always late: right before it, the reader writes to memory that no
+//! cache holds, and stores leave the buffer in order.
+//!
+//! Without the process-wide barrier, or without the fence in that mode, readers see poison on
+//! x86-64 in an optimised build. They see it often if both threads have a processor of their own,
+//! and rarely or never on busy processors. In a build without optimisation the store is early
+//! enough.
 
 use super::crew::Crew;
 use super::run::Run;
@@ -19,26 +23,27 @@ use std::time::{Duration, Instant};
 
 const POISON: u64 = u64::MAX;
 
-/// More than most caches have.
+/// Larger than most caches.
 const COLD: usize = 64 << 20;
 
-/// Written before each section.
+/// The bytes that are written before each section.
 const WRITTEN: usize = 4096;
 
-/// How often a reader looks before it leaves.
+/// How often a reader looks before it leaves its section.
 const LOOKS: usize = 1_000;
 
-/// Sections that are added to the figures at once.
+/// The number of sections that are added to the counts at once.
 const COUNTED: u64 = 1_000;
 
 const STREAM: u64 = 1 << 24;
 
-/// Sections in which the element was replaced: with fewer, the two have hardly run at the same time, on a machine that has much
-/// else to do. Then it goes on for some times as long.
+/// The least number of sections in which the element was replaced. With fewer, the two threads have
+/// hardly run at the same time, since the machine is busy; then the test goes on for up to
+/// `LONGER` times as long.
 const MET: u64 = 200_000;
 const LONGER: u32 = 3;
 
-/// On cache lines of its own, so that nothing else is slow.
+/// A value on cache lines of its own, so that other stores are not slow.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
@@ -106,7 +111,8 @@ impl Duel {
             version += 1;
             let old = self.current.0.load(Ordering::Relaxed);
             self.versions[1 - old].0.store(version, Ordering::Relaxed);
-            // Before the store: between it and the scan there must be as little as possible.
+            // The delay comes before the store: the time between the store and the scan must be
+            // short.
             let waits = run.waits_for("late", "synchronize", None);
             self.current.0.store(1 - old, Ordering::Release);
             self.rcu.blocking_synchronize();
@@ -116,7 +122,8 @@ impl Duel {
         }
     }
 
-    /// For that long. Nobody else should run: what makes the reader's stores late is that they are not pushed.
+    /// Runs the two threads for this long. No other thread of the run should be active: it would
+    /// push the reader's stores out of the buffer.
     pub(super) fn run(&self, run: &Arc<Run>, wait: impl Fn(Instant), time: Duration) {
         thread::scope(|scope| {
             let mut crew = Crew::new(scope, run);

@@ -1,11 +1,11 @@
-//! How long things took.
+//! Latencies of the operations.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What is timed.
+/// An operation whose latency is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Read,
@@ -46,27 +46,28 @@ impl Kind {
         }
     }
 
+    /// Returns a line that explains the figure.
     pub(super) fn about(self) -> &'static str {
         match self {
-            Kind::Read => "a section: enter, load, look, leave (mean of 100 in a row)",
+            Kind::Read => "one section: enter, load, look, leave (mean of 100 in a row)",
             Kind::Synchronize => "blocking or awaited",
-            Kind::Cookie => "a cookie, taken just now or some time ago",
-            Kind::Reclaim => "Retired::wait and reclaim_all",
-            Kind::Call => "until the callback runs",
+            Kind::Cookie => "for a cookie, taken just now or some time ago",
+            Kind::Reclaim => "by Retired::wait or reclaim_all",
+            Kind::Call => "from the call until the callback runs",
             Kind::Drain => "blocking or awaited",
             Kind::Reserve => "until there is room for one more callback",
             Kind::Shutdown => "until all is drained and the threads have stopped",
-            Kind::Lock => "drain under the global lock, until it is held again",
+            Kind::Lock => "drain by the lock's holder, until the lock is held again",
         }
     }
 }
 
-/// Up to an hour in nanoseconds, to three digits.
+/// A histogram of nanoseconds up to an hour, to three digits.
 pub(super) type Times = Histogram<u64>;
 const MOST: u64 = 3_600_000_000_000;
 
 pub(super) fn times() -> Times {
-    Histogram::new_with_bounds(1, MOST, 3).expect("bounds that are constant and right")
+    Histogram::new_with_bounds(1, MOST, 3).expect("constant, valid bounds")
 }
 
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl Latencies {
         self.of(kind).saturating_record(nanoseconds.max(1));
     }
 
-    /// Those that were timed at all.
+    /// Returns the kinds that have at least one measured time.
     pub(super) fn known(&self) -> Vec<(Kind, Times)> {
         let all = Kind::ALL.map(|kind| (kind, self.of(kind).clone()));
         all.into_iter()
@@ -110,23 +111,23 @@ impl Latencies {
     }
 }
 
-/// Bins for each decade.
+/// The number of bins for each decade.
 pub(super) const BINS: i32 = 8;
 
 pub(super) struct Bin {
-    /// Its lower bound, in nanoseconds.
+    /// The lower bound of the bin, in nanoseconds.
     pub(super) from: f64,
     pub(super) count: u64,
 }
 
-/// A logarithmic histogram, from the first bin with something in it to the last.
+/// Returns a logarithmic histogram, from the first bin that is not empty to the last.
 pub(super) fn bins(times: &Times) -> Vec<Bin> {
     let index =
         |value: u64| ((value.max(1) as f64).log10() * f64::from(BINS) + 1e-9).floor() as i32;
     if times.is_empty() {
         return Vec::new();
     }
-    // `min` and `max` are those of a bucket of the histogram, whose values fall into one bin each.
+    // All values of one bucket of the histogram fall into one bin.
     let mut counted: std::collections::BTreeMap<i32, u64> = std::collections::BTreeMap::new();
     for bucket in times.iter_recorded() {
         *counted
@@ -145,7 +146,7 @@ pub(super) fn bins(times: &Times) -> Vec<Bin> {
         .collect()
 }
 
-/// A time in nanoseconds, in a unit that suits it.
+/// Formats a time in nanoseconds with a suitable unit.
 pub(super) fn human(nanoseconds: f64) -> String {
     let (value, unit) = match nanoseconds {
         n if n < 1e3 => (n, "ns"),

@@ -1,14 +1,15 @@
-//! The program behind `examples/rcutorture.rs`, which `tests/rcutorture.rs` runs too.
+//! The program of `examples/rcutorture.rs`. `tests/rcutorture.rs` runs it too.
 //!
 //! | module | |
 //! |---|---|
 //! | `args` | the command line |
-//! | `run` | what all threads share: counts, findings |
-//! | `element`, `pass` | what readers look at, and its way through the pipe |
-//! | `world` | a domain, and one of each kind |
+//! | `run` | the state that all threads share: counts, findings |
+//! | `element`, `pass` | the elements that readers see, and their way through the pipe |
+//! | `world` | a domain under torture, one for each kind of executor |
 //! | `readers`, `updaters` | every way to read and to replace |
-//! | `stress`, `pair`, `restart`, `late_stores`, `perf` | who runs what |
-//! | `crew`, `watch` | their threads, and the watchdog |
+//! | `stress`, `pair`, `restart`, `late_stores`, `perf` | the threads and tasks of each test |
+//! | `crew` | named threads that are joined together |
+//! | `watch`, `watchdog` | the waits and pipes that are watched, and the thread that watches |
 //! | `latency`, `show`, `chart` | figures |
 
 pub(crate) mod args;
@@ -28,6 +29,7 @@ mod show;
 mod stress;
 mod updaters;
 mod watch;
+mod watchdog;
 mod world;
 
 use args::{Args, BarrierArg, Mode};
@@ -46,7 +48,7 @@ use stress::{Mixture, Stress};
 
 type Trouble = Box<dyn Error>;
 
-/// What runs, and in which domains.
+/// The test that a mode runs, with its domains.
 enum What {
     Perf(Perf, u32, u32),
     Stress(Box<Stress>, Mixture),
@@ -93,7 +95,8 @@ impl What {
     }
 }
 
-/// Files that the result goes to: made before the run, so that an hour is not for nothing.
+/// The files for the result. They are created before the run: a path that cannot be written must
+/// not cost an hour.
 struct Outputs {
     json: Option<File>,
     svg: Option<File>,
@@ -132,7 +135,8 @@ fn at(path: &Path, error: &std::io::Error) -> Trouble {
     format!("{}: {error}", path.display()).into()
 }
 
-/// Runs it: how many errors there were. Where it hangs, it says so and ends the process with status 1.
+/// Runs the test and returns the number of errors. If the test hangs, the watchdog prints the
+/// result and ends the process with status 1.
 pub(crate) fn run(args: Args) -> Result<u64, Trouble> {
     let mut outputs = Outputs::open(&args)?;
     let run = Run::new(args);
@@ -144,9 +148,9 @@ pub(crate) fn run(args: Args) -> Result<u64, Trouble> {
     let watchdog = {
         let run_ = Arc::clone(&run);
         let began = progress.borrow().began();
-        watch::start(&run, move || hung(&run_, barrier, began))
+        watchdog::start(&run, move || hung(&run_, barrier, began))
     };
-    // Until it is time, or something was found.
+    // Returns when the time is over or the board has a finding.
     let wait = |until: Instant| {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -162,7 +166,6 @@ pub(crate) fn run(args: Args) -> Result<u64, Trouble> {
     };
     what.run(&run, wait);
     progress.borrow().ending();
-    // The watchdog has nothing to look after any more.
     drop(watchdog);
     let (rows, time) = progress.into_inner().done();
     show::result(&run, &domains, time);
@@ -182,23 +185,26 @@ fn svg(run: &Run) -> String {
     chart::draw(&title, &run.latencies.known())
 }
 
-/// Which barrier is in use, where it is the one that was asked for.
+/// Returns the barrier in use, or an error if the command line demands another one.
 fn barrier(args: &Args, domains: &[Rcu]) -> Result<Barrier, Trouble> {
     let barrier = domains
         .first()
         .map_or(Barrier::Fence, |domain| domain.stats().barrier);
     match (args.barrier, barrier) {
         (BarrierArg::Membarrier, Barrier::Fence) => Err(
-            "--barrier membarrier: this system has no process-wide barrier, or refuses it".into(),
+            "--barrier membarrier: this system has no process-wide barrier or refuses it; use \
+             --barrier fence or auto"
+                .into(),
         ),
         (BarrierArg::Fence, barrier) if barrier != Barrier::Fence => {
-            Err(format!("--barrier fence: {barrier} was chosen before").into())
+            Err(format!("--barrier fence: the process uses {barrier} already").into())
         }
         _ => Ok(barrier),
     }
 }
 
-/// Called by the watchdog: the rest of the process may never answer again.
+/// Prints and writes the result of a run that hangs, and ends the process. The watchdog calls it:
+/// other threads may never answer again.
 fn hung(run: &Run, barrier: Barrier, began: Instant) {
     let time = began.elapsed();
     show::result(run, &[], time);

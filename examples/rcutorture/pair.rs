@@ -1,7 +1,9 @@
-//! One reader and one updater, alone in their domain: where nobody else comes to wake it, a wake-up that is lost is lost.
+//! One reader and one updater, alone in their domain. No other thread makes up for a lost wake-up
+//! there.
 //!
-//! In the other domains so much goes on that the grace-period thread is woken again at once. Here it sleeps on this reader's
-//! section, or for want of work, and only what is due wakes it. Twice: a pair of threads, and a pair of tasks.
+//! In the busy domains, another request wakes the grace-period thread at once. Here the
+//! grace-period thread sleeps on this reader's section or because it has no work, and only the
+//! wake-up under test ends its sleep. There is a pair of threads and a pair of tasks.
 
 use super::element::Removed;
 use super::latency::Kind;
@@ -19,7 +21,7 @@ use tokio::sync::oneshot;
 
 const STREAM: u64 = 1 << 23;
 
-/// A domain in which next to nothing goes on.
+/// Makes a domain with few operations.
 pub(super) fn quiet(
     name: &'static str,
     run: &Arc<Run>,
@@ -29,7 +31,7 @@ pub(super) fn quiet(
     Ok(World::new(name, rcu, run, &GlobalLock::new(0), runtime))
 }
 
-/// Long enough for others to fall asleep, and mostly not much longer.
+/// Returns a pause that is long enough for the domain's threads to fall asleep.
 fn pause(random: &mut Random) -> Duration {
     let most = match random.below(64) {
         0 => 3_000,
@@ -44,7 +46,8 @@ pub(super) fn read(world: &Arc<World>, elsewhere: &Elsewhere) {
     let mut tally = Tally::of(&world.run);
     while world.run.goes_on() {
         if random.one_in(2) {
-            // Of the same thread, and another's to end: two that may end at the same time, or one after the other.
+            // Two sections of this thread, one of which another thread ends; both may end at the
+            // same time.
             let (guard, pause) = (world.rcu.read_owned(), pause(&mut random));
             elsewhere.send(Box::new(move || {
                 thread::sleep(pause);
@@ -93,20 +96,23 @@ pub(super) fn update(world: &Arc<World>) {
                 let waits = world.run.waits(world.name, Kind::Synchronize);
                 world.rcu.blocking_synchronize();
                 drop(waits);
-                // SAFETY: a grace period since it was removed.
+                // SAFETY: a grace period has elapsed since the element was removed.
                 unsafe { world.elapsed(old) }
             }
             3 | 4 => {
-                // The callback itself, and no drain, which would force.
+                // Waits for the callback itself: a drain would force the grace period.
                 let (send, ran) = mpsc::channel();
                 let waits = world.run.waits(world.name, Kind::Call);
                 world.rcu.call(move || drop(send.send(old)));
                 let ran = ran.recv();
                 drop(waits);
                 match ran {
-                    // SAFETY: handed back by a callback.
+                    // SAFETY: the callback sent the element back after a grace period.
                     Ok(old) => unsafe { world.elapsed(old) },
-                    Err(_) => world.run.board.report("a callback was dropped unrun"),
+                    Err(_) => world
+                        .run
+                        .board
+                        .report("the library dropped a callback without running it"),
                 }
             }
             5 => {
@@ -131,13 +137,13 @@ pub(super) fn update(world: &Arc<World>) {
     }
 }
 
-/// Nobody else looks at those that wait for a number.
+/// Waits for the kept elements: no other thread looks at them here.
 fn wait_for_kept(world: &Arc<World>) {
     while let Some((cookie, old)) = world.oldest_kept() {
         let waits = world.run.waits(world.name, Kind::Cookie);
         futures::executor::block_on(world.rcu.wait_for(cookie));
         drop(waits);
-        // SAFETY: the cookie was taken after it was removed or passed on, and has elapsed.
+        // SAFETY: the cookie has elapsed, and was taken after the element was removed or passed on.
         unsafe { world.elapsed(old) }
     }
 }
@@ -162,7 +168,7 @@ pub(super) async fn update_async(world: Arc<World>) {
                 let waits = world.run.waits(world.name, Kind::Synchronize);
                 world.rcu.synchronize().await;
                 drop(waits);
-                // SAFETY: a grace period since it was removed.
+                // SAFETY: a grace period has elapsed since the element was removed.
                 unsafe { world.elapsed(old) }
             }
             2 => {
@@ -172,12 +178,12 @@ pub(super) async fn update_async(world: Arc<World>) {
                 let ran = ran.await;
                 drop(waits);
                 match ran {
-                    // SAFETY: handed back by an async callback.
+                    // SAFETY: the async callback sent the element back after a grace period.
                     Ok(old) => unsafe { world.elapsed(old) },
                     Err(_) => world
                         .run
                         .board
-                        .report("an async callback was dropped unrun"),
+                        .report("the library dropped an async callback without running it"),
                 }
             }
             _ => world.pass_on(old),

@@ -1,4 +1,5 @@
-//! Every way to have something done after a grace period without waiting for it: each stage of the pipe takes another.
+//! Every way to run code after a grace period without waiting for the grace period. Each stage of
+//! the pipe takes another way.
 
 use super::element::Removed;
 use super::random::Random;
@@ -6,42 +7,43 @@ use super::world::World;
 use async_rcu::Deferred;
 use std::sync::Arc;
 
-/// Passes its element on when dropped, in the right place at the right time: by whoever `retire` has drop it.
+/// Passes its element on when it is dropped. Only the library drops it, after `retire`.
 struct OnDrop(Option<(Arc<World>, Removed)>);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
         if let Some((world, removed)) = self.0.take() {
-            // SAFETY: only ever dropped by the domain, after a grace period.
+            // SAFETY: only the domain drops this, after a grace period.
             unsafe { world.elapsed(removed) }
         }
     }
 }
 
 impl World {
-    /// A grace period is over: on to the next stage.
+    /// Moves an element on after a grace period, and passes it on to the next stage.
     ///
     /// # Safety
-    /// As [`Removed::elapsed`].
+    /// As for [`Removed::elapsed`].
     pub(super) unsafe fn elapsed(self: &Arc<Self>, removed: Removed) {
-        // SAFETY: passed on.
+        // SAFETY: the caller keeps the contract.
         if let Some(removed) = unsafe { removed.elapsed() } {
             self.pass_on(removed);
         }
     }
 
-    /// Has a removed element wait for a grace period, in some way. Never blocks: callbacks do it too.
+    /// Makes a removed element wait for a grace period, in a random way. Never blocks: callbacks
+    /// call it too.
     pub(super) fn pass_on(self: &Arc<Self>, removed: Removed) {
         let mut random = self.run.random(removed.stream());
         let world = Arc::clone(self);
         let rcu = &self.rcu;
         match random.below(16) {
-            // SAFETY: callbacks run after a grace period that starts after their call.
+            // SAFETY: a callback runs after a grace period that starts after the call.
             0..=4 => rcu.call(move || unsafe { world.elapsed(removed) }),
             5 => self.with_ballast(removed, &random),
             6 => rcu.call_async(async move {
                 yield_once().await;
-                // SAFETY: polled after a grace period that starts after the call.
+                // SAFETY: the future is polled after a grace period that starts after the call.
                 unsafe { world.elapsed(removed) }
             }),
             7 | 8 => rcu.retire(Box::new(OnDrop(Some((world, removed))))),
@@ -64,18 +66,19 @@ impl World {
                 let synchronize = rcu.synchronize();
                 self.runtime.spawn(async move {
                     synchronize.await;
-                    // SAFETY: a grace period that started after the call, by the first poll.
+                    // SAFETY: the first poll comes after a grace period that started after the
+                    // call.
                     unsafe { world.elapsed(removed) }
                 });
             }
             _ => {
                 let cookie = rcu.start_grace_period();
-                // What is awaited is the number, by somebody else.
+                // The cookie is taken here and waited for elsewhere.
                 self.runtime.spawn(async move {
                     world.rcu.wait_for(cookie).await;
                     world.run.board.expect(
                         world.rcu.has_elapsed(cookie),
-                        || "a cookie that was waited for has not elapsed",
+                        || "a cookie has not elapsed after the wait for it",
                     );
                     // SAFETY: the cookie was taken after the element was removed or passed on.
                     unsafe { world.elapsed(removed) }
@@ -84,7 +87,7 @@ impl World {
         }
     }
 
-    /// A callback larger than what a queue holds in place.
+    /// Queues a callback that is too large for a place in the queue.
     fn with_ballast(self: &Arc<Self>, removed: Removed, random: &Random) {
         let world = Arc::clone(self);
         let mut random = *random;
@@ -94,14 +97,14 @@ impl World {
             world
                 .run
                 .board
-                .expect(whole, || "what a callback captured has changed");
-            // SAFETY: callbacks run after a grace period that starts after their call.
+                .expect(whole, || "the captured values of a callback have changed");
+            // SAFETY: a callback runs after a grace period that starts after the call.
             unsafe { world.elapsed(removed) }
         });
     }
 }
 
-/// As `tokio::task::yield_now`, and on any executor.
+/// Yields once, as `tokio::task::yield_now` does, on any executor.
 async fn yield_once() {
     let mut polled = false;
     std::future::poll_fn(|cx| match std::mem::replace(&mut polled, true) {

@@ -1,4 +1,4 @@
-//! Readers and updaters for their figures; readers check what they see all the same.
+//! The modes that measure. Readers check the elements that they see here too.
 
 use super::crew::Crew;
 use super::element::{Element, Ledger, Removed, Slot};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Sections that are timed together: a clock takes longer than one of them.
+/// The number of sections that are timed together: reading the clock takes longer than a section.
 const TOGETHER: u32 = 100;
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Perf {
         }
         let (created, dropped) = (self.ledger.created(), self.ledger.dropped());
         run.board.expect(created == dropped, || {
-            format!("{created} elements made, {dropped} dropped")
+            format!("{created} elements were made, but {dropped} dropped")
         });
     }
 
@@ -64,7 +64,8 @@ impl Perf {
             let began = Instant::now();
             for _ in 0..TOGETHER {
                 let guard = self.rcu.read();
-                // SAFETY: the slot's domain; it is emptied when the readers are gone.
+                // SAFETY: the guard is of the slot's domain, and the slot is emptied after the
+                // readers end.
                 let element = unsafe { self.slot.load(&guard) };
                 let seen = element.look(&tally);
                 element.last_look(seen, &mut tally);
@@ -75,17 +76,17 @@ impl Perf {
         let mut all = run.latencies.of(Kind::Read);
         run.board.expect(
             all.add(&took).is_ok(),
-            || "the times of readers do not add up",
+            || "the latencies of two readers could not be added",
         );
     }
 
-    /// A pipe, each of whose stages one grace period serves.
+    /// Updates, and moves a pipe of elements on: one grace period serves every stage.
     fn update(&self, run: &Arc<Run>) {
         let mut pipe: Vec<Removed> = Vec::new();
         while run.goes_on() {
             pipe.push(self.slot.replace(Element::new(&self.ledger)));
             self.synchronize(run);
-            // SAFETY: a grace period since each of them was removed, or last passed on.
+            // SAFETY: a grace period has elapsed since each element was removed or passed on.
             pipe = pipe
                 .into_iter()
                 .filter_map(|old| unsafe { old.elapsed() })
@@ -107,7 +108,7 @@ impl Perf {
 
     fn next_stage(&self, run: &Run, old: Option<Removed>) -> Option<Removed> {
         self.synchronize(run);
-        // SAFETY: a grace period since it was removed, or last passed on.
+        // SAFETY: a grace period has elapsed since the element was removed or passed on.
         old.and_then(|old| unsafe { old.elapsed() })
     }
 }

@@ -1,13 +1,13 @@
-//! Random choices, the same for the same seed: every thread and task has a stream of its own.
+//! Random choices. Each thread and task has a stream of its own, which the seed determines.
 
-/// Xorshift: what is tortured is not the generator.
+/// A xorshift generator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Random(u64);
 
 impl Random {
     pub(super) fn new(seed: u64, stream: u64) -> Self {
         let mixed = seed.wrapping_add(stream.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        // Neighbours' first numbers would be alike.
+        // Without this, the first numbers of neighbouring streams would be alike.
         let mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         Self(mixed | 1)
     }

@@ -1,4 +1,4 @@
-//! Every way to read, and to stay.
+//! Every way to read, and to stay in a section.
 
 use super::element::Element;
 use super::random::Random;
@@ -12,13 +12,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use std::{hint, thread};
 
-/// Owned guards that one reader holds at once, at the most: many blocks of words.
+/// The largest number of owned guards that one reader holds at once; they need many blocks of
+/// words.
 const CROWD: usize = 300;
 
-/// What is to be ended on another thread.
+/// A section that another thread has to end.
 pub(super) type Parcel = Box<dyn FnOnce() + Send>;
 
-/// The way to the thread that ends sections of others.
+/// The channel to the thread that ends the sections of others.
 #[derive(Clone, Debug)]
 pub(super) struct Elsewhere(SyncSender<Parcel>);
 
@@ -28,7 +29,7 @@ impl Elsewhere {
         (Self(send), parcels)
     }
 
-    /// There, or here where too many wait.
+    /// Sends a parcel to that thread. If too many parcels wait there, opens it here.
     pub(super) fn send(&self, parcel: Parcel) {
         if let Err(error) = self.0.try_send(parcel) {
             use std::sync::mpsc::TrySendError::{Disconnected, Full};
@@ -38,18 +39,18 @@ impl Elsewhere {
     }
 }
 
-/// Some cell's or slot's element, as the guard's section sees it.
+/// Returns the current element of some cell or slot.
 fn some_element<'g>(world: &World, random: &mut Random, guard: &'g impl Guard) -> &'g Element {
     if random.one_in(2) {
         random.pick(&world.cells).load(guard)
     } else {
-        // SAFETY: the callers' guards are of this world's domain; where they were not, the other branch would panic.
-        // Slots are emptied when nobody reads any more.
+        // SAFETY: the callers' guards are of this world's domain: with another guard the other
+        // branch panics. Slots are emptied after all readers have ended.
         unsafe { random.pick(&world.slots).load(guard) }
     }
 }
 
-/// Passes some time.
+/// Spends some time in a section.
 pub(super) fn stay(random: &mut Random) {
     match random.below(64) {
         0 => thread::yield_now(),
@@ -62,14 +63,14 @@ pub(super) fn stay(random: &mut Random) {
     }
 }
 
-/// Looks at it, stays, and looks again.
+/// Looks at the element, stays, and looks again.
 fn dwell(element: &Element, tally: &mut Tally, random: &mut Random) {
     let seen = element.look(tally);
     stay(random);
     element.last_look(seen, tally);
 }
 
-/// One read, of some kind.
+/// Reads once, in a random way.
 pub(super) fn read(
     world: &Arc<World>,
     tally: &mut Tally,
@@ -87,7 +88,7 @@ pub(super) fn read(
         }
         3 => dwell(&random.pick(&world.cells).read_owned(), tally, random),
         4 => {
-            // Nested, and left in the order of entering.
+            // Nested sections, left in the order of entering.
             let outer = world.rcu.read();
             let inner = world.rcu.read();
             let element = some_element(world, random, &inner);
@@ -130,7 +131,7 @@ pub(super) fn read(
             }
         }
         8 => {
-            // Goes to another thread, and ends there.
+            // The guard goes to another thread, which drops it.
             let element = random.pick(&world.cells).read_owned();
             let seen = element.look(tally);
             let run = Arc::clone(&world.run);
@@ -156,7 +157,8 @@ pub(super) fn read(
     }
 }
 
-/// Many owned guards at once, left in any order: words grow by blocks, which are parked when they are idle.
+/// Holds many owned guards at once and drops them in any order. The words grow by blocks, and idle
+/// blocks are parked.
 fn crowd(world: &World, tally: &mut Tally, random: &mut Random) {
     let size = random.below(CROWD);
     let mut held: Vec<_> = (0..size)
@@ -176,7 +178,7 @@ fn crowd(world: &World, tally: &mut Tally, random: &mut Random) {
     }
 }
 
-/// Lets others run, here or elsewhere.
+/// Lets other tasks and threads run.
 async fn stay_async(random: &mut Random) {
     match random.below(8) {
         0 => tokio::time::sleep(Duration::from_micros(random.below(500) as u64)).await,
@@ -196,7 +198,7 @@ async fn dwell_async(element: &Element, tally: &mut Tally, random: &mut Random) 
     element.last_look(seen, tally);
 }
 
-/// One read that is held across `.await`.
+/// Reads once, and holds the guard across `.await`.
 pub(super) async fn read_async(
     world: &Arc<World>,
     tally: &mut Tally,
@@ -217,7 +219,7 @@ pub(super) async fn read_async(
             }
         }
         2 => {
-            // Goes to another task, and ends there.
+            // The guard goes to another task, which drops it.
             let element = random.pick(&world.cells).read_owned();
             let seen = element.look(tally);
             let run = Arc::clone(&world.run);
@@ -243,13 +245,13 @@ pub(super) async fn read_async(
             dwell_async(some_element(world, random, &guards[1]), tally, random).await;
         }
         5 => {
-            // Stays until it is asked to leave, or had enough.
+            // Stays until the guard is asked to leave, or until the reader has stayed long enough.
             let guard = world.rcu.read_owned();
             let element = some_element(world, random, &guard);
             let seen = element.look(tally);
             let enough = tokio::time::sleep(Duration::from_millis(random.below(4) as u64));
             match select(guard.release_requested(), std::pin::pin!(enough)).await {
-                // It may have been asked in vain, but not without reason: a force, or a stall.
+                // A force or a stall asked the guard to leave. The guard may stay a little longer.
                 Either::Left(((), _)) => tokio::task::yield_now().await,
                 Either::Right(((), asked)) => drop(asked.now_or_never()),
             }

@@ -1,6 +1,8 @@
-//! One thread stops the domain's threads while another wants something of them: who comes at that moment must be heard.
+//! One thread stops the domain's threads while another thread makes a request. A request at that
+//! moment must not be lost.
 //!
-//! In rounds, and in each of them one wish alone: what is overheard is not heard by way of the next.
+//! The two threads go through rounds with one request each: a later request would wake the
+//! grace-period thread and hide the lost one.
 
 use super::element::Removed;
 use super::latency::Kind;
@@ -12,14 +14,14 @@ use std::sync::mpsc::{self, Receiver};
 
 const STREAM: u64 = 1 << 25;
 
-/// So that neither is always first.
+/// Spins for a random time, so that neither thread is always first.
 fn spin(random: &mut Random) {
     for _ in 0..random.below(2_000) {
         hint::spin_loop();
     }
 }
 
-/// Stops them, once in each round; until the run is over.
+/// Stops the domain's threads once in each round, until the run is over.
 pub(super) fn stop(world: &Arc<World>, rounds: &mpsc::Sender<()>, over: &Receiver<()>) {
     let mut random = world.run.random(STREAM);
     while world.run.goes_on() {
@@ -30,23 +32,27 @@ pub(super) fn stop(world: &Arc<World>, rounds: &mpsc::Sender<()>, over: &Receive
         drop(waits);
         let _waits = world
             .run
-            .waits_for(world.name, "a wish beside a shutdown", None);
+            .waits_for(world.name, "a request during a shutdown", None);
         if !heard || over.recv().is_err() {
-            return world.run.board.report("restart: the other thread is gone");
+            return world
+                .run
+                .board
+                .report("restart: the requesting thread is gone");
         }
     }
 }
 
-/// Wants something, once in each round.
-pub(super) fn wish(world: &Arc<World>, rounds: Receiver<()>, over: &mpsc::Sender<()>) {
+/// Makes a request once in each round.
+pub(super) fn request(world: &Arc<World>, rounds: Receiver<()>, over: &mpsc::Sender<()>) {
     let mut random = world.run.random(STREAM + 1);
     for () in rounds {
         world.run.updated();
         let old = random.pick(&world.slots).replace(world.element());
         spin(&mut random);
         if let Some(old) = fulfil(world, old, &mut random) {
-            // Through the pipe it would wake the threads again and again.
-            // SAFETY: a grace period after it was removed, as its wish was for that.
+            // The pipe is not used here: its callbacks would wake the domain's threads again and
+            // again.
+            // SAFETY: the request waited for a grace period that began after the removal.
             unsafe { old.free() }
         }
         if over.send(()).is_err() {
@@ -73,10 +79,10 @@ fn fulfil(world: &Arc<World>, old: Removed, random: &mut Random) -> Option<Remov
             let _waits = world.run.waits(world.name, Kind::Call);
             rcu.call(move || drop(send.send(old)));
             let ran = ran.recv();
-            world
-                .run
-                .board
-                .expect(ran.is_ok(), || "restart: a callback was dropped unrun");
+            world.run.board.expect(
+                ran.is_ok(),
+                || "restart: the library dropped a callback without running it",
+            );
             ran.ok()
         }
     }

@@ -1,21 +1,22 @@
-//! What all threads and tasks of a run share: when to stop, what was counted, timed and found wrong.
+//! The state that all threads and tasks of a run share: when to stop, counts, times and findings.
 
 use super::args::Args;
-use super::latency::Latencies;
+use super::latency::{Kind, Latencies};
 use super::random::Random;
 use super::watch::Watch;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Grace periods that an element goes through before it is freed.
+/// The number of grace periods that an element goes through before it is freed.
 pub(super) const STAGES: u64 = 10;
 
-/// Ages that are counted: 0, removed, one for each stage; and those that cannot be.
+/// The number of ages that are counted: 0, removed, one for each stage, and one for all ages that
+/// no element can have.
 pub(super) const AGES: usize = STAGES as usize + 3;
 
-/// Findings that are kept as a text; all are counted.
+/// The number of findings that are kept as a text; all findings are counted.
 const KEPT: usize = 50;
 
 #[derive(Debug)]
@@ -59,9 +60,47 @@ impl Run {
     pub(super) fn updated(&self) {
         self.updates.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Begins a wait of the caller for a domain; its length is recorded as `kind`.
+    pub(super) fn waits(&self, domain: &str, kind: Kind) -> Waiting<'_> {
+        self.waits_for(domain, kind.name(), Some(kind))
+    }
+
+    /// Begins a wait of the caller for a domain; its length is recorded if there is a `kind`.
+    pub(super) fn waits_for(
+        &self,
+        domain: &str,
+        what: &'static str,
+        kind: Option<Kind>,
+    ) -> Waiting<'_> {
+        Waiting {
+            run: self,
+            id: self.watch.begin(domain, what),
+            kind,
+            began: Instant::now(),
+        }
+    }
 }
 
-/// Where findings are put up.
+/// A wait that the watchdog watches; the wait ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    run: &'a Run,
+    id: u64,
+    kind: Option<Kind>,
+    began: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(kind) = self.kind {
+            self.run.latencies.record(kind, self.began.elapsed());
+        }
+        self.run.watch.end(self.id);
+    }
+}
+
+/// The findings of a run.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     errors: AtomicU64,
@@ -70,7 +109,7 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Something is wrong.
+    /// Adds a finding.
     pub(super) fn report(&self, what: impl fmt::Display) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         let mut texts = self.texts();
@@ -81,6 +120,7 @@ impl Board {
         self.alarm.notify_all();
     }
 
+    /// Adds a finding if the condition does not hold.
     pub(super) fn expect<D: fmt::Display>(&self, holds: bool, what: impl FnOnce() -> D) {
         if !holds {
             self.report(what());
@@ -95,7 +135,7 @@ impl Board {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits, at most as long as that, for the first finding.
+    /// Waits for the first finding, for at most this long.
     pub(super) fn wait(&self, at_most: Duration) {
         let texts = self.texts();
         let none = |texts: &mut Vec<String>| texts.is_empty();
@@ -103,8 +143,9 @@ impl Board {
     }
 }
 
-/// What one reader saw. Its own until it is added to the run's: a reader must not write to shared memory between its
-/// sections, where that would push its stores out in time.
+/// The counts of one reader, which are added to the run's counts now and then. Between two
+/// sections a reader must not write to shared memory: such a write would push its stores out in
+/// time.
 #[derive(Debug)]
 pub(super) struct Tally {
     run: Arc<Run>,
@@ -123,7 +164,7 @@ impl Tally {
         }
     }
 
-    /// A section is about to end, and what was read in it is of this age.
+    /// Counts a read. The section is about to end, and the element that was read has this age.
     #[inline]
     pub(super) fn age(&mut self, age: u64) {
         let last = AGES - 1;
@@ -142,7 +183,7 @@ impl Tally {
     fn too_old(&self, age: usize) {
         let since = age - 1;
         self.run.board.report(format_args!(
-            "a reader had an element that {since} grace period(s) had gone by since its removal (age {age})"
+            "a reader saw an element {since} grace period(s) after its removal (age {age})"
         ));
     }
 

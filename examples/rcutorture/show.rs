@@ -1,4 +1,4 @@
-//! What is printed: a line of figures for each second or so many, and the result with what it means.
+//! The printed figures: a line every second or so, and the result with its explanation.
 
 use super::args::Args;
 use super::latency::human;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Counts as of one moment.
+/// Counts at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     reads: u64,
@@ -34,17 +34,17 @@ impl Counts {
     }
 }
 
-/// Shows how it goes.
+/// The progress of a run, shown as a bar and as lines.
 pub(super) struct Progress {
     bar: ProgressBar,
     began: Instant,
     last: Mark,
-    /// As of the line that was printed last.
+    /// The mark of the line that was printed last.
     printed: Mark,
     rows: Vec<Value>,
 }
 
-/// Counts, and when they were read.
+/// Counts, and the time at which they were read.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     at: Instant,
@@ -52,11 +52,11 @@ struct Mark {
 }
 
 impl Mark {
-    /// Figures per second since an earlier one: reads, updates, grace periods, callbacks.
+    /// Returns rates per second since an earlier mark: reads, updates, grace periods, callbacks.
     fn rates(&self, earlier: &Mark) -> [u64; 4] {
         let took = (self.at - earlier.at).as_secs_f64();
         let (now, then) = (self.counts, earlier.counts);
-        // Counts are gathered by and by, and may be behind for a moment.
+        // Readers add to the counts in portions, so a count may be old for a moment.
         let rate = |now: u64, then: u64| (now.saturating_sub(then) as f64 / took) as u64;
         [
             rate(now.reads, then.reads),
@@ -68,7 +68,7 @@ impl Mark {
 }
 
 impl Progress {
-    /// The bar draws itself on stderr, and hides where that is no terminal.
+    /// Makes the bar. It draws itself on stderr, and hides if stderr is no terminal.
     pub(super) fn new(args: &Args) -> Self {
         let bar = ProgressBar::new(args.seconds);
         if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} s {msg}") {
@@ -93,7 +93,7 @@ impl Progress {
         self.began
     }
 
-    /// Called about once a second.
+    /// Adds a row. The caller calls it about once a second.
     pub(super) fn step(&mut self, run: &Run, domains: &[Rcu]) {
         let now = Mark {
             at: Instant::now(),
@@ -111,7 +111,7 @@ impl Progress {
         self.bar
             .set_message(format!("{} reads/s, {errors} errors", HumanCount(reads)));
         let every = Duration::from_secs(run.args.every);
-        // A little less will do: the seconds are not exact.
+        // The seconds are not exact: a little less than `every` is enough.
         if !every.is_zero() && now.at - self.printed.at >= every.mul_f64(0.9) {
             let rates = now
                 .rates(&self.printed)
@@ -120,14 +120,16 @@ impl Progress {
             self.printed = now;
             self.bar.suspend(|| {
                 println!(
-                    "{second:7.1} s {reads:>14} reads/s {updates:>11} updates/s {grace_periods:>11} grace periods/s {callbacks:>11} callbacks/s  {errors} errors"
+                    "{second:7.1} s {reads:>14} reads/s {updates:>11} updates/s \
+                     {grace_periods:>11} grace periods/s {callbacks:>11} callbacks/s  \
+                     {errors} errors"
                 );
             });
         }
     }
 
     pub(super) fn ending(&self) {
-        self.bar.set_message("the last are freed");
+        self.bar.set_message("freeing the last elements");
     }
 
     pub(super) fn done(self) -> (Vec<Value>, Duration) {
@@ -136,7 +138,7 @@ impl Progress {
     }
 }
 
-/// The line that says what runs.
+/// Prints the line that says what runs.
 pub(super) fn header(run: &Run, barrier: Barrier) {
     let args = &run.args;
     println!(
@@ -150,7 +152,7 @@ pub(super) fn header(run: &Run, barrier: Barrier) {
     );
 }
 
-/// The result, explained.
+/// Prints the result and its explanation.
 pub(super) fn result(run: &Run, domains: &[Rcu], time: Duration) {
     let totals = Counts::of(run, domains);
     println!();
@@ -190,21 +192,16 @@ fn latencies(run: &Run) {
 
 fn ages(run: &Run) {
     println!();
-    println!("Ages of the elements that readers had, looked at last before the end of the section");
-    println!(
-        "  An element has age 0 in its place, 1 from its removal on, and one more with each grace period that has gone"
-    );
-    println!(
-        "  by since. A grace period lasts until all readers have left that were there at its start, and who comes later"
-    );
-    println!(
-        "  no longer finds the element: 0 and 1 are as they should be, 2 and more must never be seen."
-    );
+    println!("Ages of the elements that readers saw, as of their last look in a section");
+    println!("  An element in its cell has age 0. Its removal makes the age 1, and each grace");
+    println!("  period that ends after the removal adds 1. A grace period lasts until all readers");
+    println!("  that were there at its start have left, and later readers cannot find the removed");
+    println!("  element. So ages 0 and 1 are correct, and ages of 2 and more must never be seen.");
     for (age, count) in run.ages.iter().enumerate() {
         let count = count.load(Ordering::Relaxed);
         let about = match age {
-            0 => "in its place",
-            1 => "removed, no grace period over yet",
+            0 => "in its cell",
+            1 => "removed, no grace period has ended since",
             n if n as u64 <= STAGES + 1 => "MUST BE ZERO",
             _ => "MUST BE ZERO (no age that an element can have)",
         };
@@ -225,22 +222,23 @@ fn errors(run: &Run) {
     println!();
     println!("Errors: {errors}, which MUST BE ZERO");
     println!(
-        "  Counted are ages of 2 and more, elements seen poisoned or freed twice, elements and callbacks lost or run twice or"
+        "  These are errors: an age of 2 or more; an element that was poisoned or freed twice;"
     );
+    println!("  an element or callback that was lost, ran twice or ran out of order; a drain or");
     println!(
-        "  out of order, drains and cookies over too early, books that do not balance at the end, panics, and what hung."
+        "  cookie that was over too early; counts that do not match at the end; a panic; a hang."
     );
     let texts = run.board.texts();
     for text in texts.iter() {
         println!("  ERROR: {text}");
     }
     if errors > texts.len() as u64 {
-        println!("  (the first {} of them)", texts.len());
+        println!("  (only the first {} errors are shown)", texts.len());
     }
     println!("{}", if errors == 0 { "SUCCESS" } else { "FAILURE" });
 }
 
-/// Everything, for programs.
+/// Returns all figures as JSON.
 pub(super) fn json(
     run: &Run,
     domains: &[Rcu],

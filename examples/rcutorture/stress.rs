@@ -1,4 +1,4 @@
-//! The torture itself: everything at once, on every kind of executor.
+//! The torture: all kinds of readers and updaters at once, on every kind of executor.
 
 use super::crew::Crew;
 use super::random::Random;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-/// How much there is of each.
+/// The numbers of threads, tasks and runtime workers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mixture {
     pub(super) threads: u32,
@@ -27,12 +27,12 @@ pub(super) struct Mixture {
 
 type Worlds = Arc<[Arc<World>]>;
 
-/// Streams of random numbers, so far apart that they do not meet.
+/// The first random streams of the kinds of threads, far enough apart that they do not meet.
 const TASKS: u64 = 1 << 20;
 const CHURN: u64 = 1 << 21;
 const HOGS: u64 = 1 << 22;
 
-/// Of the time, the part that is for late stores; and so long at the most.
+/// Late stores take one part in `LATE` of the time, and at most `LATE_MOST`.
 const LATE: u32 = 4;
 const LATE_MOST: Duration = Duration::from_secs(60);
 
@@ -43,11 +43,12 @@ pub(super) fn runtime(workers: usize) -> Result<Runtime, std::io::Error> {
         .build()
 }
 
-/// What is under torture.
+/// The domains under torture.
 pub(super) struct Stress {
     runtime: Runtime,
     worlds: Worlds,
-    /// Of two threads, of two tasks, and of two threads one of which stops it all the time.
+    /// A domain of two threads, one of two tasks, and one of two threads of which one stops it
+    /// again and again.
     quiet: [Arc<World>; 3],
     duel: late_stores::Duel,
 }
@@ -76,7 +77,7 @@ impl Stress {
             .collect()
     }
 
-    /// Runs until `wait` is over, then late stores for a while; then everything must come to its end.
+    /// Runs until `wait` returns, then runs late stores for a while, and waits for all to end.
     pub(super) fn run(&self, run: &Arc<Run>, mixture: Mixture, wait: impl Fn(Instant)) {
         let (worlds, time) = (&self.worlds, Duration::from_secs(run.args.seconds));
         let began = Instant::now();
@@ -107,7 +108,9 @@ impl Stress {
             crew.start("pair-reader", move || pair::read(pair, &leaving));
             crew.start("pair-updater", || pair::update(pair));
             crew.start("stopper", move || restart::stop(restart, &round, &over));
-            crew.start("wisher", move || restart::wish(restart, rounds, &done));
+            crew.start("requester", move || {
+                restart::request(restart, rounds, &done)
+            });
             for hog in 0..run.args.hogs {
                 crew.start("hog", move || be_a_hog(run, hog));
             }
@@ -146,7 +149,7 @@ impl Stress {
     }
 }
 
-/// A mixture of everything, on a thread, until `go_on` says no.
+/// Runs a mixture of all operations on a thread as long as `go_on` returns true.
 fn thread_body(
     worlds: &[Arc<World>],
     mut random: Random,
@@ -180,12 +183,13 @@ async fn task_body(worlds: Worlds, mut random: Random, elsewhere: Elsewhere, run
     }
 }
 
-/// Ends the sections that others began.
+/// Ends the sections that other threads began.
 fn end_sections(parcels: Receiver<Parcel>) {
     parcels.into_iter().for_each(|parcel| parcel());
 }
 
-/// What a thread still has to do when its thread-local values are dropped: after the library's own are gone, or before.
+/// The work that a thread does while its thread-local values are dropped, before or after the
+/// library drops its own.
 #[derive(Debug)]
 struct LastWill {
     world: Arc<World>,
@@ -212,7 +216,8 @@ thread_local! {
     static LAST_WILL: RefCell<Option<LastWill>> = const { RefCell::new(None) };
 }
 
-/// Threads that register, do a little, and end with callbacks pending: none of these may be lost.
+/// Starts threads that register, work a little, and end while their callbacks are pending. No
+/// callback may be lost.
 fn churn(worlds: &Worlds, run: &Arc<Run>, elsewhere: &Elsewhere) {
     let mut random = run.random(CHURN);
     while run.goes_on() {
@@ -221,7 +226,8 @@ fn churn(worlds: &Worlds, run: &Arc<Run>, elsewhere: &Elsewhere) {
         let (mut theirs, mut left) = (run.random(random.next()), random.below(30));
         let last = Arc::clone(&world);
         let short = thread::Builder::new().name("short".into()).spawn(move || {
-            // Made before the thread registers anywhere, or after: so it is dropped after the records, or before.
+            // Values are dropped in reverse order: a will made before the thread registers is
+            // dropped after the library's records, and one made later before them.
             let early = theirs.one_in(2);
             let will = |guard| {
                 Some(LastWill {
@@ -244,15 +250,15 @@ fn churn(worlds: &Worlds, run: &Arc<Run>, elsewhere: &Elsewhere) {
         let short = match short {
             Ok(short) => short,
             Err(error) => {
-                let what = format_args!("a thread could not be started: {error}");
+                let what = format_args!("a short-lived thread could not be started: {error}");
                 return run.board.report(what);
             }
         };
-        let waits = run.waits_for(world.name, "a thread that lives shortly", None);
+        let waits = run.waits_for(world.name, "a short-lived thread", None);
         let promise = short.join();
         drop(waits);
         match promise {
-            Err(_) => run.board.report("a thread that lives shortly panicked"),
+            Err(_) => run.board.report("a short-lived thread panicked"),
             Ok(promise) => {
                 if random.one_in(4) {
                     let _waits = run.waits_for(world.name, "drain", None);
@@ -264,7 +270,7 @@ fn churn(worlds: &Worlds, run: &Arc<Run>, elsewhere: &Elsewhere) {
     }
 }
 
-/// Takes a processor, gives it back, and so on.
+/// Takes a processor in bursts.
 fn be_a_hog(run: &Arc<Run>, number: u32) {
     let mut random = run.random(HOGS + u64::from(number));
     while run.goes_on() {

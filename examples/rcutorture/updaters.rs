@@ -1,4 +1,4 @@
-//! Every way to replace an element and to wait; the rest of the way through the pipe is `pass`'s.
+//! Every way to replace an element and to wait. `pass` has the other ways through the pipe.
 
 use super::element::{Element, Removed};
 use super::latency::Kind;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Old elements that an updater has the library keep, to ask for them now and then.
+/// Old elements that an updater leaves with the library, and asks for now and then.
 #[derive(Debug, Default)]
 pub(super) struct Updater {
     retired: Vec<(Arc<World>, Retired<Element>)>,
@@ -20,11 +20,11 @@ pub(super) struct Updater {
 
 const KEPT: usize = 32;
 
-/// What is left to wait for, in a form that both kinds of updaters can wait for.
+/// A wait, in a form for updaters on threads and on tasks.
 enum Wait {
     Nothing,
     Synchronize(Removed),
-    /// So many stages in a row.
+    /// The number of stages in a row.
     Stages(Removed, usize),
     Retired(Retired<Element>),
     Several(Vec<Retired<Element>>),
@@ -42,7 +42,7 @@ pub(super) struct Promise {
 }
 
 impl Promise {
-    /// Queues some. Where the domain keeps their order, they look at that too.
+    /// Queues some callbacks. If the domain keeps their order, the callbacks check it.
     pub(super) fn make(world: &Arc<World>, random: &mut Random) -> Self {
         let ran = Arc::new(AtomicU64::new(0));
         let queued = random.below(8) as u64;
@@ -55,7 +55,7 @@ impl Promise {
                     .board
                     .expect(!world_.in_order || before == number, || {
                         format!(
-                            "domain {}: callback {number} of a thread ran as its {before}th",
+                            "domain {}: callback {number} of a thread ran as number {before}",
                             world_.name
                         )
                     });
@@ -64,17 +64,21 @@ impl Promise {
         Self { ran, queued }
     }
 
-    /// The drain is over.
+    /// Checks the callbacks after the drain.
     pub(super) fn check(&self, world: &World) {
         let ran = self.ran.load(Ordering::Acquire);
         let queued = self.queued;
         world.run.board.expect(ran == queued, || {
-            format!("domain {}: a drain is over, and of {queued} callbacks queued before it {ran} have run", world.name)
+            format!(
+                "domain {}: a drain is over, but only {ran} of the {queued} callbacks before it \
+                 have run",
+                world.name
+            )
         });
     }
 }
 
-/// As `RcuCell::swap`, and marked as removed.
+/// Swaps as `RcuCell::swap` does, and marks the old element as removed.
 fn swap(cell: &RcuCell<Element>, world: &World) -> Retired<Element> {
     let old = cell.swap(world.element());
     old.remove();
@@ -88,7 +92,7 @@ fn reclaimed(world: &Arc<World>, element: Box<Element>) {
 }
 
 impl Updater {
-    /// One update, on a thread.
+    /// Does one update on a thread.
     pub(super) fn update(&mut self, world: &Arc<World>, random: &mut Random) {
         let (rcu, run, name) = (&world.rcu, &world.run, world.name);
         match self.begin(world, random) {
@@ -97,7 +101,7 @@ impl Updater {
                 let waits = run.waits(name, Kind::Synchronize);
                 rcu.blocking_synchronize();
                 drop(waits);
-                // SAFETY: a grace period since it was removed.
+                // SAFETY: a grace period has elapsed since the element was removed.
                 unsafe { world.elapsed(old) }
             }
             Wait::Stages(old, stages) => {
@@ -105,7 +109,7 @@ impl Updater {
                 for _ in 0..stages {
                     let _waits = run.waits(name, Kind::Synchronize);
                     rcu.blocking_synchronize();
-                    // SAFETY: another grace period.
+                    // SAFETY: another grace period has elapsed.
                     old = old.and_then(|old| unsafe { old.elapsed() });
                 }
                 if let Some(old) = old {
@@ -128,7 +132,8 @@ impl Updater {
                 let waits = run.waits(name, Kind::Cookie);
                 futures::executor::block_on(rcu.wait_for(cookie));
                 drop(waits);
-                // SAFETY: the cookie was taken after it was removed or passed on, and has elapsed.
+                // SAFETY: the cookie has elapsed, and was taken after the element was removed or
+                // passed on.
                 unsafe { world.elapsed(old) }
             }
             Wait::Drain(promise) => {
@@ -157,26 +162,26 @@ impl Updater {
                 let permit = futures::executor::block_on(rcu.reserve());
                 drop(waits);
                 let world = Arc::clone(world);
-                // SAFETY: callbacks run after a grace period that starts after their call.
+                // SAFETY: a callback runs after a grace period that starts after the call.
                 permit.call(move || unsafe { world.elapsed(old) });
             }
         }
     }
 
-    /// One update, on a task.
+    /// Does one update on a task.
     pub(super) async fn update_async(&mut self, world: &Arc<World>, random: &mut Random) {
         let (rcu, run, name) = (&world.rcu, &world.run, world.name);
         match self.begin(world, random) {
             Wait::Nothing => {}
             Wait::Synchronize(old) => {
                 if random.one_in(8) {
-                    // Begun and given up: nobody else may suffer from it.
+                    // A wait that is begun and given up must not harm another one.
                     let _ = rcu.synchronize().now_or_never();
                 }
                 let waits = run.waits(name, Kind::Synchronize);
                 rcu.synchronize().await;
                 drop(waits);
-                // SAFETY: a grace period since it was removed.
+                // SAFETY: a grace period has elapsed since the element was removed.
                 unsafe { world.elapsed(old) }
             }
             Wait::Stages(old, stages) => {
@@ -184,7 +189,7 @@ impl Updater {
                 for _ in 0..stages {
                     let _waits = run.waits(name, Kind::Synchronize);
                     rcu.synchronize().await;
-                    // SAFETY: another grace period.
+                    // SAFETY: another grace period has elapsed.
                     old = old.and_then(|old| unsafe { old.elapsed() });
                 }
                 if let Some(old) = old {
@@ -207,7 +212,8 @@ impl Updater {
                 let waits = run.waits(name, Kind::Cookie);
                 rcu.wait_for(cookie).await;
                 drop(waits);
-                // SAFETY: the cookie was taken after it was removed or passed on, and has elapsed.
+                // SAFETY: the cookie has elapsed, and was taken after the element was removed or
+                // passed on.
                 unsafe { world.elapsed(old) }
             }
             Wait::Drain(promise) => {
@@ -240,14 +246,14 @@ impl Updater {
                 let world = Arc::clone(world);
                 permit.call_async(async move {
                     tokio::task::yield_now().await;
-                    // SAFETY: polled after a grace period that starts after the call.
+                    // SAFETY: the future is polled after a grace period that starts after the call.
                     unsafe { world.elapsed(old) }
                 });
             }
         }
     }
 
-    /// Publishes, and hands the old element over or says what to wait for.
+    /// Replaces an element, and hands the old one over or returns what to wait for.
     fn begin(&mut self, world: &Arc<World>, random: &mut Random) -> Wait {
         world.run.updated();
         if world.is_behind() {
@@ -319,7 +325,7 @@ impl Updater {
         for (world, old) in retired {
             match old.try_take() {
                 Ok(old) => reclaimed(&world, old),
-                // Those above the limit are dropped, and freed as such.
+                // Elements above the limit are dropped, and freed after a grace period.
                 Err(old) if self.retired.len() < KEPT => self.retired.push((world, old)),
                 Err(old) => drop(old),
             }
@@ -329,7 +335,7 @@ impl Updater {
 
 fn pass_kept(world: &Arc<World>) {
     for old in world.elapsed_kept() {
-        // SAFETY: the cookie was taken after it was removed or passed on, and has elapsed.
+        // SAFETY: the cookie has elapsed, and was taken after the element was removed or passed on.
         unsafe { world.elapsed(old) }
     }
 }
@@ -338,11 +344,14 @@ fn replace(world: &World, random: &mut Random) -> Removed {
     random.pick(&world.slots).replace(world.element())
 }
 
-/// A domain that is made, used and left with work queued and a section open: the work is done all the same, and the domain's
-/// core is used again.
+/// Makes, uses and drops a domain while its callbacks are queued and a section is open. The
+/// callbacks run all the same, and the memory of the domain is used again.
 fn short_life(world: &Arc<World>, random: &mut Random) {
     let Ok(rcu) = Rcu::builder().stall_timeout(NO_STALLS).build() else {
-        return world.run.board.report("a domain could not be started");
+        return world
+            .run
+            .board
+            .report("a short-lived domain could not be built");
     };
     let mut tally = Tally::of(&world.run);
     let cell = RcuCell::new_in(&rcu, world.element());
@@ -352,7 +361,8 @@ fn short_life(world: &Arc<World>, random: &mut Random) {
     drop(swap(&cell, world));
     let removed = replace(world, random);
     let other = Arc::clone(world);
-    // A grace period of this domain is none of the other's: there, the element begins.
+    // A grace period of this domain says nothing about the other: the element begins at age 1
+    // there.
     rcu.call(move || other.pass_on(removed));
     drop(cell);
     drop(rcu);

@@ -1,95 +1,59 @@
-//! The watchdog: waits that do not end, and a pipe in which nothing moves.
+//! The waits and the pipes that the watchdog watches. A wait that does not end hangs, and so does a
+//! pipe in which no element moves.
 //!
-//! Whoever waits says so. Time is counted in the watchdog's own ticks: where the machine stood still, or this process got no
-//! processor, the watchdog did not run either, and nobody is blamed. The stall reports of the domains under torture are put
-//! off by an hour, so that their timers do not repair what was lost.
+//! A thread or task that waits registers its wait here. Time is counted in the watchdog's own
+//! ticks: while the machine stands still or this process gets no processor, the watchdog does not
+//! run either, and no wait grows older. The stall reports of the domains under torture are put off
+//! by an hour, so that their timers do not repair a lost wake-up.
 
-use super::latency::Kind;
-use super::run::Run;
-use super::world::World;
+use async_rcu::Stats;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-const TICK: Duration = Duration::from_millis(100);
+/// The time between two ticks.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
-/// So long it waits for figures that the domain may no longer be able to tell.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A domain's pipe of removed elements, as the watchdog sees it.
+pub(super) trait Pipe: Debug + Send + Sync {
+    /// Returns the name of the domain.
+    fn name(&self) -> &'static str;
 
+    /// Returns how many stages all elements have passed.
+    fn passed(&self) -> u64;
+
+    /// Returns how many elements wait for a grace period.
+    fn given_away(&self) -> u64;
+
+    /// Returns the figures of the domain. Blocks while a lost thread holds the domain's lock.
+    fn stats(&self) -> Stats;
+}
+
+/// The waits and the pipes of a run.
 #[derive(Debug)]
 pub(super) struct Watch {
+    /// The age in ticks at which a wait hangs.
     limit: u64,
     now: AtomicU64,
-    next: AtomicU64,
-    waits: Mutex<BTreeMap<u64, Wait>>,
-    worlds: Mutex<Vec<Watched>>,
+    next_id: AtomicU64,
+    waits: Mutex<BTreeMap<u64, OpenWait>>,
+    pipes: Mutex<Vec<WatchedPipe>>,
 }
 
 #[derive(Debug)]
-struct Wait {
+struct OpenWait {
     since: u64,
     what: &'static str,
     domain: String,
 }
 
 #[derive(Debug)]
-struct Watched {
-    world: Weak<World>,
+struct WatchedPipe {
+    pipe: Weak<dyn Pipe>,
     passed: u64,
     since: u64,
-}
-
-/// Somebody waits, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Waiting<'a> {
-    run: &'a Run,
-    id: u64,
-    kind: Option<Kind>,
-    began: Instant,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(kind) = self.kind {
-            self.run.latencies.record(kind, self.began.elapsed());
-        }
-        self.run.watch.waits().remove(&self.id);
-    }
-}
-
-impl Run {
-    /// The caller begins to wait for a domain; how long, is recorded as `kind`.
-    pub(super) fn waits(&self, domain: &str, kind: Kind) -> Waiting<'_> {
-        self.waits_for(domain, kind.name(), Some(kind))
-    }
-
-    pub(super) fn waits_for(
-        &self,
-        domain: &str,
-        what: &'static str,
-        kind: Option<Kind>,
-    ) -> Waiting<'_> {
-        let watch = &self.watch;
-        let id = watch.next.fetch_add(1, Ordering::Relaxed);
-        let since = watch.now.load(Ordering::Relaxed);
-        let domain = domain.to_owned();
-        watch.waits().insert(
-            id,
-            Wait {
-                since,
-                what,
-                domain,
-            },
-        );
-        Waiting {
-            run: self,
-            id,
-            kind,
-            began: Instant::now(),
-        }
-    }
 }
 
 impl Watch {
@@ -97,31 +61,56 @@ impl Watch {
         Self {
             limit: u64::try_from(limit.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX),
             now: AtomicU64::new(0),
-            next: AtomicU64::new(0),
+            next_id: AtomicU64::new(0),
             waits: Mutex::new(BTreeMap::new()),
-            worlds: Mutex::new(Vec::new()),
+            pipes: Mutex::new(Vec::new()),
         }
     }
 
-    fn waits(&self) -> MutexGuard<'_, BTreeMap<u64, Wait>> {
+    fn waits(&self) -> MutexGuard<'_, BTreeMap<u64, OpenWait>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn worlds(&self) -> MutexGuard<'_, Vec<Watched>> {
-        self.worlds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched_pipes(&self) -> MutexGuard<'_, Vec<WatchedPipe>> {
+        self.pipes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks after a world's pipe as long as there is the world.
-    pub(super) fn look_after(&self, world: &Arc<World>) {
-        self.worlds().push(Watched {
-            world: Arc::downgrade(world),
+    /// Registers a wait for a domain, and returns its number.
+    pub(super) fn begin(&self, domain: &str, what: &'static str) -> u64 {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let wait = OpenWait {
+            since: self.now.load(Ordering::Relaxed),
+            what,
+            domain: domain.to_owned(),
+        };
+        self.waits().insert(id, wait);
+        id
+    }
+
+    /// Removes a wait that is over.
+    pub(super) fn end(&self, id: u64) {
+        self.waits().remove(&id);
+    }
+
+    /// Watches a pipe as long as the pipe is alive.
+    pub(super) fn add_pipe(&self, pipe: Weak<dyn Pipe>) {
+        self.watched_pipes().push(WatchedPipe {
+            pipe,
             passed: 0,
             since: self.now.load(Ordering::Relaxed),
         });
     }
 
-    /// What hangs, by name.
-    fn hanging(&self) -> Vec<String> {
+    /// Returns the pipes that are alive.
+    pub(super) fn pipes(&self) -> Vec<Arc<dyn Pipe>> {
+        self.watched_pipes()
+            .iter()
+            .filter_map(|watched| watched.pipe.upgrade())
+            .collect()
+    }
+
+    /// Counts a tick, and returns a message for each wait and each pipe that hangs.
+    pub(super) fn tick(&self) -> Vec<String> {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         let limit = self.limit;
         let seconds = |ticks: u64| ticks as f64 * TICK.as_secs_f64();
@@ -137,68 +126,22 @@ impl Watch {
                 )
             })
             .collect();
-        for watched in &mut *self.worlds() {
-            let Some(world) = watched.world.upgrade() else {
+        for watched in &mut *self.watched_pipes() {
+            let Some(pipe) = watched.pipe.upgrade() else {
                 continue;
             };
-            let passed = world.ledger.passed();
-            let given_away = world.given_away();
+            let (passed, given_away) = (pipe.passed(), pipe.given_away());
             if passed != watched.passed || given_away == 0 {
                 (watched.passed, watched.since) = (passed, now);
             } else if now - watched.since > limit {
                 let age = seconds(now - watched.since);
-                let name = world.name;
                 found.push(format!(
-                    "HANG: domain {name}: {given_away} elements wait for a grace period, and for {age:.0} s none has passed a grace period"
+                    "HANG: domain {}: {given_away} elements wait for a grace period, and none of \
+                     them has passed one for {age:.0} s",
+                    pipe.name()
                 ));
             }
         }
         found
-    }
-}
-
-/// Starts the watchdog. It ends when the sender is dropped; where it finds something, it calls `bark` and is done.
-pub(super) fn start(run: &Arc<Run>, bark: impl FnOnce() + Send + 'static) -> mpsc::Sender<()> {
-    let (alive, ended) = mpsc::channel::<()>();
-    let run = Arc::clone(run);
-    thread::spawn(move || {
-        while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
-            let found = run.watch.hanging();
-            if found.is_empty() {
-                continue;
-            }
-            for what in found.iter().take(20) {
-                eprintln!("rcutorture: {what}");
-                run.board.report(what);
-            }
-            tell(&run);
-            bark();
-            return;
-        }
-    });
-    alive
-}
-
-/// What the domains say of themselves, as far as they still do.
-fn tell(run: &Run) {
-    let worlds: Vec<_> = run
-        .watch
-        .worlds()
-        .iter()
-        .filter_map(|w| w.world.upgrade())
-        .collect();
-    for world in worlds {
-        let (send, told) = mpsc::channel();
-        let name = world.name;
-        thread::spawn(move || {
-            // Nobody listens any more where it took too long.
-            let _ = send.send(world.rcu.stats());
-        });
-        match told.recv_timeout(PATIENCE) {
-            Ok(stats) => eprintln!("rcutorture: domain {name}: {stats:#?}"),
-            Err(_) => eprintln!(
-                "rcutorture: domain {name}: its figures are not to be had, somebody holds its lock"
-            ),
-        }
     }
 }

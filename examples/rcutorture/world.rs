@@ -1,29 +1,30 @@
-//! A domain under torture, and what is in it: one on each kind of executor.
+//! A domain under torture, with its cells and elements. There is one for each kind of executor.
 
 use super::element::{Element, Ledger, Removed, Slot};
 use super::run::Run;
+use super::watch::Pipe;
 use async_rcu::{
     Batch, Builder, ChannelExecutor, GlobalLock, GracePeriod, InlineExecutor, Rcu, RcuCell,
-    SpawnExecutor, WorkerThread,
+    SpawnExecutor, Stats, WorkerThread,
 };
 use futures::StreamExt;
 use futures::task::{FutureObj, Spawn, SpawnError};
 use std::collections::VecDeque;
 use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
 const CELLS: usize = 4;
 
-/// So many elements may wait for being freed before updaters wait for them too.
+/// The number of elements that may wait to be freed before updaters wait too.
 const BACKLOG: u64 = 5_000;
 
-/// The limit of the domain that has one.
+/// The limit of pending callbacks of the domain that has a limit.
 const MAX_PENDING: usize = 1_000;
 
-/// See [`watch`](super::watch).
+/// The stall timeout of the domains; [`watch`](super::watch) says why.
 pub(super) const NO_STALLS: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug)]
@@ -35,18 +36,18 @@ pub(super) struct World {
     pub(super) cells: Vec<RcuCell<Element>>,
     pub(super) slots: Vec<Slot>,
     pub(super) ledger: Arc<Ledger>,
-    /// Callbacks of one thread run in the order in which it queued them.
+    /// Callbacks of one thread run in the order in which the thread queued them.
     pub(super) in_order: bool,
     pub(super) runtime: Handle,
-    /// Elements whose grace periods were asked for by number.
+    /// Elements that wait for the grace period of a cookie.
     kept: Mutex<VecDeque<(GracePeriod, Removed)>>,
 }
 
-/// Executors that keep the order, by the names of their domains.
+/// The names of the domains whose executors keep the order of callbacks.
 const IN_ORDER: [&str; 3] = ["worker", "inline", "locked"];
 
 impl World {
-    /// A domain on each kind of executor.
+    /// Makes a domain on each kind of executor.
     pub(super) fn one_of_each(
         run: &Arc<Run>,
         runtime: &Handle,
@@ -106,7 +107,8 @@ impl World {
             runtime: runtime.clone(),
             kept: Mutex::new(VecDeque::new()),
         });
-        run.watch.look_after(&world);
+        let pipe: Weak<World> = Arc::downgrade(&world);
+        run.watch.add_pipe(pipe);
         world
     }
 
@@ -122,22 +124,16 @@ impl World {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until somebody finds that the grace period has elapsed.
+    /// Keeps an element until a thread or task finds that the grace period has elapsed.
     pub(super) fn keep(&self, until: GracePeriod, removed: Removed) {
         self.kept().push_back((until, removed));
-    }
-
-    /// Elements that the library has, or had last and nobody heard of since: in the pipe and not kept here.
-    pub(super) fn given_away(&self) -> u64 {
-        let kept = self.kept().len() as u64;
-        self.ledger.in_pipe().saturating_sub(kept)
     }
 
     pub(super) fn oldest_kept(&self) -> Option<(GracePeriod, Removed)> {
         self.kept().pop_front()
     }
 
-    /// Elements whose grace periods have elapsed, from the old end.
+    /// Takes the elements whose grace periods have elapsed, the oldest first.
     pub(super) fn elapsed_kept(&self) -> Vec<Removed> {
         let mut kept = self.kept();
         let mut elapsed = Vec::new();
@@ -150,14 +146,15 @@ impl World {
         elapsed
     }
 
-    /// Frees what is left, and looks whether the books balance. Nobody reads or updates any more.
+    /// Frees the elements that are left, and checks all counts. All readers and updaters have
+    /// ended.
     pub(super) fn finish(self: &Arc<Self>) {
         let board = &self.run.board;
         let name = self.name;
         for slot in &self.slots {
             self.pass_on(slot.empty());
         }
-        // Every round ends a stage of every element, at the least; a pipe that is stuck is the watchdog's.
+        // Every round ends at least one stage of every element. The watchdog finds a stuck pipe.
         while self.ledger.alive() > CELLS as u64 {
             while let Some((until, removed)) = self.oldest_kept() {
                 let waits = self.run.waits_for(name, "the last wait_for", None);
@@ -174,16 +171,17 @@ impl World {
         }
         self.rcu.blocking_drain();
         let (created, dropped) = (self.ledger.created(), self.ledger.dropped());
-        // The cells' own are alive: the worlds, and so the cells, live on.
+        // The elements in the cells are alive as long as the cells.
         board.expect(created == dropped + CELLS as u64, || {
             format!(
-                "domain {name}: {created} elements made, {dropped} dropped, {CELLS} to be alive"
+                "domain {name}: {created} elements were made and {dropped} were dropped, but only \
+                 the {CELLS} in cells may be alive"
             )
         });
         let stats = self.rcu.stats();
         board.expect(stats.queued == stats.finished, || {
             format!(
-                "domain {name}: {} callbacks queued, {} finished",
+                "domain {name}: {} callbacks were queued, but {} finished",
                 stats.queued, stats.finished
             )
         });
@@ -195,15 +193,38 @@ impl World {
             stats.owned_guards == 0 && stats.oldest_section.is_none(),
             || {
                 format!(
-                    "domain {name}: {} owned guards are left, or a section",
-                    stats.owned_guards
+                    "domain {name}: at the end {} owned guards are held, and the oldest section \
+                     is {:?}",
+                    stats.owned_guards, stats.oldest_section
                 )
             },
         );
     }
 }
 
-/// A spawner as some other runtime may have it: a thread that ends with it, and runs one future after another.
+impl Pipe for World {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn passed(&self) -> u64 {
+        self.ledger.passed()
+    }
+
+    /// Counts the elements that the library has, and the elements that the library lost: all in
+    /// the pipe that are not kept here.
+    fn given_away(&self) -> u64 {
+        let kept = self.kept().len() as u64;
+        self.ledger.in_pipe().saturating_sub(kept)
+    }
+
+    fn stats(&self) -> Stats {
+        self.rcu.stats()
+    }
+}
+
+/// Makes a spawner like one of another runtime: a thread that runs one future after another, and
+/// ends when the spawner is dropped.
 fn a_spawner() -> Result<impl Spawn + Send + Sync + 'static, std::io::Error> {
     struct ToThread(mpsc::Sender<FutureObj<'static, ()>>);
 

@@ -1,7 +1,9 @@
-//! What the page's buttons do beside a reload: trouble, made on purpose and within limits, to see what becomes of it.
+//! The page's buttons apart from the reload. They cause trouble on purpose and within limits, so
+//! that its effects can be seen.
 //!
-//! This is for a demonstration. A server that others rely on would not let its clients hold up grace periods, which is
-//! why these are refused unless the server listens on the loopback, or is told to allow them.
+//! The buttons are for a demonstration. A production server would not let its clients block grace
+//! periods. So the server refuses them unless it listens on the loopback or `--allow-buttons` is
+//! given.
 
 use std::fmt;
 use std::future;
@@ -17,16 +19,16 @@ use tokio::time::sleep;
 use crate::live::Live;
 use crate::routes::Routes;
 
-/// So many guards may be held for show at once.
+/// The largest number of guards that the button may hold at once.
 pub(crate) const MOST_HOLDS: usize = 8;
-/// So long each may be held, in seconds.
+/// The shortest and the longest time of a held guard, in seconds.
 pub(crate) const HOLD_SECONDS: RangeInclusive<f64> = 0.1..=60.0;
-/// So many callbacks may wait of all floods together.
+/// The largest number of pending callbacks of all floods together.
 pub(crate) const MOST_CALLBACKS: u32 = 1_000_000;
-/// After so many callbacks a flood lets requests have the thread.
+/// The number of callbacks after which a flood yields to requests.
 const CALLBACKS_AT_ONCE: u32 = 1000;
 
-/// What one callback of a flood frees.
+/// The bytes that one callback of a flood frees.
 const FREIGHT: [u8; 64] = [0; 64];
 
 pub(crate) struct Buttons {
@@ -35,15 +37,15 @@ pub(crate) struct Buttons {
     callbacks: Arc<Semaphore>,
 }
 
-/// Why a button does nothing.
+/// The reason why a button was refused.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Denied {
-    /// The server can be reached by others, and was not told to allow it.
+    /// The server can be reached from other machines, and `--allow-buttons` is not given.
     NotHere,
     Seconds(f64),
     Callbacks(u32),
     TooManyHolds,
-    /// So many more could be queued.
+    /// The number of callbacks that could still be queued.
     TooManyCallbacks(u32, usize),
     Closing,
 }
@@ -53,7 +55,7 @@ impl fmt::Display for Denied {
         let (least, most) = (HOLD_SECONDS.start(), HOLD_SECONDS.end());
         match self {
             Self::NotHere => f.write_str(
-                "the server can be reached from other machines: this button works only with --allow-buttons there",
+                "other machines can reach the server: start it with --allow-buttons to allow this",
             ),
             Self::Seconds(seconds) => write!(
                 f,
@@ -61,15 +63,18 @@ impl fmt::Display for Denied {
             ),
             Self::Callbacks(callbacks) => write!(
                 f,
-                "a flood is of 1 to {MOST_CALLBACKS} callbacks, not {callbacks}"
+                "a flood has 1 to {MOST_CALLBACKS} callbacks, not {callbacks}"
             ),
             Self::TooManyHolds => {
-                write!(f, "{MOST_HOLDS} guards are held, and that is the most")
+                write!(
+                    f,
+                    "the limit of held guards ({MOST_HOLDS}) is reached: wait until one ends"
+                )
             }
             Self::TooManyCallbacks(callbacks, room) => write!(
                 f,
-                "{callbacks} callbacks would be too many: of the {MOST_CALLBACKS} that floods may have waiting, {room} are \
-                 free"
+                "{callbacks} callbacks are too many: all floods together may have {MOST_CALLBACKS} \
+                 pending callbacks, and room for {room} is left"
             ),
             Self::Closing => f.write_str("the server is shutting down"),
         }
@@ -89,8 +94,9 @@ impl Buttons {
         self.allowed
     }
 
-    /// Keeps the version in use for a time, as a request that is slow to end would, and queues a callback for it to hold
-    /// up. Tells which version. A `polite` holder lets go when it is asked to: by a force, or once it stalls others.
+    /// Holds the version in use for a time, as a slow request would, and queues a callback that
+    /// waits for the holder. Returns the number of the version. A `polite` holder ends early when
+    /// it is asked to: by a force, or when it stalls others.
     pub(crate) fn hold(
         &self,
         routes: &Routes,
@@ -104,7 +110,7 @@ impl Buttons {
         }
         let hold = Arc::clone(&self.holds).try_acquire_owned();
         let hold = hold.map_err(|_| Denied::TooManyHolds)?;
-        // The line that a stall report names.
+        // A stall report names this line.
         let table = routes.table().read_owned();
         routes.table().rcu().call(|| ());
         let version = table.version();
@@ -131,7 +137,8 @@ impl Buttons {
         }
     }
 
-    /// Queues so many callbacks, each of which frees some memory. Should the client go away meanwhile, no more are queued.
+    /// Queues callbacks, each of which frees some memory. If the client goes away meanwhile, the
+    /// flood ends.
     pub(crate) async fn flood(&self, routes: &Routes, callbacks: u32) -> Result<(), Denied> {
         self.check()?;
         if !(1..=MOST_CALLBACKS).contains(&callbacks) {
@@ -141,7 +148,7 @@ impl Buttons {
         let Ok(room) = room else {
             return Err(Denied::TooManyCallbacks(callbacks, self.room()));
         };
-        // Taken until the last one has run, or will never be queued.
+        // The room is taken until the last callback has run, or is never queued.
         let room = Arc::new(room);
         let rcu = routes.table().rcu();
         for queued in 1..=callbacks {
@@ -154,14 +161,14 @@ impl Buttons {
         Ok(())
     }
 
-    /// Asks that grace periods end now, and who holds them up to let go.
+    /// Forces grace periods, and asks the holders of guards to release them.
     pub(crate) fn force(&self, routes: &Routes) -> Result<(), Denied> {
         self.check()?;
         routes.table().rcu().force();
         Ok(())
     }
 
-    /// How many more callbacks floods may queue.
+    /// Returns how many more callbacks floods may queue.
     pub(crate) fn room(&self) -> usize {
         self.callbacks.available_permits()
     }

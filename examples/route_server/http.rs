@@ -1,4 +1,4 @@
-//! The protocol. All answers but that of `/` are JSON; a refusal is `{"error": "..."}`.
+//! The HTTP protocol. All answers but that of `/` are JSON. A refusal is `{"error": "..."}`.
 //!
 //! | request | answer |
 //! |---|---|
@@ -8,36 +8,40 @@
 //! | `POST /reload?wait=reclaimed` | 200 with `"reclaimed":true,"freeing_ms"`, or 422 |
 //! | `GET /version` | 200 `{"version"}` |
 //! | `GET /stats` | 200 `{"table":{...},"rcu":{...}}` |
-//! | `GET /`, `GET /live/{file}` | a page for people, that shows all this as it goes on, and its files |
+//! | `GET /`, `GET /live/{file}` | a page that shows all this live, and its files |
 //! | `GET /events` | 200 and a stream of server-sent events, or 503 |
 //! | `POST /hold?seconds=S` | 202 `{"version","seconds","polite"}`, or 400, 403, 429 |
 //! | `POST /flood?callbacks=N` | 202 `{"callbacks","pending"}`, or 400, 403, 429 |
 //! | `POST /force` | 202 `{"pending","held_guards"}`, or 403 |
 //!
-//! `GET /lookup/{ip}`: 404 where no network holds the address, 400 where it is none.
+//! `GET /lookup/{ip}`: 404 if no network holds the address, 400 if it is not an address.
 //!
-//! `POST /lookup`: the answers are in the order asked, and all from the version named. Each is
-//! `{"ip","start","end","asn","organisation"}`, or `{"ip","error"}` where no network holds the address. 400 for a body that
-//! is no such array; the first bad address is named. 413 above [`MOST_ADDRESSES`] or [`MOST_BYTES`].
+//! `POST /lookup`: the answers have the order of the addresses, and all come from the named
+//! version. Each answer is `{"ip","start","end","asn","organisation"}`, or `{"ip","error"}` if no
+//! network holds the address. 400 if the body is no such array; the error names the first bad
+//! address. 413 above [`MOST_ADDRESSES`] or [`MOST_BYTES`].
 //!
-//! `POST /reload` reads again what the server was started with, and answers once the new table is in use; with
-//! `wait=reclaimed`, once the old one has been freed as well, which took `freeing_ms`. 422 where the new table is refused:
-//! the one in use stays, and the error says which line of which file is at fault.
+//! `POST /reload` reads the server's table again, and answers when the new table is in use. With
+//! `wait=reclaimed` it answers after the old table has been freed, which took `freeing_ms`. 422 if
+//! the new table is invalid: the old table stays in use, and the error names the file and the line.
 //!
-//! `GET /events` is for the page. It begins with a `hello`, which says how the server is set up; then comes a `sample`, with
-//! the figures of now, and one more twice a second; and a `report` for each stall, and for each force that met guards. The
-//! last reports from before are sent as well; with `Last-Event-ID`, or `?after=ID`, those after that one. 503 where
-//! [`MOST_VIEWERS`](crate::live::MOST_VIEWERS) watch.
+//! `GET /events` is for the page. The stream begins with a `hello`, which describes the server.
+//! Then follow a `sample` with the current figures, at once and then twice a second, and a `report`
+//! for each stall and for each force that met guards. The stream repeats the last earlier reports;
+//! with `Last-Event-ID` or `?after=ID` only those after that report. 503 if
+//! [`MOST_VIEWERS`](crate::live::MOST_VIEWERS) viewers watch already.
 //!
-//! `POST /hold` keeps the version in use for so many seconds, and queues a callback that waits for it; with `polite=true`
-//! only until it is asked to let go. `POST /flood` queues so many callbacks. `POST /force` asks that grace periods
-//! end now. 400 for what is out of bounds, 429 where there is too much of it already, see [`buttons`](crate::buttons). 403 for
-//! all three where the server can be reached from other machines, unless it was started with `--allow-buttons`.
+//! `POST /hold` holds the version in use for some seconds, and queues a callback that waits for the
+//! holder. With `polite=true` the holder ends early when it is asked to. `POST /flood` queues
+//! callbacks. `POST /force` forces grace periods. 400 if a number is out of bounds, 429 if a limit
+//! is reached (see [`buttons`](crate::buttons)), 403 for all three if other machines can reach the
+//! server, unless it was started with `--allow-buttons`.
 //!
-//! What is no `GET`, and `GET /events`, is refused with 403 where a page of another origin asks for it, see [`origin`].
+//! Requests other than `GET`, and `GET /events`, are refused with 403 if a page of another origin
+//! makes them (see [`origin`]).
 //!
-//! An IPv4 address in IPv6 clothes (`::ffff:1.1.1.1`) is looked up, and answered, as the IPv4 address. Nobody is asked
-//! who they are: do not offer `/reload` to strangers.
+//! The server looks an IPv4-mapped address (`::ffff:1.1.1.1`) up as the IPv4 address. Clients are
+//! not authenticated: do not let strangers reach `/reload`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,22 +69,22 @@ mod live;
 mod origin;
 mod page;
 
-pub(crate) use origin::Home;
+pub(crate) use origin::ListenScope;
 
-/// How many addresses one `POST /lookup` may ask about.
+/// The largest number of addresses in one `POST /lookup`.
 pub(crate) const MOST_ADDRESSES: usize = 10_000;
-/// How long a request's body may be.
+/// The largest size of a request's body, in bytes.
 pub(crate) const MOST_BYTES: usize = 512 * 1024;
-/// After so many addresses a `POST /lookup` lets other requests have the thread.
+/// The number of addresses after which a `POST /lookup` yields to other requests.
 const ADDRESSES_AT_ONCE: usize = 256;
 
-/// What the requests share.
+/// The state that all requests share.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) routes: Arc<Routes>,
     pub(crate) live: Arc<Live>,
     pub(crate) buttons: Arc<Buttons>,
-    /// As the domain has it: for the page to say.
+    /// The stall timeout of the domain, which the page shows.
     pub(crate) stall_timeout: Duration,
 }
 
@@ -90,9 +94,9 @@ impl FromRef<App> for Arc<Routes> {
     }
 }
 
-pub(crate) fn router(app: App, home: Home) -> Router {
-    let from_here = from_fn_with_state(home, origin::guard_all);
-    let from_here_unless_read = from_fn_with_state(home, origin::guard);
+pub(crate) fn router(app: App, scope: ListenScope) -> Router {
+    let from_here = from_fn_with_state(scope, origin::guard_all);
+    let from_here_unless_read = from_fn_with_state(scope, origin::guard);
     Router::new()
         .route("/events", get(live::events).layer(from_here))
         .route("/hold", post(live::hold))
@@ -104,16 +108,19 @@ pub(crate) fn router(app: App, home: Home) -> Router {
         .route("/reload", post(reload))
         .route("/version", get(version))
         .route("/stats", get(stats))
-        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here: see /"))
+        .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "there is no such path: see /"))
         .method_not_allowed_fallback(async || {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method: see /")
+            Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not take this method: see /",
+            )
         })
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .layer(from_here_unless_read)
         .with_state(app)
 }
 
-/// A request that is not granted.
+/// A refused request.
 struct Refusal {
     status: StatusCode,
     why: String,
@@ -176,7 +183,8 @@ async fn lookup(
     let Path(ip) = path.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let ip = address(&ip)?;
     routes.lookups().add(1);
-    // The whole read: it borrows from the table, awaits nothing, and writes the answer before it ends.
+    // This is the whole read: it borrows from the table, does not await, and writes the answer
+    // before it ends.
     routes.table().with(|table| {
         let version = table.version();
         let network = table.lookup(ip).ok_or_else(|| {
@@ -200,12 +208,12 @@ async fn lookup_many(
 
     let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let asked: Vec<String> = serde_json::from_slice(&body).map_err(|error| {
-        let why = format!("the body is to be a JSON array of addresses: {error}");
+        let why = format!("the body must be a JSON array of addresses: {error}");
         Refusal::new(StatusCode::BAD_REQUEST, why)
     })?;
     if asked.len() > MOST_ADDRESSES {
         let why = format!(
-            "{} addresses, and {MOST_ADDRESSES} is the most",
+            "the body has {} addresses; the limit is {MOST_ADDRESSES}",
             asked.len()
         );
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why));
@@ -216,8 +224,9 @@ async fn lookup_many(
         .collect::<Result<_, _>>()?;
 
     routes.lookups().add(addresses.len() as u64);
-    // One version for all addresses, held across the awaits below, whatever is swapped in meanwhile. Should the client
-    // go away, this future is dropped and the version with it.
+    // All addresses are answered from one version, which is held across the awaits below, whatever
+    // is swapped in meanwhile. If the client goes away, this future is dropped, and the version
+    // with it.
     let table = routes.table().read_owned();
     let mut answers = Vec::with_capacity(addresses.len());
     for (index, some) in addresses.chunks(ADDRESSES_AT_ONCE).enumerate() {
@@ -238,7 +247,7 @@ async fn lookup_many(
 
 fn address(text: &str) -> Result<IpAddr, Refusal> {
     let address: IpAddr = text.parse().map_err(|_| {
-        let why = format!("{} is no IPv4 or IPv6 address", quoted(text));
+        let why = format!("{} is not an IPv4 or IPv6 address", quoted(text));
         Refusal::new(StatusCode::BAD_REQUEST, why)
     })?;
     Ok(address.to_canonical())
@@ -275,8 +284,9 @@ async fn reload(
     let Query(query) = query.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     if !body.is_empty() {
-        // What to read is said on the command line: a request that could name files could read any of this machine.
-        let why = "a reload takes no body: it reads again what the server was started with";
+        // Only the command line names files: a request that could name files could read any file of
+        // this machine.
+        let why = "a reload takes no body: it reads the table that the server was started with";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, why));
     }
 
@@ -284,12 +294,12 @@ async fn reload(
     let replaced = reloaded.old.version();
     let freeing_ms = match query.wait {
         None => {
-            // Half a million entries are freed after a grace period, on the thread of the RCU.
+            // The grace-period thread frees the half million entries after a grace period.
             drop(reloaded.old);
             None
         }
         Some(Wait::Reclaimed) => {
-            // After a grace period the old table is ours again. Freeing it takes long enough to be no work for this
+            // After a grace period the old table is ours again. Freeing it takes too long for this
             // thread.
             let old = reloaded.old.wait().await;
             let freed = spawn_blocking(move || {
@@ -345,7 +355,7 @@ async fn stats(State(routes): State<Arc<Routes>>) -> Response {
     })
 }
 
-/// The library's [`Stats`], under the same names.
+/// The library's [`Stats`], with the same names.
 #[derive(Serialize)]
 struct RcuStats {
     grace_periods: u64,

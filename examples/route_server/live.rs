@@ -1,10 +1,12 @@
-//! What the page shows: figures twice a second, and reports as they come.
+//! The data of the page: figures twice a second, and reports as they come.
 //!
-//! All viewers share one sampler, a task that begins with the first of them and ends with the last: with nobody there,
-//! the server has no timer and takes no figures. A viewer that is slow gets the latest figures, not a queue of old ones.
+//! All viewers share one sampler, a task that begins with the first viewer and ends with the last.
+//! Without viewers the server has no timer and takes no figures. A slow viewer gets the latest
+//! figures, not a queue of old ones.
 //!
-//! [`Live::close`] ends it all: the viewers' streams, the sampler and the guards that were held for show. Without that a
-//! graceful shutdown would wait for streams that have no end, and the last grace period for those guards.
+//! [`Live::close`] ends the viewers' streams, the sampler and the guards of the hold button.
+//! Without it a graceful shutdown would wait for streams that never end, and the last grace period
+//! for the guards.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,7 +24,7 @@ use crate::table::milliseconds;
 
 /// The time from one sample to the next.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
-/// How many may watch at once.
+/// The largest number of viewers.
 pub(crate) const MOST_VIEWERS: usize = 64;
 
 pub(crate) struct Live {
@@ -36,52 +38,52 @@ pub(crate) struct Live {
 
 #[derive(Default)]
 struct Tasks {
-    /// The sampler is there, and will look at the viewers again.
+    /// The sampler runs, and will look at the viewers again.
     sampling: bool,
     all: JoinSet<()>,
 }
 
-/// The figures of one moment. Times are in milliseconds.
+/// The figures at one moment. Times are in milliseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Sample {
-    /// Since the server began.
+    /// The time since the server began.
     pub(crate) up_ms: f64,
-    /// Addresses looked up, in all.
+    /// The number of looked-up addresses.
     pub(crate) lookups: u64,
-    /// Since the sample before; none in a sampler's first.
+    /// The rate since the sample before; `None` in a sampler's first sample.
     pub(crate) lookups_per_s: Option<f64>,
     pub(crate) grace_periods: u64,
     pub(crate) forced: u64,
-    /// Of all grace periods since the server began; none before the first.
+    /// Over all grace periods since the server began; `None` before the first.
     pub(crate) grace_period_p50_ms: Option<f64>,
     pub(crate) grace_period_p99_ms: Option<f64>,
     pub(crate) grace_period_max_ms: Option<f64>,
-    /// Callbacks queued and not finished.
+    /// The number of pending callbacks.
     pub(crate) pending: u64,
     pub(crate) finished: u64,
-    /// Guards held across awaits.
+    /// The number of guards that are held across awaits.
     pub(crate) held_guards: usize,
     pub(crate) oldest_section_ms: Option<f64>,
     pub(crate) version: u64,
-    /// How long the version has been in use.
+    /// The time for which the version has been in use.
     pub(crate) age_ms: f64,
     pub(crate) bytes: usize,
     pub(crate) networks: usize,
     pub(crate) load_ms: f64,
-    /// Versions that are no longer in use, and not freed.
+    /// The number of versions that are no longer in use and not freed yet.
     pub(crate) old_versions: usize,
     pub(crate) stalls: u64,
 }
 
-/// What a viewer is told.
+/// A message to a viewer.
 pub(crate) enum News {
     Sample(Box<Sample>),
     Report(Arc<Report>),
-    /// So many reports came faster than the viewer took them.
+    /// The number of reports that the viewer was too slow to take.
     Missed(u64),
 }
 
-/// One who watches, as long as this lives.
+/// A viewer. It watches until it is dropped.
 pub(crate) struct Viewer {
     missed: VecDeque<Arc<Report>>,
     reports: broadcast::Receiver<Arc<Report>>,
@@ -90,7 +92,7 @@ pub(crate) struct Viewer {
     _seat: OwnedSemaphorePermit,
 }
 
-/// Why somebody may not watch.
+/// The reason why a viewer was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoSeat {
     Full,
@@ -113,7 +115,8 @@ impl Live {
         &self.reports
     }
 
-    /// Begins to watch: the figures of now come first, and what was reported after the one with this id.
+    /// Begins to watch. The viewer first gets the current figures, and the reports after the one
+    /// with this id.
     pub(crate) fn watch(self: &Arc<Self>, after: Option<&str>) -> Result<Viewer, NoSeat> {
         let seat = Arc::clone(&self.seats).try_acquire_owned();
         let seat = seat.map_err(|_| NoSeat::Full)?;
@@ -140,20 +143,21 @@ impl Live {
         })
     }
 
-    /// Runs `task` beside the requests; [`close`](Self::close) waits for it, so it has to end when
-    /// [`closing`](Self::closing) does. `false`, and nothing is run, after `close`.
+    /// Runs `task` beside the requests. [`close`](Self::close) waits for the task, so the task has
+    /// to end when [`closing`](Self::closing) does. After `close`, returns `false` and does not run
+    /// the task.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
         let mut tasks = self.tasks();
         if self.is_closed() {
             return false;
         }
-        // Those that are over need not be kept until the end.
+        // Tasks that have ended need not be kept.
         while tasks.all.try_join_next().is_some() {}
         tasks.all.spawn(task);
         true
     }
 
-    /// Ends when the server is about to.
+    /// Completes when the server is about to end.
     pub(crate) fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut closed = self.closed.subscribe();
         async move {
@@ -161,18 +165,19 @@ impl Live {
         }
     }
 
-    /// Ends the viewers' streams, the sampler and all that was [spawned](Self::spawn), and waits for the latter two.
+    /// Ends the viewers' streams, and ends and awaits the sampler and all [spawned](Self::spawn)
+    /// tasks.
     pub(crate) async fn close(&self) {
         let mut all = {
             let mut tasks = self.tasks();
-            // Under the lock: nothing is begun after this.
+            // The lock is held: nothing can begin after this.
             self.closed.send_replace(true);
             std::mem::take(&mut tasks.all)
         };
         while all.join_next().await.is_some() {}
     }
 
-    /// Whether figures are taken.
+    /// Returns whether the sampler runs.
     #[cfg(test)]
     pub(crate) fn is_sampling(&self) -> bool {
         self.tasks().sampling
@@ -188,7 +193,8 @@ impl Live {
 }
 
 impl Viewer {
-    /// What is next; `None` when the server ends. Nothing is lost where this is dropped.
+    /// Returns the next message, or `None` when the server ends. Dropping the future loses no
+    /// message.
     pub(crate) async fn next(&mut self) -> Option<News> {
         let closed = async {
             let _ = self.closed.wait_for(|closed| *closed).await;
@@ -221,7 +227,7 @@ async fn next_report(
     }
 }
 
-/// Takes the figures as long as somebody watches.
+/// Takes the figures as long as there are viewers.
 struct Sampler {
     live: Arc<Live>,
     before: Sample,
@@ -240,14 +246,15 @@ impl Sampler {
         tokio::pin!(closing);
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first one is due at once, and the first sample is taken.
+        // The interval is due at once, so the first sample is taken now.
         ticks.tick().await;
         loop {
             tokio::select! {
                 biased;
                 () = &mut closing => break,
                 () = self.live.samples.closed() => {
-                    // Looked at again under the lock: who comes now either finds us here, or begins another sampler.
+                    // The lock is held, so a new viewer either finds this sampler or begins
+                    // another.
                     let mut tasks = self.live.tasks();
                     if self.live.samples.receiver_count() == 0 {
                         tasks.sampling = false;
@@ -276,7 +283,7 @@ fn take(routes: &Routes, now: Instant) -> Sample {
     let stats = routes.table().rcu().stats();
     let latency = stats.grace_period_latency;
     let known = |time| (latency.count > 0).then(|| milliseconds(time));
-    // Counted before the section of our own below.
+    // The guards are counted before this function opens a section of its own.
     let old_versions = routes.old_versions();
     routes.table().with(|table| {
         let summary = table.summary();

@@ -1,15 +1,15 @@
-//! How many addresses have been looked up.
+//! The count of looked-up addresses.
 //!
-//! All threads count, so one counter would be one line of memory that they all write: what reads under RCU do without
-//! would come back by the counter. So each thread adds to a line that is, up to some tens of threads, its own, and who
-//! wants the sum adds them up.
+//! All threads count. One counter would be one cache line that all threads write: the cost that RCU
+//! readers avoid would come back through the counter. So each thread adds to a line of its own, up
+//! to some tens of threads, and the sum adds the lines up.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
 use crossbeam_utils::CachePadded;
 
-/// Threads are numbered in the order of their first lookup.
+/// The number of this thread, in the order of the first lookups.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -20,19 +20,20 @@ pub(crate) struct Lookups(Box<[CachePadded<AtomicU64>]>);
 
 impl Lookups {
     pub(crate) fn new() -> Self {
-        // The runtime has a worker for each processor; with twice as many lines, a few other threads do no harm.
+        // The runtime has a worker for each processor. Twice as many lines leave room for a few
+        // other threads.
         let threads = available_parallelism().map_or(8, usize::from);
         let lines = (2 * threads).next_power_of_two();
         Self((0..lines).map(|_| CachePadded::default()).collect())
     }
 
-    /// An addition to a line that is mostly this thread's own. Atomic, as now and then it is shared.
+    /// Adds to this thread's line. The addition is atomic, since two threads may share a line.
     pub(crate) fn add(&self, lookups: u64) {
         let line = NUMBER.with(|number| number & (self.0.len() - 1));
         self.0[line].fetch_add(lookups, Ordering::Relaxed);
     }
 
-    /// What has been added on all threads; while they go on, of about now.
+    /// Returns the sum of all threads. While threads count, the sum is approximate.
     pub(crate) fn sum(&self) -> u64 {
         self.0.iter().map(|line| line.load(Ordering::Relaxed)).sum()
     }
@@ -46,7 +47,7 @@ mod tests {
     #[test]
     fn what_all_threads_add_is_in_the_sum() {
         let lookups = Lookups::new();
-        // More threads than lines: some share one.
+        // There are more threads than lines: some threads share a line.
         let threads = lookups.0.len() as u64 + 3;
         thread::scope(|scope| {
             for thread in 1..=threads {

@@ -7,35 +7,38 @@
 //! $ curl --request POST 'http://127.0.0.1:8080/reload?wait=reclaimed'
 //! ```
 //!
-//! Without more, it answers from a small table that is built in. A real one, of half a million networks, is the npm
-//! package `@ip-location-db/asn`:
+//! Without options the server answers from a small built-in table. The npm package
+//! `@ip-location-db/asn` has a real table of half a million networks:
 //!
 //! ```console
 //! $ npm pack @ip-location-db/asn@2.3.2026061719 && tar xzf ip-location-db-asn-*.tgz
-//! $ cargo run --release --example route_server -- --table package/asn-ipv4.csv --table package/asn-ipv6.csv --watch
+//! $ cargo run --release --example route_server -- --watch \
+//!       --table package/asn-ipv4.csv --table package/asn-ipv6.csv
 //! ```
 //!
-//! Its page, `http://127.0.0.1:8080/`, shows what goes on, and has buttons to make something go on: see `README.md` beside
-//! this file.
+//! The page `http://127.0.0.1:8080/` shows the server live, and has buttons to cause events: see
+//! `README.md` beside this file.
 //!
-//! What to look at:
+//! The parts:
 //!
-//! - [`routes`]: the table in an `RcuCell`. A reload parses on a blocking thread and swaps; the old table is freed
-//!   after a grace period.
-//! - [`http`]: the protocol, and the three ways to read and to wait: `with` for one address, `read_owned` for many
-//!   addresses from one version across awaits, `Retired::wait` for `?wait=reclaimed`.
-//! - [`live`], [`reports`]: how the domain is watched: its figures taken only while somebody looks, and stalls told as they
-//!   are reported.
-//! - [`buttons`]: a guard held for long, a flood of callbacks, a force; within limits.
-//! - [`serve`]: shutdown. Streams and requests end, the last reload ends, `drain` completes: nothing that was deferred is
-//!   lost.
-//! - [`ranges`], [`parse`], [`table`]: the table itself. It knows nothing of RCU.
+//! - [`routes`]: the table in an `RcuCell`. A reload parses on a blocking thread and swaps. The old
+//!   table is freed after a grace period.
+//! - [`http`]: the protocol, and three ways to read and wait: `with` for one address, `read_owned`
+//!   for many addresses from one version across awaits, `Retired::wait` for `?wait=reclaimed`.
+//! - [`live`], [`reports`]: the figures of the domain, taken only while a viewer watches, and its
+//!   stall reports.
+//! - [`buttons`]: a long-held guard, a flood of callbacks, a force; all within limits.
+//! - [`serve`]: the shutdown. Streams, requests and the last reload end, and `drain` completes: no
+//!   deferred work is lost.
+//! - [`ranges`], [`parse`], [`table`]: the table itself, which does not know RCU.
 //!
-//! To see what reloads cost the requests, with wrk (`wrk.lua` asks for random addresses):
+//! To measure what reloads cost the requests, use wrk (`wrk.lua` asks for random addresses):
 //!
 //! ```console
-//! $ wrk --threads 1 --connections 32 --duration 30s --latency --script examples/route_server/wrk.lua http://127.0.0.1:8080
-//! $ while curl --silent --request POST http://127.0.0.1:8080/reload; do sleep 0.1; done    # meanwhile, elsewhere
+//! $ wrk --threads 1 --connections 32 --duration 30s --latency \
+//!       --script examples/route_server/wrk.lua http://127.0.0.1:8080
+//! $ while curl --silent --request POST http://127.0.0.1:8080/reload
+//! > do sleep 0.1; done    # in another terminal
 //! ```
 
 use std::future::{Future, IntoFuture};
@@ -53,20 +56,20 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::buttons::Buttons;
-use crate::http::{App, Home};
+use crate::console::{complain, say};
+use crate::http::{App, ListenScope};
 use crate::live::Live;
-use crate::report::{complain, say};
 use crate::reports::Reports;
 use crate::routes::{Routes, Source};
 use crate::watch::Watch;
 
 mod buttons;
+mod console;
 mod http;
 mod live;
 mod lookups;
 mod parse;
 mod ranges;
-mod report;
 mod reports;
 mod routes;
 mod stamp;
@@ -75,28 +78,28 @@ mod table;
 mod temp;
 mod watch;
 
-/// So long requests may take to end after the server was told to stop.
+/// The time in which requests have to end after the server was told to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 /// Answers which network owns an address
 #[derive(Parser)]
 struct Args {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// A CSV file of the npm package @ip-location-db/asn; may be given several times [default: a small table that is
-    /// built in]
+    /// A CSV file of the npm package @ip-location-db/asn; may be given several times [default: a
+    /// small built-in table]
     #[arg(long, value_name = "FILE")]
     table: Vec<PathBuf>,
     /// Reload when a table file changes
     #[arg(long, requires = "table")]
     watch: bool,
-    /// What holds up a grace period, or runs, for so long is reported, on the page too; 0.001 to 3600. A second is
-    /// for a demonstration: the library's own default is ten
+    /// The time after which a blocked grace period or a long callback is reported, also on the
+    /// page: 0.001 to 3600. One second is for a demonstration; the library's default is ten
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = stall_timeout)]
     stall_timeout: Duration,
-    /// Let the page's buttons hold guards, flood and force though the server listens on more than the loopback. Whoever
-    /// reaches it can then slow it down
+    /// Allow the buttons hold, flood and force although the server listens on more than the
+    /// loopback. All clients can then slow the server down
     #[arg(long)]
     allow_buttons: bool,
 }
@@ -104,11 +107,11 @@ struct Args {
 fn stall_timeout(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
-        .map_err(|_| "it is to be a number of seconds".to_owned())?;
+        .map_err(|_| "it must be a number of seconds".to_owned())?;
     if (0.001..=3600.0).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {
-        Err("it is to be from 0.001 to 3600 seconds".into())
+        Err("it must be from 0.001 to 3600 seconds".into())
     }
 }
 
@@ -141,7 +144,7 @@ fn run(args: Args) -> Result<(), String> {
     } else {
         Source::Files(args.table)
     };
-    // Watched before it is read: no change is missed.
+    // The watch begins before the table is read, so that no change is missed.
     let watch = if args.watch {
         let watch = Watch::new(source.files());
         Some(watch.map_err(|error| format!("cannot watch the table: {error}"))?)
@@ -156,8 +159,8 @@ fn run(args: Args) -> Result<(), String> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Tables are made and freed there, one at a time. On more threads the allocator would keep the memory of one
-        // table for each.
+        // Tables are made and freed on the blocking threads, one at a time. With several threads
+        // the allocator would keep the memory of one table for each thread.
         .max_blocking_threads(1)
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
@@ -167,7 +170,7 @@ fn run(args: Args) -> Result<(), String> {
     runtime.block_on(serve(settings, rcu, routes, live, watch))
 }
 
-/// What of the command line is about serving.
+/// The options for serving.
 struct Settings {
     listen: SocketAddr,
     stall_timeout: Duration,
@@ -192,14 +195,14 @@ async fn serve(
 
     let watching = watch.map(|watch| tokio::spawn(watch.run(Arc::clone(&routes))));
     let (tell_server, told) = oneshot::channel::<()>();
-    let home = Home::new(address);
+    let scope = ListenScope::new(address);
     let app = App {
         routes: Arc::clone(&routes),
         live: Arc::clone(&live),
-        buttons: Arc::new(Buttons::new(home.is_loopback() || settings.allow_buttons)),
+        buttons: Arc::new(Buttons::new(scope.is_loopback() || settings.allow_buttons)),
         stall_timeout: settings.stall_timeout,
     };
-    let server = axum::serve(listener, http::router(app, home))
+    let server = axum::serve(listener, http::router(app, scope))
         .with_graceful_shutdown(async { _ = told.await });
     let server = tokio::spawn(server.into_future());
     say(&format!("listening on http://{address}"));
@@ -207,30 +210,33 @@ async fn serve(
     let signal = stop.await;
     say(&format!("{signal}: shutting down"));
     drop(tell_server);
-    // Those who watch would watch for ever.
+    // The streams of viewers would never end.
     live.close().await;
     drop(live);
     if timeout(LAST_REQUESTS, server).await.is_err() {
-        complain("some requests are still not answered: they are given up");
+        complain(&format!(
+            "some requests have not ended within {} s: they are dropped",
+            LAST_REQUESTS.as_secs()
+        ));
     }
     if let Some(watching) = watching {
         watching.abort();
         let _ = watching.await;
     }
     let no_more_reloads = routes.no_more_reloads().await;
-    // With the cell goes the table in use: it is retired as all others were.
+    // The drop of the cell retires the table in use.
     drop(routes);
     rcu.drain().await;
     drop(no_more_reloads);
     let stats = rcu.stats();
     say(&format!(
-        "drained: {} of {} callbacks finished, {} grace periods; bye",
+        "drained: {} of {} callbacks finished, {} grace periods",
         stats.finished, stats.queued, stats.grace_periods
     ));
     Ok(())
 }
 
-/// The signals are caught from this call on; the future completes at the first one, with its name.
+/// Catches the signals from this call on. The future completes at the first signal, with its name.
 #[cfg(unix)]
 fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -248,7 +254,7 @@ fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
 fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
-            // There is no Ctrl-C here to wait for.
+            // This system has no Ctrl-C to wait for.
             std::future::pending::<()>().await;
         }
         "Ctrl-C"

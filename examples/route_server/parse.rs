@@ -1,13 +1,13 @@
-//! Reading a table: the CSV of the npm package `@ip-location-db/asn`.
+//! The parser of tables: the CSV of the npm package `@ip-location-db/asn`.
 //!
 //! ```text
 //! 1.0.0.0,1.0.0.255,13335,"Cloudflare, Inc."
 //! 2606:4700::,2606:4700:1:ffff:ffff:ffff:ffff:ffff,13335,"Cloudflare, Inc."
 //! ```
 //!
-//! A row is: first address, last address, number of the autonomous system, name of the organisation. Both families may
-//! stand in one file. There is no header. Anything unexpected refuses the whole file, by name and line: a table is
-//! taken in full or not at all.
+//! A row has the first address, the last address, the number of the autonomous system, and the name
+//! of the organisation. One file may hold both families. There is no header. An error refuses the
+//! whole file, and names it and the line: a table is taken in full or not at all.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -17,7 +17,7 @@ use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 use crate::table::{Range, TableBuilder, TooManyRows};
 
-/// Why a table was refused.
+/// The reason why a table was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LoadError {
     file: String,
@@ -26,7 +26,7 @@ pub(crate) struct LoadError {
 }
 
 impl LoadError {
-    /// A whole file is at fault, or nothing that has a line.
+    /// Makes an error about a whole file.
     pub(crate) fn in_file(file: &str, why: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
@@ -55,7 +55,7 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Adds all rows of `input` to `table`; `file` is its name for messages.
+/// Adds all rows of `input` to `table`. Messages name the input `file`.
 pub(crate) fn read(
     file: &str,
     input: impl BufRead,
@@ -63,7 +63,8 @@ pub(crate) fn read(
 ) -> Result<(), LoadError> {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
-        // Rows of any length come through, so that the message about a wrong one is ours.
+        // The CSV reader passes rows of any length, so that this parser makes the message about a
+        // wrong row.
         .flexible(true)
         .from_reader(LineByLine::new(input));
     let mut record = StringRecord::new();
@@ -73,7 +74,7 @@ pub(crate) fn read(
         let line = reader.get_ref().line;
         match more {
             Ok(true) => {}
-            Ok(false) if rows == 0 => return Err(LoadError::in_file(file, "there are no rows")),
+            Ok(false) if rows == 0 => return Err(LoadError::in_file(file, "the file has no rows")),
             Ok(false) => return Ok(()),
             Err(error) => {
                 return Err(match error.into_kind() {
@@ -84,14 +85,18 @@ pub(crate) fn read(
                         let field = err.field() + 1;
                         LoadError::in_line(file, line, format!("field {field} is not valid UTF-8"))
                     }
-                    other => LoadError::in_line(file, line, format!("no CSV: {other:?}")),
+                    other => LoadError::in_line(
+                        file,
+                        line,
+                        format!("the line is not valid CSV: {other:?}"),
+                    ),
                 });
             }
         }
         let (range, asn, organisation) =
             row(&record).map_err(|why| LoadError::in_line(file, line, why))?;
         table.add(range, asn, organisation).map_err(|TooManyRows| {
-            LoadError::in_line(file, line, "there are 2^32 rows before it")
+            LoadError::in_line(file, line, "a table can have 2^32 - 1 rows at most")
         })?;
         rows += 1;
     }
@@ -108,7 +113,8 @@ fn row(record: &StringRecord) -> Result<(Range, u32, &str), String> {
         record.next(),
     ) else {
         return Err(format!(
-            "a row has 4 fields (first address, last address, AS number, organisation), this one {fields}"
+            "a row has 4 fields (first address, last address, AS number, organisation), \
+             this row has {fields}"
         ));
     };
     let range = match (address(start)?, address(end)?) {
@@ -118,15 +124,15 @@ fn row(record: &StringRecord) -> Result<(Range, u32, &str), String> {
             return Err(format!("the range is reversed: {start} is above {end}"));
         }
         _ => {
-            return Err(format!("{start} and {end} are not of one family"));
+            return Err(format!("{start} and {end} are of different families"));
         }
     };
     let asn = Some(asn)
         .filter(|digits| !digits.starts_with('+'))
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| format!("{} is no AS number (0 to 4294967295)", quoted(asn)))?;
+        .ok_or_else(|| format!("{} is not an AS number (0 to 4294967295)", quoted(asn)))?;
     if organisation.contains(['\n', '\r']) {
-        return Err("the organisation goes over several lines: is a quote left open?".to_owned());
+        return Err("the organisation spans several lines: is a quote left open?".to_owned());
     }
     Ok((range, asn, organisation))
 }
@@ -134,10 +140,10 @@ fn row(record: &StringRecord) -> Result<(Range, u32, &str), String> {
 fn address(field: &str) -> Result<IpAddr, String> {
     field
         .parse()
-        .map_err(|_| format!("{} is no IP address", quoted(field)))
+        .map_err(|_| format!("{} is not an IP address", quoted(field)))
 }
 
-/// `text` for a message: in quotes, control characters escaped, and not too much of it.
+/// Formats `text` for a message: in quotes, with escaped control characters, and shortened.
 pub(crate) fn quoted(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
@@ -146,10 +152,10 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// Gives its reader no byte of a line before the line's turn, so that `line` is the line at which the CSV parser
-/// stands.
+/// A reader that counts lines. It passes on no byte of a line before the line's turn, so `line` is
+/// the line that the CSV parser is at.
 ///
-/// The parser has a line count of its own, but that one is off by one after `\r\n` and does not see empty lines.
+/// The parser's own line count is off by one after `\r\n` and skips empty lines.
 struct LineByLine<R> {
     inner: R,
     line: u64,

@@ -1,18 +1,18 @@
 //! Ranges of addresses of one family, made disjoint for the search.
 //!
-//! A table may hold ranges that overlap. Which of them answers for an address is decided here, once, when the table is
-//! loaded: the narrowest range that holds the address, and of equally wide ones the one that was read last. A lookup is
-//! then one binary search.
+//! Ranges of a table may overlap. Loading decides once which range answers for an address: the
+//! narrowest range that holds the address, and of equally wide ranges the one that was read last.
+//! So a lookup is one binary search.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// An address as a number: `u32` for IPv4, `u128` for IPv6.
 pub(crate) trait Key: Copy + Ord {
-    /// The address after this one, or `None` for the last one of the family.
+    /// Returns the address after this one, or `None` for the last one of the family.
     fn after(self) -> Option<Self>;
-    /// How many addresses `self` is above `start`. Of two ranges, the one whose end is less above its start is the
-    /// narrower one.
+    /// Returns how many addresses `self` is above `start`. Of two ranges, the narrower one is the
+    /// one whose end is less above its start.
     fn above(self, start: Self) -> Self;
 }
 
@@ -36,45 +36,46 @@ impl Key for u128 {
     }
 }
 
-/// One row of a table: a range, both ends included, and who announces it.
+/// A row of a table: a range with both ends included, and the system that announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row<K> {
     pub(crate) start: K,
     pub(crate) end: K,
     pub(crate) asn: u32,
-    /// The place of the organisation's name in the table's pool.
+    /// The index of the organisation's name in the table's pool.
     pub(crate) organisation: u32,
-    /// The how-manieth row of the table this is, counted through all its files.
+    /// The number of the row, counted through all files of the table.
     pub(crate) order: u32,
 }
 
-/// What the rows of one family had in common that they should not have had.
+/// Counts of repeated and overlapping rows of one family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Irregular {
-    /// Rows that repeat another one: same range, same number, same name. Only the last of them is kept.
+    /// Rows that repeat another row in range, number and name. Only the last of them is kept.
     pub(crate) duplicates: u64,
     /// Pairs of kept rows that have at least one address in common.
     pub(crate) overlapping_pairs: u64,
-    /// Places where kept rows overlap: rows that a chain of overlaps joins are in one place.
+    /// Groups of overlapping kept rows: rows that a chain of overlaps joins are in one group.
     pub(crate) overlapping_places: u64,
 }
 
-/// The rows of one family, with the disjoint segments that they make.
+/// The rows of one family, and the disjoint segments that they form.
 ///
-/// A segment ends where its row ends or where the next segment begins, whichever comes first: every address of a row is
-/// in some segment, so nothing but a segment can cut the row short, and a segment needs no end of its own.
+/// A segment ends where its row ends or where the next segment begins, whichever comes first. Every
+/// address of a row is in some segment, so only another segment can cut the row short, and a
+/// segment needs no end of its own.
 #[derive(Debug)]
 pub(crate) struct Ranges<K> {
     rows: Box<[Row<K>]>,
-    /// Where each segment begins, in order.
+    /// The beginning of each segment, in order.
     starts: Box<[K]>,
-    /// Which row owns each segment.
+    /// The row that owns each segment.
     owners: Box<[u32]>,
 }
 
 impl<K: Key> Ranges<K> {
-    /// Sorts `rows`, drops repeated ones, and resolves overlaps. There are fewer than 2^32 rows, and no range is
-    /// reversed.
+    /// Sorts `rows`, drops repeated rows, and resolves overlaps. The callers pass fewer than 2^32
+    /// rows, and no range is reversed.
     pub(crate) fn new(mut rows: Vec<Row<K>>) -> (Self, Irregular) {
         let read = rows.len();
         rows.sort_unstable_by_key(|row| (row.start, row.end, row.asn, row.organisation, row.order));
@@ -101,17 +102,17 @@ impl<K: Key> Ranges<K> {
         (ranges, irregular)
     }
 
-    /// How many networks there are.
+    /// Returns the number of networks.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// The memory that it takes.
+    /// Returns the bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.rows) + size_of_val(&*self.starts) + size_of_val(&*self.owners)
     }
 
-    /// The narrowest range that holds `address`.
+    /// Returns the narrowest range that holds `address`.
     pub(crate) fn find(&self, address: K) -> Option<&Row<K>> {
         let above = self.starts.partition_point(|start| *start <= address);
         let segment = above.checked_sub(1)?;
@@ -120,11 +121,13 @@ impl<K: Key> Ranges<K> {
     }
 }
 
-/// Sweeps over the rows, sorted by their starts, and notes each place from where on another row is the narrowest.
+/// Sweeps over the rows, sorted by their starts, and notes each address from which on another row
+/// is the narrowest.
 fn segments<K: Key>(rows: &[Row<K>]) -> (Vec<K>, Vec<u32>) {
     let mut starts = Vec::with_capacity(rows.len());
     let mut owners = Vec::with_capacity(rows.len());
-    // The rows that have begun, the narrowest on top. Those that have ended are thrown out when they come up.
+    // The rows that have begun, with the narrowest on top. Rows that have ended are removed when
+    // they reach the top.
     let mut begun = BinaryHeap::new();
     let mut coming = (0u32..).zip(rows).peekable();
     let mut place = rows.first().map(|row| row.start);
@@ -159,8 +162,8 @@ fn segments<K: Key>(rows: &[Row<K>]) -> (Vec<K>, Vec<u32>) {
     (starts, owners)
 }
 
-/// Each row overlaps those before it (by start) that have not ended: all before it, less those that end below its
-/// start.
+/// Counts the overlaps. Each row overlaps all rows before it (by start), except those that end
+/// below its start.
 fn overlapping_pairs<K: Key>(rows: &[Row<K>]) -> u64 {
     let mut ends: Vec<K> = rows.iter().map(|row| row.end).collect();
     ends.sort_unstable();
@@ -194,7 +197,7 @@ fn overlapping_places<K: Key>(rows: &[Row<K>]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Rows from (start, end), numbered in the order given; the AS number is the place in that order as well.
+    /// Makes rows from (start, end), numbered in this order. The AS number is the index too.
     fn rows(ranges: &[(u32, u32)]) -> Vec<Row<u32>> {
         (0..)
             .zip(ranges)
@@ -208,7 +211,8 @@ mod tests {
             .collect()
     }
 
-    /// What [`Ranges::find`] is to answer: the narrowest row that holds the address, the last one of equally wide ones.
+    /// Finds as [`Ranges::find`] must: the narrowest row that holds the address, the last one of
+    /// equally wide rows.
     fn scan(rows: &[Row<u32>], address: u32) -> Option<u32> {
         rows.iter()
             .filter(|row| row.start <= address && address <= row.end)
@@ -281,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_repeated_row_is_a_duplicate_and_no_overlap() {
-        // The first row is repeated after a rival: the repetition is the one that counts.
+        // The first row is repeated after a rival, and the repetition counts.
         let mut all = rows(&[(10, 19), (10, 19), (10, 19), (5, 7), (5, 7)]);
         all[2].asn = 0;
         all[4].asn = 3;
@@ -300,7 +304,7 @@ mod tests {
 
     #[test]
     fn random_ranges_agree_with_a_scan() {
-        // xorshift: the same ranges in every run.
+        // A xorshift generator makes the same ranges in every run.
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let mut random = |below: u64| {
             state ^= state << 13;

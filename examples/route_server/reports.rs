@@ -1,8 +1,8 @@
-//! What the RCU reports, passed on to those who watch.
+//! The reports of the RCU domain, passed on to the viewers.
 //!
-//! The hooks of the domain run on its grace-period thread and have to be short: they put the report into a list of the last
-//! ones and into a channel, and are done. Both under one lock, so that who begins to watch gets each report once: from
-//! the list, or by the channel.
+//! The hooks of the domain run on its grace-period thread and must be short: they put a report into
+//! a list of the last reports and into a channel. One lock covers both, so that a new viewer gets
+//! each report once: from the list or from the channel.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use tokio::sync::broadcast;
 
 use crate::table::milliseconds;
 
-/// How many are kept for those who come later.
+/// The number of reports that are kept for later viewers.
 const KEPT: usize = 20;
-/// How many may wait for a viewer that is slow to take them.
+/// The number of reports that may wait for a slow viewer.
 const WAITING: usize = 64;
 
 pub(crate) struct Reports {
-    /// Tells this run of the server from others, in the ids of reports.
+    /// Distinguishes this run of the server from others, in the ids of reports.
     run: u64,
     log: Mutex<Log>,
     news: broadcast::Sender<Arc<Report>>,
@@ -32,33 +32,33 @@ struct Log {
     last: VecDeque<Arc<Report>>,
 }
 
-/// Of something stuck, or of a force that asks sections to end.
+/// A report of a stall, or of a force that asks sections to end.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// From 1, in the order they were made.
+    /// The number of the report, from 1 on.
     pub(crate) number: u64,
     /// `stall`, or `force`.
     pub(crate) about: &'static str,
-    /// What is stuck; for a force, `Section`.
+    /// The kind of the stall; `Section` for a force.
     pub(crate) kind: String,
-    /// The library's own sentence.
+    /// The text of the library.
     pub(crate) text: String,
     pub(crate) unix_ms: u64,
-    /// How long it has been stuck. A force does not say it.
+    /// The time of the stall so far; none for a force.
     pub(crate) age_ms: Option<f64>,
-    /// Callbacks that wait.
+    /// The number of pending callbacks.
     pub(crate) pending: u64,
-    /// Reports made before of the same matter.
+    /// The number of earlier reports about the same stall.
     pub(crate) repeated: u32,
     pub(crate) holders: Vec<Holder>,
     pub(crate) holders_total: usize,
 }
 
-/// A guard that holds things up.
+/// A guard that blocks a grace period.
 #[derive(Debug, Serialize)]
 pub(crate) struct Holder {
     pub(crate) owned: bool,
-    /// Where it was made: known in debug builds, and with the feature `locations`.
+    /// The line that made the guard: known in debug builds, and with the feature `locations`.
     pub(crate) location: Option<String>,
     pub(crate) thread: Option<String>,
     pub(crate) task: Option<u64>,
@@ -77,7 +77,7 @@ impl From<&HeldSection> for Holder {
     }
 }
 
-/// The reports made before, oldest first, and those to come.
+/// The earlier reports, oldest first, and the reports to come.
 pub(crate) type Following = (VecDeque<Arc<Report>>, broadcast::Receiver<Arc<Report>>);
 
 impl Reports {
@@ -89,7 +89,7 @@ impl Reports {
         })
     }
 
-    /// For [`Builder::on_stall`](async_rcu::Builder::on_stall).
+    /// Takes a report from [`Builder::on_stall`](async_rcu::Builder::on_stall).
     pub(crate) fn stall(&self, stall: &StallReport) {
         self.tell(|number| Report {
             number,
@@ -105,7 +105,7 @@ impl Reports {
         });
     }
 
-    /// For [`Rcu::on_force`](async_rcu::Rcu::on_force).
+    /// Takes an event from [`Rcu::on_force`](async_rcu::Rcu::on_force).
     pub(crate) fn force(&self, force: &ForceEvent) {
         self.tell(|number| Report {
             number,
@@ -129,12 +129,12 @@ impl Reports {
             log.last.pop_front();
         }
         log.last.push_back(Arc::clone(&report));
-        // Nobody may be there to hear it.
+        // An error means that there is no viewer.
         let _ = self.news.send(report);
     }
 
-    /// What was reported after the one with this id, as far as it is kept, and what will be. With no id, or one of
-    /// another run of the server: all that is kept.
+    /// Returns the kept reports after the one with this id, and the channel of later ones. With no
+    /// id, or with an id of another run of the server, returns all kept reports.
     pub(crate) fn follow(&self, after: Option<&str>) -> Following {
         let seen = after.and_then(|id| self.number(id)).unwrap_or(0);
         let log = self.log();
@@ -143,7 +143,7 @@ impl Reports {
         (missed.cloned().collect(), news)
     }
 
-    /// What to name the report by, so that a viewer can go on after it.
+    /// Returns the id of a report, from which a viewer can go on.
     pub(crate) fn id(&self, report: &Report) -> String {
         format!("{}-{}", self.run, report.number)
     }

@@ -1,8 +1,8 @@
-//! The table in use, where it comes from, and how another one takes its place.
+//! The table in use, its source, and its replacement.
 //!
-//! Requests read the table through an `RcuCell`: they never wait, neither for each other nor for a reload. A reload
-//! parses on a blocking thread, swaps, and is done; the old table is freed after a grace period, when the last request
-//! that could still see it has been answered. Only reloads wait for one another.
+//! Requests read the table through an `RcuCell`. They never wait for each other or for a reload. A
+//! reload parses on a blocking thread and swaps. The old table is freed after a grace period, when
+//! the last request that could see it has been answered. Only reloads wait for one another.
 
 use std::fmt;
 use std::fs::File;
@@ -23,7 +23,7 @@ use crate::table::{Summary, Table, TableBuilder};
 
 const BUILTIN: &str = include_str!("builtin.csv");
 
-/// Where tables are read from, at the start and at each reload.
+/// The source of tables, at the start and at each reload.
 #[derive(Debug)]
 pub(crate) enum Source {
     Builtin,
@@ -71,16 +71,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// A table as it is in the cell: what it holds, since when, and counted until its memory has been given back.
+/// A table in the cell, with the time since when it has been in use. It is counted until its memory
+/// has been freed.
 pub(crate) struct Version {
-    // Dropped in this order: the count falls when the table is gone.
+    // Fields are dropped in this order: the count falls after the table is freed.
     table: Table,
     since: Instant,
     _unfreed: Arc<()>,
 }
 
 impl Version {
-    /// When it was put into the cell.
+    /// The time when the table was put into the cell.
     pub(crate) fn since(&self) -> Instant {
         self.since
     }
@@ -94,28 +95,29 @@ impl Deref for Version {
     }
 }
 
-/// The table in use. Shared by all requests.
+/// The table in use, which all requests share.
 pub(crate) struct Routes {
     cell: RcuCell<Version>,
     lookups: Lookups,
-    /// One reference here, and one in each version that has not been freed.
+    /// A counter of versions: one reference is here, and one in each version that is not freed yet.
     unfreed: Arc<()>,
     began: Instant,
     source: Source,
-    /// Held by the reload under way. What it guards: how the files looked when they were last read, whether they were
-    /// taken or not.
+    /// The lock of the reload under way. It guards the stamp of the files when they were last read,
+    /// whether or not that table was valid.
     reloading: Arc<Mutex<Stamp>>,
 }
 
-/// A reload that took place.
+/// A successful reload.
 pub(crate) struct Reloaded {
     pub(crate) version: u64,
     pub(crate) summary: Summary,
-    /// The table that was in use before. Dropping this leaves it to the RCU; waiting for it gives it back.
+    /// The table that was in use before. Its drop leaves the table to the RCU; a wait for it gives
+    /// the table back.
     pub(crate) old: Retired<Version>,
 }
 
-/// A reload that did not: the table in use stays.
+/// A failed reload: the table in use stays.
 #[derive(Debug)]
 pub(crate) enum ReloadError {
     Refused(LoadError),
@@ -152,19 +154,19 @@ impl Routes {
         &self.cell
     }
 
-    /// How many addresses have been looked up.
+    /// Returns how many addresses have been looked up.
     pub(crate) fn lookups(&self) -> &Lookups {
         &self.lookups
     }
 
-    /// When the first table was put in use.
+    /// Returns the time when the first table was put in use.
     pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
-    /// How many versions that are no longer in use have not been freed yet.
+    /// Returns how many versions are no longer in use and not freed yet.
     pub(crate) fn old_versions(&self) -> usize {
-        // Less our own reference, and that of the version in use.
+        // Two references do not count: ours, and that of the version in use.
         Arc::strong_count(&self.unfreed).saturating_sub(2)
     }
 
@@ -172,12 +174,12 @@ impl Routes {
         &self.source
     }
 
-    /// Reads the source again and puts the new table in place of the old one.
+    /// Reads the source again and replaces the table in use.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let mut stamp = Arc::clone(&self.reloading).lock_owned().await;
         let routes = Arc::clone(self);
-        // The lock goes along to the blocking thread: should the request that asked for this be given up, the reload
-        // still comes to its end, and the next one waits for that.
+        // The blocking thread holds the lock: if the request is dropped, the reload
+        // still ends, and the next reload waits for that.
         spawn_blocking(move || {
             *stamp = Stamp::of(routes.source.files());
             routes.replace()
@@ -187,14 +189,15 @@ impl Routes {
         .map_err(ReloadError::Refused)
     }
 
-    /// The same, if a file looks different from when it was last read.
+    /// Reloads if a file looks different from when it was last read.
     pub(crate) async fn reload_if_changed(
         self: &Arc<Self>,
     ) -> Result<Option<Reloaded>, ReloadError> {
         let mut stamp = Arc::clone(&self.reloading).lock_owned().await;
         let routes = Arc::clone(self);
         spawn_blocking(move || {
-            // Looked at before reading: what is written during the read makes another difference.
+            // The stamp is taken before the file is read: a write during the read changes the stamp
+            // again.
             let now = Stamp::of(routes.source.files());
             if *stamp == now {
                 return Ok(None);
@@ -207,12 +210,13 @@ impl Routes {
         .map_err(ReloadError::Refused)
     }
 
-    /// Returns when no reload is under way, and lets no other one begin as long as the value it returns lives.
+    /// Waits until no reload is under way. No other reload begins while the returned value lives.
     pub(crate) async fn no_more_reloads(&self) -> OwnedMutexGuard<Stamp> {
         Arc::clone(&self.reloading).lock_owned().await
     }
 
-    /// Only under the lock: the version is counted on from the table in use.
+    /// Publishes a table. The caller holds the lock: the new version number follows that of the
+    /// table in use.
     fn replace(&self) -> Result<Reloaded, LoadError> {
         let version = self.cell.with(|table| table.version()) + 1;
         let table = self.source.load(version)?;

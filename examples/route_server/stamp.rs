@@ -1,16 +1,16 @@
-//! How files look from outside, to notice that they have changed without reading them.
+//! The stamps of files, which show that a file has changed without reading the file.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The looks of some files, in their order. A file that cannot be looked at is `None`.
+/// The stamps of some files, in their order. A file that cannot be examined is `None`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(Vec<Option<FileStamp>>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct FileStamp {
-    /// Where the path leads: a symbolic link that was switched shows here.
+    /// The resolved path, which shows that a symbolic link was switched.
     target: PathBuf,
     size: u64,
     modified: Option<SystemTime>,
@@ -34,7 +34,8 @@ fn look_at(path: &Path) -> Option<FileStamp> {
     })
 }
 
-/// Which file it is, and when its inode changed: tells a replacement of the same size and age, as archives unpack them.
+/// The inode, and the time of its last change. They show a replacement of the same size and age, as
+/// unpacked archives make.
 #[cfg(unix)]
 type Identity = (u64, u64, i64, i64);
 #[cfg(not(unix))]

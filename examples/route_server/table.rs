@@ -1,7 +1,7 @@
-//! A table: which network owns an address.
+//! A table: the network that owns each address.
 //!
-//! A [`Table`] never changes. A reload makes another one, and the two are exchanged in the `RcuCell` that holds the one
-//! in use.
+//! A [`Table`] never changes. A reload makes another table, and exchanges the two in the `RcuCell`
+//! of the table in use.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::ranges::{Key, Ranges, Row};
 
-/// A network as it is answered: the range of addresses as the file has it, and who announces it.
+/// A network in an answer: the range of addresses in the file, and the organisation that announces
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Network<'a> {
     pub(crate) start: IpAddr,
@@ -21,24 +22,25 @@ pub(crate) struct Network<'a> {
     pub(crate) organisation: &'a str,
 }
 
-/// What a table holds, in numbers.
+/// The figures of a table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
-    /// Rows read, of all files together.
+    /// The number of rows in all files.
     pub(crate) rows: u64,
-    /// Distinct networks: rows less duplicates.
+    /// The number of distinct networks: rows without duplicates.
     pub(crate) ipv4_networks: usize,
     pub(crate) ipv6_networks: usize,
     pub(crate) organisations: usize,
-    /// Rows that repeat another one, in range, number and name.
+    /// Rows that repeat another row in range, number and name.
     pub(crate) duplicates: u64,
-    /// Pairs of networks that have addresses in common. The narrower one of a pair answers for them.
+    /// Pairs of networks that share addresses. The narrower network of a pair answers for them.
     pub(crate) overlapping_pairs: u64,
-    /// In how many separate places these pairs lie: networks that a chain of overlaps joins are in one.
+    /// The number of groups of these pairs: networks that a chain of overlaps joins are in one
+    /// group.
     pub(crate) overlapping_places: u64,
-    /// The memory that the table takes, what the allocator adds left out.
+    /// The memory of the table, without the allocator's own.
     pub(crate) bytes: usize,
-    /// From the opening of the first file until the table could be used.
+    /// The time from opening the first file until the table is ready.
     pub(crate) load_ms: f64,
 }
 
@@ -60,19 +62,19 @@ impl fmt::Display for Summary {
     }
 }
 
-/// One version of the table.
+/// A version of the table.
 #[derive(Debug)]
 pub(crate) struct Table {
     version: u64,
     ipv4: Ranges<u32>,
     ipv6: Ranges<u128>,
-    /// The names of the organisations, each once.
+    /// The names of the organisations, each one once.
     organisations: Box<[Box<str>]>,
     summary: Summary,
 }
 
 impl Table {
-    /// The narrowest network that holds `address`.
+    /// Returns the narrowest network that holds `address`.
     pub(crate) fn lookup(&self, address: IpAddr) -> Option<Network<'_>> {
         match address {
             IpAddr::V4(address) => {
@@ -86,7 +88,7 @@ impl Table {
         }
     }
 
-    /// The first table has version 1, and each one that takes its place one more.
+    /// Returns the version: 1 for the first table, and one more for each replacement.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
@@ -105,18 +107,18 @@ impl Table {
     }
 }
 
-/// Two addresses of one family, the first not above the second.
+/// Two addresses of one family, of which the first is not above the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Range {
     V4(Ipv4Addr, Ipv4Addr),
     V6(Ipv6Addr, Ipv6Addr),
 }
 
-/// There are more rows than their numbers can count.
+/// An error: the table has more rows than a row number can count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManyRows;
 
-/// Collects rows, from one file after the other, and makes a [`Table`] of them.
+/// A builder that collects the rows of all files and makes a [`Table`].
 #[derive(Debug)]
 pub(crate) struct TableBuilder {
     version: u64,
@@ -128,7 +130,7 @@ pub(crate) struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// Begins the table of this version. The time that loading takes counts from here.
+    /// Begins the table of this version. The loading time counts from here.
     pub(crate) fn new(version: u64) -> Self {
         Self {
             version,
@@ -200,7 +202,8 @@ impl TableBuilder {
         }
     }
 
-    /// The number of `name` in the pool. There are no more names than rows, so a `u32` can count them.
+    /// Returns the index of `name` in the pool. There are no more names than rows, so a `u32` is
+    /// enough.
     fn intern(&mut self, name: &str) -> u32 {
         if let Some(number) = self.organisations.get(name) {
             return *number;
@@ -211,7 +214,7 @@ impl TableBuilder {
     }
 }
 
-/// `time` in milliseconds, to the microsecond.
+/// Returns `time` in milliseconds, to the microsecond.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
 }

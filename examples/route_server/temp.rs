@@ -1,10 +1,10 @@
-//! A directory of its own for a test.
+//! A temporary directory for one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Removed, with all that is in it, when dropped.
+/// A directory that is removed with its content when this is dropped.
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
@@ -27,7 +27,7 @@ impl TempDir {
         path
     }
 
-    /// Replaces the file in one step, as `--watch` wants it.
+    /// Replaces a file in one step, as `--watch` needs.
     pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
         let new = self.write(&format!("{name}.new"), content);
         fs::rename(new, self.0.join(name)).expect("a file renamed");

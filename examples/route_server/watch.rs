@@ -1,11 +1,11 @@
 //! `--watch`: a reload when a table file changes.
 //!
-//! What is watched is directories, not files: that of each file, of what it links to, and those in which a link on the
-//! way stands. So a file that is replaced by renaming another one over it is noticed, and so is a symbolic link that is
-//! switched. Any change there, once things have been quiet for a moment, leads to a look at the files themselves, and
-//! only where they look different are they read.
+//! The watch is on directories, not on files: on the directory of each file, of the file that a
+//! link leads to, and of each link on the way. So the watch notices a file that is replaced by a
+//! rename, and a symbolic link that is switched. After any change there, and a quiet moment, the
+//! watch examines the files, and reads them if they look different.
 //!
-//! Replace a file by renaming: one that is written in place may be read half written.
+//! Replace a file by a rename: a file that is written in place may be read half written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,14 +18,15 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::report::{complain, say};
+use crate::console::{complain, say};
 use crate::routes::Routes;
 
-/// So long nothing may happen before the files are looked at...
+/// The quiet time before the files are examined.
 const QUIET: Duration = Duration::from_millis(250);
-/// ... but so late they are in any case.
+/// The longest time until the files are examined in any case.
 const LATEST: Duration = Duration::from_secs(3);
-/// A link that leads into itself gives ever longer paths: no more than so many are followed.
+/// The largest number of links that are followed: a link that leads into itself makes ever longer
+/// paths.
 const MOST_PATHS: usize = 100;
 
 pub(crate) struct Watch {
@@ -35,12 +36,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch. [`run`](Self::run) then acts on what happens.
+    /// Begins to watch. [`run`](Self::run) then handles the changes.
     pub(crate) fn new(files: &[PathBuf]) -> notify::Result<Self> {
         let changed = Arc::new(Notify::new());
         let tell = Arc::clone(&changed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // An error may mean that events were lost: that counts as a change.
+            // An error may mean lost events, and so counts as a change.
             if event.map_or(true, |event| is_change(event.kind)) {
                 tell.notify_one();
             }
@@ -61,19 +62,20 @@ impl Watch {
 
     pub(crate) async fn run(mut self, routes: Arc<Routes>) {
         loop {
-            // First follow the links, then look at the files: what changes after this is told.
+            // The links are followed before the files are examined: a later change makes another
+            // event.
             self.follow(routes.source().files());
             match routes.reload_if_changed().await {
                 Ok(None) => {}
                 Ok(Some(reloaded)) => {
                     let summary = &reloaded.summary;
                     say(&format!(
-                        "a file changed: table {}: {summary}",
+                        "a file changed: table {} is in use: {summary}",
                         reloaded.version
                     ));
                 }
                 Err(error) => complain(&format!(
-                    "a file changed, and the table in use stays: {error}"
+                    "a file changed, but the table in use stays: {error}"
                 )),
             }
             self.changed.notified().await;
@@ -86,10 +88,10 @@ impl Watch {
     fn follow(&mut self, files: &[PathBuf]) {
         let wanted = directories(files);
         for gone in self.directories.difference(&wanted) {
-            // It may have been deleted, and its watch with it.
+            // The directory may have been deleted, and its watch with it.
             let _ = self.watcher.unwatch(gone);
         }
-        // All of them, also those known: another directory may have taken the place of one that was watched.
+        // All directories are watched again: another directory may have replaced a watched one.
         for directory in &wanted {
             if let Err(error) = self.watcher.watch(directory, RecursiveMode::NonRecursive) {
                 complain(&format!("cannot watch {}: {error}", directory.display()));
@@ -106,8 +108,9 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// The directories in which something has to change for one of `files` to become another: that of each file, and those
-/// in which a link on the way to it stands. Links in the root directory are taken to stay what they are.
+/// Returns the directories in which a change can make one of `files` another file: that of each
+/// file, and those of each link on the way to the file. Links in the root directory are assumed not
+/// to change.
 fn directories(files: &[PathBuf]) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     let mut seen = BTreeSet::new();
@@ -131,7 +134,7 @@ fn directories(files: &[PathBuf]) -> BTreeSet<PathBuf> {
                 directories.insert(directory.to_owned());
             }
             let mut next = directory.join(target);
-            // Nothing is left of the file itself, and joining nothing would append a slash.
+            // The path has ended, and joining an empty rest would append a slash.
             if let Some(rest) = path
                 .strip_prefix(part)
                 .ok()

@@ -1,5 +1,5 @@
--- For wrk: asks for random IPv4 addresses, and for an IPv6 address each fourth time.
--- A 404 is a right answer here (no network holds the address). At the end all others but 200 are counted as errors.
+-- A script for wrk: it asks for random IPv4 addresses, and every fourth time for an IPv6 address.
+-- A 404 is a correct answer: no network holds the address. The end counts other answers as errors.
 
 local threads = {}
 
@@ -17,9 +17,11 @@ function request()
   local random = math.random
   local address
   if random(4) == 1 then
-    address = string.format("2%03x:%x:%x::%x", random(0, 0xfff), random(0, 0xffff), random(0, 0xff), random(0, 0xffff))
+    address = string.format("2%03x:%x:%x::%x",
+      random(0, 0xfff), random(0, 0xffff), random(0, 0xff), random(0, 0xffff))
   else
-    address = random(1, 223) .. "." .. random(0, 255) .. "." .. random(0, 255) .. "." .. random(0, 255)
+    address = string.format("%d.%d.%d.%d",
+      random(1, 223), random(0, 255), random(0, 255), random(0, 255))
   end
   return wrk.format("GET", "/lookup/" .. address)
 end
@@ -42,7 +44,7 @@ function done(summary, latency)
     wrong = wrong + thread:get("wrong")
   end
   local errors = summary.errors
-  print(string.format("answers: %d found, %d held by none, %d wrong", found, missing, wrong))
+  print(string.format("answers: %d found, %d without a network, %d wrong", found, missing, wrong))
   print(string.format("errors: %d connect, %d read, %d write, %d timeout",
     errors.connect, errors.read, errors.write, errors.timeout))
   print(string.format("latency in us: p50 %d, p99 %d, p99.9 %d, max %d",

@@ -1,7 +1,7 @@
-//! One backend: an HTTP server on a port of its own, the connections to it, and how it is closed.
+//! A backend: an HTTP server on a port of its own, its connections, and its close.
 //!
-//! Closing is final: the listener goes and every connection ends, so a request that comes later fails. Nothing here knows
-//! when it is time to close; that is the store's part.
+//! A close is final: the listener goes and every connection ends, so a later request fails. The
+//! store decides when to close a backend.
 
 use crate::report::times;
 use axum::Router;
@@ -27,26 +27,27 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// What `GET /page` answers.
+/// The answer to `GET /page`.
 pub(crate) const PAGE: &[u8] = &[b'x'; 1024];
-/// Names the backend that answered.
+/// The header that names the backend of an answer.
 pub(crate) const ANSWERED_BY: HeaderName = HeaderName::from_static("x-backend");
-/// So long the connections of a backend that is closing may take to end.
+/// The time in which the connections of a closing backend have to end.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(10);
 
-/// Of all backends of one run: how many there are, and how they ended.
-pub(crate) struct Books {
-    /// Backends that listen or are closing.
+/// Counts of all backends of one run.
+pub(crate) struct BackendCounts {
+    /// The number of backends that listen or are closing.
     open: watch::Sender<usize>,
-    /// Closed while a request was still on it.
+    /// The number of backends that were closed while a request used them.
     early: AtomicU64,
-    /// Not closed in time.
+    /// The number of backends that did not close in time.
     stuck: AtomicU64,
-    /// From a backend's removal to the begin, and to the end, of its closing, in microseconds.
+    /// The times from the removal of a backend to the begin and to the end of its close, in
+    /// microseconds.
     times: Mutex<[Histogram<u64>; 2]>,
 }
 
-impl Books {
+impl BackendCounts {
     pub(crate) fn new() -> Self {
         Self {
             open: watch::Sender::new(0),
@@ -60,9 +61,9 @@ impl Books {
         *self.open.borrow()
     }
 
-    /// Waits until there are so few at the most.
+    /// Waits until at most this many backends are open.
     pub(crate) async fn at_most(&self, open: usize) {
-        // The sender is ours: it does not go.
+        // The sender lives as long as `self`.
         let _ = self.open.subscribe().wait_for(|now| *now <= open).await;
     }
 
@@ -91,11 +92,11 @@ pub(crate) struct Backend {
     id: u64,
     authority: Authority,
     client: Client<HttpConnector, Body>,
-    /// Requests that are being forwarded to it.
+    /// The number of requests that are being forwarded to the backend.
     in_use: AtomicUsize,
     removed: OnceLock<Instant>,
     running: Mutex<Option<Running>>,
-    books: Arc<Books>,
+    counts: Arc<BackendCounts>,
 }
 
 struct Running {
@@ -105,19 +106,19 @@ struct Running {
 
 impl Backend {
     /// Starts a server on a free port of the loopback.
-    pub(crate) async fn start(id: u64, books: &Arc<Books>) -> io::Result<Self> {
+    pub(crate) async fn start(id: u64, counts: &Arc<BackendCounts>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let authority = Authority::try_from(address.to_string()).map_err(io::Error::other)?;
         let (stop, stopped) = oneshot::channel::<()>();
-        // Where it cannot be set, answers are slower.
+        // If the option cannot be set, answers are only slower.
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let server = axum::serve(listener, router(id))
             .with_graceful_shutdown(async { _ = stopped.await })
             .into_future();
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        books.open.send_modify(|open| *open += 1);
+        counts.open.send_modify(|open| *open += 1);
         Ok(Self {
             id,
             authority,
@@ -128,7 +129,7 @@ impl Backend {
                 stop,
                 server: tokio::spawn(server),
             })),
-            books: Arc::clone(books),
+            counts: Arc::clone(counts),
         })
     }
 
@@ -140,7 +141,7 @@ impl Backend {
         &self.client
     }
 
-    /// Requests that are being forwarded to it: to choose the one that has less to do.
+    /// Returns the number of requests that are being forwarded to the backend.
     pub(crate) fn in_use(&self) -> usize {
         self.in_use.load(Ordering::Relaxed)
     }
@@ -153,7 +154,7 @@ impl Backend {
         self.in_use.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Where a request for `uri` goes.
+    /// Returns the backend's address for `uri`.
     pub(crate) fn target(&self, uri: &Uri) -> Result<Uri, InvalidUriParts> {
         let mut parts = axum::http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);
@@ -163,35 +164,35 @@ impl Backend {
         Uri::from_parts(parts)
     }
 
-    /// The store no longer shows it to new requests.
+    /// Notes that the store no longer shows the backend to new requests.
     pub(crate) fn mark_removed(&self) {
         self.removed.get_or_init(Instant::now);
     }
 
-    /// Closes it, in the future returned: nothing where that has been done.
+    /// Closes the backend in the returned future. A later call does nothing.
     pub(crate) fn begin_close(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Running { stop, mut server } = running.take()?;
         if self.in_use() > 0 {
-            self.books.early.fetch_add(1, Ordering::Relaxed);
+            self.counts.early.fetch_add(1, Ordering::Relaxed);
         }
-        let (removed, books) = (*self.removed.get_or_init(Instant::now), &self.books);
-        books.record(0, removed.elapsed());
-        let books = Arc::clone(books);
+        let (removed, counts) = (*self.removed.get_or_init(Instant::now), &self.counts);
+        counts.record(0, removed.elapsed());
+        let counts = Arc::clone(counts);
         Some(async move {
             drop(stop);
             match timeout(LAST_CONNECTIONS, &mut server).await {
-                Ok(_) => books.record(1, removed.elapsed()),
+                Ok(_) => counts.record(1, removed.elapsed()),
                 Err(_) => {
                     server.abort();
-                    books.stuck.fetch_add(1, Ordering::Relaxed);
+                    counts.stuck.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            books.open.send_modify(|open| *open -= 1);
+            counts.open.send_modify(|open| *open -= 1);
         })
     }
 
-    /// Closes it, and waits until all is closed that was not.
+    /// Closes the backend, and waits until every removed backend is closed.
     pub(crate) async fn close(&self) {
         if let Some(closing) = self.begin_close() {
             closing.await;
@@ -199,7 +200,7 @@ impl Backend {
     }
 }
 
-/// What a backend serves: a page, and an echo that answers piece by piece while it is still being asked.
+/// Serves a page, and an echo that answers piece by piece while the client still sends.
 fn router(id: u64) -> Router {
     async fn page(State(id): State<u64>) -> impl IntoResponse {
         ([(ANSWERED_BY, id.to_string())], PAGE)

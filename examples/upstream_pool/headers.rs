@@ -1,4 +1,4 @@
-//! What a proxy changes in the headers that it passes on.
+//! The changes that a proxy makes to headers.
 
 use axum::http::HeaderMap;
 use axum::http::header::{
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Headers that are about one connection (RFC 9110, 7.6.1, and what older software sends).
+/// Headers about one connection (RFC 9110, 7.6.1, and headers of older software).
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     PROXY_AUTHENTICATE,
@@ -22,7 +22,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Takes out what is about the connection that it came on, and what `Connection` says is.
+/// Removes the headers about the connection, and those that `Connection` names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -36,9 +36,9 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Says who asked, and that it came through a proxy.
+/// Adds the client's address, and the name of the proxy.
 pub(crate) fn mark_forwarded(headers: &mut HeaderMap, client: IpAddr) {
-    // The digits and dots of an address are a header's value.
+    // The digits and dots of an address form a valid header value.
     if let Ok(client) = HeaderValue::try_from(client.to_string()) {
         headers.append(FORWARDED_FOR, client);
     }

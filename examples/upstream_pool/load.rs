@@ -1,7 +1,8 @@
-//! The load: clients that ask for pages as fast as they are answered, and some that hold long conversations.
+//! The load: clients that ask for pages as fast as they are answered, and clients that hold long
+//! conversations.
 //!
-//! A conversation is one request: a piece of its body is sent only when the piece before has come back. A proxy that waited for
-//! the end of a body, on either side, would never answer it.
+//! A conversation is one request. The client sends each piece of its body after the piece before
+//! has come back. A proxy that waited for the end of a body, on either side, would never answer it.
 
 use crate::backend::{ANSWERED_BY, PAGE};
 use crate::report::times;
@@ -23,17 +24,17 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// Pieces of a conversation, and the pause before each.
+/// The number of pieces of a conversation, and the pause before each piece.
 const PIECES: u8 = 10;
 const PAUSE: Duration = Duration::from_millis(2);
-/// So long one request may take: what takes longer has failed.
+/// The time after which a request has failed.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Failures that are told of.
+/// The number of failures that are printed.
 const TOLD: u64 = 5;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What all clients share.
+/// The state that all clients share.
 pub(crate) struct Load {
     pub(crate) proxy: SocketAddr,
     pub(crate) over: AtomicBool,
@@ -73,12 +74,12 @@ impl Load {
         let stream = TcpStream::connect(self.proxy).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Its errors come out of the requests as well.
+        // An error of the connection fails its requests too.
         tokio::spawn(connection);
         Ok(sender)
     }
 
-    /// Asks for pages until it is over; gives what each took, in microseconds.
+    /// Asks for pages until `over` is set. Returns the time of each page, in microseconds.
     pub(crate) async fn ask_for_pages(self: Arc<Self>) -> Histogram<u64> {
         let mut took = times();
         let mut connection = None;
@@ -89,7 +90,7 @@ impl Load {
                 Err(error) => {
                     connection = None;
                     self.fail("a page", &error);
-                    // Not a flood of failures where all fail.
+                    // The pause prevents a flood of failures if all requests fail.
                     sleep(PAUSE).await;
                 }
             }
@@ -107,7 +108,7 @@ impl Load {
         }
     }
 
-    /// One conversation after another until it is over.
+    /// Holds one conversation after another until `over` is set.
     pub(crate) async fn converse(self: Arc<Self>) {
         let mut connection = None;
         while !self.is_over() {
@@ -138,11 +139,11 @@ impl Load {
             let expected = piece(n);
             let mut back = Vec::new();
             while back.len() < expected.len() {
-                let frame = echo.frame().await.ok_or("the echo ends")??;
+                let frame = echo.frame().await.ok_or("the echo ended early")??;
                 back.extend(frame.into_data().unwrap_or_default());
             }
             if back != expected {
-                return Err("the echo is not what was said".into());
+                return Err("the echo differs from what was sent".into());
             }
             if n + 1 < PIECES {
                 sleep(PAUSE).await;
@@ -152,11 +153,11 @@ impl Load {
         drop(pieces);
         match echo.frame().await {
             None => Ok(()),
-            Some(_) => Err("the echo does not end".into()),
+            Some(_) => Err("the echo did not end".into()),
         }
     }
 
-    /// Sends, on the connection that there is or a new one, and sees who answers.
+    /// Sends a request on the open connection or on a new one. Checks that a backend answered.
     async fn send(
         &self,
         connection: &mut Option<SendRequest<Body>>,
@@ -175,7 +176,7 @@ impl Load {
             return Err(format!("{status}: {why}").into());
         }
         if !answer.headers().contains_key(ANSWERED_BY) {
-            return Err("an answer that is not a backend's".into());
+            return Err("the answer is not from a backend".into());
         }
         Ok(answer)
     }
@@ -188,6 +189,6 @@ fn piece(n: u8) -> Bytes {
 async fn in_time(request: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     match timeout(LONGEST, request).await {
         Ok(result) => result,
-        Err(_) => Err(format!("not done within {} s", LONGEST.as_secs()).into()),
+        Err(_) => Err(format!("the request has not ended within {} s", LONGEST.as_secs()).into()),
     }
 }

@@ -1,36 +1,45 @@
-//! An HTTP reverse proxy whose backends come and go under load, and no request fails.
+//! An HTTP reverse proxy whose backends come and go under load, while no request fails.
 //!
 //! ```console
 //! $ cargo run --release --example upstream_pool
 //! $ cargo run --release --example upstream_pool -- --store all --json figures.json
-//! $ cargo run --release --example upstream_pool -- --fault early-close          # fails, and should
-//! $ cargo run --release --example upstream_pool -- --clients 0 --listen 127.0.0.1:8080 --changes 100 --seconds 600
-//! $ curl --include http://127.0.0.1:8080/page                                   # the one above, meanwhile
+//! $ cargo run --release --example upstream_pool -- --fault early-close     # must fail
+//! $ cargo run --release --example upstream_pool -- --clients 0 \
+//!       --listen 127.0.0.1:8080 --changes 100 --seconds 600
+//! $ curl --include http://127.0.0.1:8080/page                              # in another terminal
 //! ```
 //!
-//! All is in this process: backends on ports of their own, the proxy before them, and the clients, over loopback. A backend that is
-//! removed is closed: its listener goes, its connections end. A request that had chosen it and comes too late gets a 502; so it
-//! must be closed after the last request that saw it, and then it should be closed soon.
+//! One process has the backends on ports of their own, the proxy, and the clients, all on the
+//! loopback. A removed backend is closed: its listener goes and its connections end. A request that
+//! has chosen the backend and reaches it later gets a 502. So a backend must be closed after the
+//! last request that saw it, and soon after it.
 //!
-//! What to look at:
+//! The parts:
 //!
-//! - [`store::rcu`]: the pool. A request holds a section from the choice of its backend to the last byte of the answer
-//!   ([`proxy`]); `call_async` closes a removed backend after all sections that saw it; `drain` waits for all closings.
-//! - [`store::arc_swap`], [`store::rw_lock`]: the same pool without grace periods (`--store`). A reference that each request takes
-//!   to its backend does it, and what [`store::counted`] needs beside: a `Drop` that spawns, and a count to wait for.
-//! - [`run`]: the order of things, and the shutdown within its deadline.
-//! - The figures. Without changes (`--changes 0`) requests are as fast with each: what a store costs is nanoseconds, in a request of
-//!   tens of microseconds. They differ in the time from removal to closing. A section is the domain's: with RCU closing waits
-//!   for all requests that began before the removal, the longest conversation (some 20 ms on a quiet machine) included, at
-//!   whatever backend; with references it waits for those at this backend alone. So it is with a client that reads
-//!   its answer slowly. And while a grace period waits for somebody, the domain's thread is woken to look again
-//!   by some of those who leave: with many changes and long conversations it always waits for somebody. The
-//!   median page is slower then than with references; whether for these wake-ups is not established.
-//! - `--fault early-close`: a backend is closed when it is removed. Requests fail, though connections end gracefully:
-//!   those that had chosen it and not yet reached it.
+//! - [`store::rcu`]: the pool. A request holds a section from the choice of its backend to the last
+//!   byte of the answer ([`proxy`]). `call_async` closes a removed backend after all sections that
+//!   saw it. `drain` waits for all closes.
+//! - [`store::arc_swap`], [`store::rw_lock`]: the same pool without grace periods (`--store`). Each
+//!   request takes a reference to its backend. [`store::counted`] needs more for that: a `Drop`
+//!   that spawns, and a count to wait for.
+//! - [`run`]: the order of a run, and the shutdown within its deadline.
 //!
-//! The exit status is 1 where a request failed, a backend was closed with a request at it or not at all, fewer changes were made
-//! than were wanted, or the shutdown took longer than its deadline. Ctrl-C ends it early, by the same shutdown.
+//! The figures: without changes (`--changes 0`) requests are equally fast with each store. A store
+//! costs nanoseconds, and a request tens of microseconds. The stores differ in the time from the
+//! removal to the close. With RCU, a close waits for all requests that began before the removal, at
+//! all backends: a section belongs to the domain. So a close waits for the longest conversation
+//! (some 20 ms on a quiet machine), and for a client that reads its answer slowly. With references
+//! a close waits for the requests at its backend only. While a grace period waits for a section,
+//! some of the sections that end wake the grace-period thread, which looks again. With many changes
+//! and long conversations a grace period always waits. The median page is slower then than with
+//! references; it is not established whether the wake-ups are the cause.
+//!
+//! With `--fault early-close` a backend is closed when it is removed. Then requests fail, although
+//! connections end gracefully: the requests that had chosen the backend and not reached it yet.
+//!
+//! The exit status is 1 if a request failed, if a backend was closed while a request used it or was
+//! never closed, if fewer changes were made than planned, or if the shutdown took longer than its
+//! deadline. Ctrl-C ends the run early, with the same shutdown.
 
 use crate::report::Outcome;
 use crate::run::{Plan, run};
@@ -56,37 +65,63 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-/// A reverse proxy whose backends come and go under load: must end with no failed request
+/// A reverse proxy whose backends come and go under load. A run must end with no failed request
 #[derive(Parser)]
 struct Args {
-    /// Where the proxy finds its backends; `all` runs one after another
+    /// The store of the backends; `all` runs one store after another
     #[arg(long, value_enum, default_value = "rcu")]
     store: Which,
-    /// Clients that ask for pages; with 0 it serves whoever asks, until Ctrl-C
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = value_parser!(u16).range(..=10_000))]
+    /// The number of clients that ask for pages; with 0 the proxy serves outside clients until
+    /// Ctrl-C
+    #[arg(
+        long,
+        default_value_t = 32,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(..=10_000),
+    )]
     clients: u16,
-    /// Clients that hold long conversations, beside
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = value_parser!(u16).range(..=10_000))]
+    /// The number of clients that hold long conversations
+    #[arg(
+        long,
+        default_value_t = 4,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(..=10_000),
+    )]
     conversations: u16,
-    /// Backends at a time
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = value_parser!(u16).range(1..=1_000))]
+    /// The number of backends at a time
+    #[arg(
+        long,
+        default_value_t = 4,
+        value_name = "N",
+        value_parser = value_parser!(u16).range(1..=1_000),
+    )]
     backends: u16,
-    /// Backends that are added or removed, in turn, spread over the time
+    /// The number of backends that are added or removed, spread evenly over the time
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     changes: u32,
-    /// How long it runs; longer where the changes take longer
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = value_parser!(u32).range(1..=86_400))]
+    /// The seconds of the run, which takes longer if the changes do
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "N",
+        value_parser = value_parser!(u32).range(1..=86_400),
+    )]
     seconds: u32,
-    /// Seconds that the shutdown may take
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = value_parser!(u32).range(1..=3_600))]
+    /// The seconds in which the shutdown must end
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "N",
+        value_parser = value_parser!(u32).range(1..=3_600),
+    )]
     deadline: u32,
-    /// Where the proxy listens; port 0 takes a free one
+    /// The address of the proxy; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Writes the figures there
+    /// Write the figures as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Does something wrong on purpose, which has to be noticed
+    /// Plant a fault, which the run must notice
     #[arg(long)]
     fault: Option<Fault>,
 }
@@ -102,7 +137,7 @@ enum Which {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Fault {
-    /// Backends are closed when they are removed, whoever is at them
+    /// Close backends when they are removed, even if a request uses them
     EarlyClose,
 }
 
@@ -120,15 +155,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// A run with one kind of store.
+/// Runs one kind of store.
 type Run = fn(&Plan) -> Result<Outcome, String>;
 
-/// Runs what is wanted, and gives what went wrong.
+/// Runs the chosen stores. Returns what went wrong.
 fn all(args: &Args) -> Result<Vec<String>, String> {
     if args.clients == 0 && args.store == Which::All {
-        return Err("--clients 0 serves until Ctrl-C: choose one --store".into());
+        return Err("--clients 0 serves one store until Ctrl-C: choose it by --store".into());
     }
-    // Before the time is spent.
+    // The file is created before the runs, so that a wrong path costs no time.
     let json = match &args.json {
         Some(path) => {
             let file = File::create(path);
@@ -140,7 +175,7 @@ fn all(args: &Args) -> Result<Vec<String>, String> {
     let plan = Plan {
         listen: args.listen,
         clients: args.clients.into(),
-        // Nobody but those who ask from outside.
+        // Only outside clients use the proxy.
         conversations: match args.clients {
             0 => 0,
             _ => args.conversations.into(),
@@ -174,14 +209,14 @@ fn all(args: &Args) -> Result<Vec<String>, String> {
     Ok(outcomes.iter().flat_map(Outcome::wrong).collect())
 }
 
-/// On a runtime of its own: nothing is left of it for the next one.
+/// Runs a store on a runtime of its own, so that nothing of it is left for the next store.
 fn one<S: Store>(plan: &Plan) -> Result<Outcome, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     let outcome = runtime.block_on(run::<S>(plan));
-    // What is still there after a shutdown that failed is given up.
+    // Tasks that are left after a failed shutdown are dropped.
     runtime.shutdown_background();
     outcome
 }

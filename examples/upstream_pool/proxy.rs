@@ -1,12 +1,12 @@
-//! The proxy: each request is forwarded to one backend, bodies piece by piece in both directions.
+//! The proxy. It forwards each request to one backend, and both bodies piece by piece.
 //!
-//! | answer | where |
+//! | answer | condition |
 //! |---|---|
-//! | the backend's | it answered |
-//! | 502 | it did not, or ended the connection before |
+//! | the backend's | the backend answered |
+//! | 502 | the backend did not answer, or ended the connection before |
 //! | 503 | there is no backend |
-//! | 504 | it did not begin to answer within [`ANSWER`] |
-//! | 400 | the request's target is none that can be passed on |
+//! | 504 | the backend did not begin to answer within [`ANSWER`] |
+//! | 400 | the target of the request cannot be forwarded |
 
 use crate::backend::Backend;
 use crate::headers;
@@ -30,10 +30,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// So long a backend may take to begin its answer.
+/// The time in which a backend has to begin its answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Serves until `stop` is ready, and then until the requests under way are over.
+/// Serves until `stop` is ready, and then until the open requests have ended.
 pub(crate) fn serve<S: Store>(
     listener: TcpListener,
     store: Arc<S>,
@@ -47,7 +47,7 @@ pub(crate) fn serve<S: Store>(
         .into_future()
 }
 
-/// A backend that a request is at: not closed before this is dropped.
+/// A backend that a request uses. The backend is not closed before this is dropped.
 struct Using<H: Deref<Target = Backend>>(H);
 
 impl<H: Deref<Target = Backend>> Using<H> {
@@ -59,7 +59,7 @@ impl<H: Deref<Target = Backend>> Using<H> {
 
 impl<H: Deref<Target = Backend>> Drop for Using<H> {
     fn drop(&mut self) {
-        // Before the backend is let go of.
+        // The count falls before the backend is released.
         self.0.end_use();
     }
 }
@@ -75,7 +75,7 @@ async fn forward<S: Store>(
     }
 }
 
-/// Forwards to the backend that is held; held until the last byte of the answer has been passed on.
+/// Forwards to the held backend. It is held until the last byte of the answer has been passed on.
 pub(crate) async fn forward_to<H>(held: H, client: SocketAddr, mut request: Request) -> Response
 where
     H: Deref<Target = Backend> + Send + 'static,
@@ -84,7 +84,7 @@ where
     if request.method() == Method::CONNECT {
         return refuse(
             StatusCode::BAD_REQUEST,
-            "this is no proxy to connect through",
+            "this proxy does not support CONNECT",
         );
     }
     match using.0.target(request.uri()) {
@@ -108,7 +108,7 @@ where
             refuse(StatusCode::BAD_GATEWAY, &why)
         }
         Err(_) => {
-            let why = format!("backend {} does not answer", using.0.id());
+            let why = format!("backend {} has not answered in time", using.0.id());
             refuse(StatusCode::GATEWAY_TIMEOUT, &why)
         }
     }
@@ -118,13 +118,13 @@ fn refuse(status: StatusCode, why: &str) -> Response {
     (status, format!("{why}\n")).into_response()
 }
 
-/// An answer on its way; with its end the backend is let go of.
+/// The body of an answer. Its drop releases the backend.
 struct Forwarded<H: Deref<Target = Backend>> {
     body: Incoming,
     using: Option<Using<H>>,
 }
 
-// Nothing is pinned in it.
+// No field is pinned.
 impl<H: Deref<Target = Backend>> Unpin for Forwarded<H> {}
 
 impl<H: Deref<Target = Backend>> HttpBody for Forwarded<H> {

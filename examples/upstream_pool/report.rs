@@ -1,15 +1,15 @@
-//! What a run came to, as a table and as JSON, and what of it must not be.
+//! The result of a run, as a table and as JSON, and the check of it.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// An empty histogram of microseconds, up to ten minutes. With fixed bounds, as only then is a longer time recorded as the
-/// longest.
+/// Returns an empty histogram of microseconds, up to ten minutes. Only with fixed bounds does a
+/// longer time count as the longest.
 pub(crate) fn times() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000, 3).expect("bounds and digits are in range")
+    Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant, valid bounds")
 }
 
-/// Of times in microseconds.
+/// Quantiles of times in microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Quantiles {
     pub(crate) p50: u64,
@@ -36,12 +36,12 @@ pub(crate) struct Outcome {
     pub(crate) closing: &'static str,
     pub(crate) seconds: f64,
     pub(crate) interrupted: bool,
-    /// Pages that were answered.
+    /// The number of answered pages.
     pub(crate) requests: u64,
     pub(crate) requests_per_second: f64,
     pub(crate) latency_us: Quantiles,
     pub(crate) conversations: u64,
-    /// Pages and conversations that were not.
+    /// The number of failed pages and conversations.
     pub(crate) failed: u64,
     pub(crate) changes: u64,
     pub(crate) changes_wanted: u64,
@@ -49,19 +49,19 @@ pub(crate) struct Outcome {
     pub(crate) removed_to_closing_us: Quantiles,
     pub(crate) removed_to_closed_us: Quantiles,
     pub(crate) closed: u64,
-    /// Backends whose closing began while a request was at them.
+    /// The number of backends whose close began while a request used them.
     pub(crate) closed_in_use: u64,
-    /// Backends whose connections did not end by themselves.
+    /// The number of backends whose connections did not end in time.
     pub(crate) closed_by_force: u64,
     pub(crate) still_open: usize,
-    /// Whether the shutdown was done before its deadline.
+    /// Whether the shutdown ended before its deadline.
     pub(crate) drained: bool,
     pub(crate) shutdown_ms: f64,
     pub(crate) deadline_ms: f64,
 }
 
 impl Outcome {
-    /// What must not be.
+    /// Returns everything that is wrong with this run.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut check = |holds: bool, what: String| {
@@ -76,11 +76,17 @@ impl Outcome {
         );
         check(
             self.interrupted || self.changes == self.changes_wanted,
-            format!("{} of {} changes", self.changes, self.changes_wanted),
+            format!(
+                "only {} of {} changes were made",
+                self.changes, self.changes_wanted
+            ),
         );
         check(
             self.closed_in_use == 0,
-            format!("{} backends were closed in use", self.closed_in_use),
+            format!(
+                "{} backends were closed while a request used them",
+                self.closed_in_use
+            ),
         );
         check(
             self.closed_by_force == 0,
@@ -88,17 +94,20 @@ impl Outcome {
         );
         check(
             self.drained,
-            format!("not shut down within {} ms", self.deadline_ms),
+            format!("the shutdown has not ended within {} ms", self.deadline_ms),
         );
         check(
             self.still_open == 0 || !self.drained,
-            format!("{} backends are open after the drain", self.still_open),
+            format!(
+                "{} backends are still open after the drain",
+                self.still_open
+            ),
         );
         wrong
     }
 }
 
-/// The table of all runs.
+/// Prints the table of all runs.
 pub(crate) fn print(outcomes: &[Outcome]) {
     let row = |what: &str, of: &dyn Fn(&Outcome) -> String| {
         print!("{what:<34}");

@@ -1,6 +1,6 @@
-//! One run: a pool, the proxy before it, the load, the changes, and the end of all that within its deadline.
+//! A run: the pool, the proxy, the load, the changes, and the shutdown within its deadline.
 
-use crate::backend::{Backend, Books};
+use crate::backend::{Backend, BackendCounts};
 use crate::load::Load;
 use crate::proxy;
 use crate::report::{Outcome, Quantiles, times};
@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 
-/// So many removed backends may still be closing before another one is added.
+/// The number of closing backends above which no other backend is added.
 const MOST_CLOSING: usize = 64;
 
-/// What a run is to do.
+/// The settings of a run.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) listen: SocketAddr,
@@ -31,22 +31,22 @@ pub(crate) struct Plan {
     pub(crate) early_close: bool,
 }
 
-/// Backends come and go, spread evenly over the time; `done` counts.
+/// Adds and removes backends, spread evenly over the time, and counts in `done`.
 async fn change<S: Store>(
     store: &S,
-    books: &Arc<Books>,
+    counts: &Arc<BackendCounts>,
     plan: &Plan,
     done: &mut u64,
 ) -> Result<(), String> {
     if plan.changes == 0 {
         return Ok(());
     }
-    // A tick that is missed is made up for.
+    // A missed tick is made up for.
     let mut ticks = interval((plan.time / plan.changes).max(Duration::from_micros(1)));
     for id in (plan.backends..).take(plan.changes.div_ceil(2) as usize) {
         ticks.tick().await;
-        books.at_most(plan.backends as usize + MOST_CLOSING).await;
-        store.add(start(id, books).await?);
+        counts.at_most(plan.backends as usize + MOST_CLOSING).await;
+        store.add(start(id, counts).await?);
         *done += 1;
         if *done < u64::from(plan.changes) {
             ticks.tick().await;
@@ -57,27 +57,28 @@ async fn change<S: Store>(
     Ok(())
 }
 
-async fn start(id: u64, books: &Arc<Books>) -> Result<Backend, String> {
-    let backend = Backend::start(id, books).await;
+async fn start(id: u64, counts: &Arc<BackendCounts>) -> Result<Backend, String> {
+    let backend = Backend::start(id, counts).await;
     backend.map_err(|error| format!("cannot start a backend: {error}"))
 }
 
-/// Ready at Ctrl-C.
+/// Completes at Ctrl-C.
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // There is none to wait for.
+        // This system has no Ctrl-C to wait for.
         std::future::pending::<()>().await;
     }
 }
 
-/// Waits for the last requests, removes all backends, and waits until they are closed: whether that was done by the deadline.
+/// Waits for the last requests, removes all backends, and waits until they are closed. Returns
+/// whether that ended by the deadline.
 pub(crate) async fn leave<S: Store>(
     store: &S,
     mut proxy: JoinHandle<io::Result<()>>,
     deadline: Duration,
 ) -> bool {
     let all = async {
-        // It was told to stop. How it ended makes no difference now.
+        // The proxy was told to stop; its result does not matter now.
         let _ = (&mut proxy).await;
         while store.remove_oldest() {}
         store.drain().await;
@@ -88,13 +89,14 @@ pub(crate) async fn leave<S: Store>(
 }
 
 /// # Errors
-/// Where it could not be made to run. What went wrong in it is in its outcome.
+/// Returns an error if the run could not start. What went wrong in the run is in its outcome.
 pub(crate) async fn run<S: Store>(plan: &Plan) -> Result<Outcome, String> {
-    let books = Arc::new(Books::new());
-    let store = S::new(&books, plan.early_close).map_err(|why| format!("no pool: {why}"))?;
+    let counts = Arc::new(BackendCounts::new());
+    let store =
+        S::new(&counts, plan.early_close).map_err(|why| format!("cannot make the pool: {why}"))?;
     let store = Arc::new(store);
     for id in 0..plan.backends {
-        store.add(start(id, &books).await?);
+        store.add(start(id, &counts).await?);
     }
     let cannot_listen = |error| format!("cannot listen on {}: {error}", plan.listen);
     let listener = TcpListener::bind(plan.listen)
@@ -117,12 +119,12 @@ pub(crate) async fn run<S: Store>(plan: &Plan) -> Result<Outcome, String> {
     let mut changes = 0;
     let to_its_end = async {
         let changing = async {
-            let changed = change(&*store, &books, plan, &mut changes).await;
+            let changed = change(&*store, &counts, plan, &mut changes).await;
             (changed, begun.elapsed())
         };
         let (changed, _) = tokio::join!(changing, sleep(plan.time));
         if plan.clients == 0 && changed.0.is_ok() {
-            eprintln!("all changes are made; Ctrl-C ends it");
+            eprintln!("all changes are made; the proxy serves until Ctrl-C");
             std::future::pending::<()>().await;
         }
         changed
@@ -143,14 +145,14 @@ pub(crate) async fn run<S: Store>(plan: &Plan) -> Result<Outcome, String> {
         conversation.await.map_err(|error| error.to_string())?;
     }
 
-    // The end: no new request, the last ones, no backend, the last closing.
+    // The shutdown: no new request, the last requests, no backend, the last close.
     let leaving = Instant::now();
     drop(tell_proxy);
     let drained = leave(&*store, proxy, plan.deadline).await;
     let shutdown = leaving.elapsed();
     changed?;
 
-    let [to_closing, to_closed] = books.times();
+    let [to_closing, to_closed] = counts.times();
     Ok(Outcome {
         store: S::NAME,
         closing: S::CLOSING,
@@ -167,9 +169,9 @@ pub(crate) async fn run<S: Store>(plan: &Plan) -> Result<Outcome, String> {
         removed_to_closing_us: Quantiles::of(&to_closing),
         removed_to_closed_us: Quantiles::of(&to_closed),
         closed: to_closed.len(),
-        closed_in_use: books.early(),
-        closed_by_force: books.stuck(),
-        still_open: books.open(),
+        closed_in_use: counts.early(),
+        closed_by_force: counts.stuck(),
+        still_open: counts.open(),
         drained,
         shutdown_ms: shutdown.as_secs_f64() * 1e3,
         deadline_ms: plan.deadline.as_secs_f64() * 1e3,

@@ -1,16 +1,16 @@
-//! Where the proxy finds its backends: one trait, three ways to do it.
+//! The store of the backends: one trait and three implementations.
 //!
-//! | | a request holds | a removed backend is closed | to wait for that |
+//! | | a request holds | a removed backend is closed by | the wait for the closes |
 //! |---|---|---|---|
-//! | [`rcu`] | a section of the domain | by `call_async` | `drain` |
-//! | [`arc_swap`], [`rw_lock`] | a reference to its backend | by a task that the last reference's `Drop` spawns | a count of one's own |
+//! | [`rcu`] | a section of the domain | `call_async` | `drain` |
+//! | [`arc_swap`], [`rw_lock`] | a reference to its backend | a task that the last reference's `Drop` spawns | a count of our own |
 
 pub(crate) mod arc_swap;
 mod counted;
 pub(crate) mod rcu;
 pub(crate) mod rw_lock;
 
-use crate::backend::{Backend, Books};
+use crate::backend::{Backend, BackendCounts};
 use std::cell::Cell;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -21,31 +21,33 @@ pub(crate) trait Store: Send + Sync + Sized + 'static {
     /// A backend that is not closed while this is held.
     type Held: Deref<Target = Backend> + Send + 'static;
 
-    /// What is printed of it.
+    /// The name in the output.
     const NAME: &'static str;
-    /// What closing took to write, as printed below the figures.
+    /// A sentence about the code of the close, which is printed below the figures.
     const CLOSING: &'static str;
 
-    /// With `early_close` a backend is closed when it is removed, whoever is at it.
+    /// Makes an empty store. With `early_close` a backend is closed when it is removed, even if a
+    /// request uses it.
     ///
     /// # Errors
-    /// Where it cannot be made: why.
-    fn new(books: &Arc<Books>, early_close: bool) -> Result<Self, String>;
+    /// Returns the reason if the store cannot be made.
+    fn new(counts: &Arc<BackendCounts>, early_close: bool) -> Result<Self, String>;
 
-    /// A backend for one request.
+    /// Chooses a backend for one request.
     fn pick(&self) -> Option<Self::Held>;
 
     fn add(&self, backend: Backend);
 
-    /// Takes out the one that is there longest; it is closed after the last request that may be at it. `false` where there
-    /// is none.
+    /// Removes the oldest backend, which is closed after the last request that may use it. Returns
+    /// `false` if there is none.
     fn remove_oldest(&self) -> bool;
 
-    /// Waits until all that were removed are closed.
+    /// Waits until all removed backends are closed.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// The less busy of two that are drawn: close to the best, and nobody looks at all of them.
+/// Returns the less busy of two random backends: nearly the best one, without a look at all of
+/// them.
 fn choose<B: Deref<Target = Backend>>(backends: &[B]) -> Option<&B> {
     match backends {
         [] => None,
@@ -62,7 +64,7 @@ fn choose<B: Deref<Target = Backend>>(backends: &[B]) -> Option<&B> {
     }
 }
 
-/// A number below `bound`, from a generator of this thread (xorshift64*).
+/// Returns a random number below `bound`, from this thread's generator (xorshift64*).
 fn draw(bound: usize) -> usize {
     thread_local! {
         static STATE: Cell<u64> = Cell::new(RandomState::new().build_hasher().finish() | 1);
@@ -73,7 +75,7 @@ fn draw(bound: usize) -> usize {
     state ^= state >> 27;
     STATE.set(state);
     let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D);
-    // The upper half of the product is below the bound.
+    // The upper half of the product is below `bound`.
     ((u128::from(random) * bound as u128) >> 64) as usize
 }
 
@@ -83,12 +85,12 @@ mod tests {
 
     #[tokio::test]
     async fn chooses_the_less_busy_of_two() {
-        let books = Arc::new(Books::new());
+        let counts = Arc::new(BackendCounts::new());
         let none: [Arc<Backend>; 0] = [];
         assert!(choose(&none).is_none());
-        let mut backends = vec![Arc::new(Backend::start(0, &books).await.unwrap())];
+        let mut backends = vec![Arc::new(Backend::start(0, &counts).await.unwrap())];
         assert_eq!(choose(&backends).unwrap().id(), 0);
-        backends.push(Arc::new(Backend::start(1, &books).await.unwrap()));
+        backends.push(Arc::new(Backend::start(1, &counts).await.unwrap()));
         backends[0].begin_use();
         for _ in 0..100 {
             assert_eq!(choose(&backends).unwrap().id(), 1);

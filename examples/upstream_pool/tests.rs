@@ -1,6 +1,6 @@
-//! The pool and the proxy, step by step; the figures are for whole runs.
+//! Tests of the pool and the proxy, step by step. The figures check whole runs.
 
-use crate::backend::{ANSWERED_BY, Backend, Books, PAGE};
+use crate::backend::{ANSWERED_BY, Backend, BackendCounts, PAGE};
 use crate::proxy;
 use crate::report::Outcome;
 use crate::run::{Plan, leave, run};
@@ -25,22 +25,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// A hang is a failure.
+/// Waits for `what`, for at most a minute.
 async fn within<T>(what: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(60);
     timeout(limit, what).await.expect("done within a minute")
 }
 
-async fn pool<S: Store>(backends: u64, early_close: bool) -> (Arc<S>, Arc<Books>) {
-    let books = Arc::new(Books::new());
-    let store = S::new(&books, early_close).unwrap();
+async fn pool<S: Store>(backends: u64, early_close: bool) -> (Arc<S>, Arc<BackendCounts>) {
+    let counts = Arc::new(BackendCounts::new());
+    let store = S::new(&counts, early_close).unwrap();
     for id in 0..backends {
-        store.add(Backend::start(id, &books).await.unwrap());
+        store.add(Backend::start(id, &counts).await.unwrap());
     }
-    (Arc::new(store), books)
+    (Arc::new(store), counts)
 }
 
-/// A proxy for as long as the runtime lives.
+/// Starts a proxy, which lives as long as the runtime.
 async fn proxy<S: Store>(store: &Arc<S>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -68,7 +68,7 @@ where
     proxy::forward_to(held, anybody, page(anybody)).await
 }
 
-/// Whether somebody listens where the backend does, or did.
+/// Returns whether the backend's port is open.
 async fn listens(backend: &Backend) -> bool {
     let uri = backend.target(&"/".parse().unwrap()).unwrap();
     TcpStream::connect(uri.authority().unwrap().as_str())
@@ -76,10 +76,10 @@ async fn listens(backend: &Backend) -> bool {
         .is_ok()
 }
 
-/// A removed backend answers those who had chosen it, and is closed when they are done.
+/// A removed backend answers the requests that have chosen it, and is closed after them.
 async fn closes_after_the_last_request<S: Store>() {
     within(async {
-        let (store, books) = pool::<S>(1, false).await;
+        let (store, counts) = pool::<S>(1, false).await;
         let first = store.pick().unwrap();
         let second = store.pick().unwrap();
         assert!(store.remove_oldest());
@@ -89,28 +89,28 @@ async fn closes_after_the_last_request<S: Store>() {
         let answer = forward(first).await;
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[ANSWERED_BY], "0");
-        // The answer on its way holds it too.
+        // The body of the answer holds the backend too.
         assert!(listens(&second).await);
         drop(second);
-        assert_eq!(books.open(), 1);
+        assert_eq!(counts.open(), 1);
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, PAGE);
 
         store.drain().await;
-        assert_eq!((books.open(), books.early(), books.stuck()), (0, 0, 0));
+        assert_eq!((counts.open(), counts.early(), counts.stuck()), (0, 0, 0));
         let address = target.authority().unwrap().as_str();
         assert!(TcpStream::connect(address).await.is_err());
     })
     .await;
 }
 
-/// With the fault it does not wait for them, and they fail.
+/// With the fault, a removed backend is closed at once, and these requests fail.
 async fn fails_those_who_come_too_late<S: Store>() {
     within(async {
-        let (store, books) = pool::<S>(1, true).await;
+        let (store, counts) = pool::<S>(1, true).await;
         let held = store.pick().unwrap();
         assert!(store.remove_oldest());
-        books.at_most(0).await;
+        counts.at_most(0).await;
         assert!(!listens(&held).await);
         let answer = forward(held).await;
         assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
@@ -121,7 +121,7 @@ async fn fails_those_who_come_too_late<S: Store>() {
     .await;
 }
 
-/// Bodies pass piece by piece: each is sent after the one before has come back.
+/// The proxy passes bodies piece by piece: each piece is sent after the one before has come back.
 async fn forwards_a_conversation<S: Store>() {
     within(async {
         let (store, _books) = pool::<S>(1, false).await;
@@ -136,7 +136,7 @@ async fn forwards_a_conversation<S: Store>() {
             echo.frame().await.unwrap().unwrap().into_data().unwrap(),
             "one"
         );
-        // Removed in the middle of it.
+        // The backend is removed in the middle of the conversation.
         assert!(store.remove_oldest());
         say.send("two").await.unwrap();
         assert_eq!(
@@ -168,7 +168,7 @@ async fn runs<S: Store>() {
     assert_eq!((outcome.changes, outcome.closed), (60, 33));
     assert!(outcome.conversations > 0);
 
-    // Each of these is noticed.
+    // The check notices each of these faults.
     let spoil: [fn(&mut Outcome); 6] = [
         |o| o.failed = 1,
         |o| o.changes -= 1,
@@ -184,17 +184,17 @@ async fn runs<S: Store>() {
     }
 }
 
-/// A request that does not end is given up at the deadline.
+/// The shutdown drops a request that does not end by the deadline.
 async fn leaves_by_the_deadline<S: Store>() {
     within(async {
-        let (store, books) = pool::<S>(2, false).await;
+        let (store, counts) = pool::<S>(2, false).await;
         let held = store.pick().unwrap();
         let proxy = || tokio::spawn(async { Ok(()) });
         assert!(!leave(&*store, proxy(), Duration::from_millis(20)).await);
-        assert!(books.open() > 0);
+        assert!(counts.open() > 0);
         drop(held);
         assert!(leave(&*store, proxy(), Duration::from_secs(60)).await);
-        assert_eq!(books.open(), 0);
+        assert_eq!(counts.open(), 0);
     })
     .await;
 }
@@ -234,10 +234,14 @@ async fn refuses_what_it_cannot_forward() {
         let nobody = ask(page(address)).await;
         assert_eq!(nobody.status(), StatusCode::SERVICE_UNAVAILABLE);
 
-        store.add(Backend::start(0, &Arc::new(Books::new())).await.unwrap());
+        store.add(
+            Backend::start(0, &Arc::new(BackendCounts::new()))
+                .await
+                .unwrap(),
+        );
         for (line, status) in [
             ("CONNECT example.org:443", "400"),
-            // About the server as a whole: the backend's answer.
+            // The target is the server as a whole, so the backend answers.
             ("OPTIONS *", "404"),
             ("GET /page", "200"),
         ] {

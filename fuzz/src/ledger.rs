@@ -1,24 +1,26 @@
-//! Who was freed or run, how often, and under whom: the part of the oracles that works on all threads.
+//! The record of what was freed or run, how often, and under which sections. The oracles of all
+//! threads share it.
 //!
-//! Each value and each callback has an [`Entry`]. Before it is taken out of a structure, or queued, the sections that are open then
-//! are written into its entry; when it is dropped or runs, the entry looks whether one of them still is. A section ends for
-//! this purpose just *before* its guard is dropped, so an honest library never finds one open.
+//! Each value and each callback has an [`Entry`]. Before a value is taken out of a structure, or a
+//! callback is queued, the test writes the open sections into the entry. When the value is dropped
+//! or the callback runs, the entry checks that these sections have ended. For the oracle a section
+//! ends just *before* its guard is dropped, so a correct library never finds one open.
 //!
-//! What goes wrong on threads of the library is noted on the [`Board`], as a panic there would be caught; whoever drives the test
-//! calls [`Board::assert_clean`] after each step.
+//! The library would catch a panic on one of its threads. So an entry writes a violation on the
+//! [`Board`], and the test calls [`Board::assert_clean`] after each step.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After this long, what must come is taken for lost.
+/// The time after which a test gives up waiting.
 pub const HANG: Duration = Duration::from_secs(30);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A section as the oracle sees it: open until the last of its guards is about to be dropped.
+/// A section as the oracle sees it: open until its last guard is about to be dropped.
 #[derive(Debug)]
 pub struct Section {
     open: AtomicBool,
@@ -26,7 +28,7 @@ pub struct Section {
 }
 
 impl Section {
-    pub fn open() -> Arc<Self> {
+    fn open() -> Arc<Self> {
         Arc::new(Self {
             open: AtomicBool::new(true),
             guards: AtomicUsize::new(1),
@@ -37,17 +39,17 @@ impl Section {
         self.open.load(Ordering::Acquire)
     }
 
-    /// How many guards it has.
+    /// Returns the number of the section's guards.
     pub fn guards(&self) -> usize {
         self.guards.load(Ordering::Relaxed)
     }
 
-    /// One more guard.
+    /// Adds a guard.
     pub fn nest(&self) {
         self.guards.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A guard is about to be dropped, or refreshed.
+    /// Removes a guard that is about to be dropped or refreshed.
     pub fn leave(&self) {
         if self.guards.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.open.store(false, Ordering::Release);
@@ -55,17 +57,36 @@ impl Section {
     }
 }
 
-/// Sections that are still open.
+/// The sections of a domain that may be open.
+#[derive(Default)]
+pub struct Sections(Vec<Arc<Section>>);
+
+impl Sections {
+    /// Begins a section.
+    pub fn enter(&mut self) -> Arc<Section> {
+        let section = Section::open();
+        self.0.push(Arc::clone(&section));
+        section
+    }
+
+    /// Returns the open sections.
+    pub fn open(&mut self) -> Vec<Arc<Section>> {
+        self.0.retain(|section| section.is_open());
+        self.0.clone()
+    }
+}
+
+/// Counts the open sections among these.
 pub fn open_among(sections: &[Arc<Section>]) -> usize {
     sections.iter().filter(|section| section.is_open()).count()
 }
 
-/// All entries of a run, and what went wrong.
+/// All entries of a run, and the violations.
 #[derive(Debug, Default)]
 pub struct Board {
     entries: Mutex<Vec<Arc<Entry>>>,
     violations: Mutex<Vec<String>>,
-    /// Entries that are not done.
+    /// The number of entries that are not done.
     left: Mutex<usize>,
     done: Condvar,
 }
@@ -89,7 +110,7 @@ impl Board {
         entry
     }
 
-    /// A value with an entry.
+    /// Makes a value with an entry.
     pub fn value(self: &Arc<Self>) -> Value {
         Value::new(self.entry("value"))
     }
@@ -104,14 +125,15 @@ impl Board {
         assert!(violations.is_empty(), "{violations:#?}");
     }
 
-    /// Waits until every entry is done, while `pump` does what the test itself owes; then each must be done just once.
+    /// Waits until every entry is done, and checks that each was done once. Calls `pump`, which
+    /// runs the batches that the test has to run, in between.
     #[track_caller]
     pub fn assert_all_done(&self, mut pump: impl FnMut()) {
         let began = Instant::now();
         while *lock(&self.left) != 0 {
             assert!(
                 began.elapsed() < HANG,
-                "never freed, or never run: {:?}",
+                "after {HANG:?} these are not freed or not run: {:?}",
                 self.open_entries()
             );
             pump();
@@ -130,12 +152,13 @@ impl Board {
     }
 }
 
-/// A value or a callback: what has become of it.
+/// The state of a value or of a callback.
 pub struct Entry {
     id: u64,
     what: &'static str,
     board: std::sync::Weak<Board>,
-    /// The sections that may still use it. `None`: not taken out, or not queued.
+    /// The sections that may still use the value. `None` before the value is taken out, or the
+    /// callback queued.
     holders: Mutex<Option<Vec<Arc<Section>>>>,
     done: AtomicU32,
 }
@@ -151,7 +174,8 @@ impl Entry {
         self.id
     }
 
-    /// To be called before it is taken out or queued.
+    /// Notes that the value is about to be taken out, or the callback queued, while these sections
+    /// are open.
     pub fn release(&self, holders: Vec<Arc<Section>>) {
         *lock(&self.holders) = Some(holders);
     }
@@ -160,14 +184,14 @@ impl Entry {
         self.done.load(Ordering::Acquire) != 0
     }
 
-    /// Whether a section that it has to wait for is open.
+    /// Returns whether a section that the entry has to wait for is open.
     pub fn is_held(&self) -> bool {
         lock(&self.holders)
             .as_ref()
             .is_some_and(|holders| open_among(holders) != 0)
     }
 
-    /// It is freed, or runs.
+    /// Notes that the value is freed, or that the callback runs.
     pub fn finish(&self) {
         let Some(board) = self.board.upgrade() else {
             return;
@@ -176,25 +200,29 @@ impl Entry {
             .as_ref()
             .map(|holders| open_among(holders));
         match held {
-            None => board.violate(format!("{self:?} ended before anybody let go of it")),
+            None => board.violate(format!(
+                "{self:?} was freed or run before it was taken out or queued"
+            )),
             Some(0) => {}
-            Some(held) => board.violate(format!("{self:?} ended under {held} sections")),
+            Some(held) => board.violate(format!(
+                "{self:?} was freed or run while {held} sections were open"
+            )),
         }
         if self.done.fetch_add(1, Ordering::AcqRel) == 0 {
             *lock(&board.left) -= 1;
             board.done.notify_all();
         } else {
-            board.violate(format!("{self:?} ended twice"));
+            board.violate(format!("{self:?} was freed or run twice"));
         }
     }
 }
 
-/// A value that knows when it is dropped.
+/// A value that reports its drop.
 #[derive(Debug)]
 pub struct Value {
     entry: Arc<Entry>,
     id: u64,
-    /// Room, so that a freed one is not just a word.
+    /// Copies of the number, so that a freed value is more than one word.
     pub part: [u64; 6],
 }
 
@@ -224,7 +252,7 @@ impl Drop for Value {
     }
 }
 
-/// A reference that was read in a section, and what it must show.
+/// A reference that was read in a section, with the entry of its value.
 pub struct Seen {
     value: &'static Value,
     entry: Arc<Entry>,
@@ -232,10 +260,11 @@ pub struct Seen {
 
 impl Seen {
     /// # Safety
-    /// It is dropped before the section ends that `value` was read in.
+    /// The caller drops it before the end of the section in which `value` was read.
     pub unsafe fn new(value: &Value) -> Self {
         let entry = Arc::clone(&value.entry);
-        // SAFETY: valid in its section, by the library's word (which is what is tested), and not used behind it, by the caller's.
+        // SAFETY: the library promises that the value lives as long as the section (the test checks
+        // that), and the caller uses the reference only in the section.
         let value = unsafe { std::mem::transmute::<&Value, &'static Value>(value) };
         Self { value, entry }
     }
@@ -244,17 +273,56 @@ impl Seen {
         self.entry.id
     }
 
-    /// Notes it where the value is not what it was. Looks into the entry first, which is there in any case.
+    /// Reports a value that was freed or changed. Looks at the entry first, which is alive in any
+    /// case.
     pub fn check(&self) {
         let Some(board) = self.entry.board.upgrade() else {
             return;
         };
         if self.entry.is_done() {
-            board.violate(format!("{:?} was freed under a reader", self.entry));
+            board.violate(format!("{:?} was freed while a reader had it", self.entry));
             return;
         }
         if self.value.id != self.entry.id || self.value.part != [self.entry.id; 6] {
-            board.violate(format!("{:?} was changed under a reader", self.entry));
+            board.violate(format!(
+                "{:?} was changed while a reader had it",
+                self.entry
+            ));
         }
+    }
+}
+
+/// A guard, its section, and the references that were read under the guard.
+///
+/// # Invariants
+/// 1. The references in `seen` were read under `guard`. They are cleared before the guard is
+///    dropped or refreshed.
+pub struct Held<G> {
+    pub seen: Vec<Seen>,
+    pub section: Arc<Section>,
+    pub guard: G,
+}
+
+impl<G> Held<G> {
+    pub fn check(&self) {
+        self.seen.iter().for_each(Seen::check);
+    }
+
+    /// Ends the section by `refresh`, and begins the section `next`.
+    pub fn renew(&mut self, refresh: impl FnOnce(&mut G), next: Arc<Section>) {
+        self.check();
+        self.seen.clear();
+        self.section.leave();
+        refresh(&mut self.guard);
+        self.section = next;
+    }
+}
+
+impl<G> Drop for Held<G> {
+    fn drop(&mut self) {
+        // For the oracle the section ends here; the guard is dropped right after this.
+        self.check();
+        self.seen.clear();
+        self.section.leave();
     }
 }

@@ -1,10 +1,11 @@
-//! What the fuzz targets do with their input, and the oracles that they hold the library against.
+//! The fuzz targets and their oracles.
 //!
-//! Each target is a module with `run(data: &[u8])`, which panics where the library and the oracle do not agree. The programs in
-//! `fuzz_targets/` give it what libFuzzer makes up; `tests/fuzz_corpus.rs` of the library gives it the corpus, on
-//! any toolchain, by including these modules: so they name each other by `super`, never by `crate`.
+//! Each target is a module with `run(data: &[u8])`, which panics if the library and the oracle
+//! disagree. The programs in `fuzz_targets/` pass it the inputs of libFuzzer.
+//! `tests/fuzz_corpus.rs` of the library includes these modules and passes them the corpus, on any
+//! toolchain. So the modules name each other by `super`, never by `crate`.
 
-// The parser under test says `crate::table`.
+// The parser under test imports `crate::table`.
 #[path = "../../examples/route_server"]
 mod route_server {
     #![allow(dead_code, reason = "the server uses the rest")]

@@ -1,7 +1,9 @@
-//! Panics that belong to the test: those that the library owes its caller, and those of callbacks made to panic.
+//! Panics that the test expects: those that the library promises, and those of callbacks that are
+//! made to panic.
 //!
-//! Under libFuzzer every panic ends the process, from within the panic hook. So a hook of our own stands before that one, and
-//! passes on only what nobody expects. What the library tells about deadlocks that the input makes up is not shown either.
+//! Under libFuzzer the panic hook ends the process. So the targets put a hook of their own before
+//! it, which passes on only unexpected panics. The library's warnings about deadlocks, which the
+//! inputs cause, are not shown either.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, set_hook, take_hook};
@@ -9,10 +11,11 @@ use std::sync::Once;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The payload of a panic made on purpose.
+/// The payload of a planned panic.
 struct Planned;
 
-/// Listens to warnings, so that the library does not write them to standard error.
+/// A subscriber that takes warnings and drops them, so that the library does not write them to
+/// standard error.
 struct Deaf;
 
 impl Subscriber for Deaf {
@@ -33,11 +36,11 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// To be called first by each target.
+/// Installs the hook. Each target calls it first.
 pub fn prepare() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // Where there is another one already, that may well listen.
+        // If another subscriber is installed, it takes the warnings.
         let _ = tracing::subscriber::set_global_default(Deaf);
         let previous = take_hook();
         set_hook(Box::new(move |info| {
@@ -49,19 +52,19 @@ pub fn prepare() {
     });
 }
 
-/// Panics without a word.
+/// Panics with a payload that the hook does not show.
 pub fn planned() -> ! {
     panic_any(Planned)
 }
 
-/// Runs `f`, which has to panic with a message that contains `with`.
+/// Runs `f`, and checks that it panics with a message that contains `with`.
 #[track_caller]
 pub fn expect(with: &str, f: impl FnOnce()) {
     EXPECTED.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(f));
     EXPECTED.set(false);
     let Err(payload) = outcome else {
-        panic!("it was to panic with '{with}'");
+        panic!("a call did not panic; expected: '{with}'");
     };
     let message = payload
         .downcast_ref::<&'static str>()
@@ -70,6 +73,6 @@ pub fn expect(with: &str, f: impl FnOnce()) {
         .unwrap_or_default();
     assert!(
         message.contains(with),
-        "it was to panic with '{with}', and did with '{message}'"
+        "a call panicked with '{message}'; expected: '{with}'"
     );
 }

@@ -1,8 +1,8 @@
-//! How the bytes of an input are read as operations.
+//! The decoding of an input into operations.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-/// An operation: which one, and three choices.
+/// An operation: its code, and three choices.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Op {
     pub code: u8,
@@ -12,7 +12,7 @@ pub struct Op {
 }
 
 impl Op {
-    /// As many as the rest of the input holds, and `most` at the most.
+    /// Reads operations until the input ends, and at most `most`.
     pub fn read_all(u: &mut Unstructured<'_>, most: usize) -> Result<Vec<Op>> {
         let mut ops = Vec::new();
         while ops.len() < most && u.len() >= 4 {
@@ -20,4 +20,10 @@ impl Op {
         }
         Ok(ops)
     }
+}
+
+/// Returns the index that `choice` stands for among `len` items. Returns `None` if there are no
+/// items.
+pub fn choose(choice: u8, len: usize) -> Option<usize> {
+    usize::from(choice).checked_rem(len)
 }

@@ -1,10 +1,12 @@
 //! The table parser of the route server.
 //!
-//! Any bytes: it does not panic, and a refusal names the file and what is wrong. What it takes has to mean the same to a
-//! parser and a table written anew here, the simplest way: no CSV library, no intervals, a scan for each lookup. What was taken
-//! and is written out again is taken again, and answers the same.
+//! The parser must not panic on any bytes, and a refusal must name the file and the fault. A table
+//! that the parser takes must mean the same to a second parser and table, which are written here in
+//! the simplest way: no CSV library, no intervals, a scan for each lookup. The table is also
+//! written out and parsed again, and must answer the same.
 //!
-//! The first byte tells how the reader gives the bytes to the parser: in pieces of that many.
+//! The first byte of the input is the size of the pieces in which the reader gives the rest to the
+//! parser.
 
 use crate::parse;
 use crate::table::{Network, Table, TableBuilder};
@@ -25,23 +27,27 @@ pub fn run(data: &[u8]) {
     let whole = load(bytes);
     let rows = naive(bytes);
     match (&in_pieces, &whole) {
-        (Ok(a), Ok(b)) => assert!(same_summary(a, b), "pieces change the table"),
-        (Err(a), Err(b)) => assert_eq!(a, b, "pieces change the message"),
-        (a, b) => panic!("pieces decide: {:?}, {:?}", a.is_ok(), b.is_ok()),
+        (Ok(a), Ok(b)) => assert!(same_summary(a, b), "the piece size changes the table"),
+        (Err(a), Err(b)) => assert_eq!(a, b, "the piece size changes the message"),
+        (a, b) => panic!(
+            "the piece size changes the result: {:?}, {:?}",
+            a.is_ok(),
+            b.is_ok()
+        ),
     }
     match (whole, rows) {
         (Ok(table), Some(rows)) => {
             agree(&table, &rows);
-            let again = load(written(&rows).as_bytes()).expect("what was taken is taken again");
+            let again = load(written(&rows).as_bytes()).expect("the written table is valid");
             assert!(
                 same_summary(&table, &again),
-                "written out, it is another table"
+                "the written table differs from the first"
             );
             agree(&again, &rows);
         }
         (Err(why), None) => assert!(why.starts_with(FILE) && why.len() > FILE.len() + 2, "{why}"),
-        (Ok(table), None) => panic!("taken, and no table: {}", table.summary()),
-        (Err(why), Some(rows)) => panic!("refused, and a table of {} rows: {why}", rows.len()),
+        (Ok(table), None) => panic!("the parser took an invalid table: {}", table.summary()),
+        (Err(why), Some(rows)) => panic!("the parser refused {} valid rows: {why}", rows.len()),
     }
 }
 
@@ -51,7 +57,7 @@ fn load(input: impl BufRead) -> Result<Table, String> {
     Ok(table.build())
 }
 
-/// Gives out no more than so many bytes at once.
+/// A reader that returns at most this many bytes at once.
 struct Pieces<'a> {
     bytes: &'a [u8],
     piece: usize,
@@ -83,7 +89,7 @@ struct Row {
     organisation: String,
 }
 
-/// The rows, where all are as they have to be.
+/// Returns the rows, or `None` if one is invalid.
 fn naive(bytes: &[u8]) -> Option<Vec<Row>> {
     let rows: Option<Vec<Row>> = records(bytes).into_iter().map(row).collect();
     rows.filter(|rows| !rows.is_empty())
@@ -110,14 +116,14 @@ fn row(fields: Vec<Vec<u8>>) -> Option<Row> {
     })
 }
 
-/// Splits into records and fields as RFC 4180 has it, with `\n`, `\r` or both as the end of a record, and nothing but a
-/// quote that begins a field taken for one.
+/// Splits into records and fields as RFC 4180 says. A record ends with `\n`, `\r` or both. Only a
+/// quote at the beginning of a field quotes.
 fn records(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut all = Vec::new();
     let mut fields = Vec::new();
     let mut field = Vec::new();
     let mut quoted = false;
-    // Something of the record was seen: an empty line is none.
+    // The record has begun: an empty line is no record.
     let mut begun = false;
     let mut at_start = true;
     let mut input = bytes
@@ -177,7 +183,7 @@ fn written(rows: &[Row]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// The narrowest row that holds `address`, the last one of equally wide ones.
+/// Returns the narrowest row that holds `address`; of equally wide rows the last.
 fn scan(rows: &[Row], address: IpAddr) -> Option<Network<'_>> {
     rows.iter()
         .rev()
@@ -214,7 +220,7 @@ fn neighbours(address: IpAddr) -> [IpAddr; 3] {
     }
 }
 
-/// Lookups on both sides of every edge, and the figures.
+/// Checks lookups on both sides of every edge, and the figures.
 fn agree(table: &Table, rows: &[Row]) {
     for edge in rows.iter().flat_map(|row| [row.start, row.end]) {
         for address in neighbours(edge) {

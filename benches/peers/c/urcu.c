@@ -1,10 +1,10 @@
 /*
- * The work of src/rows, over liburcu. Compiled once per flavour; the loops stand here so that what is timed is the
- * inlined fast path and nothing else. Ours: only the headers are liburcu's.
+ * The work of src/rows with liburcu, compiled once per flavour. The loops are in C, so that only
+ * the inlined fast path is timed. This file is our own code; it includes liburcu's headers.
  */
 #define _LGPL_SOURCE
 #define URCU_INLINE_SMALL_FUNCTIONS
-/* The plain names (rcu_read_lock, ..) for whichever flavour. */
+/* The plain names (rcu_read_lock, ..) stand for either flavour. */
 #define URCU_API_MAP
 
 #if defined(PEERS_MEMB)
@@ -25,7 +25,7 @@ extern int urcu_bp_has_sys_membarrier;
 #include <stdint.h>
 #include <stdlib.h>
 
-/* What the writers replace: rcu_head and value in one block, as its users do. */
+/* The value that writers replace: rcu_head and value in one block, as is usual with liburcu. */
 struct node {
 	struct rcu_head head;
 	uint64_t value;
@@ -35,14 +35,14 @@ struct cell {
 	struct node *current;
 };
 
-/* A callback with a word of its own, for the rows that run Rust code in it. */
+/* A callback that runs Rust code. */
 struct job {
 	struct rcu_head head;
 	void (*run)(void *);
 	void *with;
 };
 
-/* Into a register and no further, as `consume` does in Rust. */
+/* Reads a value into a register, as `consume` does in Rust. */
 static inline void consume(uint64_t value)
 {
 	__asm__ volatile("" : : "r"(value) : "memory");
@@ -88,7 +88,7 @@ static struct cell *cell_new(void)
 	return cell;
 }
 
-/* No reader and no writer is left. */
+/* All readers and writers have ended. */
 static void cell_free(struct cell *cell)
 {
 	free(cell->current);
@@ -141,14 +141,14 @@ static void replace_loop(uint64_t n, struct cell *cell)
 	}
 }
 
-/* `n` callbacks that do nothing, out of memory that is there already. */
+/* Allocates the heads of `n` callbacks that do nothing. */
 static struct rcu_head *heads_new(uint64_t n)
 {
 	struct rcu_head *heads = calloc(n, sizeof(*heads));
 
 	if (!heads)
 		abort();
-	/* Touched here, so that the pages are there. */
+	/* The writes make the system provide the pages now. */
 	for (uint64_t i = 0; i < n; i++)
 		heads[i].func = nothing;
 	return heads;
@@ -217,7 +217,7 @@ static int has_membarrier(void)
 	return HAS_MEMBARRIER;
 }
 
-/* A callback thread without wake-ups by its callers: it looks by itself, every 10 ms. */
+/* Makes a callback thread that callers do not wake: it looks for callbacks every 10 ms. */
 static void *rt_worker_new(void)
 {
 	return create_call_rcu_data(URCU_CALL_RCU_RT, -1);
@@ -228,7 +228,7 @@ static void rt_worker_free(void *worker)
 	call_rcu_data_free(worker);
 }
 
-/* In the order of `Ops` in src/urcu.rs. */
+/* The fields have the order of `Ops` in src/urcu.rs. */
 const struct {
 	void (*thread_begin)(void);
 	void (*thread_end)(void);

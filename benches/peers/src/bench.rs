@@ -1,16 +1,16 @@
-//! What a row is, and how it is measured.
+//! Rows, and how they are measured.
 //!
-//! A row is one kind of work, done by several candidates. One *round* asks every candidate once for a figure, in turn; the
-//! order moves on by one each round, so that none always runs behind the same other. What is reported is, over all
-//! rounds, a candidate's median, least and most, and the median of its ratio to ours *of the same round*: a machine that
-//! is slow for a second is slow for both.
+//! A row is one kind of work, done by several candidates. In each *round* every candidate measures
+//! one figure, in turn. The order moves on by one each round, so that no candidate always comes
+//! after the same other. The report shows, over all rounds, a candidate's median, minimum and
+//! maximum, and the median of its ratio to ours *of the same round*: if a machine is slow for a
+//! second, it is slow for both.
 
 use std::hint::black_box;
-use std::sync::Barrier;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// How long one candidate should take in one round, where the work can be repeated at will.
+/// The time of one candidate in one round, if the work can be repeated as often as needed.
 const TURN: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,34 +32,37 @@ impl Unit {
     }
 }
 
-/// What ours, the first candidate of the row, should reach.
+/// A goal of ours, the first candidate of the row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
-    /// At most so many times the other's figure.
+    /// At most this multiple of the other's figure.
     AtMost(f64, &'static str),
-    /// At least so many times the other's figure.
+    /// At least this multiple of the other's figure.
     AtLeast(f64, &'static str),
-    /// At most this, in the row's unit. Asked of all of ours in the row.
+    /// At most this in the row's unit, for all of our candidates in the row.
     Below(f64),
 }
 
-/// A row before it is set up.
+/// A row that is not set up yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
-    /// What `--filter` looks at.
+    /// The name for `--filter`.
     pub(crate) name: &'static str,
-    /// What is measured, in one sentence.
+    /// A sentence about the measured work.
     pub(crate) about: &'static str,
     pub(crate) unit: Unit,
     pub(crate) goals: &'static [Goal],
-    /// Where a round takes long.
+    /// The largest number of rounds, if a round takes long.
     pub(crate) most_rounds: usize,
     pub(crate) set_up: fn() -> Vec<Candidate>,
 }
 
+/// A loop that does some work `n` times on the calling thread, and returns the time.
+pub(crate) type Loop = Arc<dyn Fn(u64) -> Duration + Send + Sync>;
+
 pub(crate) struct Candidate {
     pub(crate) name: String,
-    /// One round: its figure, in the row's unit.
+    /// Runs one round, and returns its figure in the row's unit.
     pub(crate) measure: Box<dyn FnMut() -> f64>,
 }
 
@@ -71,7 +74,8 @@ impl Candidate {
         }
     }
 
-    /// One whose work is a loop: `run(n)` does it `n` times and tells how long that took. The figure is nanoseconds each.
+    /// Makes a candidate whose work is a loop: `run(n)` does the work `n` times and returns the
+    /// time. The figure is nanoseconds for each.
     pub(crate) fn looped(
         name: impl Into<String>,
         mut run: impl FnMut(u64) -> Duration + 'static,
@@ -84,7 +88,7 @@ impl Candidate {
     }
 }
 
-/// How often to do it so that it takes about a turn.
+/// Returns how often to do the work so that it takes about a turn.
 fn fitting(run: &mut impl FnMut(u64) -> Duration) -> u64 {
     let mut n = 1_u64;
     loop {
@@ -97,28 +101,6 @@ fn fitting(run: &mut impl FnMut(u64) -> Duration) -> u64 {
     }
 }
 
-/// The same on so many threads at once; the mean of what they took.
-pub(crate) fn at_once(threads: u32, n: u64, run: impl Fn(u64) -> Duration + Sync) -> Duration {
-    let start = Barrier::new(threads as usize);
-    let total: Duration = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    // Registers the thread wherever it needs to be.
-                    run(1);
-                    start.wait();
-                    run(n)
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().expect("a measuring thread"))
-            .sum()
-    });
-    total / threads
-}
-
 pub(crate) struct Measured {
     pub(crate) entry: Entry,
     pub(crate) figures: Vec<Figures>,
@@ -126,9 +108,9 @@ pub(crate) struct Measured {
 
 pub(crate) struct Figures {
     pub(crate) name: String,
-    /// By round.
+    /// The figures of the rounds.
     pub(crate) samples: Vec<f64>,
-    /// To ours of the same round; by round.
+    /// The ratios to ours of the same round.
     pub(crate) ratios: Vec<f64>,
 }
 
@@ -182,26 +164,17 @@ pub(crate) fn measure(entry: Entry, rounds: usize) -> Measured {
     Measured { entry, figures }
 }
 
-/// Into a register and no further, as `consume` does in `c/urcu.c`. (`black_box` would go through memory.)
+/// Reads a value into a register, as `consume` in `c/urcu.c` does. (`black_box` would write it to
+/// memory.)
 #[inline(always)]
 pub(crate) fn consume(value: u64) {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    // SAFETY: no instruction at all.
+    // SAFETY: the text is a comment and makes no instruction.
     unsafe {
         std::arch::asm!("/* {0} */", in(reg) value, options(nostack, preserves_flags));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     black_box(value);
-}
-
-/// How long `n` times `f` take.
-#[inline(always)]
-pub(crate) fn timed(n: u64, mut f: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    for _ in 0..n {
-        f();
-    }
-    start.elapsed()
 }
 
 pub(crate) fn nanoseconds(d: Duration) -> f64 {
@@ -212,7 +185,7 @@ pub(crate) fn microseconds(d: Duration) -> f64 {
     d.as_secs_f64() * 1e6
 }
 
-/// Of at least one; the mean of the middle two where they are even in number.
+/// Returns the median of at least one value; of an even number, the mean of the middle two.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,5 @@
-//! The rows as an SVG: for each candidate its median and range, as a multiple of ours, on a logarithmic axis.
+//! The rows as an SVG. For each candidate the chart shows its median and range as a multiple of
+//! ours, on a logarithmic axis.
 
 use crate::bench::{Figures, Measured, Unit};
 use crate::report::figure;
@@ -14,14 +15,14 @@ const WIDTH: i32 = 640;
 const LINE: i32 = 19;
 const TITLE: i32 = 44;
 const GAP: i32 = 22;
-/// Where names end, and where the axis ends.
+/// The end of the names, and the end of the axis.
 const NAMES: i32 = 232;
 const AXIS_END: i32 = WIDTH - 96;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// Colours that read on white; ours, theirs.
+/// Colours on white, ours and theirs.
 const OURS_COLOUR: RGBColor = RGBColor(200, 60, 20);
 const THEIR_COLOUR: RGBColor = RGBColor(40, 90, 150);
 const FAINT: RGBColor = RGBColor(205, 205, 205);
@@ -36,7 +37,7 @@ pub(crate) fn draw(path: &Path, rows: &[Measured]) -> Drawn {
         .iter()
         .filter(|row| row.entry.unit != Unit::Count && row.figures.len() > 1)
         .collect();
-    // Each row goes to the column that is shorter so far.
+    // Each row goes to the shorter column.
     let mut heights = [8_i32; COLUMNS];
     let mut places = Vec::new();
     for row in rows {
@@ -57,7 +58,8 @@ pub(crate) fn draw(path: &Path, rows: &[Measured]) -> Drawn {
     }
     text(
         &root,
-        "Dots: medians; lines: from the least to the most of all rounds. Logarithmic, in multiples of the first line's median.",
+        "Dots: medians. Lines: minimum to maximum of all rounds. Logarithmic, as multiples of the \
+         first line's median.",
         (12, total - 18),
         12.0,
         HPos::Left,

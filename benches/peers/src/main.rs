@@ -1,15 +1,17 @@
-//! async-rcu beside its peers: the same work, in turn, in one process.
+//! async-rcu compared with other libraries: the same work, in turn, in one process.
 //!
 //! ```text
-//! cargo run --release                      all of it: the rows, the reload tail, memory
-//! cargo run --release -- --list            the rows
-//! cargo run --release -- --filter read     those with `read` in their name
+//! cargo run --release                      everything: rows, reload, memory
+//! cargo run --release -- --list            the names of the rows
+//! cargo run --release -- --filter read     the rows with `read` in their name
 //! cargo run --release -- --json FILE --svg FILE
 //! cargo run --release -- --redraw FILE --filter 'read, 2 threads' --svg FILE
 //! ```
 
 mod bench;
 mod chart;
+#[path = "../../all/common.rs"]
+mod common;
 mod memory;
 mod probe;
 mod reload;
@@ -23,38 +25,45 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(about = "async-rcu beside its peers: the same work, in turn, in one process")]
+#[command(
+    about = "async-rcu compared with other libraries: the same work, in turn, in one process"
+)]
 struct Options {
-    /// Rounds over all candidates of a row; medians are over these.
-    #[arg(long, global = true, default_value_t = 11, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Rounds over all candidates of a row; the medians are over these rounds.
+    #[arg(
+        long,
+        global = true,
+        default_value_t = 11,
+        value_parser = clap::value_parser!(u16).range(1..),
+    )]
     rounds: u16,
-    /// Only rows whose name contains this; may be given several times.
+    /// Run only the rows whose name contains this text; may be given several times.
     #[arg(long, global = true)]
     filter: Vec<String>,
-    /// Print the rows' names, and measure nothing.
+    /// Print the names of the rows, and measure nothing.
     #[arg(long)]
     list: bool,
     /// Write all figures to this file.
     #[arg(long, global = true)]
     json: Option<PathBuf>,
-    /// Draw the rows into this file.
+    /// Draw the rows into this SVG file.
     #[arg(long, global = true)]
     svg: Option<PathBuf>,
-    /// Measure nothing: draw the figures of this file, which --json wrote.
+    /// Draw the figures of this file, which --json wrote, and measure nothing.
     #[arg(long, requires = "svg", conflicts_with = "json")]
     redraw: Option<PathBuf>,
-    /// One part alone; without it: all three, or with --filter the rows.
+    /// Run one part only. Without it all three run, or with --filter only the rows.
     #[command(subcommand)]
     part: Option<Part>,
 }
 
 #[derive(Subcommand, PartialEq)]
 enum Part {
-    /// One operation after another, each beside its peers.
+    /// One operation after another, each compared with other libraries.
     Rows,
     /// The tail of a read while a large table is replaced.
     Reload,
-    /// What threads, guards and callbacks cost in memory.
+    /// The memory of threads, guards and callbacks.
     Memory,
     /// A figure that needs a process of its own.
     #[command(hide = true)]
@@ -74,7 +83,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     if let Some(Part::Probe { what }) = &options.part {
-        let figures: Vec<_> = probe::answer(what)?.iter().map(f64::to_string).collect();
+        let answer = rows::idle::answer(what).or_else(|| memory::answer(what));
+        let figures = answer.ok_or_else(|| format!("there is no probe {what}"))??;
+        let figures: Vec<_> = figures.iter().map(f64::to_string).collect();
         println!("{}", figures.join(" "));
         return Ok(());
     }
@@ -108,7 +119,7 @@ fn run(options: &Options) -> Result<(), String> {
     let mut measured = Vec::new();
     if chosen(Part::Rows) {
         if entries.is_empty() {
-            return Err("no row has such a name; --list shows them".to_owned());
+            return Err("no row matches --filter; --list shows the names of the rows".to_owned());
         }
         println!("## Rows");
         println!();
@@ -138,7 +149,7 @@ fn draw(options: &Options, rows: &[bench::Measured]) -> Result<(), String> {
         return Ok(());
     };
     if rows.is_empty() {
-        return Err("--svg draws rows, and there is none".to_owned());
+        return Err("--svg needs rows to draw, but no row was measured".to_owned());
     }
     chart::draw(path, rows).map_err(|error| format!("{}: {error}", path.display()))
 }

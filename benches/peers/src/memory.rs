@@ -1,10 +1,11 @@
-//! Memory: what a thread, a guard and a callback cost, and what ten million callbacks behind one reader do.
+//! Memory: the heap bytes of a thread, a guard and a callback, and the resident set while ten
+//! million callbacks wait for one reader.
 //!
-//! Heap figures are the difference of glibc's count of bytes in use (`mallinfo2`), the allocator's own bytes included, each
-//! in a process of its own.
+//! A heap figure is the difference of two of glibc's counts of bytes in use (`mallinfo2`), which
+//! include the allocator's own bytes. Each figure is measured in a process of its own.
 
 use crate::probe::probe;
-use crate::urcu::{self, Flavour};
+use crate::urcu::{Flavour, memb};
 use async_rcu::Rcu;
 use serde_json::{Value, json};
 use std::sync::mpsc::channel;
@@ -13,7 +14,10 @@ use std::time::{Duration, Instant};
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
 
-/// Prints the tables; the same as JSON.
+/// How many guards or callbacks share one measured difference.
+const MANY: usize = 1_000_000;
+
+/// Prints the tables, and returns their figures as JSON.
 pub(crate) fn run() -> Value {
     println!("## Memory");
     println!();
@@ -45,10 +49,11 @@ pub(crate) fn run() -> Value {
         );
     }
     println!();
-    println!("Ten million callbacks behind a reader that stays 1 s; resident set in MiB:");
+    println!("Resident set in MiB while ten million callbacks wait for a reader that stays 1 s:");
     println!();
     println!(
-        "| | before | peak | after the drain | after malloc_trim, as `on_idle` may do | seconds |"
+        "| | before | peak | after the drain | after malloc_trim, which `on_idle` may call \
+         | seconds |"
     );
     println!("|---|---|---|---|---|---|");
     let mut flood = serde_json::Map::new();
@@ -71,89 +76,84 @@ pub(crate) fn run() -> Value {
     json!({ "heap_bytes_per": each, "flood_mib": flood })
 }
 
-/// The probes of this module. `None`: not one of them.
+/// Answers a probe of this module. Returns `None` if `what` is no probe of this module.
 pub(crate) fn answer(what: &str) -> Option<Result<Vec<f64>, String>> {
-    let memb = urcu::flavours()
-        .into_iter()
-        .find(|flavour| flavour.name == "liburcu memb");
-    let absent = || Err("liburcu was left out".to_owned());
-    Some(Ok(match what {
+    Some(match what {
         "thread-ours" => {
             let rcu = Rcu::new();
-            per_thread(move |then| {
+            Ok(per_thread(move |then| {
                 drop(rcu.read());
                 then();
-            })
+            }))
         }
-        "thread-memb" => match memb {
-            Some(memb) => per_thread(move |then| {
+        "thread-memb" => memb().map(|memb| {
+            per_thread(move |then| {
                 memb.on_thread(|thread| {
                     thread.in_section(|| {});
                     then();
                 });
-            }),
-            None => return Some(absent()),
-        },
+            })
+        }),
         "guard-ours" => {
-            const MANY: usize = 1_000_000;
             let rcu = Rcu::new();
             let mut held = Vec::with_capacity(MANY);
-            per(MANY, || (0..MANY).for_each(|_| held.push(rcu.read_owned())))
+            let make = || (0..MANY).for_each(|_| held.push(rcu.read_owned()));
+            Ok(per(MANY, make))
         }
-        "call-ours" => behind_a_reader(|rcu, i| rcu.call(move || assert_ne!(i, u64::MAX))),
-        "call-boxed-ours" => behind_a_reader(|rcu, i| {
+        "call-ours" => Ok(under_a_reader(|rcu, i| {
+            rcu.call(move || assert_ne!(i, u64::MAX));
+        })),
+        "call-boxed-ours" => Ok(under_a_reader(|rcu, i| {
             let words = [i; 8];
             rcu.call(move || assert_ne!(words[7], u64::MAX));
-        }),
-        "retire-ours" => behind_a_reader(|rcu, i| rcu.retire(Box::new([i; 3]))),
-        "retire-memb" => match memb {
-            Some(memb) => memb.on_thread(|thread| {
-                const MANY: usize = 1_000_000;
+        })),
+        "retire-ours" => Ok(under_a_reader(|rcu, i| rcu.retire(Box::new([i; 3])))),
+        "retire-memb" => memb().map(|memb| {
+            memb.on_thread(|thread| {
                 thread.in_section(|| per(MANY, || thread.retire_loop(MANY as u64)))
-            }),
-            None => return Some(absent()),
-        },
-        "flood-ours" => flood_ours(|rcu, i| rcu.call(move || assert_ne!(i, u64::MAX))),
-        "flood-retire-ours" => flood_ours(|rcu, i| rcu.retire(Box::new([i; 3]))),
-        "flood-memb" => match memb {
-            Some(memb) => flood_urcu(memb),
-            None => return Some(absent()),
-        },
+            })
+        }),
+        "flood-ours" => Ok(flood_ours(|rcu, i| {
+            rcu.call(move || assert_ne!(i, u64::MAX));
+        })),
+        "flood-retire-ours" => Ok(flood_ours(|rcu, i| rcu.retire(Box::new([i; 3])))),
+        "flood-memb" => memb().map(flood_urcu),
         _ => return None,
-    }))
+    })
 }
 
-/// Heap bytes in use, by each of `many` things that `make` makes.
+/// Measures the heap bytes in use for each of `many` things that `make` makes.
 fn per(many: usize, make: impl FnOnce()) -> Vec<f64> {
     let before = in_use();
     make();
     vec![(in_use() - before) as f64 / many as f64]
 }
 
-fn behind_a_reader(queue: impl Fn(&Rcu, u64)) -> Vec<f64> {
-    const MANY: u64 = 1_000_000;
+/// Measures callbacks that wait for a reader.
+fn under_a_reader(queue: impl Fn(&Rcu, u64)) -> Vec<f64> {
     let rcu = Rcu::new();
-    // What comes with the first callback is not counted.
+    // The first callback of a thread allocates more than the others; it is not counted.
     queue(&rcu, 0);
     rcu.blocking_drain();
     let _section = rcu.read_owned();
-    per(MANY as usize, || {
-        (0..MANY).for_each(|i| queue(&rcu, i));
+    per(MANY, || {
+        (0..MANY as u64).for_each(|i| queue(&rcu, i));
     })
 }
 
-/// `register` registers the thread and then calls what it is given, while it is.
+/// Measures threads. `register` registers its thread, and calls its argument while the thread is
+/// registered.
 fn per_thread(register: impl Fn(&mut dyn FnMut()) + Send + Clone + 'static) -> Vec<f64> {
-    const MANY: usize = 1_000;
+    const THREADS: usize = 1_000;
     let (ready, is_ready) = channel();
     let mut go = Vec::new();
-    for _ in 0..MANY {
+    for _ in 0..THREADS {
         let (sender, receiver) = channel::<()>();
         let (ready, register) = (ready.clone(), register.clone());
         thread::Builder::new()
             .stack_size(64 << 10)
             .spawn(move || {
-                // Twice: the first allocates whatever a thread, and its channel, need at first use.
+                // The first message allocates what a thread and its channel need at first use.
                 let _ = ready.send(());
                 let _ = receiver.recv();
                 register(&mut || {
@@ -164,9 +164,9 @@ fn per_thread(register: impl Fn(&mut dyn FnMut()) + Send + Clone + 'static) -> V
             .expect("a thread");
         go.push(sender);
     }
-    let all_ready = || (0..MANY).for_each(|_| is_ready.recv().expect("a thread"));
+    let all_ready = || (0..THREADS).for_each(|_| is_ready.recv().expect("a thread"));
     all_ready();
-    per(MANY, || {
+    per(THREADS, || {
         go.iter().for_each(|go| go.send(()).expect("a thread"));
         all_ready();
     })
@@ -211,7 +211,7 @@ fn resident() -> f64 {
     status("VmRSS:")
 }
 
-/// A line of /proc/self/status, in MiB; NaN where there is none.
+/// Reads a line of /proc/self/status, in MiB. Returns NaN if there is no such line.
 fn status(key: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     text.lines()
@@ -227,18 +227,18 @@ fn status(key: &str) -> f64 {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn in_use() -> i64 {
-    // SAFETY: reads the allocator's counts.
+    // SAFETY: `mallinfo2` only reads the allocator's counts.
     let info = unsafe { libc::mallinfo2() };
     (info.uordblks + info.hblkhd) as i64
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn trim() {
-    // SAFETY: gives unused pages back.
+    // SAFETY: `malloc_trim` only returns unused pages to the system.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Only glibc tells.
+/// Returns 0: only glibc has these counts.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn in_use() -> i64 {
     0

@@ -1,13 +1,14 @@
 //! The tail of a read while a large table is replaced.
 //!
-//! One thread looks up random keys in a table of 500,000 entries as fast as it can; another replaces the table every 50 ms
-//! by one that was built before the run, so that the exchange and the freeing of the old table are all that is going on.
-//! It does so once with a section, guard or lock for each look-up, and once for each *request* of 1,000 look-ups on one
-//! version. Every read, or request, goes into a histogram (with the reading of the clock and the record, which are the
-//! same for all). A table tells which thread dropped it and how long that took.
+//! One thread looks up random keys in a table of 500,000 entries as fast as it can. Another thread
+//! replaces the table every 50 ms. The new tables are built before the run, so that it does nothing
+//! but exchange the tables and free the old one. There are two measurements: one section, guard or
+//! lock for each look-up, and one for each *request* of 1,000 look-ups on one version. Every read
+//! or request goes into a histogram. Its time includes reading the clock and recording, which are
+//! the same for all candidates. A table notes which thread dropped it and how long the drop took.
 //!
-//! A reader that is held up for 10 ms records one long read, where it would have made thousands: the corrected p99.9 puts
-//! the missing ones in, one for each median read that the pause had room for.
+//! A reader that is held up for 10 ms records one long read, where it would have made thousands.
+//! The corrected p99.9 adds the missing reads: one for each median read in the pause.
 
 use crate::bench::median;
 use crate::report::figure;
@@ -30,7 +31,7 @@ const REPLACEMENTS: usize = 40;
 enum Role {
     Reader,
     Writer,
-    /// A thread that is neither: the domain's callback thread.
+    /// Another thread: the domain's callback thread.
     Other,
 }
 
@@ -38,11 +39,11 @@ thread_local! {
     static ROLE: Cell<Role> = const { Cell::new(Role::Other) };
 }
 
-/// Who dropped a table, and how long it took.
+/// The thread that dropped a table, and the time of the drop.
 type Drops = Arc<Mutex<Vec<(Role, Duration)>>>;
 
 struct Table {
-    /// Sorted by key.
+    /// The entries, sorted by key.
     entries: Vec<(u32, String)>,
     drops: Drops,
 }
@@ -58,7 +59,7 @@ impl Table {
         }
     }
 
-    /// A look-up of each key, and something that depends on all.
+    /// Looks up `many` keys, and returns a value that depends on all of them.
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         (0..many).map(|_| self.one(keys.next())).sum()
     }
@@ -69,7 +70,7 @@ impl Table {
     }
 }
 
-/// Keys: a xorshift generator.
+/// Random keys of a xorshift generator.
 struct Random(u64);
 
 impl Random {
@@ -99,14 +100,14 @@ trait Shared: Sync {
     fn settle(&self) {}
 }
 
-struct Ours(Rcu, RcuCell<Table>);
-struct OursOwned(Ours);
-struct Swap(ArcSwap<Table>);
-struct Watch(watch::Sender<Table>, watch::Receiver<Table>);
-struct StdLock(RwLock<Table>);
-struct Lock(parking_lot::RwLock<Table>);
+struct RcuTable(Rcu, RcuCell<Table>);
+struct OwnedTable(RcuTable);
+struct SwapTable(ArcSwap<Table>);
+struct WatchTable(watch::Sender<Table>, watch::Receiver<Table>);
+struct StdLockTable(RwLock<Table>);
+struct LockTable(parking_lot::RwLock<Table>);
 
-impl Ours {
+impl RcuTable {
     fn new(table: Table) -> Self {
         let rcu = Rcu::new();
         let cell = RcuCell::new_in(&rcu, table);
@@ -114,7 +115,7 @@ impl Ours {
     }
 }
 
-impl Shared for Ours {
+impl Shared for RcuTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.1.with(|table| table.look_up(keys, many))
     }
@@ -126,7 +127,7 @@ impl Shared for Ours {
     }
 }
 
-impl Shared for OursOwned {
+impl Shared for OwnedTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.1.read_owned().look_up(keys, many)
     }
@@ -138,7 +139,7 @@ impl Shared for OursOwned {
     }
 }
 
-impl Shared for Swap {
+impl Shared for SwapTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.load().look_up(keys, many)
     }
@@ -147,7 +148,7 @@ impl Shared for Swap {
     }
 }
 
-impl Shared for Watch {
+impl Shared for WatchTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.1.borrow().look_up(keys, many)
     }
@@ -156,17 +157,17 @@ impl Shared for Watch {
     }
 }
 
-impl Shared for StdLock {
+impl Shared for StdLockTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.read().expect("no poison").look_up(keys, many)
     }
     fn replace(&self, table: Table) {
-        // The old one is dropped when the lock is free again: the best that a writer can do.
+        // The writer drops the old table after it has released the lock: a writer cannot do better.
         let _old = std::mem::replace(&mut *self.0.write().expect("no poison"), table);
     }
 }
 
-impl Shared for Lock {
+impl Shared for LockTable {
     fn look_up(&self, keys: &mut Random, many: u32) -> usize {
         self.0.read().look_up(keys, many)
     }
@@ -175,7 +176,7 @@ impl Shared for Lock {
     }
 }
 
-/// Nanoseconds of one run.
+/// The figures of one run, in nanoseconds.
 struct Tail {
     reads: u64,
     p50: u64,
@@ -214,7 +215,7 @@ fn run_one(make: fn(Table) -> Box<dyn Shared>, replacements: usize, many: u32) -
         reader.join().expect("the reader")
     });
     shared.settle();
-    // Those of the run; the last table goes with `shared`, after it.
+    // The drops of the run. The last table is dropped later, with `shared`.
     let drops = std::mem::take(&mut *drops.lock().expect("no poison"));
     let p50 = histogram.value_at_quantile(0.5);
     Tail {
@@ -230,7 +231,7 @@ fn run_one(make: fn(Table) -> Box<dyn Shared>, replacements: usize, many: u32) -
 
 fn read(shared: &dyn Shared, many: u32, stop: &AtomicBool) -> Histogram<u64> {
     let mut histogram =
-        Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds that it takes");
+        Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("constant, valid bounds");
     let mut keys = Random(0x9E37_79B9_7F4A_7C15);
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -242,56 +243,56 @@ fn read(shared: &dyn Shared, many: u32, stop: &AtomicBool) -> Histogram<u64> {
     histogram
 }
 
-/// Name, how it is made, how often its table is replaced.
-type Candidate = (&'static str, fn(Table) -> Box<dyn Shared>, usize);
+/// The name, the constructor, and how often the table is replaced.
+type TableCandidate = (&'static str, fn(Table) -> Box<dyn Shared>, usize);
 
-const CANDIDATES: [Candidate; 7] = [
+const CANDIDATES: [TableCandidate; 7] = [
     (
         "async-rcu",
-        |table| Box::new(Ours::new(table)),
+        |table| Box::new(RcuTable::new(table)),
         REPLACEMENTS,
     ),
     (
         "async-rcu, no writer",
-        |table| Box::new(Ours::new(table)),
+        |table| Box::new(RcuTable::new(table)),
         0,
     ),
     (
         "async-rcu, read_owned",
-        |table| Box::new(OursOwned(Ours::new(table))),
+        |table| Box::new(OwnedTable(RcuTable::new(table))),
         REPLACEMENTS,
     ),
     (
         "arc-swap load",
-        |table| Box::new(Swap(ArcSwap::from_pointee(table))),
+        |table| Box::new(SwapTable(ArcSwap::from_pointee(table))),
         REPLACEMENTS,
     ),
     (
         "tokio watch",
         |table| {
             let (sender, receiver) = watch::channel(table);
-            Box::new(Watch(sender, receiver))
+            Box::new(WatchTable(sender, receiver))
         },
         REPLACEMENTS,
     ),
     (
         "std RwLock",
-        |table| Box::new(StdLock(RwLock::new(table))),
+        |table| Box::new(StdLockTable(RwLock::new(table))),
         REPLACEMENTS,
     ),
     (
         "parking_lot RwLock",
-        |table| Box::new(Lock(parking_lot::RwLock::new(table))),
+        |table| Box::new(LockTable(parking_lot::RwLock::new(table))),
         REPLACEMENTS,
     ),
 ];
 
-/// Prints the tables; the same as JSON.
+/// Prints the tables, and returns their figures as JSON.
 pub(crate) fn run(rounds: usize) -> Value {
     println!("## Reads while 500,000 entries are replaced every 50 ms");
     println!();
     println!(
-        "Medians of {rounds} rounds of {REPLACEMENTS} replacements; the maximum is that of all rounds."
+        "Medians of {rounds} rounds of {REPLACEMENTS} replacements; the maximum is over all rounds."
     );
     println!();
     let reads = table("a read of one entry", 1, rounds);
@@ -308,7 +309,8 @@ fn table(what: &str, many: u32, rounds: usize) -> Value {
         }
     }
     println!(
-        "| {what} | per second | p50 | p99 | p99.9 | p99.9, corrected | max | tables freed by reader, writer, other | one free |"
+        "| {what} | per second | p50 | p99 | p99.9 | p99.9, corrected | max \
+         | tables freed by reader, writer, other | one free |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let lines = CANDIDATES

@@ -1,4 +1,4 @@
-//! The table as Markdown, and everything as JSON.
+//! The results as Markdown tables and as JSON.
 
 use crate::bench::{Entry, Figures, Goal, Measured};
 use crate::rows::OURS;
@@ -20,7 +20,7 @@ const PEERS: [&str; 9] = [
     "tokio_rcu",
 ];
 
-/// What it was measured on, and with.
+/// Prints the machine and the versions of the libraries, and returns them as JSON.
 pub(crate) fn header(rounds: usize) -> Value {
     let cpu = first_line("/proc/cpuinfo", |line| {
         line.strip_prefix("model name")?.split_once(": ")
@@ -42,12 +42,15 @@ pub(crate) fn header(rounds: usize) -> Value {
     if !cfg!(tokio_unstable) {
         versions.retain(|(name, _)| *name != "tokio_rcu");
         eprintln!(
-            "tokio_rcu is left out: it needs `--cfg tokio_unstable`, set for builds inside benches/peers"
+            "tokio_rcu is left out: it needs `--cfg tokio_unstable`; run cargo in benches/peers, \
+             which sets it"
         );
     }
     match urcu::flavours().first() {
         Some(_) => versions.push(("liburcu", env!("PEERS_URCU").to_owned())),
-        None => eprintln!("liburcu is left out: it was not found when this was built"),
+        None => eprintln!(
+            "liburcu is left out: the build did not find it; install liburcu-dev and build again"
+        ),
     }
     let membarrier: Vec<_> = urcu::flavours()
         .iter()
@@ -71,7 +74,8 @@ pub(crate) fn header(rounds: usize) -> Value {
     println!("{}", list.join(", "));
     println!();
     json!({
-        "processors": cores, "processor": cpu, "target": env!("PEERS_TARGET"), "kernel": kernel.trim(),
+        "processors": cores, "processor": cpu,
+        "target": env!("PEERS_TARGET"), "kernel": kernel.trim(),
         "load_average": load, "rounds": rounds, "barrier": barrier,
         "versions": versions.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
     })
@@ -83,13 +87,14 @@ fn first_line(path: &str, pick: impl Fn(&str) -> Option<(&str, &str)>) -> Option
         .find_map(|line| pick(line).map(|(_, value)| value.to_owned()))
 }
 
-/// The version that the lock file names; the newest, which is ours, where others want an older one too.
+/// Returns the version in the lock file. If there are several, returns the newest, which is the one
+/// in use.
 fn version(package: &str) -> Option<String> {
     let (_, rest) = LOCK.rsplit_once(&format!("\nname = \"{package}\"\nversion = \""))?;
     Some(rest.split_once('"')?.0.to_owned())
 }
 
-/// As many digits as say something.
+/// Formats a figure with three or so significant digits.
 pub(crate) fn figure(value: f64) -> String {
     match value {
         v if !v.is_finite() => "-".to_owned(),
@@ -138,7 +143,7 @@ pub(crate) fn print(row: &Measured) {
     }
 }
 
-/// A line for each goal.
+/// Returns a line for each goal.
 fn goals(row: &Measured) -> Vec<String> {
     row.entry
         .goals
@@ -149,7 +154,7 @@ fn goals(row: &Measured) -> Vec<String> {
 
 fn judge(goal: Goal, row: &Measured) -> Vec<String> {
     let verdict = |reached| if reached { "reached" } else { "MISSED" };
-    // Ours as a multiple of the other.
+    // `got` is ours as a multiple of the other's figure.
     let to = |name| {
         row.figures
             .iter()
@@ -183,7 +188,7 @@ fn judge(goal: Goal, row: &Measured) -> Vec<String> {
                 figure(got)
             )
         }
-        None => format!("goal not judged, {name} was left out: {how} {factor} x"),
+        None => format!("goal not checked, since {name} was left out: {how} {factor} x"),
     }]
 }
 
@@ -208,14 +213,14 @@ pub(crate) fn json(rows: &[Measured]) -> Value {
     rows.iter().map(row).collect()
 }
 
-/// The rows of a file that [`json`] was written to, as far as there are entries for them.
+/// Reads the rows of a file that [`json`] wrote, as far as there are entries for them.
 pub(crate) fn read(path: &Path, entries: Vec<Entry>) -> Result<Vec<Measured>, String> {
     let broken = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| broken(&error))?;
     let all: Value = serde_json::from_str(&text).map_err(|error| broken(&error))?;
     let rows = all["rows"]
         .as_array()
-        .ok_or_else(|| broken(&"no rows in it"))?;
+        .ok_or_else(|| broken(&"the file has no rows; write it with --json"))?;
     let mut measured = Vec::new();
     for entry in entries {
         let Some(row) = rows.iter().find(|row| row["name"] == entry.name) else {

@@ -1,8 +1,10 @@
-//! liburcu, through `c/urcu.c`.
+//! liburcu, called through `c/urcu.c`.
 //!
 //! # Invariants
-//! 1. A [`Flavour`] holds the table of functions that the C file exports, whose field order and types are those of [`Ops`].
-//! 2. A thread calls what begins sections only between `thread_begin` and `thread_end`: inside [`Flavour::on_thread`].
+//! 1. A [`Flavour`] holds the table of functions that the C file exports. Its field order and types
+//!    are those of [`Ops`].
+//! 2. A thread calls functions that begin sections only between `thread_begin` and `thread_end`,
+//!    inside [`Flavour::on_thread`].
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicBool;
@@ -71,28 +73,36 @@ pub(crate) struct Flavour {
     ops: &'static Ops,
 }
 
-/// Both, bp first; none where liburcu is not installed.
+/// Returns both flavours, bp first. Returns none if the build did not find liburcu.
 pub(crate) fn flavours() -> Vec<Flavour> {
     linked::flavours()
 }
 
-/// Ends the thread's registration, also where the body panics.
+/// Returns the flavour that uses `membarrier`.
+pub(crate) fn memb() -> Result<Flavour, String> {
+    flavours()
+        .into_iter()
+        .find(|flavour| flavour.name == "liburcu memb")
+        .ok_or_else(|| "this build has no liburcu: install it and build again".to_owned())
+}
+
+/// Ends the thread's registration when it is dropped, even if the body panics.
 struct Registered(&'static Ops);
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // SAFETY: the pair of `thread_begin` in `on_thread`.
+        // SAFETY: `on_thread` called `thread_begin`.
         unsafe { (self.0.thread_end)() }
     }
 }
 
-/// What a registered thread may do.
+/// The operations of a registered thread.
 pub(crate) struct Thread(Registered);
 
 impl Flavour {
-    /// Runs `f` while this thread is registered. Not nested.
+    /// Runs `f` while this thread is registered. Calls must not nest.
     pub(crate) fn on_thread<R>(self, f: impl FnOnce(&Thread) -> R) -> R {
-        // SAFETY: invariant 1; the pair is in the drop of `Registered`.
+        // SAFETY: invariant 1; the drop of `Registered` calls `thread_end`.
         unsafe { (self.ops.thread_begin)() };
         f(&Thread(Registered(self.ops)))
     }
@@ -106,7 +116,7 @@ impl Flavour {
         }
     }
 
-    /// Waits for every callback that was queued before.
+    /// Waits for every callback that was queued before the call.
     pub(crate) fn barrier(self) {
         // SAFETY: invariant 1; no section is open on this thread.
         unsafe { (self.ops.barrier)() }
@@ -117,7 +127,8 @@ impl Flavour {
         unsafe { (self.ops.has_membarrier)() != 0 }
     }
 
-    /// A callback thread of the kind that callers need not wake; it ends with what is returned.
+    /// Starts a callback thread that callers need not wake. The thread ends when the result is
+    /// dropped.
     pub(crate) fn rt_worker(self) -> RtWorker {
         // SAFETY: invariant 1.
         let worker = unsafe { (self.ops.rt_worker_new)() };
@@ -138,14 +149,15 @@ impl Thread {
         unsafe { (self.ops().nested_loop)(n) }
     }
 
-    /// Queues `n` callbacks that do nothing. None of `heads` may be queued.
+    /// Queues `n` callbacks that do nothing. No head in `heads` may be queued already.
     pub(crate) fn call_loop(&self, heads: &mut Heads, n: u64) {
         assert!(n <= heads.len);
-        // SAFETY: invariants 1, 2; there are that many, and whoever queued them before has waited for them.
+        // SAFETY: invariants 1, 2; `heads` has at least `n` heads, and the callers wait for a
+        // barrier before they queue heads again.
         unsafe { (self.ops().call_loop)(n, heads.heads) }
     }
 
-    /// Allocates a value and has it freed after a grace period, `n` times.
+    /// Allocates a value and queues its release, `n` times.
     pub(crate) fn retire_loop(&self, n: u64) {
         // SAFETY: invariants 1, 2.
         unsafe { (self.ops().retire_loop)(n) }
@@ -154,11 +166,11 @@ impl Thread {
     /// Runs `f` after a grace period.
     pub(crate) fn call(&self, f: Box<dyn FnOnce() + Send>) {
         unsafe extern "C" fn run(with: *mut c_void) {
-            // SAFETY: the pointer that `call` below made, given back once.
+            // SAFETY: `call` below made the pointer from a box, and the callback runs once.
             let f = unsafe { Box::from_raw(with.cast::<Box<dyn FnOnce() + Send>>()) };
             f();
         }
-        // SAFETY: invariants 1, 2; `run` gets what it takes.
+        // SAFETY: invariants 1, 2; `run` gets the pointer that it expects.
         unsafe { (self.ops().call)(run, Box::into_raw(Box::new(f)).cast()) }
     }
 
@@ -166,13 +178,13 @@ impl Thread {
         // SAFETY: invariants 1, 2; a panic in `f` ends the program.
         unsafe { (self.ops().section_begin)() };
         let result = f();
-        // SAFETY: the pair of the above.
+        // SAFETY: `section_begin` was called above.
         unsafe { (self.ops().section_end)() };
         result
     }
 
     pub(crate) fn synchronize(&self) {
-        // SAFETY: invariants 1, 2; callers are in no section.
+        // SAFETY: invariants 1, 2; the callers are in no section.
         unsafe { (self.ops().synchronize)() }
     }
 }
@@ -205,19 +217,20 @@ impl Cell {
     }
 
     pub(crate) fn replace_loop(&self, _thread: &Thread, n: u64) {
-        // SAFETY: invariants 1, 2; one caller at a time is not asked for: the exchange is atomic.
+        // SAFETY: invariants 1, 2; several callers may exchange at once, since the exchange is
+        // atomic.
         unsafe { (self.ops.replace_loop)(n, self.cell) }
     }
 }
 
 impl Drop for Cell {
     fn drop(&mut self) {
-        // SAFETY: nobody has the cell any more, and its value is in no callback.
+        // SAFETY: no thread has the cell any more, and no callback has its value.
         unsafe { (self.ops.cell_free)(self.cell) }
     }
 }
 
-/// `rcu_head`s to queue. To be queued again only after a barrier.
+/// `rcu_head`s to queue. A head may be queued again only after a barrier.
 pub(crate) struct Heads {
     flavour: Flavour,
     heads: *mut c_void,
@@ -242,7 +255,7 @@ impl Heads {
 impl Drop for Heads {
     fn drop(&mut self) {
         self.flavour.barrier();
-        // SAFETY: none is queued any more.
+        // SAFETY: after the barrier no head is queued.
         unsafe { (self.flavour.ops.heads_free)(self.heads) }
     }
 }
@@ -255,7 +268,7 @@ pub(crate) struct RtWorker {
 
 impl Drop for RtWorker {
     fn drop(&mut self) {
-        // SAFETY: made by `rt_worker`, and given back once.
+        // SAFETY: `rt_worker` made the worker, and only this drop frees it.
         unsafe { (self.ops.rt_worker_free)(self.worker) }
     }
 }

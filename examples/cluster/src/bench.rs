@@ -1,8 +1,10 @@
-//! Times: from a change to every node serving it, and to the cluster-wide grace period.
+//! The benchmark: the time from a change until every node serves it, and until the end of the
+//! cluster-wide grace period.
 //!
-//! With a URL each node is a process of its own; without one, a task in this process, with the store within. All of them are on
-//! one machine and read one clock, so their reports can be compared. Each number of nodes is measured twice: as it is, and
-//! with a reader in one of them that holds each version for a while.
+//! With a URL each node is a process of its own. Without a URL each node is a task in this process,
+//! with the store in it. All nodes are on one machine and read one clock, so their reports can be
+//! compared. Each number of nodes is measured twice: without a slow reader, and with a reader in
+//! one node that holds each version for a while.
 
 use crate::clock;
 use crate::files::Files;
@@ -26,31 +28,31 @@ use tokio::task::JoinSet;
 
 const TTL: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Nothing takes so long unless it will never come.
+/// The time after which an expected report counts as lost.
 const HANG_GUARD: Duration = Duration::from_secs(60);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// What to measure.
+/// The options of the benchmark.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// How many nodes: a number, or FIRST..LAST.
+    /// The number of nodes: a number, or FIRST..LAST.
     #[arg(long, default_value = "1..8", value_parser = range)]
     nodes: RangeInclusive<usize>,
-    /// The store, as for the other commands; without it, that within this process.
+    /// The store, as for the other commands; without it, the store in this process.
     #[arg(long)]
     store: Option<String>,
-    /// How many changes for each row; medians are of these.
+    /// The number of changes for each row; the medians are of these.
     #[arg(long, default_value_t = 41, value_parser = clap::value_parser!(u32).range(1..))]
     puts: u32,
-    /// How long the slow reader holds each version, in milliseconds.
+    /// The time for which the slow reader holds each version, in milliseconds.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=5_000))]
     hold_ms: u64,
 }
 
 fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
     let number = |text: &str| match text.parse() {
-        Ok(0) => Err("at least one node".to_owned()),
+        Ok(0) => Err("at least one node is needed".to_owned()),
         Ok(n) => Ok(n),
         Err(e) => Err(format!("{text:?}: {e}")),
     };
@@ -67,18 +69,18 @@ fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
 /// Nodes that run until this is dropped.
 struct Nodes {
     reports: mpsc::UnboundedReceiver<Report>,
-    /// Killed when dropped.
+    /// Processes, which are killed when this is dropped.
     _processes: Vec<Child>,
-    /// Aborted when dropped.
+    /// Tasks, which are aborted when this is dropped.
     tasks: JoinSet<()>,
 }
 
 impl Nodes {
-    /// The next report, which has to come.
+    /// Returns the next report, or an error if none comes.
     async fn report(&mut self) -> Outcome<Report> {
         let report = tokio::time::timeout(HANG_GUARD, self.reports.recv()).await;
         match report
-            .map_err(|_| "a node does not report")?
+            .map_err(|_| "a node has not reported in time")?
             .ok_or("all nodes have ended")?
         {
             Report {
@@ -90,7 +92,7 @@ impl Nodes {
         }
     }
 
-    /// Until `count` nodes serve this revision: since when the last of them does.
+    /// Waits until `count` nodes serve this revision. Returns the time when the last node began to.
     async fn all_serve(&mut self, count: usize, revision: Revision) -> Outcome<Duration> {
         let mut serving = BTreeMap::new();
         while serving.len() < count {
@@ -111,7 +113,7 @@ fn name(n: usize) -> String {
     format!("node-{n}")
 }
 
-/// How long node `n` holds each version.
+/// Returns the time for which node `n` holds each version.
 fn hold(n: usize, slow: Option<u64>) -> u64 {
     if n == 0 { slow.unwrap_or(0) } else { 0 }
 }
@@ -150,7 +152,7 @@ fn processes(
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let output = child.stdout.take().ok_or("a node without output")?;
+        let output = child.stdout.take().ok_or("a node has no output")?;
         children.push(child);
         let told = told.clone();
         tasks.spawn(async move {
@@ -172,7 +174,7 @@ fn processes(
 fn tasks(count: usize, slow: Option<u64>, store: &Memory, files: &Files) -> Outcome<Nodes> {
     let (told, reports) = mpsc::unbounded_channel();
     let reporter = Reporter::new("bench", move |report| {
-        // Nobody listens any more when it is over.
+        // The channel is closed after the measurement.
         let _ = told.send(report);
     });
     let mut tasks = JoinSet::new();
@@ -200,7 +202,7 @@ fn tasks(count: usize, slow: Option<u64>, store: &Memory, files: &Files) -> Outc
     })
 }
 
-/// The time, in milliseconds, within which so many tenths of them were.
+/// Returns the time, in milliseconds, within which so many tenths of the changes were done.
 fn within(tenths: usize, times: &mut [Duration]) -> f64 {
     times.sort();
     let place = (times.len() * tenths / 10).min(times.len() - 1);
@@ -210,7 +212,7 @@ fn within(tenths: usize, times: &mut [Duration]) -> f64 {
 async fn row(args: &Args, count: usize, slow: Option<u64>) -> Outcome<()> {
     let dir = tempfile::tempdir()?;
     let files = Files::open(dir.path())?;
-    // A table of its own, with no node of the row before in it.
+    // Each row has a table of its own, without the nodes of the row before.
     let prefix = format!("bench_{}_{count}_{}", std::process::id(), slow.unwrap_or(0));
     let memory = Memory::new();
     let (store, mut nodes): (Arc<dyn Store>, _) = match &args.store {
@@ -231,13 +233,14 @@ async fn row(args: &Args, count: usize, slow: Option<u64>) -> Outcome<()> {
     });
     let mut updater = Updater::take_office(store, files, quiet, TTL).await?;
     let (mut committed, mut served, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    // The first is for connections and caches.
+    // The first change warms up connections and caches.
     for n in 0..=args.puts {
         let change = Change {
             key: format!("key-{}", n % 100),
             value: Some(n.to_string()),
         };
-        // At all moments of the slow reader's time, not always just after it has left: in steps of the golden section.
+        // The changes come at all moments of the slow reader's time, in steps of the golden
+        // section, and not always just after it has left.
         let step = (f64::from(n) * 0.618_034).fract();
         tokio::time::sleep(Duration::from_millis(args.hold_ms).mul_f64(step)).await;
         let start = clock::now();
@@ -272,11 +275,11 @@ async fn row(args: &Args, count: usize, slow: Option<u64>) -> Outcome<()> {
 /// Measures, and prints a table.
 pub async fn run(args: Args) -> Outcome<()> {
     println!(
-        "Milliseconds since the change was given to the updater; medians of {} changes.\n",
+        "Milliseconds since the updater got the change; medians of {} changes.\n",
         args.puts
     );
     println!(
-        "| nodes | slow reader in one | committed | all serve it | grace period | 9 of 10 within |"
+        "| nodes | slow reader in one | committed | served by all | grace period | 9 of 10 within |"
     );
     println!("|---|---|---|---|---|---|");
     for slow in [None, Some(args.hold_ms)] {

@@ -1,7 +1,9 @@
-//! All of it in one process, with the store within: nodes are tasks, each with a domain of its own.
+//! The demonstration in one process, with the store in it. Nodes are tasks, each with a domain of
+//! its own.
 //!
-//! Shows a change, a slow reader, a node that dies, one that is cut off and comes back, and an updater that dies and is
-//! succeeded. Fails where a version's file was missing under a lease, or a file is left over.
+//! It shows a change, a slow reader, a node that dies, a node that is cut off and comes back, and
+//! an updater that dies and has a successor. It fails if a version's file was missing under a
+//! lease, or if a file is left over.
 
 use crate::files::Files;
 use crate::model::Change;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-/// Long enough for a laggard, short enough for a spectator.
+/// The time of a lease: long enough for a slow machine, short enough for a spectator.
 const TTL: Duration = Duration::from_millis(1500);
 
 struct Running {
@@ -43,14 +45,14 @@ fn start(
     let task = tokio::spawn(async move {
         tokio::select! {
             () = running.run(std::future::pending()) => {}
-            // A reader that is always there, so that a file which is deleted too early is missed.
+            // A reader that is always in a version notices a file that is deleted too early.
             () = running.read_on(Duration::ZERO, Duration::from_millis(1)) => {}
         }
     });
     Ok(Running { node, store, task })
 }
 
-/// What was reported, awaited.
+/// The reports, to be awaited.
 struct Ears(broadcast::Receiver<Report>);
 
 impl Ears {
@@ -67,7 +69,7 @@ impl Ears {
     }
 }
 
-/// Has begun when this returns.
+/// Starts a slow reader, which has begun when this returns.
 fn slow_reader(node: &Node, time: Duration) -> JoinHandle<Result<Answer<()>, Refusal>> {
     let node = node.clone();
     let mut slow = Box::pin(async move { node.hold(time).await });
@@ -88,10 +90,10 @@ fn change(key: &str, value: &str) -> Vec<Change> {
     }]
 }
 
-/// Runs it.
+/// Runs the demonstration.
 pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
     if nodes < 2 {
-        return Err("--nodes: the demonstration needs two at least, as one will die".into());
+        return Err("--nodes: the demonstration needs at least two nodes, since one dies".into());
     }
     let dir = tempfile::tempdir()?;
     let files = Files::open(dir.path())?;
@@ -101,14 +103,14 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         let told = told.clone();
         Reporter::new("demo", move |report: Report| {
             printer.named(report.who.clone()).tell(report.event.clone());
-            // Nobody may be listening just now.
+            // An error means that no one waits for a report now.
             let _ = told.send(report);
         })
     };
     let ears = || Ears(told.subscribe());
     let store = Memory::new();
 
-    say("nodes begin");
+    say("the nodes start");
     let mut hear = ears();
     let mut running = Vec::new();
     for n in 0..nodes {
@@ -120,7 +122,8 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
     }
 
     say(
-        "an updater takes office and makes the first version, and the next, which replaces its file",
+        "an updater takes office, makes the first version and then the next, which replaces its \
+         file",
     );
     let mut updater = Updater::take_office(
         Arc::new(store.client()),
@@ -136,7 +139,8 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         .await?;
 
     say(
-        "a slow reader in node-0: all serve the next version at once, but the file of the old one waits for it",
+        "a slow reader in node-0: all serve the next version at once, but the old file waits for \
+         it",
     );
     let slow = slow_reader(&running[0].node, Duration::from_millis(700));
     let mut hear = ears();
@@ -145,11 +149,11 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         .await?;
     let held = slow.await??;
     println!(
-        "            (the slow reader was at {} all the time)",
+        "            (the slow reader stayed at {} all the time)",
         held.revision
     );
 
-    say("node-1 dies: its lease has to end, then nobody waits for it");
+    say("node-1 dies: its lease has to end, then the updater stops waiting for it");
     let dead = running.remove(1);
     dead.task.abort();
     let _ = dead.task.await;
@@ -159,7 +163,8 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         .await?;
 
     say(
-        "node-0 is cut off: it stops answering before its lease ends; when it is back it registers and lists again",
+        "node-0 is cut off: it stops answering before its lease ends; then it registers and lists \
+         again",
     );
     running[0].store.cut();
     let mut hear = ears();
@@ -167,7 +172,7 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
     hear.hear(|r| matches!(r.event, Event::Muted { .. }))
         .await?;
     println!(
-        "            (asked now, node-0 says: {})",
+        "            (a request now gets: {})",
         running[0].node.get("colour").await.unwrap_err()
     );
     hear.hear(|r| matches!(r.event, Event::Deleted { .. }))
@@ -208,7 +213,8 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         running.task.abort();
     }
     println!(
-        "\n{answered} answers, each from a version whose file was there; one file is left, that of the current version."
+        "\n{answered} answers, each from a version whose file was there; \
+         one file is left, that of the current version."
     );
     Ok(())
 }

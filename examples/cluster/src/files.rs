@@ -1,10 +1,12 @@
-//! A file for each version: the whole table as JSON, written before the version is, and deleted when no process uses it.
+//! The file of each version: the whole table as JSON. It is written before the version is
+//! committed, and deleted when no process uses the version.
 //!
-//! It stands for whatever belongs to a version and lies outside of the processes: an index, a segment, a mapped table. The
-//! folder is shared by all of them; here they are processes of one machine.
+//! It stands for any data of a version outside the processes: an index, a segment, a mapped table.
+//! All nodes and updaters share the folder; here they are processes of one machine.
 //!
-//! A name is used once: term and number of the updater that wrote it. So deleting one twice, or by an updater that is not
-//! in office any more, does no harm: once nobody uses a file, nobody ever will.
+//! A name is used once: it has the term and the number of the updater that wrote the file. So a
+//! second delete, or one by a deposed updater, does no harm: a file that no process uses is never
+//! used again.
 
 use crate::model::Table;
 use std::io;
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 const START: &str = "table-";
 const END: &str = ".json";
 
-/// The folder.
+/// The folder of the files.
 #[derive(Clone, Debug)]
 pub struct Files {
     dir: PathBuf,
@@ -28,17 +30,17 @@ impl Files {
         })
     }
 
-    /// The name of the `number`th file of a term.
+    /// Returns the name of file `number` of a term.
     pub fn name(term: i64, number: u64) -> String {
         format!("{START}{term:x}-{number}{END}")
     }
 
-    /// Where a file is.
+    /// Returns the path of a file.
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
     }
 
-    /// Writes a version's file. It is whole and on the disk when this returns.
+    /// Writes a version's file. The file is whole and on the disk when this returns.
     pub async fn write(&self, file: &str, table: &Table) -> io::Result<()> {
         let entries: std::collections::BTreeMap<&str, &str> = table.iter().collect();
         let text = serde_json::to_vec(&entries)?;
@@ -52,17 +54,18 @@ impl Files {
         .await?
     }
 
-    /// What is in it.
+    /// Returns the content of a file.
     pub async fn read(&self, file: &str) -> io::Result<Vec<u8>> {
         tokio::fs::read(self.path(file)).await
     }
 
-    /// Whether it is there.
+    /// Returns whether a file exists.
     pub async fn exists(&self, file: &str) -> io::Result<bool> {
         tokio::fs::try_exists(self.path(file)).await
     }
 
-    /// Deletes it; false where it is gone already, by a predecessor who died before it could say so.
+    /// Deletes a file. Returns `false` if it did not exist: a predecessor died between deleting it
+    /// and saying so.
     pub async fn delete(&self, file: &str) -> io::Result<bool> {
         match tokio::fs::remove_file(self.path(file)).await {
             Ok(()) => Ok(true),
@@ -71,7 +74,7 @@ impl Files {
         }
     }
 
-    /// All that are there.
+    /// Returns the names of all files.
     pub async fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         let mut dir = tokio::fs::read_dir(&self.dir).await?;

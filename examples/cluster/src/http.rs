@@ -1,7 +1,8 @@
-//! A node's answers over HTTP.
+//! A node's HTTP server.
 //!
-//! `GET /get/KEY`: the value; 404 where there is none. `GET /table`: the file of the version. `GET /hold/MILLISECONDS`: a slow
-//! request. `GET /status`: JSON. Answers carry the header `revision`; without a lease each is 503.
+//! `GET /get/KEY`: the value, or 404 if there is none. `GET /table`: the file of the version. `GET
+//! /hold/MILLISECONDS`: a slow request. `GET /status`: JSON. Answers carry the header `revision`.
+//! Without a lease every answer is 503.
 
 use crate::node::{Answer, Node, Refusal};
 use axum::extract::{Path, State};
@@ -13,10 +14,10 @@ use std::io;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// How long a request may hold a version.
+/// The longest time for which a request may hold a version.
 const LONGEST_HOLD: u64 = 60_000;
 
-/// Answers without end.
+/// Serves for ever.
 pub async fn serve(listener: TcpListener, node: Node) -> io::Result<()> {
     let router = Router::new()
         .route("/get/{key}", get(get_key))
@@ -44,20 +45,20 @@ fn reply<T>(answer: Result<Answer<T>, Refusal>, body: impl FnOnce(T) -> Response
 async fn get_key(State(node): State<Node>, Path(key): Path<String>) -> Response {
     reply(node.get(&key).await, |value| match value {
         Some(value) => format!("{value}\n").into_response(),
-        None => (StatusCode::NOT_FOUND, "no such key\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no such key\n").into_response(),
     })
 }
 
 async fn get_table(State(node): State<Node>) -> Response {
     reply(node.file().await, |file| match file {
         Some(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
-        None => (StatusCode::NOT_FOUND, "the table was never changed\n").into_response(),
+        None => (StatusCode::NOT_FOUND, "the table has no change yet\n").into_response(),
     })
 }
 
 async fn hold(State(node): State<Node>, Path(ms): Path<u64>) -> Response {
     if ms > LONGEST_HOLD {
-        let why = format!("at most {LONGEST_HOLD} milliseconds\n");
+        let why = format!("a request can hold a version for at most {LONGEST_HOLD} milliseconds\n");
         return (StatusCode::BAD_REQUEST, why).into_response();
     }
     reply(node.hold(Duration::from_millis(ms)).await, |()| {

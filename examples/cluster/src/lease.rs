@@ -1,14 +1,17 @@
-//! Until when a node may answer, by its own clock.
+//! The lease of a node: the node may answer until the lease ends by the node's own clock.
 //!
-//! The store ends a lease `ttl` after it *received* the last keep-alive, by its clock. The node counts from before it *sent*
-//! that keep-alive, by [its own](crate::clock), and stops at four fifths of `ttl`. Sent comes before received, so it stops
-//! first as long as the store's clock goes at most 5/4 as fast as the node's; clocks that are worse than 0.1% are broken, the
-//! rest of the margin is for nothing else. So no agreement on the time of day is needed, and none on when a message arrives.
+//! The store ends a lease `ttl` after it *received* the last keep-alive, by the store's clock. The
+//! node counts from before it *sent* that keep-alive, by [its own clock](crate::clock), and stops
+//! at four fifths of `ttl`. It sends before the store receives. So the node stops first as long as
+//! the store's clock goes at most 5/4 as fast as the node's. (A clock that is off by more than 0.1%
+//! is broken; the rest of the margin has no other use.) The clocks need not agree on the time of
+//! day, and messages may take any time.
 //!
-//! A lease that is over by this clock makes the node mute, at once and with no task having to run: each answer looks. If a
-//! keep-alive gets through after all, the store had not ended the lease, the updater has been waiting for this node all the
-//! time, and it may go on. Only the store says that a lease is lost. Then the session is over: its table is dropped, and
-//! nothing read under it is answered, even if the node has registered again meanwhile.
+//! A lease that is over by this clock makes the node mute at once. No task has to run for that:
+//! each answer checks the lease. If a keep-alive gets through after all, the store had not ended
+//! the lease, and the updater has waited for this node all the time. So the node may go on. Only
+//! the store decides that a lease is lost. Then the session is over: the node drops its table, and
+//! does not answer with data that it read in that session, even if it has registered again.
 
 use crate::clock;
 use crate::model::Session;
@@ -16,7 +19,7 @@ use async_rcu::{Rcu, RcuCell};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What of its time a lease is used for: 4/5.
+/// Returns the usable part of a lease's time: 4/5.
 fn usable(ttl: Duration) -> Duration {
     ttl * 4 / 5
 }
@@ -24,11 +27,11 @@ fn usable(ttl: Duration) -> Duration {
 #[derive(Clone, Copy)]
 struct Held {
     session: Session,
-    /// On [`clock::now`].
+    /// The end of the lease on [`clock::now`].
     until: Duration,
 }
 
-/// The lease of a node: at most one at a time.
+/// The lease of a node, which has at most one at a time.
 pub struct Lease {
     held: RcuCell<Option<Held>>,
     renewed: Notify,
@@ -43,7 +46,7 @@ impl std::fmt::Debug for Lease {
 }
 
 impl Lease {
-    /// None yet.
+    /// Makes an empty lease.
     pub fn new(rcu: &Rcu) -> Self {
         Self {
             held: RcuCell::new_in(rcu, None),
@@ -51,7 +54,8 @@ impl Lease {
         }
     }
 
-    /// The store has granted or prolonged the lease of `session`, asked at `sent`.
+    /// Notes that the store granted or prolonged the lease of `session`. The request was sent at
+    /// `sent`.
     pub fn hold(&self, session: Session, sent: Duration, ttl: Duration) {
         self.held.store(Some(Held {
             session,
@@ -60,23 +64,23 @@ impl Lease {
         self.renewed.notify_waiters();
     }
 
-    /// There is none any more.
+    /// Notes that the lease is lost.
     pub fn end(&self) {
         self.held.store(None);
     }
 
-    /// Whether what was read under `session` may be answered now.
+    /// Returns whether data that was read under `session` may be answered now.
     pub fn covers(&self, session: Session) -> bool {
         self.held
             .with(|held| held.is_some_and(|h| h.session == session && clock::now() < h.until))
     }
 
-    /// Until when it holds, if there is one.
+    /// Returns the end of the lease, if there is one.
     pub fn until(&self) -> Option<Duration> {
         self.held.with(|held| held.map(|h| h.until))
     }
 
-    /// Ends when the lease has run out by the clock: since when.
+    /// Waits until the lease has run out by the clock. Returns the time of its end.
     pub async fn run_out(&self) -> Duration {
         loop {
             let renewed = self.renewed.notified();
@@ -90,7 +94,7 @@ impl Lease {
         }
     }
 
-    /// Ends when it holds (again).
+    /// Waits until the lease holds (again).
     pub async fn holds(&self) {
         loop {
             let renewed = self.renewed.notified();
@@ -122,13 +126,13 @@ mod tests {
         lease.end();
         assert!(!lease.covers(1));
         lease.hold(2, clock::now(), HOUR);
-        assert!(!lease.covers(1), "read under a lease that was lost");
+        assert!(!lease.covers(1), "the data was read under a lost lease");
     }
 
     #[test]
     fn it_counts_from_when_the_question_was_sent_and_leaves_a_margin() {
         let lease = lease();
-        // 4/5 of an hour ago, and a little less: the answer took that long.
+        // The request was sent a little less than 4/5 of an hour ago.
         lease.hold(1, clock::now() - HOUR * 4 / 5, HOUR);
         assert!(!lease.covers(1));
         lease.hold(1, clock::now() - HOUR / 2, HOUR);

@@ -1,16 +1,18 @@
 //! A grace period across processes: *no process still uses revision N*.
 //!
-//! One updater changes a table that lies in a store; several processes, the nodes, hold it in memory and answer from it. When
-//! a change was made, the updater learns when no node uses the version before it any more, and may then do what must wait for
-//! that: here it deletes that version's file. Inside of a node the question is answered by a grace period of `async-rcu`,
-//! between them by what each node publishes in the store, under its lease.
+//! One updater changes a table in a store. Several processes, the nodes, hold the table in memory
+//! and answer from it. After a change, the updater learns when no node uses the older version any
+//! more. Then it may do what must wait for that: here it deletes the old version's file. Inside a
+//! node a grace period of `async-rcu` answers the question; between nodes, each node publishes its
+//! answer in the store, under its lease.
 //!
-//! - [`model`]: table, versions, deltas. [`lease`], [`clock`]: until when a node may answer.
-//! - [`store`]: what is asked of a store; etcd, Postgres, and one within the process.
-//! - [`node`]: lists, follows, publishes. [`http`]: its answers. [`updater`]: changes, waits, deletes. [`files`]: what it deletes.
-//! - [`report`]: what happens, told. [`demo`], [`bench`]: all of it in one process; measured.
+//! - [`model`]: table, versions, deltas. [`lease`], [`clock`]: how long a node may answer.
+//! - [`store`]: the store's contract; etcd, Postgres, and a store in the process.
+//! - [`node`]: lists, follows, publishes. [`http`]: its answers. [`updater`]: changes, waits,
+//!   deletes. [`files`]: the files that it deletes.
+//! - [`report`]: the events. [`demo`]: all parts in one process. [`bench`]: the benchmark.
 //!
-//! What it promises and what not is in the README beside this package.
+//! The README of this package says what the example promises and what not.
 
 pub mod bench;
 pub mod clock;

@@ -28,61 +28,68 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// All in this process, without a server; what is done where no command is given.
+    /// Show all parts in this process, without a server (the default)
     Demo {
-        /// How many nodes.
+        /// The number of nodes
         #[arg(long, default_value_t = 3)]
         nodes: usize,
     },
-    /// A process that holds the table and answers from it over HTTP, until it is interrupted.
+    /// Run a node, which holds the table and answers over HTTP until it is interrupted
     Node(NodeArgs),
-    /// Changes the table once, waits until no process uses the version before, and deletes that one's file.
+    /// Change the table once, wait until no process uses the version before, and delete its file
     Put {
         #[command(flatten)]
         at: At,
-        /// Does not wait: what is left is done by the next updater.
+        /// Do not wait: the next updater deletes the file
         #[arg(long)]
         no_wait: bool,
-        /// KEY=VALUE to set, KEY to remove.
+        /// KEY=VALUE to set, KEY to remove
         #[arg(required = true, value_parser = change)]
         changes: Vec<Change>,
     },
-    /// Stays in office and makes a change of each line that it is given: KEY=VALUE to set, KEY to remove.
+    /// Stay in office, and make a change of each line on standard input: KEY=VALUE to set, KEY to
+    /// remove
     Updater {
         #[command(flatten)]
         at: At,
-        /// Told what it is called.
+        /// The name of the updater
         #[arg(long, default_value = "updater")]
         name: String,
     },
-    /// Drops the store's record of changes up to a revision: who needs them has to list the table again.
+    /// Drop the store's record of changes up to a revision; a node that needs them has to list the
+    /// table again
     Compact {
         #[command(flatten)]
         at: At,
-        /// The last one that is dropped; without it, the newest there is.
+        /// The last revision to drop; without it, the newest one
         #[arg(long)]
         through: Option<Revision>,
     },
-    /// Measures: from a change to all nodes serving it, and to the end of the grace period.
+    /// Measure the time from a change until all nodes serve it, and until the end of the grace
+    /// period
     Bench(bench::Args),
 }
 
-/// Which store, and where the files are.
+/// The store and the folder of the files.
 #[derive(Args)]
 struct At {
-    /// etcd://HOST:PORT[,HOST:PORT..], or postgres://USER@HOST:PORT/DATABASE.
+    /// etcd://HOST:PORT[,HOST:PORT..], or postgres://USER@HOST:PORT/DATABASE
     #[arg(long)]
     store: String,
-    /// Which of the tables in this store: a to z, 0 to 9, _.
+    /// The name of the table in this store: a to z, 0 to 9, _
     #[arg(long, default_value = "cluster")]
     prefix: String,
-    /// The folder with a file for each version.
+    /// The folder with a file for each version
     #[arg(long)]
     dir: PathBuf,
-    /// How long a lease lasts, in milliseconds; etcd rounds up to seconds, and to its own least.
-    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(200..=600_000))]
+    /// The time of a lease in milliseconds; etcd rounds up to seconds, and has a minimum of its own
+    #[arg(
+        long,
+        default_value_t = 5000,
+        value_parser = clap::value_parser!(u64).range(200..=600_000),
+    )]
     ttl_ms: u64,
-    /// Tells what happens as lines of JSON.
+    /// Print the events as lines of JSON
     #[arg(long)]
     json: bool,
 }
@@ -91,19 +98,19 @@ struct At {
 struct NodeArgs {
     #[command(flatten)]
     at: At,
-    /// What it is called.
+    /// The name of the node
     #[arg(long)]
     name: String,
-    /// Where it answers; port 0: any, which is told.
+    /// The address of the HTTP server; port 0 takes a free port, which is printed
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Readers within the process that never stop, to miss files that are deleted too early.
+    /// The number of readers that always hold a version, to notice files that are deleted too early
     #[arg(long, default_value_t = 1)]
     readers: usize,
-    /// How long one of them holds a version, in milliseconds.
+    /// The time for which such a reader holds a version, in milliseconds
     #[arg(long, default_value_t = 0)]
     hold_ms: u64,
-    /// Disturbs what the store sends, for tests: twice=2,late=3,never=5 (one in so many).
+    /// Disturb the store's messages, for tests: twice=2,late=3,never=5 (one in so many)
     #[arg(long)]
     faults: Option<Faults>,
 }
@@ -114,7 +121,7 @@ fn change(text: &str) -> Result<Change, String> {
         None => (text, None),
     };
     if key.is_empty() {
-        return Err(format!("{text:?}: KEY=VALUE to set, KEY to remove"));
+        return Err(format!("{text:?}: use KEY=VALUE to set, KEY to remove"));
     }
     Ok(Change {
         key: key.to_owned(),
@@ -128,7 +135,7 @@ impl At {
     }
 
     async fn open(&self) -> Result<(Arc<dyn Store>, Files), Box<dyn Error>> {
-        // An answer that comes after a third of the lease is of no use to who has to keep one.
+        // An answer after a third of the lease is too late to keep the lease.
         let patience = (self.ttl() / 3).max(Duration::from_millis(500));
         let store = store::open(&self.store, &self.prefix, patience).await?;
         let files =
@@ -137,7 +144,7 @@ impl At {
     }
 }
 
-/// Ends when the process is asked to end.
+/// Completes when the process is asked to end.
 async fn interrupted() {
     let ctrl_c = tokio::signal::ctrl_c();
     #[cfg(unix)]
@@ -194,11 +201,11 @@ async fn put(at: At, no_wait: bool, changes: Vec<Change>) -> Result<(), Box<dyn 
     Ok(())
 }
 
-/// Why an updater makes no more changes.
+/// The reason why an updater makes no more changes.
 enum Ends {
-    /// There are no more lines.
+    /// The input has ended.
     Lines,
-    /// It is not in office any more.
+    /// The updater is not in office any more.
     Office,
 }
 
@@ -254,7 +261,7 @@ async fn updater(at: At, name: String) -> Result<(), Box<dyn Error>> {
             Ends::Office => {}
             Ends::Lines => tokio::select! {
                 done = updater.finish() => return Ok(done?),
-                // The office ends by itself, and the successor finishes.
+                // The term ends by itself, and the successor finishes the work.
                 () = &mut stop => return Ok(()),
             },
         }

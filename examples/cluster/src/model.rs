@@ -1,48 +1,49 @@
-//! The table, its versions, and the rule by which a delta is taken, ignored or refused.
+//! The table, its versions, and the rule by which a node applies, ignores or refuses a delta.
 
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
-/// When a change was committed, as the store counts. Grows with each change; numbers may be left out, because a store also
-/// counts what is not of the table (in etcd every publication of a node).
+/// The store's number of a commit. It grows with each change. Numbers may be missing, because a
+/// store also counts other writes (in etcd every publication of a node).
 pub type Revision = i64;
 
-/// One registration of one process. Unique for ever: a process that registers again has another.
+/// The number of a registration of a process. It is unique for ever: a process that registers again
+/// gets another one.
 pub type Session = i64;
 
-/// A key and what it is from now on; `None`: it is gone.
+/// A key and its new value; `None` removes the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Which entry.
+    /// The key of the entry.
     pub key: String,
-    /// Its new value.
+    /// The new value.
     pub value: Option<String>,
 }
 
-/// What one commit changed.
+/// The changes of one commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
-    /// Of this commit.
+    /// The revision of this commit.
     pub revision: Revision,
-    /// Of the commit before it. Who has not got as far as that has missed something.
+    /// The revision of the commit before. A node that has not reached it has missed a delta.
     pub previous: Revision,
     /// The file of this version.
     pub file: String,
-    /// What changed.
+    /// The changes.
     pub changes: Vec<Change>,
 }
 
-/// All entries at one revision. Immutable: [`with`](Self::with) shares what did not change, so the next version costs
-/// O(log n) per change, not a copy.
+/// All entries at one revision. A table is immutable. [`with`](Self::with) shares the unchanged
+/// entries, so the next version costs O(log n) per change, not a copy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     entries: RedBlackTreeMapSync<String, String>,
-    /// The file of this version; none before the first change.
+    /// The file of this version; `None` before the first change.
     pub file: Option<String>,
 }
 
 impl Table {
-    /// A table of these entries and this file.
+    /// Makes a table of these entries and this file.
     pub fn new(entries: impl IntoIterator<Item = (String, String)>, file: Option<String>) -> Self {
         Self {
             entries: entries.into_iter().collect(),
@@ -50,27 +51,27 @@ impl Table {
         }
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(String::as_str)
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.entries.size()
     }
 
-    /// Whether there is none.
+    /// Returns whether the table has no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// All entries, by key.
+    /// Returns all entries, ordered by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.entries.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
-    /// The next version.
+    /// Returns the next version.
     #[must_use]
     pub fn with(&self, changes: &[Change], file: &str) -> Self {
         let mut entries = self.entries.clone();
@@ -89,30 +90,31 @@ impl Table {
     }
 }
 
-/// What a node serves.
+/// The version that a node serves.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// The table is the one that was current at this revision.
+    /// A revision at which the table was current.
     pub revision: Revision,
-    /// Under which registration it was read: it may be used as long as that one's lease holds.
+    /// The registration under which the table was read. The table may be used as long as that lease
+    /// holds.
     pub session: Session,
     /// The entries.
     pub table: Table,
 }
 
-/// What a delta is to a node that is at some version.
+/// The relation of a delta to a node's version.
 #[derive(Debug)]
 pub enum Step {
-    /// The next one.
+    /// The delta makes the next version.
     Next(Version),
-    /// Seen already: sent twice, or late. To be ignored.
+    /// The node has the delta already: it was sent twice or late, and is ignored.
     Old,
-    /// Something between was missed. The table has to be listed anew.
+    /// The node has missed a delta, and has to list the table again.
     Gap,
 }
 
 impl Version {
-    /// What `delta` is to this version.
+    /// Returns the relation of `delta` to this version.
     pub fn step(&self, delta: &Delta) -> Step {
         if delta.revision <= self.revision {
             Step::Old
@@ -156,7 +158,7 @@ mod tests {
     fn the_next_delta_makes_the_next_version_and_leaves_the_old_one() {
         let old = at(5);
         let Step::Next(new) = old.step(&delta(9, 3, "b", Some("2"))) else {
-            panic!("3 <= 5 < 9: nothing is missing");
+            panic!("3 <= 5 < 9: no delta is missing");
         };
         assert_eq!(new.revision, 9);
         assert_eq!(new.table.file.as_deref(), Some("f9"));
@@ -166,7 +168,7 @@ mod tests {
         );
         assert_eq!(old.table.get("b"), None);
         let Step::Next(newer) = new.step(&delta(10, 9, "a", None)) else {
-            panic!("9 follows upon 9");
+            panic!("9 follows 9");
         };
         assert_eq!((newer.table.get("a"), newer.table.len()), (None, 1));
     }

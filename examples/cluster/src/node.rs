@@ -1,23 +1,28 @@
-//! A process that holds the table and answers from it.
+//! A node: a process that holds the table and answers from it.
 //!
-//! # Session by session
-//! 1. Register under a lease. From here on an updater that changes the table waits for this node.
-//! 2. List the table. The store's answer holds all that was committed before the question, so all changes that an updater
-//!    made without seeing this node are in it.
-//! 3. Follow the deltas; each makes the next version, which readers see at once. Old ones are ignored. A gap, or deltas
-//!    that the store does not keep any more: list again.
-//! 4. Beside that: whenever a version was put in place, `synchronize().await`, and publish that nothing older is in use.
-//!    Versions that come while a grace period is under way share the next one.
-//! 5. Beside that: keep the lease. When the store says that it has ended, drop the table and begin at 1.
+//! # A session
+//! 1. The node registers under a lease. From then on, an updater that changes the table waits for
+//!    this node.
+//! 2. The node lists the table. The store's answer holds all that was committed before the request,
+//!    so it holds all changes that an updater made without seeing this node.
+//! 3. The node follows the deltas. Each delta makes the next version, which readers see at once.
+//!    The node ignores old deltas. After a gap, or if the store has dropped deltas, the node lists
+//!    again.
+//! 4. At the same time, after each new version, the node awaits `synchronize()` and publishes that
+//!    it uses nothing older. Versions that come during a grace period share the next one.
+//! 5. At the same time, the node keeps the lease. When the store says that the lease has ended, the
+//!    node drops the table and begins at 1.
 //!
 //! # Why a cell of an immutable map
-//! An `RcuMap` changed in place would take a delta for less, but a reader could find one key of revision N and the next of
-//! N + 1, and there would be no one version whose file it may use. A cell gives each reader one version, whole; the map shares
-//! what did not change with its predecessor, so the next one costs O(log n) per changed key.
+//! An `RcuMap` that is changed in place would take a delta for less. But a reader could find one
+//! key of revision N and the next of N + 1, and no single version would own the file that the
+//! reader uses. A cell gives each reader one whole version. The map shares unchanged entries with
+//! the version before, so the next version costs O(log n) per changed key.
 //!
 //! # Answers
-//! An answer is given only if the lease under which its version was read covers the end of the reading too. A process that
-//! was stopped in the middle, for longer than its lease, so refuses when it goes on.
+//! The node answers only if the lease under which it read the version still holds after the
+//! reading. So a process that is stopped in the middle, for longer than its lease, refuses when it
+//! continues.
 
 use crate::files::Files;
 use crate::lease::Lease;
@@ -31,33 +36,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long to leave a store alone that did not answer.
+/// The pause before the next request to a store that did not answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long to leave a node alone that did not answer.
+/// The pause before the next request to a node that did not answer.
 const REFUSED: Duration = Duration::from_millis(5);
 
-/// Why there is no answer.
+/// The reason why a node does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The lease may have ended, so nobody may be waiting for this node.
+    /// The lease may have ended, so the updater may not wait for this node.
     #[error("this node has no lease, and does not answer until it has one")]
     NoLease,
-    /// Not listed yet.
+    /// The node has not listed the table yet.
     #[error("this node has not listed the table yet")]
     NoTable,
 }
 
-/// An answer, and the revision that it is of.
+/// An answer, with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<T> {
-    /// Of the table.
+    /// The revision of the table.
     pub revision: Revision,
-    /// What was asked for.
+    /// The value of the answer.
     pub value: T,
 }
 
-/// A node. Clones are the same one.
+/// A node. Clones are handles of the same node.
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -85,24 +90,24 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// What a node is doing.
+/// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Status {
-    /// The version that it would answer from.
+    /// The version from which the node would answer.
     pub revision: Option<Revision>,
-    /// Whether it would.
+    /// Whether the node answers.
     pub answers: bool,
-    /// How many answers it gave.
+    /// The number of answers.
     pub answered: u64,
-    /// How many it refused.
+    /// The number of refusals.
     pub refused: u64,
-    /// How often it found a version's file missing under a lease.
+    /// How often a version's file was missing under a lease.
     pub violations: u64,
 }
 
 impl Node {
-    /// A node that is named and heard by `report`, in a domain of its own: nodes of one process do not wait for each other's
-    /// readers.
+    /// Makes a node with the name of `report`, in a domain of its own: nodes of one process do not
+    /// wait for each other's readers.
     pub fn new(
         report: Reporter,
         files: Files,
@@ -128,13 +133,13 @@ impl Node {
         })
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub async fn get(&self, key: &str) -> Result<Answer<Option<String>>, Refusal> {
         self.with(async |version| version.table.get(key).map(str::to_owned))
             .await
     }
 
-    /// The file of the version, as it lies on the disk.
+    /// Returns the content of the version's file on the disk.
     pub async fn file(&self) -> Result<Answer<Option<Vec<u8>>>, Refusal> {
         self.read(async |version, files| match &version.table.file {
             Some(file) => files.read(file).await.ok(),
@@ -143,12 +148,12 @@ impl Node {
         .await
     }
 
-    /// Keeps one version in use for a while, as a slow request does.
+    /// Holds one version for a while, as a slow request does.
     pub async fn hold(&self, time: Duration) -> Result<Answer<()>, Refusal> {
         self.with(async |_| tokio::time::sleep(time).await).await
     }
 
-    /// Reads one version, at whatever pace: it is in use, and its file is there, until `reading` has ended.
+    /// Reads one version. The version is in use, and its file exists, until `reading` has ended.
     pub async fn with<T>(
         &self,
         reading: impl AsyncFnOnce(&Version) -> T,
@@ -171,7 +176,7 @@ impl Node {
         result
     }
 
-    /// What it is doing.
+    /// Returns the status.
     pub fn status(&self) -> Status {
         let inner = &*self.inner;
         let seen = inner.version.read();
@@ -186,7 +191,7 @@ impl Node {
         }
     }
 
-    /// Reads without end, holding each version for `hold`, with `pause` between.
+    /// Reads for ever. Holds each version for `hold`, with `pause` between.
     pub async fn read_on(&self, hold: Duration, pause: Duration) {
         loop {
             let read = if hold.is_zero() {
@@ -194,12 +199,13 @@ impl Node {
             } else {
                 self.hold(hold).await.map(|_| ())
             };
-            // A refusal is counted; there is nothing to read then.
+            // A refusal is counted, and gives nothing to read.
             tokio::time::sleep(if read.is_ok() { pause } else { REFUSED }).await;
         }
     }
 
-    /// Runs until `stop` ends, then lets go of the lease in good order: no reader is left when the store hears of it.
+    /// Runs until `stop` completes, and then ends the lease: no reader is left when the store
+    /// learns of it.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let inner = &*self.inner;
         let session = watch::Sender::new(None);
@@ -211,7 +217,7 @@ impl Node {
         inner.rcu.synchronize().await;
         let registered = *session.borrow();
         if let Some(session) = registered {
-            // If this does not get through, the lease ends by itself.
+            // If this request fails, the lease ends by itself.
             if let Err(e) = inner.members.leave(session).await {
                 inner.report.trouble(e);
             }
@@ -235,7 +241,7 @@ impl Inner {
             Some(file) => !self.files.exists(file).await.unwrap_or(false),
             None => false,
         };
-        // Looked at last: what was read before this was read under the lease.
+        // The lease is checked last: everything before was read under it.
         if !self.lease.covers(version.session) {
             return Err(Refusal::NoLease);
         }
@@ -252,13 +258,13 @@ impl Inner {
         })
     }
 
-    /// No answers from here on, and nothing to answer from.
+    /// Stops answering, and drops the table.
     fn end(&self) {
         self.lease.end();
         self.version.store(None);
     }
 
-    /// Session after session.
+    /// Runs one session after another.
     async fn sessions(&self, current: &watch::Sender<Option<Session>>) {
         loop {
             let sent = crate::clock::now();
@@ -273,12 +279,12 @@ impl Inner {
                         why = self.keep(session, registration.ttl) => why,
                         why = self.follow(session, &applied) => why,
                         why = self.publish(session, newest) => why,
-                        () = self.tell_when_mute() => unreachable!("it has no end"),
+                        () = self.tell_when_mute() => unreachable!("this future never completes"),
                     };
                     self.end();
                     current.send_replace(None);
                     if !matches!(why, Error::LeaseLost) {
-                        // Nobody needs to wait for the rest of it.
+                        // The updater need not wait for the rest of the lease.
                         let _ = self.members.leave(session).await;
                     }
                     self.report.tell(Event::Lost {
@@ -292,11 +298,12 @@ impl Inner {
         }
     }
 
-    /// Keeps the lease; ends when it is lost.
+    /// Keeps the lease. Returns when it is lost.
     async fn keep(&self, session: Session, ttl: Duration) -> Error {
         let mut troubled = false;
         loop {
-            // Where one fails there is time for several more before the node has to be mute.
+            // If one keep-alive fails, there is time for several more before the node has to be
+            // mute.
             tokio::time::sleep(if troubled { ttl / 20 } else { ttl / 4 }).await;
             let sent = crate::clock::now();
             let asked = tokio::time::timeout(ttl / 4, self.members.keep_alive(session));
@@ -308,16 +315,16 @@ impl Inner {
                 }
                 Ok(Err(e @ Error::LeaseLost)) => return e,
                 Ok(Err(e)) => e,
-                Err(_) => Error::Unavailable("it takes too long".into()),
+                Err(_) => Error::Unavailable("it took too long".into()),
             };
             if !troubled {
-                self.report.trouble(format_args!("keep-alive: {e}"));
+                self.report.trouble(format_args!("keep-alive failed: {e}"));
             }
             troubled = true;
         }
     }
 
-    /// Tells it; that it *is* mute needs nobody to tell it.
+    /// Reports when the node becomes mute. The node is mute without this report too.
     async fn tell_when_mute(&self) {
         loop {
             let since = self.lease.run_out().await;
@@ -336,14 +343,15 @@ impl Inner {
         applied.send_replace(revision);
     }
 
-    /// Lists and follows; ends where the store makes no sense any more.
+    /// Lists and follows. Returns if the store contradicts itself.
     async fn follow(&self, session: Session, applied: &watch::Sender<Revision>) -> Error {
         let mut why = "begins".to_owned();
         loop {
             let (revision, table) = match self.source.snapshot().await {
                 Ok(listed) => listed,
                 Err(e @ (Error::Unavailable(_) | Error::Conflict)) => {
-                    self.report.trouble(format_args!("listing: {e}"));
+                    self.report
+                        .trouble(format_args!("cannot list the table: {e}"));
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -370,7 +378,7 @@ impl Inner {
         }
     }
 
-    /// Takes deltas as they come; ends with the reason why the table has to be listed again.
+    /// Applies deltas as they come. Returns the reason why the table has to be listed again.
     async fn take_deltas(
         &self,
         version: &mut Version,
@@ -400,8 +408,9 @@ impl Inner {
             match e {
                 Error::Compacted { .. } => return Ok(e.to_string()),
                 Error::Unavailable(_) => {
-                    // What has arrived is good: go on after it.
-                    self.report.trouble(format_args!("watching: {e}"));
+                    // All deltas so far are applied: the watch goes on after the last one.
+                    self.report
+                        .trouble(format_args!("the watch has ended: {e}"));
                     tokio::time::sleep(PAUSE).await;
                 }
                 e => return Err(e),
@@ -409,7 +418,7 @@ impl Inner {
         }
     }
 
-    /// After each version that was put in place: waits until no reader is in an older one, and publishes that.
+    /// Waits, after each new version, until no reader is in an older one, and publishes that.
     async fn publish(&self, session: Session, mut newest: watch::Receiver<Revision>) -> Error {
         let mut used = 0;
         loop {
@@ -419,7 +428,7 @@ impl Inner {
             }
             let next = *newest.borrow_and_update();
             self.rcu.synchronize().await;
-            // Listing again may give the same revision again.
+            // Another listing may give the same revision again.
             while used < next {
                 match self.members.publish(session, next).await {
                     Ok(()) => {
@@ -427,7 +436,7 @@ impl Inner {
                         self.report.tell(Event::Used { revision: used });
                     }
                     Err(Error::Unavailable(e)) => {
-                        self.report.trouble(format_args!("publishing: {e}"));
+                        self.report.trouble(format_args!("cannot publish: {e}"));
                         tokio::time::sleep(PAUSE).await;
                     }
                     Err(e) => return e,

@@ -1,5 +1,5 @@
-//! What happens, told as it happens: to people, to the tests and to the bench, which read it as JSON from the processes'
-//! standard output.
+//! The events of nodes and updaters. People read them as text; the tests and the benchmark read
+//! them as JSON from the standard output of the processes.
 
 use crate::clock;
 use crate::model::{Revision, Session};
@@ -7,42 +7,42 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// Something happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[allow(missing_docs)] // the fields are what their names say
 pub enum Event {
-    /// A node's HTTP server is there.
+    /// A node's HTTP server listens.
     Listening { address: String },
-    /// A node is in the store's list of live ones, under a lease.
+    /// A node is in the store's list of live nodes, under a lease.
     Registered { session: Session },
     /// A node has read the whole table.
     Listed { revision: Revision, why: String },
     /// A node's answers come from this revision from now on.
     Serving { revision: Revision },
-    /// A node has published that nothing in it uses anything older.
+    /// A node has published that it uses nothing older than this.
     Used { revision: Revision },
-    /// A node was sent something twice, or late.
+    /// A node got a delta twice or late.
     Ignored { revision: Revision },
-    /// A node does not answer: by its own clock its lease may have ended, since then.
+    /// A node does not answer: by its own clock its lease may have ended at this time.
     Muted { since_ns: u64 },
-    /// A keep-alive got through after all.
+    /// A node answers again: its lease had not ended.
     Unmuted,
     /// A node's session is over.
     Lost { session: Session, why: String },
-    /// A node has let go of its lease in good order.
+    /// A node has ended its lease.
     Left,
-    /// What must not happen: a version was in use under a lease, and its file was not there.
+    /// A violation: a version was in use under a lease, and its file did not exist.
     Violation { revision: Revision, file: String },
-    /// Something did not work and will be tried again.
+    /// An operation failed.
     Trouble { what: String },
-    /// An updater waits for the one in office.
+    /// An updater waits for another one to leave office.
     Waits { holder: String },
     /// An updater is in office.
     Office { term: i64 },
-    /// An updater has found work that its predecessor left.
+    /// An updater has found files that its predecessor did not delete.
     Inherited { files: usize, revision: Revision },
-    /// A file was deleted that no version ever named.
+    /// The updater deleted a file that no version named.
     Orphan { file: String },
     /// The table was changed.
     Put { revision: Revision, file: String },
@@ -51,11 +51,11 @@ pub enum Event {
         revision: Revision,
         nodes: Vec<String>,
     },
-    /// A node's lease has ended, so nobody waits for it.
+    /// A node's lease has ended, so the updater does not wait for it any more.
     Gone { node: String, session: Session },
     /// No process uses anything older than this revision.
     Quiet { revision: Revision },
-    /// A file that no process uses.
+    /// The updater deleted a file that no process uses.
     Deleted { file: String },
     /// An updater found that it is not in office any more.
     Deposed,
@@ -69,34 +69,37 @@ impl fmt::Display for Event {
             Self::Listed { revision, why } => write!(f, "listed the table at {revision}: {why}"),
             Self::Serving { revision } => write!(f, "serves {revision}"),
             Self::Used { revision } => write!(f, "uses nothing older than {revision}"),
-            Self::Ignored { revision } => write!(f, "ignores {revision}, which it has"),
+            Self::Ignored { revision } => write!(f, "ignores {revision}, which it has already"),
             Self::Muted { .. } => write!(f, "is mute: its lease may have ended"),
             Self::Unmuted => write!(f, "answers again: its lease had not ended"),
             Self::Lost { session, why } => write!(f, "session {session:x} is over: {why}"),
             Self::Left => write!(f, "has left"),
             Self::Violation { revision, file } => {
-                write!(f, "VIOLATION: uses {revision}, and {file} is not there")
+                write!(f, "VIOLATION: uses {revision}, but {file} does not exist")
             }
             Self::Trouble { what } => write!(f, "trouble: {what}"),
-            Self::Waits { holder } => write!(f, "waits for the office, which {holder} holds"),
-            Self::Office { term } => write!(f, "in office, term {term:x}"),
+            Self::Waits { holder } => write!(f, "waits until {holder} leaves office"),
+            Self::Office { term } => write!(f, "is in office, term {term:x}"),
             Self::Inherited { files, revision } => write!(
                 f,
-                "inherited {files} files to delete, once nothing is older than {revision}"
+                "inherited {files} files, to be deleted when no process uses anything older than \
+                 {revision}"
             ),
             Self::Orphan { file } => write!(f, "deleted {file}, which no version named"),
-            Self::Put { revision, file } => write!(f, "changed the table: {revision}, {file}"),
+            Self::Put { revision, file } => {
+                write!(f, "changed the table: revision {revision}, {file}")
+            }
             Self::Waiting { revision, nodes } => {
                 write!(
                     f,
-                    "waits: older than {revision} may be {}",
+                    "waits for nodes that may use something older than {revision}: {}",
                     nodes.join(", ")
                 )
             }
             Self::Gone { node, session } => {
                 write!(
                     f,
-                    "waits no more for {node}, whose lease {session:x} has ended"
+                    "does not wait any more for {node}, whose lease {session:x} has ended"
                 )
             }
             Self::Quiet { revision } => write!(f, "no process uses anything older than {revision}"),
@@ -106,19 +109,19 @@ impl fmt::Display for Event {
     }
 }
 
-/// An event, who told it, and when.
+/// An event, with its source and its time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// On [`clock::now`], in nanoseconds.
+    /// The time on [`clock::now`], in nanoseconds.
     pub at_ns: u64,
-    /// The process, or the node.
+    /// The name of the process or node.
     pub who: String,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// Takes events of one process or node.
+/// A reporter of the events of one process or node.
 #[derive(Clone)]
 pub struct Reporter {
     who: String,
@@ -134,7 +137,7 @@ impl fmt::Debug for Reporter {
 }
 
 impl Reporter {
-    /// Gives each report to `sink`.
+    /// Makes a reporter that passes each report to `sink`.
     pub fn new(who: impl Into<String>, sink: impl Fn(Report) + Send + Sync + 'static) -> Self {
         Self {
             who: who.into(),
@@ -142,7 +145,7 @@ impl Reporter {
         }
     }
 
-    /// Lines on standard output: JSON, or for people.
+    /// Makes a reporter that prints lines on standard output: JSON, or text.
     pub fn stdout(who: impl Into<String>, json: bool) -> Self {
         Self::new(who, move |report| {
             use std::io::Write;
@@ -151,12 +154,12 @@ impl Reporter {
             } else {
                 format!("{:>10}  {}", report.who, report.event)
             };
-            // Who closes our output does not want to hear more; that is no reason to stop serving.
+            // A closed output does not stop the node.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         })
     }
 
-    /// The same sink, for somebody else.
+    /// Makes a reporter of another name with the same sink.
     pub fn named(&self, who: impl Into<String>) -> Self {
         Self {
             who: who.into(),
@@ -164,12 +167,12 @@ impl Reporter {
         }
     }
 
-    /// Who reports.
+    /// Returns the name.
     pub fn who(&self) -> &str {
         &self.who
     }
 
-    /// Tells.
+    /// Reports an event.
     pub fn tell(&self, event: Event) {
         (self.sink)(Report {
             at_ns: clock::now().as_nanos() as u64,
@@ -178,7 +181,7 @@ impl Reporter {
         });
     }
 
-    /// Tells that something will be tried again.
+    /// Reports a failed operation.
     pub fn trouble(&self, what: impl fmt::Display) {
         self.tell(Event::Trouble {
             what: what.to_string(),

@@ -1,21 +1,24 @@
-//! The one who changes the table, and deletes what no process uses any more.
+//! The updater: it changes the table, and deletes the files that no process uses any more.
 //!
 //! # A change
-//! 1. Write the file of the next version.
-//! 2. Commit the change: entries, the name of the new file, and the old file on the list of retired ones, with the revision N
-//!    of this commit. All or nothing, only while in office, and only if the table is still the one that was changed.
-//! 3. Ask which nodes are live: after the commit, so that a node that is not among them lists the table later, and gets N or
-//!    newer. Wait until each of these has published that it uses nothing older than N, or its lease has ended.
-//! 4. Now *no process uses anything older than N*. Delete the retired files that N and all before it replaced, and take them
-//!    off the list.
+//! 1. The updater writes the file of the next version.
+//! 2. It commits the change as revision N: the entries, the name of the new file, and the old file
+//!    on the list of retired files. The commit is all or nothing. It succeeds only while the
+//!    updater is in office, and only if the table is still the one that the change was made for.
+//! 3. It asks for the live nodes. This is after the commit, so a node that is not among them lists
+//!    the table later, and gets N or newer. The updater waits until each live node has published
+//!    that it uses nothing older than N, or its lease has ended.
+//! 4. Now *no process uses anything older than N*. The updater deletes the retired files that N and
+//!    earlier commits replaced, and takes them off the list.
 //!
-//! Steps 3 and 4 are a task of their own, and changes go on meanwhile: those that were committed while it waited are waited
-//! for together, as callbacks of one grace period are.
+//! Steps 3 and 4 are a task of their own, and changes go on meanwhile. The task waits once for all
+//! changes that were committed while it waited, as callbacks share a grace period.
 //!
-//! # One who dies
-//! The office is a lease. The successor finds the list of retired files and begins at 3. A file that is neither current nor
-//! on the list was written by somebody who died between 1 and 2; as nobody else can commit any more, it is deleted. A file
-//! that is on the list and not there was deleted by somebody who died in 4.
+//! # The death of an updater
+//! The office is a lease. The successor finds the list of retired files and begins at step 3. A
+//! file that is neither current nor on the list comes from an updater that died between steps 1 and
+//! 2. No other updater can commit it any more, so the successor deletes it. A file on the list that
+//! does not exist was deleted by an updater that died in step 4.
 
 use crate::files::Files;
 use crate::model::{Change, Revision, Session, Table};
@@ -31,10 +34,10 @@ use tokio::task::JoinHandle;
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What ends an updater's work.
+/// The reason why an updater ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// The store's word.
+    /// The store reported an error.
     #[error(transparent)]
     Store(#[from] Error),
     /// A file could not be written.
@@ -49,9 +52,9 @@ pub struct Updater {
     table: Table,
     written: u64,
     retired: Option<mpsc::UnboundedSender<Retired>>,
-    /// Stays in office.
+    /// The task that stays in office.
     keeper: JoinHandle<()>,
-    /// Waits and deletes; ends when `retired` is closed and all is done.
+    /// The task that waits and deletes. It ends when `retired` is closed and all is done.
     reaper: JoinHandle<()>,
 }
 
@@ -60,7 +63,7 @@ struct Shared {
     files: Files,
     report: Reporter,
     term: Term,
-    /// Turns true once.
+    /// Becomes `true` once.
     deposed: watch::Sender<bool>,
 }
 
@@ -72,7 +75,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Asks again where the store did not answer. What is asked for must bear being done twice.
+/// Repeats a request until the store answers. The request must allow being done twice.
 async fn insist<T, F: Future<Output = Result<T, Error>>>(
     report: &Reporter,
     mut ask: impl FnMut() -> F,
@@ -89,7 +92,8 @@ async fn insist<T, F: Future<Output = Result<T, Error>>>(
 }
 
 impl Updater {
-    /// Waits for the office, takes it, and [takes over](Self::take_over) what the predecessor left.
+    /// Waits for the office, takes it, and [takes over](Self::take_over) the work that the
+    /// predecessor left.
     pub async fn take_office(
         store: Arc<dyn Store>,
         files: Files,
@@ -101,7 +105,8 @@ impl Updater {
         Ok(updater)
     }
 
-    /// Waits for the office and takes it. Nothing can be changed before [`take_over`](Self::take_over).
+    /// Waits for the office and takes it. The updater cannot change the table before
+    /// [`take_over`](Self::take_over).
     pub async fn enter_office(
         store: Arc<dyn Store>,
         files: Files,
@@ -119,7 +124,8 @@ impl Updater {
                         });
                         waits_for = Some(holder);
                     }
-                    // Looked at now and then: whoever waits for a lease to end is in no hurry.
+                    // The office is polled now and then: there is no hurry while a lease has to
+                    // end.
                     tokio::time::sleep(ttl / 10).await;
                 }
                 Err(e @ Error::Unavailable(_)) => {
@@ -150,7 +156,7 @@ impl Updater {
         })
     }
 
-    /// Reads the table and the list of retired files, and deletes what was written for nothing.
+    /// Reads the table and the list of retired files, and deletes the files that no version names.
     pub async fn take_over(&mut self) -> Result<(), Failed> {
         let Shared {
             store,
@@ -158,8 +164,8 @@ impl Updater {
             report,
             ..
         } = &*self.shared;
-        // In this order: what was current when it was listed may have been put on the list of retired ones since, by nobody
-        // but us.
+        // The order matters: a file that was current in the listing can have become a retired file
+        // since, but only through this updater.
         self.table = insist(report, || store.snapshot()).await?.1;
         let retired = insist(report, || store.retired()).await?;
         for file in files.list().await? {
@@ -183,17 +189,18 @@ impl Updater {
 
     fn to_reaper(&self, retired: Retired) {
         if let Some(to) = &self.retired {
-            // Where the reaper has ended we are deposed, and the successor finds it on the list.
+            // If the reaper has ended, this updater is deposed, and the successor finds the file on
+            // the list.
             let _ = to.send(retired);
         }
     }
 
-    /// The table as it is after the last change.
+    /// Returns the table after the last change.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// Ends when the office is lost.
+    /// Waits until the office is lost.
     pub async fn deposed(&self) {
         // The sender is in `self`.
         let _ = self
@@ -204,7 +211,7 @@ impl Updater {
             .await;
     }
 
-    /// Changes the table. The old file is deleted by and by.
+    /// Changes the table. The old file is deleted later.
     pub async fn put(&mut self, changes: Vec<Change>) -> Result<Revision, Failed> {
         let Shared {
             store,
@@ -231,13 +238,14 @@ impl Updater {
             };
             unsure |= matches!(e, Error::Unavailable(_));
             if unsure {
-                // It may have been done all the same: then the file is current.
+                // The change may have been committed all the same: then the file is current.
                 let (revision, now) = insist(report, || store.snapshot()).await?;
                 if now.file.as_ref() == Some(&file) {
                     break revision;
                 }
             }
-            // It was not, and if it is still on its way, only one of the two can find the file that it replaces.
+            // The change was not committed. If it is still on its way, only one of the two commits
+            // can find the file that it replaces.
             if !matches!(e, Error::Unavailable(_)) {
                 return Err(e.into());
             }
@@ -271,7 +279,7 @@ impl Updater {
         Ok(())
     }
 
-    /// Leaves office at once; what is to be deleted is on the list.
+    /// Leaves office at once. The files to delete stay on the list.
     pub async fn leave(self) {
         self.keeper.abort();
         self.reaper.abort();
@@ -281,7 +289,7 @@ impl Updater {
             term,
             ..
         } = &*self.shared;
-        // If this does not get through, the term ends by itself.
+        // If this request fails, the term ends by itself.
         if let Err(e) = store.resign(*term).await {
             report.trouble(e);
         }
@@ -302,7 +310,9 @@ impl Shared {
             match self.store.stay(self.term).await {
                 Ok(()) => {}
                 Err(Error::Deposed) => break,
-                Err(e) => self.report.trouble(format_args!("staying in office: {e}")),
+                Err(e) => self
+                    .report
+                    .trouble(format_args!("cannot prolong the term: {e}")),
             }
         }
         self.report.tell(Event::Deposed);
@@ -313,8 +323,9 @@ impl Shared {
         let mut batch = Vec::new();
         while from.recv_many(&mut batch, usize::MAX).await > 0 {
             if let Err(e) = self.reap_batch(std::mem::take(&mut batch)).await {
-                // What is left is on the list.
-                self.report.trouble(format_args!("deleting: {e}"));
+                // The remaining files are on the list.
+                self.report
+                    .trouble(format_args!("cannot delete files: {e}"));
                 return;
             }
         }
@@ -338,7 +349,7 @@ impl Shared {
     }
 
     async fn grace_period(&self, revision: Revision) -> Result<(), Error> {
-        // Who is waited for; unknown until the store has told once.
+        // The nodes that the updater waits for; unknown until the first answer of the store.
         let mut waits: Option<BTreeMap<Session, String>> = None;
         loop {
             let mut lists = self.store.live();
@@ -358,7 +369,8 @@ impl Shared {
             };
             match e {
                 Error::Unavailable(_) | Error::Compacted { .. } => {
-                    self.report.trouble(format_args!("waiting: {e}"));
+                    self.report
+                        .trouble(format_args!("the wait for nodes is interrupted: {e}"));
                     tokio::time::sleep(PAUSE).await;
                 }
                 e => return Err(e),
@@ -366,7 +378,8 @@ impl Shared {
         }
     }
 
-    /// Of those waited for, or of all at first: who is live and may use something older.
+    /// Returns the nodes that are live and may use something older: among those waited for, or at
+    /// first among all nodes.
     fn still(
         &self,
         revision: Revision,

@@ -1,4 +1,4 @@
-//! The program by itself: the demonstration, and what it says to what makes no sense.
+//! Tests of the program: the demonstration, and the refusal of wrong arguments.
 
 use std::process::{Command, Output};
 
@@ -6,7 +6,7 @@ fn cluster(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cluster"))
         .args(args)
         .output()
-        .expect("it starts")
+        .expect("the program starts")
 }
 
 #[test]
@@ -19,12 +19,12 @@ fn without_a_command_it_demonstrates_and_ends_well() {
         String::from_utf8_lossy(&done.stderr)
     );
     for part in [
-        "waits no more for node-1",
+        "does not wait any more for node-1",
         "is mute",
         "inherited 1 files",
         "one file is left",
     ] {
-        assert!(told.contains(part), "{part:?} is not told:\n{told}");
+        assert!(told.contains(part), "{part:?} is missing:\n{told}");
     }
 }
 
@@ -35,7 +35,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
     let file = format!("{dir}/file");
     std::fs::write(&file, "").expect("a file");
     let cases: [(&[&str], &str); 11] = [
-        (&["demo", "--nodes", "1"], "two at least"),
+        (&["demo", "--nodes", "1"], "at least two nodes"),
         (
             &["node", "--name", "a", "--dir", &dir, "--store", "redis://x"],
             "etcd://HOST:PORT or postgres://",
@@ -56,12 +56,12 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             &[
                 "node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--faults", "thrice=1",
             ],
-            "none of twice, late, never",
+            "\"thrice\" is not twice, late or never",
         ),
         (&["put", "--dir", &dir, "--store", "etcd://x"], "<CHANGES>"),
         (
             &["put", "--dir", &dir, "--store", "etcd://x", "=1"],
-            "KEY=VALUE to set",
+            "use KEY=VALUE to set",
         ),
         (&["bench", "--nodes", "0"], "at least one node"),
         (&["bench", "--nodes", "3..2"], "3 is more than 2"),
@@ -71,7 +71,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
     for (args, why) in cases {
         let done = cluster(args);
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(!done.status.success(), "{args:?} is taken");
+        assert!(!done.status.success(), "{args:?} is accepted");
         assert!(said.contains(why), "{args:?}: {said}");
     }
 }

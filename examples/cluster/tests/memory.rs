@@ -1,4 +1,5 @@
-//! The protocol with the store in this process: each test makes the event that it is about, and waits for what must follow.
+//! Tests of the protocol with the store in this process. Each test causes an event and waits for
+//! its consequence.
 
 use cluster::files::Files;
 use cluster::model::{Change, Delta, Revision, Table};
@@ -15,14 +16,15 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// After this long, what is waited for is taken for lost. No test that passes waits for it.
+/// The time after which an expected event counts as lost. A passing test never waits for it.
 const HANG_GUARD: Duration = Duration::from_secs(60);
-/// Longer than any test.
+/// A lease that outlasts every test.
 const LONG: Duration = Duration::from_secs(600);
-/// So short that tests can wait for its end.
+/// A lease so short that a test can wait for its end.
 const SHORT: Duration = Duration::from_millis(1500);
 
-/// How long a reader stays in a version: long enough for a file to be deleted under it by who does not wait.
+/// The time for which a reader stays in a version. It is long enough for an updater that does not
+/// wait to delete the file meanwhile.
 const HOLD: Duration = Duration::from_millis(10);
 
 struct Ears(mpsc::UnboundedReceiver<Report>);
@@ -31,7 +33,7 @@ impl Ears {
     async fn hear(&mut self, what: &str, mut wanted: impl FnMut(&Report) -> bool) -> Report {
         let heard = async {
             loop {
-                let report = self.0.recv().await.expect("somebody reports");
+                let report = self.0.recv().await.expect("a reporter exists");
                 assert!(
                     !matches!(report.event, Event::Violation { .. }),
                     "{}: {}",
@@ -45,15 +47,16 @@ impl Ears {
         };
         tokio::time::timeout(HANG_GUARD, heard)
             .await
-            .unwrap_or_else(|_| panic!("not told: {what}"))
+            .unwrap_or_else(|_| panic!("not reported: {what}"))
     }
 
-    /// That a node which is cut off is mute: since when. (It may have been so before, where the machine was too busy.)
+    /// Waits until a node that is cut off is mute, and returns since when. (On a busy machine the
+    /// node may have been mute before.)
     async fn mute(&mut self, node: &Node) -> u64 {
         let muted = |r: &Report| matches!(r.event, Event::Muted { .. }) && !node.status().answers;
         match self.hear("mute", muted).await.event {
             Event::Muted { since_ns } => since_ns,
-            _ => unreachable!("it was looked at"),
+            _ => unreachable!("`hear` returns a wanted event"),
         }
     }
 
@@ -114,7 +117,7 @@ impl World {
         })
     }
 
-    /// A node with a reader that is in a version nearly all the time.
+    /// Makes a node with a reader that is in a version nearly all the time.
     fn node_on(
         &self,
         name: &str,
@@ -148,7 +151,7 @@ impl World {
     }
 }
 
-/// The value of x, from a node that has a lease. It may be without one for a while where the machine is too busy.
+/// Returns the value of x from a node. On a busy machine the node may have no lease for a while.
 async fn x(node: &Node) -> Option<String> {
     let asked = async {
         loop {
@@ -160,7 +163,7 @@ async fn x(node: &Node) -> Option<String> {
     };
     tokio::time::timeout(HANG_GUARD, asked)
         .await
-        .expect("it answers")
+        .expect("the node answers")
 }
 
 fn set(key: &str, value: impl ToString) -> Vec<Change> {
@@ -197,10 +200,12 @@ async fn a_file_is_there_as_long_as_a_reader_is_in_its_version() {
     });
     assert_eq!(is_in.await, Ok(revision));
     let next = updater.put(set("x", 2)).await.unwrap();
-    // The other node is past it, this one serves the next version, and still the file is there.
+    // The other node is past the old version, and this one serves the next version, but the file
+    // still exists.
     world.ears.used("b", next).await;
     assert_eq!(x(&a.node).await.as_deref(), Some("2"));
-    // Time for who does not wait: several more changes get as far as the other node meanwhile.
+    // An updater that does not wait would delete the file meanwhile: several more changes reach the
+    // other node.
     for n in 3..8 {
         let next = updater.put(set("x", n)).await.unwrap();
         world.ears.used("b", next).await;
@@ -269,7 +274,8 @@ async fn what_was_read_under_a_lost_lease_is_not_answered_under_the_next() {
         .hear("gone", |r| matches!(r.event, Event::Gone { .. }))
         .await;
     a.store.mend();
-    // It answers again, of the new version; the reader is still in the old one, whose file is gone.
+    // The node answers again from the new version. The reader is still in the old version, whose
+    // file is deleted.
     world
         .ears
         .hear("registered", |r| {
@@ -305,13 +311,13 @@ async fn nobody_waits_for_a_node_that_registers_after_the_change() {
         unreachable!()
     };
     assert_eq!((nodes, revision), (vec!["before".to_owned()], 2));
-    // It never publishes anything; it will have listed revision 2 or newer, so it may be deleted what is older.
+    // The member never publishes. It will list revision 2 or newer, so older files may be deleted.
     let _after = store.register("after", LONG).await.unwrap();
     store.publish(_before.session, 2).await.unwrap();
     world.ears.deleted(&first).await;
 }
 
-/// Runs something else before it answers, once.
+/// A source that runs something else once, before it answers.
 struct Interrupted {
     store: Memory,
     at_snapshot: Mutex<Vec<Draft>>,
@@ -381,7 +387,8 @@ async fn a_successor_deletes_what_is_retired_or_was_never_named_and_nothing_else
         .hear("waiting", |r| matches!(r.event, Event::Waiting { .. }))
         .await;
     drop(one);
-    // As if it had died after it deleted this one and before it said so; and after it wrote this other one.
+    // The state after a predecessor that died between deleting this file and saying so, and after
+    // writing the other one.
     std::fs::remove_file(world.dir.path().join(&first)).unwrap();
     let orphan = Files::name(77, 7);
     std::fs::write(world.dir.path().join(&orphan), "{}").unwrap();
@@ -423,8 +430,9 @@ async fn who_is_deposed_changes_nothing() {
     assert_eq!((table.get("x"), table.get("y")), (Some("1"), Some("2")));
 }
 
-/// Nodes whose cables are cut and mended and whose deltas are disturbed, readers everywhere, an updater that dies now and
-/// then. Whatever happens, no version in use under a lease misses its file, and in the end all is deleted but one.
+/// Cuts and mends the cables of nodes, disturbs their deltas, reads everywhere, and kills the
+/// updater now and then. No version in use under a lease may miss its file, and in the end only one
+/// file is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_no_file_in_use_is_missing() {
     let mut world = World::new();
@@ -440,7 +448,7 @@ async fn whatever_happens_no_file_in_use_is_missing() {
             world.node_on(&format!("node-{n}"), SHORT, source, store)
         })
         .collect();
-    // A fixed sequence: what goes wrong can be told apart by what comes when.
+    // The sequence is fixed, so that a failure can be reproduced.
     let mut seed = 1_u64;
     let mut random = |n: u64| {
         seed = seed
@@ -478,7 +486,8 @@ async fn whatever_happens_no_file_in_use_is_missing() {
             );
         }
     }
-    // The last deltas may be among those that are never sent: those nodes end, and are not waited for.
+    // The last deltas may never be sent. So these nodes end, and the updater does not wait for
+    // them.
     let current = file(&updater);
     for node in &nodes {
         assert_eq!(node.node.status().violations, 0);

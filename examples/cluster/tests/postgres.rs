@@ -1,47 +1,48 @@
-//! What can go wrong, with Postgres as the store. Skipped, and said so, where it is not installed; see ci/cluster.sh.
+//! The scenarios of failures with Postgres as the store. They are skipped with a message if
+//! Postgres is not installed; see ci/cluster.sh.
 #![cfg(feature = "postgres")]
 
 mod common;
 
 use common::scenarios;
-use common::servers::Postgres;
+use common::servers::PostgresServer;
 
 #[test]
 fn a_killed_node_does_not_block() {
-    scenarios::a_killed_node_does_not_block::<Postgres>();
+    scenarios::a_killed_node_does_not_block::<PostgresServer>();
 }
 
 #[test]
 fn the_store_is_restarted() {
-    scenarios::the_store_is_restarted::<Postgres>();
+    scenarios::the_store_is_restarted::<PostgresServer>();
 }
 
 #[test]
 fn a_node_sleeps_past_its_lease_and_a_compaction() {
-    scenarios::a_node_sleeps_past_its_lease_and_a_compaction::<Postgres>();
+    scenarios::a_node_sleeps_past_its_lease_and_a_compaction::<PostgresServer>();
 }
 
 #[test]
 fn a_node_under_its_lease_sleeps_past_a_compaction() {
-    scenarios::a_node_under_its_lease_sleeps_past_a_compaction::<Postgres>();
+    scenarios::a_node_under_its_lease_sleeps_past_a_compaction::<PostgresServer>();
 }
 
 #[test]
 fn deltas_come_twice_late_and_never() {
-    scenarios::deltas_come_twice_late_and_never::<Postgres>();
+    scenarios::deltas_come_twice_late_and_never::<PostgresServer>();
 }
 
 #[test]
 fn an_updater_dies_and_is_succeeded() {
-    scenarios::an_updater_dies_and_is_succeeded::<Postgres>();
+    scenarios::an_updater_dies_and_is_succeeded::<PostgresServer>();
 }
 
 #[test]
 fn an_updater_that_slept_through_its_term_changes_nothing() {
-    scenarios::an_updater_that_slept_through_its_term_changes_nothing::<Postgres>();
+    scenarios::an_updater_that_slept_through_its_term_changes_nothing::<PostgresServer>();
 }
 
 #[test]
 fn a_node_is_cut_off() {
-    scenarios::a_node_is_cut_off::<Postgres>(2);
+    scenarios::a_node_is_cut_off::<PostgresServer>(2);
 }

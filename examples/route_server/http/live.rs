@@ -1,4 +1,4 @@
-//! What the page asks for: the stream of figures, and its buttons.
+//! The requests of the page: the stream of figures, and the buttons.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +18,14 @@ use crate::live::{INTERVAL, Live, MOST_VIEWERS, News, NoSeat};
 use crate::routes::Routes;
 use crate::table::milliseconds;
 
-/// So long a browser waits before it connects again.
+/// The time that a browser waits before it connects again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
-    /// The id of the last report that was seen. Browsers that connect again say it in a header.
+    /// The id of the last report that the viewer has seen. A browser that connects again sends it
+    /// in a header.
     after: Option<String>,
 }
 
@@ -33,7 +34,7 @@ pub(super) async fn events(
     headers: HeaderMap,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    /// What a page has to know of the server.
+    /// The server's settings that the page needs.
     #[derive(Serialize)]
     struct Hello<'a> {
         source: String,
@@ -44,7 +45,7 @@ pub(super) async fn events(
         hold_seconds: [f64; 2],
         holds: usize,
         callbacks: u32,
-        /// Whether guards remember where they were made.
+        /// Whether guards record the line that made them.
         places: bool,
         version: &'a str,
     }
@@ -56,7 +57,7 @@ pub(super) async fn events(
         .or(query.after.as_deref());
     let viewer = app.live.watch(seen).map_err(|error| {
         let why = match error {
-            NoSeat::Full => format!("{MOST_VIEWERS} watch already, and that is the most"),
+            NoSeat::Full => format!("the limit of viewers ({MOST_VIEWERS}) is reached"),
             NoSeat::Closed => Denied::Closing.to_string(),
         };
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
@@ -75,7 +76,7 @@ pub(super) async fn events(
     };
     let hello = event("hello", &hello).retry(RETRY);
     let live = Arc::clone(&app.live);
-    // Should the client go away, this is dropped, and the viewer with it.
+    // If the client goes away, this stream is dropped, and the viewer with it.
     let news = stream::unfold((viewer, live), |(mut viewer, live)| async {
         let news = viewer.next().await?;
         let event = told(&live, &news);
@@ -104,7 +105,8 @@ fn told(live: &Live, news: &News) -> Event {
 
 fn event(name: &str, data: &impl Serialize) -> Event {
     let event = Event::default().event(name);
-    // What is sent are plain structures, which always can be written; should one not, the viewer is told.
+    // The messages are plain structures, which serialize without an error; an error would be sent
+    // to the viewer.
     event
         .json_data(data)
         .unwrap_or_else(|error| Event::default().event("error").data(error.to_string()))

@@ -1,12 +1,13 @@
-//! Requests that pages of other origins make are refused, where they would do something.
+//! The check of a request's origin: pages of other origins must not change the server's state.
 //!
-//! A server on the loopback is within reach of every page that is open in a browser there: a page cannot read the answer,
-//! but the request is made. Browsers say where a request comes from, and what is no browser need not:
+//! Every page that is open in a browser can reach a server on the same machine's loopback. The page
+//! cannot read the answer, but the browser sends the request. Browsers tell where a request comes
+//! from, and other programs need not:
 //!
-//! 1. `Sec-Fetch-Site`, where it is sent, has to be `same-origin`, or `none`: the user's own doing.
-//! 2. Else `Origin`, where it is sent, has to name the host of this request.
-//! 3. Where the server listens on the loopback, the host has to be the loopback too: by a name that was first its own and
-//!    then made to lead here, another page would be of our origin.
+//! 1. A `Sec-Fetch-Site` header has to be `same-origin`, or `none` for the user's own requests.
+//! 2. Without that header, an `Origin` header has to name the host of the request.
+//! 3. If the server listens on the loopback, the host has to be a loopback name too. Otherwise a
+//!    page could give its own name the loopback's address, and so have the same origin.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,13 +19,13 @@ use axum::response::{IntoResponse, Response};
 
 use super::Refusal;
 
-/// Where the server listens.
+/// Whether the server listens on the loopback only.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Home {
+pub(crate) struct ListenScope {
     loopback: bool,
 }
 
-impl Home {
+impl ListenScope {
     pub(crate) fn new(listening: SocketAddr) -> Self {
         let loopback = listening.ip().to_canonical().is_loopback();
         Self { loopback }
@@ -35,47 +36,55 @@ impl Home {
     }
 }
 
-/// For requests that are no `GET`.
-pub(super) async fn guard(State(home): State<Home>, request: Request, next: Next) -> Response {
+/// Checks requests other than `GET`.
+pub(super) async fn guard(
+    State(scope): State<ListenScope>,
+    request: Request,
+    next: Next,
+) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match check(home, request.headers()) {
+    match check(scope, request.headers()) {
         Err(why) if !reads => Refusal::new(StatusCode::FORBIDDEN, why).into_response(),
         _ => next.run(request).await,
     }
 }
 
-/// For all requests.
-pub(super) async fn guard_all(State(home): State<Home>, request: Request, next: Next) -> Response {
-    match check(home, request.headers()) {
+/// Checks all requests.
+pub(super) async fn guard_all(
+    State(scope): State<ListenScope>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check(scope, request.headers()) {
         Err(why) => Refusal::new(StatusCode::FORBIDDEN, why).into_response(),
         Ok(()) => next.run(request).await,
     }
 }
 
-fn check(home: Home, headers: &HeaderMap) -> Result<(), String> {
+fn check(scope: ListenScope, headers: &HeaderMap) -> Result<(), String> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(header::HOST);
     if let Some(host) = host {
-        if home.loopback && !is_loopback(host) {
+        if scope.loopback && !is_loopback(host) {
             return Err(format!(
-                "the server listens on the loopback, and {host:?} is no name of that"
+                "the server listens on the loopback, but the request names the host {host:?}"
             ));
         }
     }
     if let Some(site) = headers.get("sec-fetch-site") {
         return match site.as_bytes() {
             b"same-origin" | b"none" => Ok(()),
-            _ => Err("a page of another origin asks for this".into()),
+            _ => Err("a page of another origin made this request".into()),
         };
     }
     match (text(header::ORIGIN), host) {
         (None, _) => Ok(()),
         (Some(origin), Some(host)) if authority(origin) == Some(host) => Ok(()),
-        (Some(origin), _) => Err(format!("a page of {origin:?} asks for this")),
+        (Some(origin), _) => Err(format!("a page of {origin:?} made this request")),
     }
 }
 
-/// The host and port of an origin. This server speaks no TLS, but what stands before it may.
+/// Returns the host and port of an origin. This server has no TLS, but a proxy before it may have.
 fn authority(origin: &str) -> Option<&str> {
     ["http://", "https://"]
         .into_iter()
@@ -101,8 +110,8 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    const HERE: Home = Home { loopback: true };
-    const ANYWHERE: Home = Home { loopback: false };
+    const HERE: ListenScope = ListenScope { loopback: true };
+    const ANYWHERE: ListenScope = ListenScope { loopback: false };
 
     fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {

@@ -1,13 +1,14 @@
-//! The page and its files, which are in the program: it serves them from wherever it is started.
+//! The page and its files. They are in the program, so it can be started from anywhere.
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-/// Nothing but what comes from here, nothing inline, and in no other page's frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Allows only files of this server, no inline code, and no frame of another page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -16,7 +17,7 @@ const SVG: &str = "image/svg+xml";
 
 macro_rules! files {
     ($($path:literal: $kind:expr, $file:literal;)*) => {
-        /// Path, kind and content of each.
+        /// The path, type and content of each file.
         pub(super) const FILES: &[(&str, &str, &str)] =
             &[$(($path, $kind, include_str!(concat!("../live/", $file)))),*];
     };
@@ -49,7 +50,7 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        // Another build of the server may have others under the same names.
+        // Another build of the server may have other files of the same names.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (

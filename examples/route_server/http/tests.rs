@@ -26,7 +26,7 @@ fn route(routes: &Arc<Routes>) -> Router {
         buttons: Arc::new(Buttons::new(true)),
         stall_timeout: Duration::from_secs(1),
     };
-    router(app, Home::new(([127, 0, 0, 1], 0).into()))
+    router(app, ListenScope::new(([127, 0, 0, 1], 0).into()))
 }
 
 fn builtin() -> Router {
@@ -111,7 +111,7 @@ async fn what_is_no_address() {
         let (status, body) = get(&router, &format!("/lookup/{bad}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
         let error = body["error"].as_str().expect("a message");
-        assert!(error.ends_with("is no IPv4 or IPv6 address"), "{error}");
+        assert!(error.ends_with("is not an IPv4 or IPv6 address"), "{error}");
     }
     let (status, body) = get(&router, "/lookup/%ff").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -161,7 +161,7 @@ async fn many_addresses_with_a_bad_one() {
     let asked = addresses(&["8.8.8.8", "8.8.8", "nor this"]);
     let (status, body) = post(&builtin(), "/lookup", asked).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    let why = "\"8.8.8\" is no IPv4 or IPv6 address";
+    let why = "\"8.8.8\" is not an IPv4 or IPv6 address";
     assert_eq!(body, json!({ "error": why }));
 }
 
@@ -193,7 +193,10 @@ async fn more_than_one_may_ask() {
     )
     .await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(body["error"], "10001 addresses, and 10000 is the most");
+    assert_eq!(
+        body["error"],
+        "the body has 10001 addresses; the limit is 10000"
+    );
 
     let (status, body) = post(&router, "/lookup", vec![b' '; MOST_BYTES + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -274,7 +277,7 @@ async fn a_waiting_reload_answers_only_when_nobody_can_see_the_old_table() {
     while get(&router, "/version").await.1["version"] != 2 {
         yield_now().await;
     }
-    // ... and the answer does not come as long as the old one is read.
+    // ... and there is no answer while a reader has the old table.
     let a_while = std::time::Duration::from_millis(50);
     assert!(tokio::time::timeout(a_while, &mut reload).await.is_err());
     assert_eq!(reader.version(), 1);
@@ -352,7 +355,7 @@ async fn concurrent_reloads_all_succeed_one_after_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_addresses_are_answered_from_one_version_under_reloads() {
-    // Version n says n modulo 2 for every address.
+    // Version n answers n modulo 2 for every address.
     let dir = TempDir::new();
     let table = |version: u64| -> String {
         let asn = version % 2;
@@ -361,7 +364,7 @@ async fn many_addresses_are_answered_from_one_version_under_reloads() {
             .collect()
     };
     let router = files([dir.write("t.csv", table(1))]);
-    // Several turns of the loop that lets others have the thread.
+    // These are enough addresses for several yields.
     let asked: Vec<String> = (0..2000)
         .map(|n| format!("10.0.{}.{}", n % 256, n / 256))
         .collect();

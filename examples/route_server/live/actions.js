@@ -1,4 +1,4 @@
-// The buttons and the lookup: each asks the server, and says beneath it what the answer was.
+// The buttons and the lookup. Each form sends its request and shows the answer below itself.
 
 import { count, plural, size, time } from "/live/figures.js";
 
@@ -11,7 +11,7 @@ async function ask(path, method) {
   }
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    throw new Error(body.error ?? `the server answers with status ${answer.status}`);
+    throw new Error(body.error ?? `the server answered with status ${answer.status}`);
   }
   return body;
 }
@@ -21,7 +21,7 @@ const post = (path, fields = {}) => {
   return ask(query ? `${path}?${query}` : path, "POST");
 };
 
-/** Each form's request, and how its answer is said. */
+/** Each form's request, and the text of its answer. */
 const FORMS = {
   lookup: {
     send: ({ address }) => ask(`/lookup/${encodeURIComponent(address.trim())}`, "GET"),
@@ -29,11 +29,13 @@ const FORMS = {
   },
   reload: {
     send: () => post("/reload"),
-    say: (a) => `Version ${a.version} is in use: ${size(a.table.bytes)}, loaded in ${time(a.table.load_ms)}.`,
+    say: (a) =>
+      `Version ${a.version} is in use: ${size(a.table.bytes)}, loaded in ${time(a.table.load_ms)}.`,
   },
   hold: {
     send: ({ seconds, polite }) => post("/hold", { seconds, polite: polite === "on" }),
-    say: (a) => `Version ${a.version} is held for ${time(a.seconds * 1000)}${a.polite ? ", or until asked" : ""}.`,
+    say: ({ version, seconds, polite }) =>
+      `Version ${version} is held for ${time(seconds * 1000)}${polite ? ", or until asked" : ""}.`,
   },
   flood: {
     send: ({ callbacks }) => post("/flood", { callbacks }),
@@ -41,7 +43,9 @@ const FORMS = {
   },
   force: {
     send: () => post("/force"),
-    say: (a) => `Asked, with ${plural(a.pending, "callback")} pending and ${plural(a.held_guards, "guard")} held.`,
+    say: (a) =>
+      `Forced with ${plural(a.pending, "callback")} pending and ` +
+      `${plural(a.held_guards, "guard")} held.`,
   },
 };
 
@@ -56,7 +60,7 @@ export function connectForms() {
       if (button.getAttribute("aria-busy") === "true") {
         return;
       }
-      // Not `disabled`, which would take the focus away.
+      // `disabled` would take the focus away.
       button.setAttribute("aria-busy", "true");
       let text;
       let failed = false;
@@ -74,7 +78,7 @@ export function connectForms() {
   }
 }
 
-/** Bounds, as the server has them. */
+/** Sets the server's bounds on the inputs. */
 export function bound({ hold_seconds: [least, most], callbacks }) {
   Object.assign(document.getElementById("seconds"), { min: least, max: most });
   document.getElementById("callbacks").max = callbacks;

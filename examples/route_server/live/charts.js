@@ -1,19 +1,19 @@
-// Small charts of the last minute, drawn by uPlot; and what they show, in a sentence, for those who do not see them.
+// Small charts of the last minute, drawn by uPlot, each with a sentence for screen readers.
 
 /* global uPlot */
 
-/** How many seconds a chart shows. */
+/** The seconds that a chart shows. */
 export const SPAN = 60;
 
 const AXIS_WIDTH = 52;
 const ROOM_ABOVE = 6;
-/** The server's times are no finer. */
+/** The resolution of the server's times. */
 const LEAST_MS = 1e-3;
 
-/** A colour of the style sheet, as it is now: light or dark. */
+/** Returns a current colour of the style sheet, light or dark. */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Two or three numbers for the axis of 0 to `most`. */
+/** Returns two or three numbers for the axis from 0 to `most`. */
 function linearSplits(most, whole) {
   if (whole && most <= 4) {
     return most <= 1 ? [0, 1] : [0, Math.ceil(most / 2), 2 * Math.ceil(most / 2)];
@@ -23,7 +23,7 @@ function linearSplits(most, whole) {
   return [0, half, 2 * half];
 }
 
-/** Powers of ten around what is shown: the values are logarithms. */
+/** Returns the powers of ten around the shown values, which are logarithms. */
 function logSplits(least, most) {
   const first = Math.floor(least);
   const last = Math.max(Math.ceil(most), first + 1);
@@ -35,7 +35,7 @@ function logSplits(least, most) {
   return [splits, last];
 }
 
-/** A power of ten, in milliseconds, as a time. */
+/** Formats a power of ten, in milliseconds, as a time. */
 function tick(power) {
   const [unit, of] = power >= 3 ? ["s", 3] : power >= 0 ? ["ms", 0] : ["µs", -3];
   return `${Math.round(10 ** (power - of))} ${unit}`;
@@ -43,9 +43,10 @@ function tick(power) {
 
 export class Chart {
   /**
-   * @param place the element that it fills
-   * @param how `name`, `lines` (each `{read, name, colour, fill}`, `read` giving a number or null), `text` (a number in words),
-   *   and whether it is of whole numbers (`whole`, drawn in steps), or of times on a logarithmic scale (`log`)
+   * @param place the element that the chart fills
+   * @param how `name`; `lines` (each `{read, name, colour, fill}`; `read` returns a number or
+   *   null); `text` (formats a number); `whole` (whole numbers, drawn in steps); `log` (times on a
+   *   logarithmic scale)
    */
   constructor(place, how) {
     this.place = place;
@@ -100,16 +101,20 @@ export class Chart {
     };
   }
 
-  /** Draws these samples, of which the last is of now. A sample without figures is a gap. */
+  /** Draws the samples. The last one is the newest; a sample without figures is a gap. */
   draw(samples) {
     const { lines, log, whole } = this.how;
-    const scaled = (value) => (log && value !== null ? Math.log10(Math.max(value, LEAST_MS)) : value);
+    const scaled = (value) =>
+      log && value !== null ? Math.log10(Math.max(value, LEAST_MS)) : value;
     const times = samples.map((sample) => sample.seconds);
-    const columns = lines.map((line) => samples.map((sample) => (sample.gap ? null : scaled(line.read(sample)))));
+    const columns = lines.map((line) =>
+      samples.map((sample) => (sample.gap ? null : scaled(line.read(sample)))),
+    );
     const known = columns.flat().filter((value) => value !== null);
     this.now = times.at(-1) ?? 0;
     if (log) {
-      [this.splits, this.top] = known.length > 0 ? logSplits(Math.min(...known), Math.max(...known)) : logSplits(-3, 0);
+      const range = known.length > 0 ? [Math.min(...known), Math.max(...known)] : [-3, 0];
+      [this.splits, this.top] = logSplits(...range);
     } else {
       this.splits = linearSplits(Math.max(...known, 1), whole);
       this.top = this.splits.at(-1);
@@ -117,22 +122,24 @@ export class Chart {
     this.plot.setData([times, ...columns]);
   }
 
-  /** Draws the same in the colours of now. */
+  /** Draws the same samples in the current colours. */
   recolour() {
     this.plot.redraw(false, true);
   }
 
-  /** Says what is drawn, in place of the picture. */
+  /** Describes the chart in a sentence. */
   describe(samples) {
     const { name, lines, text } = this.how;
     const sentences = lines.map((line) => {
-      const known = samples.filter((sample) => !sample.gap).map(line.read).filter((value) => value !== null);
+      const values = samples.filter((sample) => !sample.gap).map(line.read);
+      const known = values.filter((value) => value !== null);
       if (known.length === 0) {
-        return `${line.name}: nothing yet`;
+        return `${line.name}: no data yet`;
       }
       const [now, least, most] = [known.at(-1), Math.min(...known), Math.max(...known)].map(text);
-      return `${line.name}: now ${now}, least ${least}, most ${most}`;
+      return `${line.name}: now ${now}, minimum ${least}, maximum ${most}`;
     });
-    this.place.setAttribute("aria-label", `Chart: ${name}, the last minute. ${sentences.join(". ")}.`);
+    const label = `Chart: ${name}, the last minute. ${sentences.join(". ")}.`;
+    this.place.setAttribute("aria-label", label);
   }
 }

@@ -1,4 +1,4 @@
-// The figures: how each is said, and how it is drawn.
+// The figures: their texts and their charts.
 
 import { Chart, SPAN } from "/live/charts.js";
 
@@ -8,9 +8,10 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 export const count = (n) => whole.format(n);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
-const digits = (n) => (n >= 99.5 ? n.toFixed(0) : n >= 9.95 ? n.toFixed(1) : n.toFixed(2)).replace(/\.?0+$/, (zeros) => (zeros[0] === "." ? "" : zeros));
+const trimmed = (text) => text.replace(/\.?0+$/, (zeros) => (zeros[0] === "." ? "" : zeros));
+const digits = (n) => trimmed(n >= 99.5 ? n.toFixed(0) : n >= 9.95 ? n.toFixed(1) : n.toFixed(2));
 
-/** A time in milliseconds, as one reads it. */
+/** Formats a time in milliseconds. */
 export function time(ms) {
   if (ms < 0.001) {
     return "< 1 µs";
@@ -24,14 +25,17 @@ export function time(ms) {
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : age(ms);
 }
 
-/** The same, of what is long: no finer than a second. */
+/** Formats a long time in milliseconds, in whole seconds. */
 export function age(ms) {
   const seconds = Math.floor(ms / 1000);
   if (seconds < 60) {
     return `${seconds} s`;
   }
   const minutes = Math.floor(seconds / 60);
-  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 60) {
+    return `${minutes} min ${seconds % 60} s`;
+  }
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 export function size(bytes) {
@@ -45,7 +49,7 @@ export function size(bytes) {
 
 const orNone = (say) => (value) => (value === null ? "–" : say(value));
 
-/** What stands in the page for each `data-value` and `data-note`. */
+/** The texts of the page for each `data-value` and `data-note`. */
 const VALUES = {
   lookups: (s) => orNone(count)(s.lookups_per_s),
   p50: (s) => orNone(time)(s.grace_period_p50_ms),
@@ -62,26 +66,44 @@ const NOTES = {
   latency: (s) =>
     s.grace_period_max_ms === null
       ? "no grace period yet"
-      : `of ${plural(s.grace_periods, "grace period")}, ${count(s.forced)} forced; the longest ${time(s.grace_period_max_ms)}`,
+      : `of ${plural(s.grace_periods, "grace period")}, ${count(s.forced)} forced; ` +
+        `longest ${time(s.grace_period_max_ms)}`,
   pending: (s) => `${count(s.finished)} finished in all`,
-  guards: (s) => (s.oldest_section_ms ? `the oldest holds things up for ${time(s.oldest_section_ms)}` : "nothing is held up"),
-  version: (s) => `${size(s.bytes)}, ${plural(s.networks, "network")}, loaded in ${time(s.load_ms)}`,
-  old: (s) => (s.old_versions === 0 ? "all memory has been given back" : `about ${size(s.bytes * s.old_versions)} wait for readers`),
+  guards: (s) =>
+    s.oldest_section_ms
+      ? `the oldest has been held for ${time(s.oldest_section_ms)}`
+      : "no guard blocks a grace period",
+  version: (s) =>
+    `${size(s.bytes)}, ${plural(s.networks, "network")}, loaded in ${time(s.load_ms)}`,
+  old: (s) =>
+    s.old_versions === 0
+      ? "all old versions are freed"
+      : `about ${size(s.bytes * s.old_versions)} cannot be freed yet`,
 };
 
 const CHARTS = {
   lookups: {
     name: "lookups per second",
     text: (n) => short.format(n),
-    lines: [{ name: "Lookups per second", read: (s) => s.lookups_per_s, colour: "--first", fill: true }],
+    lines: [
+      { name: "Lookups per second", read: (s) => s.lookups_per_s, colour: "--first", fill: true },
+    ],
   },
   latency: {
     name: "grace-period latency",
     text: time,
     log: true,
     lines: [
-      { name: "Half of the grace periods took no longer than", read: (s) => s.grace_period_p50_ms, colour: "--first" },
-      { name: "99 of 100 took no longer than", read: (s) => s.grace_period_p99_ms, colour: "--second" },
+      {
+        name: "Half of the grace periods took no longer than",
+        read: (s) => s.grace_period_p50_ms,
+        colour: "--first",
+      },
+      {
+        name: "99 of 100 took no longer than",
+        read: (s) => s.grace_period_p99_ms,
+        colour: "--second",
+      },
     ],
   },
   pending: {
@@ -109,7 +131,7 @@ const CHARTS = {
   },
 };
 
-/** The columns of the table, after the first. */
+/** The columns of the table after the first. */
 const COLUMNS = [
   VALUES.lookups,
   VALUES.p50,
@@ -122,31 +144,37 @@ const COLUMNS = [
   VALUES.old,
 ];
 
-/** With reduced motion, the charts are drawn so seldom, in seconds. */
+/** The seconds between two drawings of the charts with reduced motion. */
 const SELDOM = 5;
-/** Their sentences are made so seldom: nobody wants them to change while they are read. */
+/** The seconds between two descriptions, which must not change while a screen reader reads them. */
 const DESCRIBED_EACH = 5;
 const TABLE_STEP = 5;
+
+const texts = (root, kind, all) =>
+  Object.entries(all).map(([name, say]) => [root.querySelector(`[data-${kind}="${name}"]`), say]);
 
 export class Figures {
   constructor(root) {
     this.samples = [];
     this.drawn = this.described = -Infinity;
     this.texts = [
-      ...Object.entries(VALUES).map(([name, say]) => [root.querySelector(`[data-value="${name}"]`), say]),
-      ...Object.entries(NOTES).map(([name, say]) => [root.querySelector(`[data-note="${name}"]`), say]),
+      ...texts(root, "value", VALUES),
+      ...texts(root, "note", NOTES),
     ];
-    this.charts = Object.entries(CHARTS).map(([name, how]) => new Chart(root.querySelector(`[data-chart="${name}"]`), how));
+    this.charts = Object.entries(CHARTS).map(
+      ([name, how]) => new Chart(root.querySelector(`[data-chart="${name}"]`), how),
+    );
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.charts.forEach((chart) => chart.recolour()));
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () => this.charts.forEach((chart) => chart.recolour()));
   }
 
-  /** Takes the figures of now, which come once in so many seconds. */
+  /** Adds a sample. Samples come every `interval` seconds. */
   add(sample, interval) {
     const seconds = sample.up_ms / 1000;
     const last = this.samples.at(-1);
     if (last && seconds < last.seconds) {
-      // Another run of the server.
+      // The server was started again.
       this.samples = [];
       this.drawn = this.described = -Infinity;
     } else if (last && seconds > last.seconds + 4 * interval) {
@@ -154,7 +182,7 @@ export class Figures {
     }
     this.samples.push({ ...sample, seconds });
     const first = this.samples.findIndex((kept) => kept.seconds >= seconds - SPAN);
-    // One more, from which the line comes into the picture.
+    // The sample before the shown minute is kept too: the line begins there.
     this.samples.splice(0, Math.max(first - 1, 0));
 
     for (const [element, say] of this.texts) {

@@ -1,15 +1,16 @@
-// The page: takes the stream of events, and hands each to those who show it.
+// The page: receives the stream of events, and passes each event to the part that shows it.
 //
-// A stream that breaks, or falls silent, is opened again until it is there, and goes on after the last report that was seen.
-// Paused, there is no stream, and the server takes no figures for this page.
+// A stream that breaks or falls silent is opened again until it works, and goes on after the last
+// report that the page has seen. While the page is paused there is no stream, and the server takes
+// no figures for the page.
 
 import { bound, connectForms } from "/live/actions.js";
 import { Figures, time } from "/live/figures.js";
 import { Reports } from "/live/reports.js";
 
-/** Milliseconds until the next try. */
+/** The milliseconds until the next try. */
 const AGAIN = 1000;
-/** So many samples may fail to come before the stream counts as broken. */
+/** The number of missing samples after which the stream counts as broken. */
 const SILENCE = 10;
 
 const byId = (id) => document.getElementById(id);
@@ -49,17 +50,23 @@ function lost() {
 
 function open() {
   close();
-  stream = new EventSource(lastReport ? `/events?after=${encodeURIComponent(lastReport)}` : "/events");
-  const on = (name, act) => stream.addEventListener(name, (event) => act(JSON.parse(event.data), event));
+  const query = lastReport ? `?after=${encodeURIComponent(lastReport)}` : "";
+  stream = new EventSource(`/events${query}`);
+  const on = (name, act) =>
+    stream.addEventListener(name, (event) => act(JSON.parse(event.data), event));
   on("hello", (hello) => {
     interval = hello.interval_ms;
     bound(hello);
     reports.hello(hello);
-    const places = hello.places ? "" : " Guards do not record their places in this build (--features locations).";
-    const buttons = hello.buttons ? "" : " The buttons are refused, but for the reload: this server can be reached from other machines.";
+    const places = hello.places
+      ? ""
+      : " This build does not record where guards are made (feature locations).";
+    const buttons = hello.buttons
+      ? ""
+      : " Only the reload button works: other machines can reach this server.";
     byId("server").textContent =
-      `async-rcu ${hello.version}; table: ${hello.source}; barrier: ${hello.barrier}; stalls are reported after ` +
-      `${time(hello.stall_timeout_ms)}.${places}${buttons}`;
+      `async-rcu ${hello.version}; table: ${hello.source}; barrier: ${hello.barrier}; ` +
+      `stalls are reported after ${time(hello.stall_timeout_ms)}.${places}${buttons}`;
   });
   on("sample", (sample) => {
     show("live", "live");
@@ -76,7 +83,7 @@ function open() {
 
 pause.addEventListener("click", () => {
   const paused = connection.dataset.state !== "paused";
-  pause.textContent = paused ? "Go on" : "Pause";
+  pause.textContent = paused ? "Resume" : "Pause";
   if (paused) {
     close();
     show("paused", "paused");

@@ -1,11 +1,16 @@
-// Stall reports, newest first; and forces that met guards, among them.
+// Reports of stalls, and of forces that met guards; the newest first.
 
 import { count, plural, time } from "/live/figures.js";
 
-/** So many are kept in the page. */
+/** The number of reports that the page keeps. */
 const MOST = 20;
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 
 function element(tag, content, className) {
   const made = document.createElement(tag);
@@ -17,9 +22,13 @@ function element(tag, content, className) {
 }
 
 const SENTENCES = {
-  Section: (r) => `A grace period is held up for ${time(r.age_ms)} by ${plural(r.holders_total, "section")}`,
-  Callback: (r) => `A callback runs for ${time(r.age_ms)}`,
-  Batch: (r) => `A batch was given to the executor ${time(r.age_ms)} ago, and nobody polls it`,
+  Section: (r) => {
+    const sections = plural(r.holders_total, "read-side section");
+    return `Grace period blocked for ${time(r.age_ms)} by ${sections}`;
+  },
+  Callback: (r) => `A callback has been running for ${time(r.age_ms)}`,
+  Batch: (r) =>
+    `A batch was given to the executor ${time(r.age_ms)} ago and has not been polled since`,
 };
 
 function sentence(report) {
@@ -31,18 +40,20 @@ function sentence(report) {
   if (!say) {
     return report.text;
   }
-  const again = report.repeated > 0 ? ` Reported before: ${plural(report.repeated, "time")}.` : "";
+  const again = report.repeated > 0 ? ` Reported ${plural(report.repeated, "time")} before.` : "";
   return `${say(report)}; ${waiting}.${again}`;
 }
 
 function holder(held, places) {
+  const unknown = places ? "an unknown place" : "a place that this build does not record";
   const place = held.location
-    ? [element("code", held.location, "place")]
-    : [element("span", places ? "a place that is not known" : "a place that this build does not record (--features locations)", "place")];
+    ? element("code", held.location, "place")
+    : element("span", unknown, "place");
   const task = held.task === null ? "" : ` in task ${held.task}`;
-  const age = held.age_ms > 0 ? `, for ${time(held.age_ms)}` : "";
+  const age = held.age_ms > 0 ? `, held for ${time(held.age_ms)}` : "";
   const what = held.owned ? "A guard made at " : "A section opened at ";
-  return element("li", [what, ...place, ` by thread ${held.thread ?? "without a name"}${task}${age}`]);
+  const thread = held.thread ?? "without a name";
+  return element("li", [what, place, ` by thread ${thread}${task}${age}`]);
 }
 
 export class Reports {
@@ -52,10 +63,11 @@ export class Reports {
     this.places = true;
   }
 
-  /** What the server says of itself. */
+  /** Takes the server's settings. */
   hello({ stall_timeout_ms, places }) {
     this.places = places;
-    this.none.textContent = `None so far. What holds up a grace period for ${time(stall_timeout_ms)} is named here.`;
+    this.none.textContent =
+      `None so far. A report comes after a stall of ${time(stall_timeout_ms)}.`;
   }
 
   add(report) {
@@ -75,7 +87,8 @@ export class Reports {
   }
 
   missed({ reports }) {
-    this.put(element("li", `${plural(reports, "report")} came faster than this page could take them.`));
+    const text = `${plural(reports, "report")} came faster than this page could take them.`;
+    this.put(element("li", text));
   }
 
   put(item) {

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::routes::Source;
 
-/// A hang is a failure.
+/// The time after which a test fails.
 const HANG: Duration = Duration::from_secs(60);
 
 fn live() -> (Arc<Live>, Arc<Routes>, Arc<Reports>) {
@@ -36,7 +36,8 @@ async fn sample(viewer: &mut Viewer) -> Sample {
     }
 }
 
-/// The next one about a section: a busy machine may also let batches wait for a millisecond.
+/// Returns the next report about a section: on a busy machine batches may stall for a millisecond
+/// too.
 async fn report(viewer: &mut Viewer) -> Arc<Report> {
     loop {
         match next(viewer).await {
@@ -82,12 +83,12 @@ async fn one_sampler_for_all_and_none_for_nobody() {
     sample(&mut second).await;
     assert_eq!(live.tasks().all.len(), 1);
     drop(first);
-    // The other one still gets figures.
+    // The other viewer still gets figures.
     sample(&mut second).await;
     sample(&mut second).await;
     drop(second);
     until("no sampler", || !live.is_sampling()).await;
-    // And it begins again.
+    // The sampler begins again.
     let mut third = live.watch(None).expect("a seat");
     sample(&mut third).await;
     sample(&mut third).await;
@@ -143,7 +144,7 @@ async fn reports_are_there_for_those_who_come_later_and_told_once() {
     let second = report(&mut early).await;
     assert_eq!((first.number, second.number), (1, 2));
     assert_eq!(second.repeated, 1);
-    // One who saw the first gets the second, one of another run of the server both.
+    // A viewer that saw the first report gets the second; a viewer of another run gets both.
     let mut late = live.watch(Some(&reports.id(&first))).expect("a seat");
     assert_eq!(report(&mut late).await.number, 2);
     for other in ["0-1", "nonsense", "1-", ""] {

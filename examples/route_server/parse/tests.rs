@@ -12,7 +12,7 @@ fn lookup<'a>(table: &'a Table, ip: &str) -> Option<Network<'a>> {
     table.lookup(ip.parse().expect("an address"))
 }
 
-/// `text` is refused, with this message.
+/// Checks that `text` is refused with this message.
 #[track_caller]
 fn refused(text: impl AsRef<[u8]>, message: &str) {
     let error = parse(text).expect_err("refused");
@@ -102,25 +102,25 @@ fn a_bad_address_is_refused() {
     let good = "1.0.0.0,1.0.0.255,1,a\n";
     refused(
         format!("{good}1.0.1,1.0.1.255,1,a\n"),
-        "t.csv, line 2: \"1.0.1\" is no IP address",
+        "t.csv, line 2: \"1.0.1\" is not an IP address",
     );
     refused(
         format!("{good}{good}1.0.1.0,1.0.1.256,1,a\n"),
-        "t.csv, line 3: \"1.0.1.256\" is no IP address",
+        "t.csv, line 3: \"1.0.1.256\" is not an IP address",
     );
-    refused(",1.0.1.0,1,a\n", "t.csv, line 1: \"\" is no IP address");
+    refused(",1.0.1.0,1,a\n", "t.csv, line 1: \"\" is not an IP address");
     refused(
         " 1.0.0.0,1.0.1.0,1,a\n",
-        "t.csv, line 1: \" 1.0.0.0\" is no IP address",
+        "t.csv, line 1: \" 1.0.0.0\" is not an IP address",
     );
     refused(
         "16777216,16777471,1,a\n",
-        "t.csv, line 1: \"16777216\" is no IP address",
+        "t.csv, line 1: \"16777216\" is not an IP address",
     );
     let long = "x".repeat(1000);
     refused(
         format!("{long},1.0.0.0,1,a\n"),
-        &format!("t.csv, line 1: \"{}\"... is no IP address", &long[..60]),
+        &format!("t.csv, line 1: \"{}\"... is not an IP address", &long[..60]),
     );
 }
 
@@ -140,11 +140,11 @@ fn a_reversed_range_is_refused() {
 fn two_families_in_one_row_are_refused() {
     refused(
         "::,1.0.0.0,1,a\n",
-        "t.csv, line 1: :: and 1.0.0.0 are not of one family",
+        "t.csv, line 1: :: and 1.0.0.0 are of different families",
     );
     refused(
         "1.0.0.0,::ffff:1.0.0.1,1,a\n",
-        "t.csv, line 1: 1.0.0.0 and ::ffff:1.0.0.1 are not of one family",
+        "t.csv, line 1: 1.0.0.0 and ::ffff:1.0.0.1 are of different families",
     );
 }
 
@@ -153,7 +153,7 @@ fn a_bad_number_is_refused() {
     for asn in ["", "x", "-1", "+1", "1.5", "AS13335", "4294967296", " 1"] {
         refused(
             format!("1.0.0.0,1.0.0.255,{asn},a\n"),
-            &format!("t.csv, line 1: {asn:?} is no AS number (0 to 4294967295)"),
+            &format!("t.csv, line 1: {asn:?} is not an AS number (0 to 4294967295)"),
         );
     }
 }
@@ -161,7 +161,7 @@ fn a_bad_number_is_refused() {
 #[test]
 fn a_wrong_number_of_fields_is_refused() {
     const A_ROW: &str =
-        "a row has 4 fields (first address, last address, AS number, organisation), this one";
+        "a row has 4 fields (first address, last address, AS number, organisation), this row has";
     for (row, fields) in [
         ("1.0.0.0", 1),
         ("1.0.0.0,1.0.0.255,1", 3),
@@ -186,14 +186,14 @@ fn bytes_that_are_no_utf8_are_refused() {
 fn an_open_quote_does_not_swallow_rows() {
     refused(
         "1.0.0.0,1.0.0.255,1,\"a\n1.0.1.0,1.0.1.255,1,b\n",
-        "t.csv, line 2: the organisation goes over several lines: is a quote left open?",
+        "t.csv, line 2: the organisation spans several lines: is a quote left open?",
     );
 }
 
 #[test]
 fn a_file_without_rows_is_refused() {
-    refused("", "t.csv: there are no rows");
-    refused("\n\r\n\n", "t.csv: there are no rows");
+    refused("", "t.csv: the file has no rows");
+    refused("\n\r\n\n", "t.csv: the file has no rows");
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Naive {
     }
 }
 
-/// The rows, read another way.
+/// Reads the rows with another parser.
 fn naive(text: &str) -> Vec<Naive> {
     csv::ReaderBuilder::new()
         .has_headers(false)
@@ -38,7 +38,7 @@ fn naive(text: &str) -> Vec<Naive> {
         .collect()
 }
 
-/// The narrowest row that holds `address`, the last one of equally wide ones.
+/// Returns the narrowest row that holds `address`, the last one of equally wide rows.
 fn scan(rows: &[Naive], address: IpAddr) -> Option<Network<'_>> {
     rows.iter()
         .rev()
@@ -127,7 +127,7 @@ fn the_builtin_table_knows_the_well_known() {
         ("2606:4700::1111", 13335, "Cloudflare, Inc."),
         ("2001:4860:4860::8888", 15169, "Google LLC"),
         ("2.26.200.1", 201907, "LLC \"SPUTNIK\""),
-        // Held by 214.95.0.0-215.0.255.255 as well, which is wider.
+        // The wider range 214.95.0.0-215.0.255.255 holds this address too.
         ("215.0.1.1", 721, "DoD Network Information Center"),
     ] {
         let network = table.lookup(ip.parse().expect("an address")).expect(ip);

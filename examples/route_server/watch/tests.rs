@@ -32,7 +32,12 @@ impl Watched {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let late = || panic!("{asn} does not come: {:?}", self.now(address));
+        let late = || {
+            panic!(
+                "the network does not get the number {asn}: {:?}",
+                self.now(address)
+            )
+        };
         timeout(Duration::from_secs(30), becomes)
             .await
             .unwrap_or_else(|_| late());
@@ -64,7 +69,7 @@ async fn a_file_written_in_place_is_noticed() {
 async fn a_file_renamed_over_it_is_noticed_each_time() {
     let dir = TempDir::new();
     let watched = Watched::start(dir.write("t.csv", row(1)));
-    // All of one size.
+    // All files have the same size.
     for asn in 2..5 {
         dir.replace("t.csv", row(asn));
         watched.becomes(asn).await;
@@ -137,7 +142,7 @@ async fn a_symbolic_link_that_is_switched_is_noticed() {
         symlink(target, &new).expect("a link");
         fs::rename(new, link).expect("a link renamed");
     };
-    // t.csv -> current/t.csv, and current is a link too: as releases are laid out, and volumes mounted.
+    // t.csv -> current/t.csv, and current is a link too, as in release folders and mounted volumes.
     let (links, one, two) = (TempDir::new(), TempDir::new(), TempDir::new());
     let one_file = one.write("t.csv", row(1));
     two.write("t.csv", row(2));
@@ -149,10 +154,10 @@ async fn a_symbolic_link_that_is_switched_is_noticed() {
     let watched = Watched::start(file.clone());
     switch(two.path(), &current);
     watched.becomes(2).await;
-    // What it now leads to is followed.
+    // The watch follows the new target.
     two.replace("t.csv", row(3));
     watched.becomes(3).await;
-    // The link of the file itself.
+    // Now the link of the file itself changes.
     switch(&one_file, &file);
     watched.becomes(1).await;
     one.replace("t.csv", row(4));

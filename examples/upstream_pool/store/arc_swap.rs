@@ -1,16 +1,17 @@
-//! The backends in an `ArcSwap`: `load` to choose, which counts nothing as a rule, and a reference to the backend that was
-//! chosen. To hold what `load` gives across awaits is what its authors advise against.
+//! The backends in an `ArcSwap`. A request calls `load` to choose, which mostly counts nothing, and
+//! then takes a reference to its backend: the authors of `ArcSwap` advise against holding the
+//! result of `load` across awaits.
 
 use super::counted::{CLOSING, Reference};
 use super::{Store, choose};
-use crate::backend::{Backend, Books};
+use crate::backend::{Backend, BackendCounts};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) struct ArcSwapPool {
     backends: ArcSwap<Vec<Reference>>,
     writers: Mutex<()>,
-    books: Arc<Books>,
+    counts: Arc<BackendCounts>,
     early_close: bool,
 }
 
@@ -20,11 +21,11 @@ impl Store for ArcSwapPool {
     const NAME: &'static str = "arc-swap";
     const CLOSING: &'static str = CLOSING;
 
-    fn new(books: &Arc<Books>, early_close: bool) -> Result<Self, String> {
+    fn new(counts: &Arc<BackendCounts>, early_close: bool) -> Result<Self, String> {
         Ok(Self {
             backends: ArcSwap::from_pointee(Vec::new()),
             writers: Mutex::new(()),
-            books: Arc::clone(books),
+            counts: Arc::clone(counts),
             early_close,
         })
     }
@@ -53,6 +54,6 @@ impl Store for ArcSwapPool {
     }
 
     async fn drain(&self) {
-        self.books.at_most(self.backends.load().len()).await;
+        self.counts.at_most(self.backends.load().len()).await;
     }
 }

@@ -1,23 +1,26 @@
-//! Closing by reference count, for the stores that know no grace periods.
+//! The close by reference count, for the stores without grace periods.
 //!
-//! Each request takes a reference to its backend: the count is written by all processors that forward to it. The last reference
-//! may go anywhere, in a request or where the backend was removed; `Drop` cannot wait, so it spawns a task that closes, for which
-//! it keeps a handle to the runtime; and that all are closed has to be counted beside it, as a spawned task tells nobody.
+//! Each request takes a reference to its backend, and all processors that forward to the backend
+//! write its count. The last reference may be dropped anywhere, in a request or where the backend
+//! was removed. `Drop` cannot wait, so it spawns a task that closes the backend, and keeps a handle
+//! to the runtime for that. A spawned task reports to no one, so a separate count shows when all
+//! are closed.
 
 use crate::backend::Backend;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-pub(super) const CLOSING: &str = "a request holds a reference; the last one's Drop spawns a task that closes; a count tells when all are closed";
+pub(super) const CLOSING: &str = "a request holds a reference; the Drop of the last reference \
+    spawns a task that closes the backend; a count tells when all are closed";
 
-/// A backend that closes when its last reference goes.
+/// A backend that closes when its last reference is dropped.
 struct Counted {
     backend: Backend,
     runtime: Handle,
 }
 
-/// A reference to one: the store's, and that of each request at it.
+/// A reference to a backend. The store has one, and each request that uses the backend.
 #[derive(Clone)]
 pub(crate) struct Reference(Arc<Counted>);
 
@@ -29,7 +32,7 @@ impl Reference {
         }))
     }
 
-    /// A store has just taken it out.
+    /// Notes that a store has just removed the backend.
     pub(super) fn removed(self, early_close: bool) {
         self.mark_removed();
         if early_close {

@@ -1,14 +1,15 @@
-//! The backends in an `RcuCell`, in a domain of the pool's own.
+//! The backends in an `RcuCell`, in a domain of the pool.
 //!
-//! A request holds a section across all of its forwarding, and borrows its backend from the version that it saw: it counts no
-//! reference. Whoever removes a backend publishes a version without it, and says in the same place how it is closed: by an
-//! async callback, which runs when every request that saw the backend is over. `drain` waits for all of them.
+//! A request holds a section while it is forwarded, and borrows its backend from the version that
+//! it saw. It counts no reference. The removal of a backend publishes a version without it, and
+//! queues an async callback that closes it. The callback runs when every request that saw the
+//! backend has ended. `drain` waits for all of them.
 //!
-//! A section is the domain's, not the backend's: closing waits for every request that began before the removal, also for those
-//! at other backends.
+//! A section belongs to the domain, not to a backend. So a close waits for every request that began
+//! before the removal, also at other backends.
 
 use super::{Store, choose};
-use crate::backend::{Backend, Books};
+use crate::backend::{Backend, BackendCounts};
 use async_rcu::{OwnedRcuRef, Rcu, RcuCell};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
@@ -16,7 +17,7 @@ use tokio::runtime::Handle;
 pub(crate) struct RcuPool {
     rcu: Rcu,
     backends: RcuCell<Vec<Arc<Backend>>>,
-    /// Of those who change the pool; requests never see it.
+    /// The lock of the changes to the pool; requests never take it.
     writers: Mutex<()>,
     early_close: bool,
 }
@@ -25,9 +26,10 @@ impl Store for RcuPool {
     type Held = OwnedRcuRef<Backend>;
 
     const NAME: &'static str = "rcu";
-    const CLOSING: &'static str = "a request holds a section; call_async closes after a grace period; drain waits for all closings";
+    const CLOSING: &'static str = "a request holds a section; call_async closes the backend \
+        after a grace period; drain waits for all closes";
 
-    fn new(_books: &Arc<Books>, early_close: bool) -> Result<Self, String> {
+    fn new(_counts: &Arc<BackendCounts>, early_close: bool) -> Result<Self, String> {
         let rcu = Rcu::builder()
             .name("upstreams")
             .executor(Handle::current())

@@ -1,14 +1,15 @@
-//! The backends under std's `RwLock`: changed in place, read-locked to choose, and a reference to the backend that was chosen, as
-//! the lock must not be held while a request is forwarded.
+//! The backends under std's `RwLock`. Changes are made in place. A request takes the read lock to
+//! choose, and then a reference to its backend, since the lock must not be held while a request is
+//! forwarded.
 
 use super::counted::{CLOSING, Reference};
 use super::{Store, choose};
-use crate::backend::{Backend, Books};
+use crate::backend::{Backend, BackendCounts};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) struct RwLockPool {
     backends: RwLock<Vec<Reference>>,
-    books: Arc<Books>,
+    counts: Arc<BackendCounts>,
     early_close: bool,
 }
 
@@ -18,10 +19,10 @@ impl Store for RwLockPool {
     const NAME: &'static str = "rwlock";
     const CLOSING: &'static str = CLOSING;
 
-    fn new(books: &Arc<Books>, early_close: bool) -> Result<Self, String> {
+    fn new(counts: &Arc<BackendCounts>, early_close: bool) -> Result<Self, String> {
         Ok(Self {
             backends: RwLock::new(Vec::new()),
-            books: Arc::clone(books),
+            counts: Arc::clone(counts),
             early_close,
         })
     }
@@ -50,7 +51,7 @@ impl Store for RwLockPool {
             }
             backends.remove(0)
         };
-        // Not under the lock: the last reference may be this one.
+        // The lock is released first: this may be the last reference.
         gone.removed(self.early_close);
         true
     }
@@ -61,6 +62,6 @@ impl Store for RwLockPool {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .len();
-        self.books.at_most(there).await;
+        self.counts.at_most(there).await;
     }
 }

@@ -1,4 +1,4 @@
-//! `RcuList` beside a `VecDeque`.
+//! `RcuList`, compared with a `VecDeque`.
 
 use super::super::ledger::{Entry, Value};
 use super::{Ground, Op, SECTIONS, Under, choose};
@@ -6,28 +6,29 @@ use async_rcu::{ListIter, ListWriter, RcuList};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Elements at the most.
+/// The largest number of elements.
 const MOST: usize = 200;
 
 type Model = VecDeque<Arc<Entry>>;
 
-/// A walk, and what it has to see.
-struct Walk {
+/// A walk, and the elements that it has to see.
+struct ListWalk {
     iter: ListIter<'static, Value>,
-    /// What was there when it began, in order; less what was taken out since.
+    /// The elements at the beginning of the walk, in order, without those that were taken out
+    /// since.
     always: Vec<Arc<Entry>>,
     met: Vec<u64>,
 }
 
-struct Run {
+struct ListRun {
     ground: Ground,
     list: RcuList<Value>,
     model: Model,
-    walks: Vec<Under<Walk>>,
+    walks: Vec<Under<ListWalk>>,
 }
 
 pub(super) fn run(ground: Ground, ops: &[Op]) {
-    let mut run = Run {
+    let mut run = ListRun {
         list: RcuList::new_in(&ground.rcu),
         ground,
         model: Model::new(),
@@ -47,7 +48,7 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
     }
     run.agree();
     run.ground.release_all(&run.model);
-    let Run { list, walks, .. } = run;
+    let ListRun { list, walks, .. } = run;
     drop(list);
     for mut walk in walks {
         while advance(&mut walk) {}
@@ -55,7 +56,7 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
     }
 }
 
-impl Run {
+impl ListRun {
     fn step(&mut self, op: Op, rest: &mut impl Iterator<Item = Op>) {
         let Op { code, a, b, c } = op;
         match code % 16 {
@@ -97,7 +98,7 @@ impl Run {
                 self.write(&edits);
             }
             9 if self.walks.len() < SECTIONS => {
-                let walk = Under::begin(&mut self.ground, |guard| Walk {
+                let walk = Under::begin(&mut self.ground, |guard| ListWalk {
                     iter: self.list.iter(guard),
                     always: self.model.iter().cloned().collect(),
                     met: Vec::new(),
@@ -150,7 +151,7 @@ impl Run {
         );
     }
 
-    /// Several edits in one turn, while walks stand where they are.
+    /// Makes several edits through one writer, while walks are under way.
     fn write(&mut self, edits: &[Op]) {
         let mut writer = self.list.write();
         let mut at = 0;
@@ -169,7 +170,7 @@ impl Run {
     }
 }
 
-/// An edit; `at` is the place that the writer stands on.
+/// Makes an edit; `at` is the position of the writer.
 fn apply(
     writer: &mut ListWriter<'_, Value>,
     ground: &mut Ground,
@@ -217,11 +218,11 @@ fn apply(
                 Some(place) => {
                     let old = std::mem::replace(place, Arc::clone(value.entry()));
                     ground.release(&old);
-                    let taken = writer.replace(value).expect("there is an element");
+                    let taken = writer.replace(value).expect("the writer is at an element");
                     ground.took(Some(taken), Some(&old), c);
                 }
                 None => {
-                    let value = writer.replace(value).expect_err("there is none");
+                    let value = writer.replace(value).expect_err("the writer is at the end");
                     value.entry().release(Vec::new());
                 }
             }
@@ -256,8 +257,8 @@ fn apply(
     }
 }
 
-/// A step. `false`: the walk is over.
-fn advance(walk: &mut Under<Walk>) -> bool {
+/// Goes one step. Returns `false` at the end of the walk.
+fn advance(walk: &mut Under<ListWalk>) -> bool {
     let Some(value) = walk.what.iter.next() else {
         return false;
     };
@@ -268,10 +269,10 @@ fn advance(walk: &mut Under<Walk>) -> bool {
     true
 }
 
-/// A whole walk has met all that was there throughout, in order.
-fn finished(walk: &Walk) {
+/// Checks that a whole walk has met, in order, all elements that stayed in the list.
+fn finished(walk: &ListWalk) {
     let always: Vec<u64> = walk.always.iter().map(|entry| entry.id()).collect();
     let mut met = walk.met.clone();
     met.retain(|id| always.contains(id));
-    assert_eq!(met, always, "what was there throughout a walk");
+    assert_eq!(met, always, "the elements that stayed during a walk");
 }

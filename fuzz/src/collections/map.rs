@@ -1,4 +1,4 @@
-//! `RcuMap` beside a `BTreeMap`.
+//! `RcuMap`, compared with a `BTreeMap`.
 
 use super::super::ledger::{Entry, Value};
 use super::{Ground, Op, SECTIONS, Under, choose};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-/// A hasher with so many values, so that keys meet; 0: with all of them.
+/// A hasher with a given number of values, so that keys collide; 0 leaves all values.
 #[derive(Clone, Copy)]
 struct Few(u64);
 
@@ -34,26 +34,26 @@ impl Hasher for FewHasher {
     }
 }
 
-/// A walk, and what it may still see.
-struct Walk {
+/// A walk, and the entries that it may see.
+struct MapWalk {
     iter: MapIter<'static, u8, Value>,
-    /// Each key that was there at some time since it began, with the values that it had.
+    /// Each key that was in the map at some time during the walk, with its values.
     values: BTreeMap<u8, BTreeSet<u64>>,
-    /// Keys that were there all the time.
+    /// The keys that stayed in the map during the walk.
     always: BTreeSet<u8>,
     met: BTreeMap<u8, u32>,
 }
 
-struct Run {
+struct MapRun {
     ground: Ground,
     map: RcuMap<u8, Value, Few>,
     model: BTreeMap<u8, Arc<Entry>>,
-    walks: Vec<Under<Walk>>,
+    walks: Vec<Under<MapWalk>>,
 }
 
 pub(super) fn run(ground: Ground, variant: u8, ops: &[Op]) {
     let hasher = Few([0, 0, 1, 5, 64][usize::from(variant) % 5]);
-    let mut run = Run {
+    let mut run = MapRun {
         map: RcuMap::with_hasher_in(hasher, &ground.rcu),
         ground,
         model: BTreeMap::new(),
@@ -65,7 +65,7 @@ pub(super) fn run(ground: Ground, variant: u8, ops: &[Op]) {
         run.ground.board.assert_clean();
     }
     run.ground.release_all(run.model.values());
-    let Run { map, walks, .. } = run;
+    let MapRun { map, walks, .. } = run;
     drop(map);
     for mut walk in walks {
         while advance(&mut walk) {}
@@ -73,13 +73,13 @@ pub(super) fn run(ground: Ground, variant: u8, ops: &[Op]) {
     }
 }
 
-impl Run {
+impl MapRun {
     fn step(&mut self, op: Op) {
         let Op { code, a, b, c } = op;
         match code % 24 {
             0..=3 => self.insert(a, c),
             4 => {
-                // Many at once, so that the table grows.
+                // Many keys at once make the table grow.
                 for key in 0..b % 64 {
                     self.insert(a.wrapping_add(key), c);
                 }
@@ -89,11 +89,15 @@ impl Run {
                 let entry = Arc::clone(value.entry());
                 match self.map.try_insert(a, value) {
                     Ok(()) => {
-                        assert!(!self.model.contains_key(&a), "{a} was there");
+                        assert!(
+                            !self.model.contains_key(&a),
+                            "`try_insert` took the present key {a}"
+                        );
                         self.present(a, entry);
                     }
                     Err((key, value)) => {
-                        assert!(key == a && self.model.contains_key(&a), "{a} was not there");
+                        let present = key == a && self.model.contains_key(&a);
+                        assert!(present, "`try_insert` refused the absent key {a}");
                         value.entry().release(Vec::new());
                     }
                 }
@@ -125,7 +129,7 @@ impl Run {
                 let entry = Arc::clone(value.entry());
                 let present = self.model.get(&a).cloned();
                 if present.is_some() {
-                    // The new one is for nothing, and dropped there.
+                    // The map drops the new value at once.
                     entry.release(Vec::new());
                 }
                 let found = Under::begin(&mut self.ground, |guard| {
@@ -151,7 +155,7 @@ impl Run {
                 let mut value = Some(value);
                 let taken = self.map.update(&a, |seen| {
                     assert_eq!(Some(seen.id()), old.as_ref().map(|old| old.id()));
-                    value.take().expect("nobody comes between")
+                    value.take().expect("no other thread updates the map")
                 });
                 match &old {
                     Some(_) => self.present(a, entry),
@@ -240,7 +244,7 @@ impl Run {
         self.model.remove(&key);
     }
 
-    /// In a section of its own, or in that of a walk, where the value is kept.
+    /// Looks a key up in a section of its own, or in the section of a walk, which keeps the value.
     fn get(&mut self, key: u8) {
         let expected = self.model.get(&key).map(|entry| entry.id());
         match self.walks.last_mut() {
@@ -265,7 +269,7 @@ impl Run {
         if self.walks.len() == SECTIONS {
             return;
         }
-        let walk = Under::begin(&mut self.ground, |guard| Walk {
+        let walk = Under::begin(&mut self.ground, |guard| MapWalk {
             iter: self.map.iter(guard),
             values: self
                 .model
@@ -279,8 +283,8 @@ impl Run {
     }
 }
 
-/// A step. `false`: the walk is over.
-fn advance(walk: &mut Under<Walk>) -> bool {
+/// Goes one step. Returns `false` at the end of the walk.
+fn advance(walk: &mut Under<MapWalk>) -> bool {
     let Some((&key, value)) = walk.what.iter.next() else {
         return false;
     };
@@ -295,8 +299,8 @@ fn advance(walk: &mut Under<Walk>) -> bool {
     true
 }
 
-/// What the documentation promises of a whole walk.
-fn finished(walk: &Walk) {
+/// Checks what the documentation promises of a whole walk.
+fn finished(walk: &MapWalk) {
     for key in &walk.always {
         assert_eq!(walk.met.get(key), Some(&1), "how often a walk met {key}");
     }

@@ -1,38 +1,39 @@
-//! `RcuMap`, `RcuList`, `RcuVec` and `RcuPtr` beside the standard library's, with walks, views and references held over
-//! changes.
+//! `RcuMap`, `RcuList`, `RcuVec` and `RcuPtr`, compared with the standard library's collections.
+//! Walks, views and references are held while the collections change.
 //!
-//! The input is a [`Plan`]: which collection, then operations, four bytes each. Elements are values of the ledger: freed once,
-//! and not while a section that was open when they were taken out still is. What a walk sees is held against what the
-//! documentation promises of it; a view against a copy made when it was loaded.
+//! The input is a [`CollectionPlan`]: the collection, then operations of four bytes each. The elements are
+//! values of the ledger, which checks that each is freed once, and after the sections that were
+//! open when it was taken out. A walk is checked against the documentation's promises, and a view
+//! against a copy that was made when the view was loaded.
 
 mod list;
 mod map;
 mod ptr;
 mod vec;
 
-use super::ledger::{Board, Entry, Section, Seen, Value, open_among};
+use super::ledger::{Board, Entry, Held, Section, Sections, Seen, Value, open_among};
 use super::panics;
-use super::plan::Op;
+use super::plan::{Op, choose};
 use arbitrary::{Arbitrary, Result, Unstructured};
 use async_rcu::{InlineExecutor, OwnedReadGuard, Rcu, Retired};
 use std::sync::Arc;
 
-/// Operations that are done of a plan at the most.
+/// The largest number of operations of a plan.
 const MOST: usize = 300;
-/// Sections, and retired values in hand, at the most.
+/// The largest numbers of open sections and of retired values.
 const SECTIONS: usize = 6;
 const RETIRED: usize = 8;
 
 #[derive(Debug)]
-struct Plan {
+struct CollectionPlan {
     kind: u8,
     variant: u8,
     ops: Vec<Op>,
 }
 
-impl<'a> Arbitrary<'a> for Plan {
+impl<'a> Arbitrary<'a> for CollectionPlan {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Plan {
+        Ok(CollectionPlan {
             kind: u.arbitrary()?,
             variant: u.arbitrary()?,
             ops: Op::read_all(u, MOST)?,
@@ -43,7 +44,7 @@ impl<'a> Arbitrary<'a> for Plan {
 /// Runs the plan that the bytes stand for.
 pub fn run(data: &[u8]) {
     panics::prepare();
-    let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) else {
+    let Ok(plan) = CollectionPlan::arbitrary(&mut Unstructured::new(data)) else {
         return;
     };
     let ground = Ground::new();
@@ -57,11 +58,11 @@ pub fn run(data: &[u8]) {
     board.assert_all_done(|| ());
 }
 
-/// What all collections stand on.
+/// The domain and the oracle of a run.
 struct Ground {
     rcu: Rcu,
     board: Arc<Board>,
-    sections: Vec<Arc<Section>>,
+    sections: Sections,
     retired: Vec<(Retired<Value>, Vec<Arc<Section>>)>,
 }
 
@@ -74,7 +75,7 @@ impl Ground {
                 .build()
                 .expect("a domain"),
             board: Board::new(),
-            sections: Vec::new(),
+            sections: Sections::default(),
             retired: Vec::new(),
         }
     }
@@ -87,55 +88,49 @@ impl Ground {
         (0..count).map(|_| self.value()).collect()
     }
 
-    /// The sections that are open now.
-    fn open(&mut self) -> Vec<Arc<Section>> {
-        self.sections.retain(|section| section.is_open());
-        self.sections.clone()
-    }
-
-    /// It is about to be taken out.
+    /// Notes that a value is about to be taken out.
     fn release(&mut self, entry: &Arc<Entry>) {
-        entry.release(self.open());
+        entry.release(self.sections.open());
     }
 
     fn release_all<'a>(&mut self, entries: impl IntoIterator<Item = &'a Arc<Entry>>) {
-        let open = self.open();
+        let open = self.sections.open();
         for entry in entries {
             entry.release(open.clone());
         }
     }
 
-    /// What was taken out, and is what was to be: dropped, or kept.
+    /// Checks a value that was taken out; then drops or keeps it.
     fn took(&mut self, retired: Option<Retired<Value>>, expected: Option<&Arc<Entry>>, choice: u8) {
         let (id, expected) = (
             retired.as_deref().map(Value::id),
             expected.map(|entry| entry.id()),
         );
-        assert_eq!(id, expected, "what was taken out");
+        assert_eq!(id, expected, "the value that was taken out");
         if let Some(retired) = retired {
             if choice % 2 == 0 && self.retired.len() < RETIRED {
-                let open = self.open();
+                let open = self.sections.open();
                 self.retired.push((retired, open));
             }
         }
     }
 
-    /// Operations that all collections have in common.
+    /// Does an operation that all collections share.
     fn step(&mut self, choice: u8) {
         match choice % 4 {
             0 => drop(self.retired.pop()),
-            1 if self.open().is_empty() => {
+            1 if self.sections.open().is_empty() => {
                 if let Some((retired, _)) = self.retired.pop() {
                     let id = retired.id();
                     assert_eq!(retired.blocking_wait().id(), id);
                 }
             }
-            2 if self.open().is_empty() => self.rcu.blocking_drain(),
+            2 if self.sections.open().is_empty() => self.rcu.blocking_drain(),
             _ => {
                 if let Some((retired, holders)) = self.retired.pop() {
                     match retired.try_take() {
                         Ok(value) => {
-                            assert_eq!(open_among(&holders), 0, "{value:?} under a reader")
+                            assert_eq!(open_among(&holders), 0, "readers of {value:?}")
                         }
                         Err(early) => self.retired.push((early, holders)),
                     }
@@ -145,62 +140,48 @@ impl Ground {
     }
 }
 
-/// What was read in a section of its own: a walk, a view, a reference; and what the model has of it.
+/// A walk, a view or a reference that was read in a section of its own, with the model's copy.
 ///
 /// # Invariants
-/// 1. What is in `what` and `seen` was read under `guard`, which lies in a box, and is dropped or cleared before it: fields
-///    are dropped in their order.
+/// 1. `what` was read under the guard in `held`, which lies in a box. Fields are dropped in their
+///    order, so `what` is dropped before the guard.
 struct Under<T> {
     what: T,
-    seen: Vec<Seen>,
-    section: Arc<Section>,
-    guard: Box<OwnedReadGuard>,
+    held: Held<Box<OwnedReadGuard>>,
 }
 
 impl<T> Under<T> {
-    /// Begins a section, and reads in it what `read` says.
+    /// Begins a section, and calls `read` with its guard.
     fn begin(ground: &mut Ground, read: impl FnOnce(&'static OwnedReadGuard) -> T) -> Self {
-        let section = Section::open();
-        ground.sections.push(Arc::clone(&section));
+        let section = ground.sections.enter();
         let guard = Box::new(ground.rcu.read_owned());
-        // SAFETY: invariant 1 makes the borrow last as long as the guard.
+        // SAFETY: by invariant 1 the borrow ends before the guard.
         let borrowed = unsafe { &*std::ptr::from_ref(&*guard) };
         Self {
             what: read(borrowed),
-            seen: Vec::new(),
-            section,
-            guard,
+            held: Held {
+                seen: Vec::new(),
+                section,
+                guard,
+            },
         }
     }
 
-    /// The guard, to read more.
+    /// Returns the guard. Callers put what they read into `seen`, or drop it at once.
     fn guard(&self) -> &'static OwnedReadGuard {
-        // SAFETY: invariant 1: what is read by it goes into `seen`, or is dropped at once.
-        unsafe { &*std::ptr::from_ref(&*self.guard) }
+        // SAFETY: the callers keep no borrow for longer than the guard.
+        unsafe { &*std::ptr::from_ref(&*self.held.guard) }
     }
 
-    /// Keeps a reference that was read in the section, and looks at it again to the end. Tells which value it is.
+    /// Keeps a reference that was read in the section; every later check looks at it. Returns the
+    /// number of the value.
     fn see(&mut self, value: &Value) -> u64 {
-        // SAFETY: invariant 1.
-        self.seen.push(unsafe { Seen::new(value) });
+        // SAFETY: the reference goes into the `Held` of its guard (its invariant 1).
+        self.held.seen.push(unsafe { Seen::new(value) });
         value.id()
     }
 
     fn check(&self) {
-        self.seen.iter().for_each(Seen::check);
+        self.held.check();
     }
-}
-
-impl<T> Drop for Under<T> {
-    fn drop(&mut self) {
-        // The section is open until its guard is dropped, behind this.
-        self.check();
-        self.seen.clear();
-        self.section.leave();
-    }
-}
-
-/// The place that `choice` means among `len`, if there is any.
-fn choose(choice: u8, len: usize) -> Option<usize> {
-    usize::from(choice).checked_rem(len)
 }

@@ -1,11 +1,11 @@
-//! `RcuPtr` beside an `Option`.
+//! `RcuPtr`, compared with an `Option`.
 
 use super::super::ledger::{Entry, Value};
 use super::{Ground, Op, SECTIONS, Under, choose};
 use async_rcu::RcuPtr;
 use std::sync::Arc;
 
-/// What was loaded in a section.
+/// A reference that was loaded in a section.
 type Loaded = Under<Option<&'static Value>>;
 
 pub(super) fn run(mut ground: Ground, ops: &[Op]) {
@@ -15,7 +15,7 @@ pub(super) fn run(mut ground: Ground, ops: &[Op]) {
     for Op { code, a, b, c } in ops.iter().copied() {
         let value = (b % 4 != 0).then(|| Box::new(ground.value()));
         let entry = value.as_ref().map(|value| Arc::clone(value.entry()));
-        // Not used, or used below.
+        // This value is used below, or dropped here.
         let value = match code % 8 {
             0 | 1 => {
                 let old = std::mem::replace(&mut model, entry);
@@ -41,13 +41,13 @@ pub(super) fn run(mut ground: Ground, ops: &[Op]) {
                 }
                 match pointer.compare_exchange(held.what, value, held.guard()) {
                     Ok(taken) => {
-                        assert!(same, "exchanged, and it was elsewhere");
+                        assert!(same, "`compare_exchange` replaced another value");
                         let old = std::mem::replace(&mut model, entry);
                         ground.took(taken, old.as_ref(), c);
                         None
                     }
                     Err(error) => {
-                        assert!(!same, "not exchanged, and it was there");
+                        assert!(!same, "`compare_exchange` refused the current value");
                         let current = error.current.map(Value::id);
                         assert_eq!(current, model.as_ref().map(|entry| entry.id()));
                         error.new
@@ -85,7 +85,7 @@ pub(super) fn run(mut ground: Ground, ops: &[Op]) {
     ground.took(taken, model.as_ref(), 1);
 }
 
-/// It is still ours, and dropped here.
+/// Drops a value that no structure has had.
 fn release(value: Option<Box<Value>>) {
     if let Some(value) = value {
         value.entry().release(Vec::new());

@@ -1,4 +1,4 @@
-//! `RcuVec` beside a `Vec`.
+//! `RcuVec`, compared with a `Vec`.
 
 use super::super::ledger::{Entry, Value};
 use super::super::panics;
@@ -6,16 +6,16 @@ use super::{Ground, Op, SECTIONS, Under, choose};
 use async_rcu::{RcuVec, VecView};
 use std::sync::Arc;
 
-/// Elements at the most.
+/// The largest number of elements.
 const MOST: usize = 200;
 
-/// A view, and what it has to show.
+/// A view, and the elements that it has to show.
 struct View {
     view: VecView<'static, Value>,
     shows: Vec<Arc<Entry>>,
 }
 
-struct Run {
+struct VecRun {
     ground: Ground,
     array: RcuVec<Value>,
     model: Vec<Arc<Entry>>,
@@ -23,7 +23,7 @@ struct Run {
 }
 
 pub(super) fn run(ground: Ground, ops: &[Op]) {
-    let mut run = Run {
+    let mut run = VecRun {
         array: RcuVec::new_in(&ground.rcu),
         ground,
         model: Vec::new(),
@@ -37,12 +37,12 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
     }
     run.agree();
     run.ground.release_all(&run.model);
-    let Run { array, views, .. } = run;
+    let VecRun { array, views, .. } = run;
     drop(array);
     views.iter().for_each(show);
 }
 
-impl Run {
+impl VecRun {
     fn step(&mut self, op: Op, rest: &mut impl Iterator<Item = Op>) {
         let Op { code, a, b, c } = op;
         match code % 16 {
@@ -130,7 +130,7 @@ impl Run {
         self.ground.took(Some(taken), Some(&old), c);
     }
 
-    /// Edits that are published together, or not at all.
+    /// Makes edits that are published together, or not at all.
     fn write(&mut self, edits: &[Op], publish: bool, choice: u8) {
         let mut writer = self.array.write();
         let (mut after, mut removed, mut added) = (self.model.clone(), Vec::new(), Vec::new());
@@ -178,7 +178,7 @@ impl Run {
                     writer.swap(at, other);
                 }
                 (_, _, value) => {
-                    // Ours still, as there is no place for it.
+                    // The vector has no such index: the value was not taken.
                     if let Some(value) = value {
                         value.entry().release(Vec::new());
                         added.pop();
@@ -199,7 +199,7 @@ impl Run {
                 self.ground.took(Some(taken), Some(old), choice);
             }
         } else {
-            // Nobody has seen them, but they are retired all the same.
+            // No reader has seen these values, but the vector retires them all the same.
             for entry in &added {
                 entry.release(Vec::new());
             }
@@ -219,12 +219,12 @@ impl Run {
     }
 }
 
-/// A view shows what it showed.
+/// Checks that a view shows the elements of the time when it was loaded.
 fn show(view: &Under<View>) {
     let View { view: slots, shows } = &view.what;
     assert_eq!(slots.len(), shows.len());
     for (at, entry) in shows.iter().enumerate() {
-        assert!(!entry.is_done(), "{entry:?} was freed under a view");
+        assert!(!entry.is_done(), "{entry:?} was freed while a view had it");
         assert_eq!(slots[at].id(), entry.id());
         assert_eq!(slots[at].part, [entry.id(); 6]);
     }

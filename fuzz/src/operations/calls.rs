@@ -2,8 +2,9 @@
 
 use super::super::ledger::{Board, Entry};
 use super::super::panics;
-use super::waits::Wait;
-use super::world::{World, choose};
+use super::super::plan::choose;
+use super::items::Wait;
+use super::world::World;
 use async_rcu::Rcu;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll};
 
 const DEADLOCK: &str = "deadlock";
 
-/// Ends its entry after so many polls.
+/// A future that finishes its entry after some polls.
 struct Slow {
     entry: Arc<Entry>,
     polls: u8,
@@ -32,7 +33,7 @@ impl Future for Slow {
     }
 }
 
-/// What a callback does when it runs.
+/// Returns a callback of the given kind.
 fn callback(
     kind: u8,
     entry: Arc<Entry>,
@@ -44,7 +45,8 @@ fn callback(
             entry.finish();
             panics::planned();
         }),
-        // Queues another one, which the drain that runs this one need not wait for.
+        // The callback queues another one. The drain that runs this one need not wait for the
+        // other.
         1 => {
             let inner = board.entry("nested callback");
             Box::new(move || {
@@ -66,7 +68,7 @@ fn callback(
             panics::expect(DEADLOCK, || rcu.blocking_shutdown());
             entry.finish();
         }),
-        // An async one, from within.
+        // The callback queues an async one.
         4 => {
             let inner = board.entry("nested async callback");
             Box::new(move || {
@@ -88,7 +90,7 @@ fn callback(
 }
 
 impl World {
-    /// An entry for a callback that is queued next.
+    /// Makes an entry for a callback that is queued next.
     fn queue(&mut self, domain: usize, what: &'static str) -> Arc<Entry> {
         let entry = self.board.entry(what);
         let domain = &mut self.domains[domain];
@@ -105,14 +107,14 @@ impl World {
             self.domains[domain].last_nests();
         }
         let boxed = callback(c, Arc::clone(&entry), rcu.clone(), Arc::clone(&self.board));
-        // As it is, with too much for its place in the queue, or with nothing.
+        // The closure is boxed, or too large for a place in the queue, or nested.
         let ballast = [u64::from(c); 9];
         let board = Arc::clone(&self.board);
         self.on(seat, move |_| match c % 3 {
             0 => rcu.call(boxed),
             1 => rcu.call(move || {
                 if ballast != [u64::from(c); 9] {
-                    board.violate(format!("{entry:?} lost what it holds"));
+                    board.violate(format!("the captured values of {entry:?} have changed"));
                 }
                 boxed();
             }),
@@ -131,7 +133,7 @@ impl World {
             polls: c % 4,
         };
         self.on(Self::seat_of(a), move |_| {
-            // With a runtime that it goes to, or without.
+            // On a thread with a runtime context, or without one.
             let _in = (c >= 128).then(|| super::domain::runtime().enter());
             rcu.call_async(future);
         });
@@ -144,7 +146,7 @@ impl World {
         self.domains[domain].queue(value.entry());
         self.on(Self::seat_of(a), move |_| match b % 4 {
             0 | 1 => rcu.retire(Box::new(value)),
-            // Of no known size.
+            // The type has no static size.
             2 => rcu.retire::<[super::super::ledger::Value]>(Box::new([value])),
             _ => rcu.retire::<dyn Send>(Box::new(value)),
         });
@@ -161,7 +163,7 @@ impl World {
         let refused = self.on(Self::seat_of(a), move |_| {
             let own = Arc::clone(&queued);
             let refused = rcu.try_call(move || queued.finish()).err();
-            // Ours again, and run by hand.
+            // The library gave the closure back: run it here.
             let run = refused.map(|full| {
                 own.release(Vec::new());
                 full.into_inner()();
@@ -169,21 +171,27 @@ impl World {
             run.is_some()
         });
         match (limit, refused) {
-            (None, refused) => assert!(!refused, "refused without a limit"),
+            (None, refused) => assert!(!refused, "a callback was refused without a limit"),
             (Some(limit), true) => {
-                assert!(maybe >= limit, "refused with {maybe} pending of {limit}");
+                assert!(
+                    maybe >= limit,
+                    "a callback was refused with {maybe} pending of {limit}"
+                );
             }
             (Some(limit), false) => {
-                assert!(sure < limit, "taken with {sure} pending of {limit}");
+                assert!(
+                    sure < limit,
+                    "a callback was taken with {sure} pending of {limit}"
+                );
             }
         }
         match refused {
             false => self.domains[index].queue(&entry),
-            true => assert!(entry.is_done(), "the closure that was given back"),
+            true => assert!(entry.is_done(), "the returned closure has not run"),
         }
     }
 
-    /// Asks for room, or uses the room that it has, or gives it back.
+    /// Asks for a permit, or uses a permit, or drops one.
     pub(super) fn use_permit(&mut self, a: u8, b: u8, c: u8) {
         let Some(index) = choose(b, self.permits.len()) else {
             let (domain, rcu) = self.domain(b);
@@ -211,7 +219,7 @@ impl World {
         }
     }
 
-    /// A callback under the global lock, which may be the domain's or not.
+    /// Queues a callback under the global lock, which may be the domain's lock or not.
     pub(super) fn call_locked(&mut self, a: u8, b: u8) {
         let (domain, rcu) = self.domain(b);
         let entry = self.queue(domain, "callback under the lock");
@@ -225,7 +233,7 @@ impl World {
         });
     }
 
-    /// Takes the global lock if it is free, or lets it go: at once, or for a drain.
+    /// Takes the global lock if it is free, or releases it: at once, or by a drain of its holder.
     pub(super) fn lock_or_unlock(&mut self, a: u8, b: u8) {
         let (index, rcu) = self.domain(b);
         let seat = Self::blocking_seat(a);
@@ -235,7 +243,8 @@ impl World {
         };
         if b % 4 == 3 && !self.is_reading(seat, index) && self.may_drain(index) {
             let of = self.domains[index].queued.len();
-            // Let go there at once: whoever pumps meanwhile may wait for the lock in a batch.
+            // The seat drops the lock at once: meanwhile this thread may pump, and wait for the
+            // lock in a batch.
             self.on(seat, move |_| drop(guard.blocking_drain(&rcu)));
             self.domains[index].drained(of);
         } else {

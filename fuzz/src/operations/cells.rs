@@ -1,54 +1,18 @@
-//! Operations on cells, on what was taken out of them, and on watchers.
+//! Operations on cells, on values that were taken out of cells, and on watchers.
 
 use super::super::ledger::{Entry, Section, Value, open_among};
 use super::super::panics;
-use super::waits::Wait;
-use super::world::{World, choose};
-use async_rcu::{Deferred, RcuCell, Retired, Watcher};
+use super::super::plan::choose;
+use super::items::{Cell, Late, MOST, Old, Wait, Watching};
+use super::world::World;
+use async_rcu::{Deferred, RcuCell, Retired};
 use futures::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// Values of each kind in hand, at the most.
-const MOST: usize = 8;
-
-pub(super) struct Cell {
-    pub(super) cell: Arc<RcuCell<Value>>,
-    pub(super) domain: usize,
-    pub(super) current: Arc<Entry>,
-    /// Tells this cell from others that were in its place.
-    number: u64,
-}
-
-/// A version that was taken out.
-pub(super) struct Old {
-    pub(super) value: Retired<Value>,
-    pub(super) entry: Arc<Entry>,
-    pub(super) domain: usize,
-    /// The sections that may still see it.
-    pub(super) holders: Vec<Arc<Section>>,
-    /// A grace period has certainly passed since.
-    pub(super) elapsed: bool,
-}
-
-/// A value that is retired by its last owner.
-pub(super) struct Late {
-    pub(super) value: Arc<Deferred<Value>>,
-    pub(super) domain: usize,
-}
-
-pub(super) struct Watching {
-    watcher: Watcher<Value>,
-    domain: usize,
-    /// Which cell it is of; the value that it is to tell of next, if there is one.
-    number: u64,
-    next: Option<Arc<Entry>>,
-    gone: bool,
-}
-
 impl World {
-    /// The cell that `choice` means.
+    /// Returns the cell that `choice` stands for.
     pub(super) fn cell(&self, choice: u8) -> Option<&Cell> {
         self.cells[usize::from(choice) % self.cells.len()].as_ref()
     }
@@ -70,7 +34,8 @@ impl World {
         });
     }
 
-    /// Puts a new value in the cell's place in the oracle. What the old one has to wait for.
+    /// Replaces the cell's value in the oracle. Returns the old value, and the sections that it has
+    /// to wait for.
     fn replace(&mut self, place: usize) -> Option<Replacing> {
         let cell = self.cells[place].as_mut()?;
         let value = self.board.value();
@@ -123,7 +88,7 @@ impl World {
         domain: usize,
         holders: Vec<Arc<Section>>,
     ) {
-        assert_eq!(value.id(), entry.id(), "what was taken out");
+        assert_eq!(value.id(), entry.id(), "the value that was taken out");
         self.retired.push(Old {
             value,
             entry,
@@ -136,12 +101,16 @@ impl World {
     pub(super) fn update(&mut self, a: u8, b: u8, c: u8) {
         let (seat, place) = (Self::seat_of(a), self.place(b));
         if c % 4 == 0 {
-            // Given up: nothing is changed.
+            // The update is given up, and changes nothing.
             let Some(cell) = self.cell(b) else { return };
             let (id, cell) = (cell.current.id(), Arc::clone(&cell.cell));
             self.on(seat, move |_| {
                 let refused = cell.try_update(|value| Err::<Value, u64>(value.id()));
-                assert_eq!(refused.err(), Some(id), "what `try_update` sees");
+                assert_eq!(
+                    refused.err(),
+                    Some(id),
+                    "the value that `try_update` passes"
+                );
                 assert_eq!(
                     cell.with(Value::id),
                     id,
@@ -157,8 +126,8 @@ impl World {
         let mut value = Some(value);
         let retired = self.on(seat, move |_| {
             cell.update(|seen| {
-                assert_eq!(seen.id(), old, "what `update` sees");
-                value.take().expect("nobody comes between")
+                assert_eq!(seen.id(), old, "the value that `update` passes");
+                value.take().expect("no other thread updates the cell")
             })
         });
         match self.retired.len() {
@@ -189,7 +158,7 @@ impl World {
                 self.domains[cell.domain].queue(&cell.current);
                 self.on(Self::seat_of(b), move |_| drop(cell_itself));
             }
-            // A reference of a seat still has it.
+            // A reference of a seat still owns the cell.
             Err(shared) => {
                 for watching in &mut self.watching {
                     watching.gone &= watching.number != cell.number;
@@ -218,7 +187,7 @@ impl World {
         });
     }
 
-    /// Asks a watcher, or drops it.
+    /// Polls a watcher, or drops it.
     pub(super) fn watch(&mut self, a: u8, b: u8) {
         let Some(index) = choose(b, self.watching.len()) else {
             return;
@@ -240,7 +209,7 @@ impl World {
             (Poll::Pending, None) if !gone => section.leave(),
             (Poll::Ready(None), _) if gone => section.leave(),
             (Poll::Ready(Some(value)), Some(id)) if !gone => {
-                assert_eq!(value.id(), id, "what a watcher tells");
+                assert_eq!(value.id(), id, "the value that a watcher yields");
                 match self.owned.len() < MOST {
                     true => self.keep(domain, section, value, a),
                     false => {
@@ -249,11 +218,13 @@ impl World {
                     }
                 }
             }
-            (told, expected) => panic!("a watcher tells {told:?}, not {expected:?}; gone: {gone}"),
+            (told, expected) => {
+                panic!("a watcher yields {told:?}, not {expected:?}; cell dropped: {gone}")
+            }
         }
     }
 
-    /// What the watcher is to tell now; puts it back.
+    /// Puts the watcher back, and returns the value that it has to yield now.
     fn expected(&mut self, mut watching: Watching) -> Option<u64> {
         let next = watching.next.take();
         self.watching.push(watching);
@@ -269,12 +240,12 @@ impl World {
         let (value, entry) = (old.value, Arc::clone(&old.entry));
         let left = self.on(Self::seat_of(a), move |_| match value.try_take() {
             Ok(value) => {
-                assert!(!held, "{entry:?} was given out under a reader");
+                assert!(!held, "`try_take` returned {entry:?} while a reader had it");
                 assert_eq!(value.id(), entry.id());
                 None
             }
             Err(early) => {
-                assert!(!elapsed, "{entry:?} was not given out after a grace period");
+                assert!(!elapsed, "`try_take` kept {entry:?} after a grace period");
                 Some(early)
             }
         });
@@ -283,7 +254,7 @@ impl World {
         }
     }
 
-    /// By a future, or blocking.
+    /// Waits for a retired value by a future, or blocks for it.
     pub(super) fn wait_for_retired(&mut self, a: u8, b: u8, c: u8) {
         let Some(index) = choose(b, self.retired.len()) else {
             return;
@@ -300,7 +271,7 @@ impl World {
             );
         } else if self.is_reading(seat, domain) {
             let old = self.retired.swap_remove(index);
-            // It is freed by a callback then.
+            // After the panic a callback frees the value.
             self.domains[domain].queue(&old.entry);
             self.on(seat, move |_| {
                 panics::expect("deadlock", || drop(old.value.blocking_wait()));
@@ -322,19 +293,20 @@ impl World {
         let old = self.retired.swap_remove(index);
         self.domains[old.domain].queue(&old.entry);
         self.on(Self::seat_of(a), move |_| {
-            assert_eq!(old.value.id(), old.entry.id(), "seen before it is dropped");
+            assert_eq!(old.value.id(), old.entry.id(), "the value before its drop");
             drop(old.value);
         });
     }
 
-    /// All that is in hand of one domain, in one wait; of several, a panic.
+    /// Waits for all retired values of one domain at once. With values of several domains the call
+    /// panics.
     pub(super) fn reclaim_all(&mut self, a: u8, b: u8) {
         let (domain, rcu) = self.domain(b);
         let all = std::mem::take(&mut self.retired);
         let (own, foreign): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|old| old.domain == domain);
         if b >= 224 && !foreign.is_empty() {
-            // All are freed by callbacks then.
+            // After the panic callbacks free all values.
             for old in own.iter().chain(&foreign) {
                 self.domains[old.domain].queue(&old.entry);
             }
@@ -359,7 +331,7 @@ impl World {
         );
     }
 
-    /// A value that its last owner retires: a new one, one more owner, or one less.
+    /// Makes a value that its last owner retires, or adds an owner, or drops one.
     pub(super) fn deferred(&mut self, a: u8, b: u8, c: u8) {
         match choose(c, self.late.len()) {
             Some(index) if b >= 128 => {
@@ -373,7 +345,7 @@ impl World {
             }
             Some(index) if b >= 64 && self.late.len() < MOST => {
                 let late = &self.late[index];
-                assert_eq!(late.value.part, [late.value.id(); 6], "a kept value");
+                assert_eq!(late.value.part, [late.value.id(); 6], "an owned value");
                 let (value, domain) = (Arc::clone(&late.value), late.domain);
                 self.late.push(Late { value, domain });
             }
@@ -387,6 +359,7 @@ impl World {
     }
 }
 
+/// The replacement of a cell's value.
 struct Replacing {
     cell: Arc<RcuCell<Value>>,
     domain: usize,

@@ -1,6 +1,6 @@
-//! A domain of a run, and what the oracle knows of it.
+//! A domain of a run, and what the oracle knows about it.
 
-use super::super::ledger::{Board, Entry, Section};
+use super::super::ledger::{Board, Entry, Section, Sections};
 use super::super::panics;
 use super::Make;
 use async_rcu::{
@@ -14,35 +14,35 @@ use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// A callback that was queued, by the run itself or by dropping something.
+/// A queued callback. The run queues it, or the drop of an item does.
 pub(super) struct Queued {
     pub(super) entry: Arc<Entry>,
-    /// Queues another one before it is done.
+    /// The callback queues another one before it is done.
     nests: bool,
 }
 
+/// A domain of a run.
 pub(super) struct Domain {
-    /// `None`: the handle was dropped. Cells, waits and retired values may have others.
+    /// `None` after the run dropped its handle. Cells, waits and retired values may have others.
     pub(super) rcu: Option<Rcu>,
-    /// Sections, open or over.
-    sections: Vec<Arc<Section>>,
-    /// What a drain has to have seen.
+    sections: Sections,
+    /// The callbacks that no drain has waited for.
     pub(super) queued: Vec<Queued>,
-    /// Where batches have to be taken from by hand.
+    /// The channel from which the run takes batches, if the domain has one.
     pub(super) batches: Option<Batches>,
     pub(super) limit: Option<usize>,
     pub(super) locked: bool,
-    /// Its grace-period thread runs batches itself, and waits for the lock.
+    /// The domain's grace-period thread runs batches itself, and waits for the lock.
     pub(super) waits_for_lock: bool,
-    /// Permits that the run has in hand.
+    /// The number of permits that the run holds.
     pub(super) permits: usize,
-    /// Owned guards that it has in hand.
+    /// The number of owned guards that the run holds.
     pub(super) owned: usize,
-    /// Callbacks queued, by the library's count, when all of them had finished.
+    /// The library's count of queued callbacks at a moment when all of them had finished.
     pub(super) settled: u64,
-    /// Callbacks that were to panic, queued so far.
+    /// The number of queued callbacks that panic.
     pub(super) to_panic: u64,
-    /// Reports of that.
+    /// The number of reported panics of callbacks.
     pub(super) panics: Arc<AtomicU64>,
 }
 
@@ -61,7 +61,7 @@ impl Domain {
                 let counts = report.source == PanicSource::Callback;
                 panics.fetch_add(u64::from(counts), Ordering::Relaxed);
                 if !report.to_string().contains("fuzz") {
-                    board.violate(format!("a report that names no domain: {report}"));
+                    board.violate(format!("a panic report does not name the domain: {report}"));
                 }
             }
         });
@@ -77,7 +77,7 @@ impl Domain {
         let (builder, batches) = executor(builder, make.executor);
         Self {
             rcu: Some(builder.build().expect("a domain")),
-            sections: Vec::new(),
+            sections: Sections::default(),
             queued: Vec::new(),
             batches,
             limit,
@@ -91,20 +91,17 @@ impl Domain {
         }
     }
 
-    /// The sections that are open now.
+    /// Returns the open sections.
     pub(super) fn open(&mut self) -> Vec<Arc<Section>> {
-        self.sections.retain(|section| section.is_open());
-        self.sections.clone()
+        self.sections.open()
     }
 
-    /// A section begins now.
+    /// Begins a section.
     pub(super) fn enter(&mut self) -> Arc<Section> {
-        let section = Section::open();
-        self.sections.push(Arc::clone(&section));
-        section
+        self.sections.enter()
     }
 
-    /// A callback is about to be queued.
+    /// Notes a callback that is about to be queued.
     pub(super) fn queue(&mut self, entry: &Arc<Entry>) {
         self.queued.push(Queued {
             entry: Arc::clone(entry),
@@ -112,37 +109,39 @@ impl Domain {
         });
     }
 
-    /// The one queued last is to queue another.
+    /// Notes that the last callback queues another one.
     pub(super) fn last_nests(&mut self) {
         if let Some(queued) = self.queued.last_mut() {
             queued.nests = true;
         }
     }
 
-    /// A drain that began when so many were queued is over.
+    /// Checks the callbacks after a drain that began when `of` callbacks were queued.
     #[track_caller]
     pub(super) fn drained(&mut self, of: usize) {
         for queued in self.queued.drain(..of) {
             let entry = queued.entry;
-            assert!(entry.is_done(), "{entry:?} was queued before the drain");
+            assert!(entry.is_done(), "a drain did not wait for {entry:?}");
         }
     }
 
-    /// Callbacks that cannot have finished, and permits.
+    /// Counts the callbacks that cannot have finished, and the permits.
     pub(super) fn surely_pending(&self) -> usize {
         let held = self.queued.iter().filter(|queued| queued.entry.is_held());
         held.count() + self.permits
     }
 
-    /// Callbacks that may not have finished, those that others queue by now, and permits.
+    /// Counts the callbacks that may be pending, those that running callbacks may queue, and the
+    /// permits.
     pub(super) fn maybe_pending(&self, rcu: &Rcu) -> usize {
-        // Looked at first: what is done by then has queued its own, so that the library's count has it.
+        // The entries come first: a callback that is done here has queued its own, which the
+        // library counts.
         let nesting = self.queued.iter().filter(|q| q.nests && !q.entry.is_done());
         let nesting = nesting.count();
         (rcu.stats().queued - self.settled) as usize + nesting + self.permits
     }
 
-    /// Runs a batch that lies about. `false`: there are none to come.
+    /// Runs the batches in the channel. Returns `false` if the domain has no channel.
     pub(super) fn pump(&mut self, lock_is_held: bool) -> bool {
         let Some(batches) = &mut self.batches else {
             return false;
@@ -179,7 +178,7 @@ fn executor(builder: Builder, choice: u8) -> (Builder, Option<Batches>) {
     (builder, None)
 }
 
-/// One for all runs.
+/// Returns the runtime of all runs.
 pub(super) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
@@ -190,7 +189,7 @@ pub(super) fn runtime() -> &'static Runtime {
     })
 }
 
-/// A spawner of its own: a thread that ends with it, and refuses every third future.
+/// A spawner: a thread that ends with the spawner. It refuses every third future.
 struct AThread {
     futures: mpsc::Sender<FutureObj<'static, ()>>,
     given: AtomicU64,

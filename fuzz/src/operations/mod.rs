@@ -1,23 +1,29 @@
-//! Sequences of operations on domains, guards, cells, callbacks and waits, against a sequential oracle.
+//! Sequences of operations on domains, guards, cells, callbacks and waits, checked by a sequential
+//! oracle.
 //!
-//! The input is a [`Plan`]: how the domains are made, then operations, four bytes each: which one, and three choices (which seat,
-//! which guard, which cell; modulo what there is). One operation is done after the other, each on a thread of the input's
-//! choosing, while grace-period threads, workers and executors go on as they like. What the oracle holds the library to:
+//! The input is a [`Plan`]: how the domains are built, then operations of four bytes each. The
+//! first byte is the operation; the others choose a thread, a guard, a cell (modulo their number).
+//! The operations run one after the other, each on a thread that the input chooses, while
+//! grace-period threads, workers and executors run freely. The oracle checks:
 //!
-//! - A reference shows the value that was current when it was read, as long as its section lasts (`ledger::Seen`).
-//! - A value or callback ends once, and not under a section that was open when it was let go (`ledger::Entry`).
-//! - A wait is not over while such a section is open, and ends when none is, also where later sections are.
-//! - A cookie has not elapsed while a section is open that was open when it was taken; once elapsed it stays so; a wait makes
-//!   it so. Cookies are ordered.
-//! - After a drain or shutdown, everything queued before has run.
-//! - Callbacks are refused at the limit, and not below.
-//! - A watcher tells of the latest version, once.
-//! - What must panic (a blocking wait for oneself, a guard or cookie of another domain) does, and leaves things usable.
-//! - In the end all is freed, whatever was left open and in whatever order it goes.
+//! - A reference shows the value that was current when it was read, as long as its section lasts
+//!   (`ledger::Seen`).
+//! - A value is freed once, and a callback runs once. The sections that were open when the value
+//!   was taken out or the callback was queued have ended then (`ledger::Entry`).
+//! - A wait ends after these sections have ended, and later sections do not block it.
+//! - A cookie has not elapsed while a section is open that was open when the cookie was taken.
+//!   After a wait for the cookie it has elapsed, and it stays so. Cookies are ordered.
+//! - After a drain or a shutdown, every callback that was queued before has run.
+//! - Callbacks are refused at the limit, and not below it.
+//! - A watcher yields the latest version, once.
+//! - A blocking wait for oneself panics, and so does the use of a guard or cookie of another
+//!   domain. Both leave the domain usable.
+//! - At the end everything is freed, whatever was open, and in whatever order it is dropped.
 
 mod calls;
 mod cells;
 mod domain;
+mod items;
 mod seat;
 mod sections;
 mod teardown;
@@ -29,16 +35,16 @@ use super::plan::Op;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use world::World;
 
-/// Operations that are done of a plan at the most.
+/// The largest number of operations of a plan.
 const MOST: usize = 120;
 
-/// How a domain is made.
+/// The options of a domain.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Make {
     executor: u8,
-    /// 0: none.
+    /// Chooses the limit of pending callbacks, or none.
     limit: u8,
-    /// The lowest bit: under the global lock. The next: with no pause between grace periods.
+    /// Bit 0: under the global lock. Bit 1: without a pause between grace periods.
     flags: u8,
 }
 

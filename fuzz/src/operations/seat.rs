@@ -1,7 +1,7 @@
-//! The threads of a run, called seats: each does what it is told, one thing at a time, and the run waits for it. So the
-//! order of operations is the input's, while guards and queues are those of real threads.
+//! The threads of a run, called seats. A seat does one task at a time, and the run waits for it. So
+//! the input decides the order of operations, while guards and queues are those of real threads.
 
-use super::super::ledger::{HANG, Section, Seen, Value};
+use super::super::ledger::{HANG, Held, Value};
 use async_rcu::{OwnedRcuRef, OwnedReadGuard, Rcu, RcuCell, RcuRef, ReadGuard, Registration};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,51 +10,17 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A guard of either kind, the section that it is part of, and what was read under it.
-///
-/// # Invariants
-/// 1. What is in `seen` was read under `guard`, and is dropped or cleared before the guard is dropped or refreshed.
-pub(super) struct Held<G> {
-    pub(super) seen: Vec<Seen>,
-    pub(super) section: Arc<Section>,
-    pub(super) guard: G,
-}
-
-impl<G> Held<G> {
-    pub(super) fn check(&self) {
-        self.seen.iter().for_each(Seen::check);
-    }
-
-    /// Another section in the place of this one, which `refresh` ends.
-    pub(super) fn renew(&mut self, refresh: impl FnOnce(&mut G), next: Arc<Section>) {
-        self.check();
-        self.seen.clear();
-        self.section.leave();
-        refresh(&mut self.guard);
-        self.section = next;
-    }
-}
-
-impl<G> Drop for Held<G> {
-    fn drop(&mut self) {
-        // The section is open until its guard is dropped, right behind this.
-        self.check();
-        self.seen.clear();
-        self.section.leave();
-    }
-}
-
-/// A guard that is bound to its seat.
+/// A guard that cannot leave its thread.
 pub(super) enum Bound {
     Guard(Pinned<ReadGuard<'static>, Rcu>),
     Ref(Pinned<RcuRef<'static, Value>, Arc<RcuCell<Value>>>),
 }
 
-/// A guard, and what it was borrowed from.
+/// A guard with its owner: the value that the guard borrows from.
 ///
 /// # Invariants
-/// 1. `guard` borrows from what is in `owner`, which lies in a box and is not touched before the guard is dropped: fields
-///    are dropped in their order.
+/// 1. `guard` borrows from the value in `owner`, which lies in a box and is not touched before the
+///    guard is dropped. Fields are dropped in their order.
 pub(super) struct Pinned<G, O> {
     pub(super) guard: G,
     _owner: Box<O>,
@@ -63,7 +29,7 @@ pub(super) struct Pinned<G, O> {
 impl Pinned<ReadGuard<'static>, Rcu> {
     pub(super) fn of_handle(rcu: Rcu) -> Self {
         let owner = Box::new(rcu);
-        // SAFETY: invariant 1 makes the borrow last as long as the guard.
+        // SAFETY: by invariant 1 the borrow ends before the owner.
         let guard =
             unsafe { std::mem::transmute::<ReadGuard<'_>, ReadGuard<'static>>(owner.read()) };
         Self {
@@ -77,7 +43,7 @@ impl Pinned<RcuRef<'static, Value>, Arc<RcuCell<Value>>> {
     pub(super) fn of_cell(cell: Arc<RcuCell<Value>>) -> Self {
         let owner = Box::new(cell);
         let guard = owner.read();
-        // SAFETY: invariant 1 makes the borrow last as long as the guard.
+        // SAFETY: by invariant 1 the borrow ends before the owner.
         let guard =
             unsafe { std::mem::transmute::<RcuRef<'_, Value>, RcuRef<'static, Value>>(guard) };
         Self {
@@ -87,7 +53,7 @@ impl Pinned<RcuRef<'static, Value>, Arc<RcuCell<Value>>> {
     }
 }
 
-/// A guard that may be moved from seat to seat.
+/// A guard that may move between threads.
 pub(super) enum Free {
     Guard(OwnedReadGuard),
     Ref(OwnedRcuRef<Value>),
@@ -104,7 +70,7 @@ impl Free {
     }
 }
 
-/// What a seat has that cannot leave it.
+/// The items of a seat that cannot leave its thread.
 #[derive(Default)]
 pub(super) struct Local {
     pub(super) held: Vec<Held<Bound>>,
@@ -112,7 +78,7 @@ pub(super) struct Local {
 }
 
 thread_local! {
-    /// Where a seat leaves its guards if they are to be dropped with the thread's variables.
+    /// The place for guards that the seat drops together with its thread-local values.
     static LEFT: RefCell<Local> = RefCell::new(Local::default());
 }
 
@@ -124,7 +90,8 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// `early`: the place for left guards comes before the library's own thread-local variables, and so is dropped after them.
+    /// Starts a thread. If `early`, it initialises `LEFT` before the library's own thread-local
+    /// values, so that `LEFT` is dropped after them.
     pub(super) fn new(early: bool) -> Self {
         let (tasks, given) = mpsc::channel::<Task>();
         let thread = thread::spawn(move || {
@@ -139,7 +106,8 @@ impl Seat {
         Self { tasks, thread }
     }
 
-    /// Has the seat do something, and waits for it; calls `pump` meanwhile. A panic goes on here.
+    /// Runs a task on the seat and waits for it, calling `pump` meanwhile. Passes on a panic of the
+    /// task.
     pub(super) fn run<R: Send + 'static>(
         &self,
         pump: &mut dyn FnMut() -> bool,
@@ -148,10 +116,12 @@ impl Seat {
         let (answer, answered) = mpsc::channel();
         let task = move |local: &mut Local| {
             let result = catch_unwind(AssertUnwindSafe(|| task(local)));
-            // An error is the end of a run that has failed.
+            // An error means that the run has failed already.
             let _ = answer.send(result);
         };
-        self.tasks.send(Box::new(task)).expect("the seat is there");
+        self.tasks
+            .send(Box::new(task))
+            .expect("the seat's thread runs");
         let began = Instant::now();
         loop {
             let pumped = pump();
@@ -162,15 +132,18 @@ impl Seat {
             match answered.recv_timeout(pause) {
                 Ok(Ok(result)) => return result,
                 Ok(Err(panic)) => resume_unwind(panic),
-                Err(RecvTimeoutError::Disconnected) => panic!("the seat is gone"),
+                Err(RecvTimeoutError::Disconnected) => panic!("a seat's thread has ended"),
                 Err(RecvTimeoutError::Timeout) => {
-                    assert!(began.elapsed() < HANG, "it hangs");
+                    assert!(
+                        began.elapsed() < HANG,
+                        "a task has not ended after {HANG:?}"
+                    );
                 }
             }
         }
     }
 
-    /// Ends the thread, with what it holds: now, or when the thread's variables are dropped.
+    /// Ends the thread. Its items are dropped now or, if `leave`, with the thread-local values.
     pub(super) fn end(self, pump: &mut dyn FnMut() -> bool, leave: bool) {
         self.run(pump, move |local| {
             let local = std::mem::take(local);
@@ -179,6 +152,8 @@ impl Seat {
             }
         });
         drop(self.tasks);
-        self.thread.join().expect("the seat ends well");
+        self.thread
+            .join()
+            .expect("the seat's thread ends without a panic");
     }
 }

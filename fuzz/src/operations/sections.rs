@@ -1,19 +1,21 @@
 //! Operations on guards.
 
-use super::super::ledger::{Section, Seen};
+use super::super::ledger::{Held, Section, Seen};
 use super::super::panics;
-use super::seat::{Bound, Free, Held, Pinned};
-use super::world::{Mirror, Owned, World, choose};
+use super::super::plan::choose;
+use super::seat::{Bound, Free, Pinned};
+use super::world::{Mirror, Owned, World};
 use async_rcu::{OwnedRcuRef, RcuRef};
 use std::sync::Arc;
 
-/// Guards of a seat, and owned ones, at the most.
+/// The largest number of guards of a seat, and of owned guards.
 const MOST: usize = 8;
 
 const WRONG_DOMAIN: &str = "the guard is of another Rcu";
 
 impl World {
-    /// The section that a guard of this seat is part of: the one that it has, or another.
+    /// Returns the section of a new guard of this seat: the seat's open section of the domain, or a
+    /// new one.
     fn section_of(&mut self, seat: usize, domain: usize) -> Arc<Section> {
         match self.mirrors[seat].iter().find(|m| m.domain == domain) {
             Some(mirror) => {
@@ -57,7 +59,7 @@ impl World {
         });
         let seen = self.on(seat, move |local| {
             let pinned = Pinned::of_cell(cell);
-            // SAFETY: kept in the `Held` of this guard (its invariant 1).
+            // SAFETY: the reference goes into the `Held` of its guard (its invariant 1).
             let seen = unsafe { Seen::new(&pinned.guard) };
             let id = seen.id();
             local.held.push(Held {
@@ -67,7 +69,7 @@ impl World {
             });
             id
         });
-        assert_eq!(seen, id, "what `read` sees");
+        assert_eq!(seen, id, "the value that `read` returns");
     }
 
     pub(super) fn read_owned(&mut self, a: u8, b: u8) {
@@ -97,11 +99,11 @@ impl World {
         let (domain, id, cell) = (cell.domain, cell.current.id(), Arc::clone(&cell.cell));
         let section = self.domains[domain].enter();
         let value = self.on(seat, move |_| cell.read_owned());
-        assert_eq!(value.id(), id, "what `read_owned` sees");
+        assert_eq!(value.id(), id, "the value that `read_owned` returns");
         self.keep(domain, section, value, c);
     }
 
-    /// Puts an owned reference among the others, or a part of it.
+    /// Keeps an owned reference, or a part of it.
     pub(super) fn keep(
         &mut self,
         domain: usize,
@@ -110,13 +112,13 @@ impl World {
         choice: u8,
     ) {
         self.domains[domain].owned += 1;
-        // SAFETY: kept in the `Held` of this guard (its invariant 1).
+        // SAFETY: the reference goes into the `Held` of its guard (its invariant 1).
         let seen = unsafe { Seen::new(&value) };
         let guard = match choice % 3 {
             0 => Free::Part(OwnedRcuRef::map(value, |value| &value.part[3])),
             1 => {
                 let none = OwnedRcuRef::filter_map(value, |value| value.part.get(6));
-                Free::Ref(none.expect_err("there is no such part"))
+                Free::Ref(none.expect_err("the value has no such part"))
             }
             _ => Free::Ref(value),
         };
@@ -150,7 +152,7 @@ impl World {
             held.check();
             id
         });
-        assert_eq!(seen, id, "what `load` sees");
+        assert_eq!(seen, id, "the value that `load` returns");
     }
 
     pub(super) fn load_owned(&mut self, a: u8, b: u8, c: u8) {
@@ -168,8 +170,8 @@ impl World {
                 });
             } else {
                 let value = cell.load(guard);
-                assert_eq!(value.id(), id, "what an owned guard sees");
-                // SAFETY: kept in the `Held` of this guard (its invariant 1).
+                assert_eq!(value.id(), id, "the value that an owned guard loads");
+                // SAFETY: the reference goes into the `Held` of its guard (its invariant 1).
                 let seen = unsafe { Seen::new(value) };
                 owned.held.seen.push(seen);
             }
@@ -228,10 +230,10 @@ impl World {
                     held.check();
                     held.seen.clear();
                     refresh(&mut held.guard);
-                    assert!(!outcome, "a nested guard was refreshed");
+                    assert!(!outcome, "`refresh` refreshed a nested guard");
                 }
             }
-            assert_eq!(outcome, alone, "whether `refresh` has refreshed");
+            assert_eq!(outcome, alone, "the result of `refresh`");
             outcome
         });
         match done {
@@ -272,8 +274,9 @@ impl World {
                         next,
                     );
                     if let Free::Ref(value) = &owned.held.guard {
-                        assert_eq!(value.id(), id, "what `reload` sees");
-                        // SAFETY: kept in the `Held` of this guard (its invariant 1).
+                        assert_eq!(value.id(), id, "the value that `reload` returns");
+                        // SAFETY: the reference goes into the `Held` of its guard (its invariant
+                        // 1).
                         let seen = unsafe { Seen::new(value) };
                         owned.held.seen.push(seen);
                     }
@@ -311,7 +314,8 @@ impl Bound {
             Bound::Guard(pinned) => cell.load(&pinned.guard),
             Bound::Ref(pinned) => cell.load(RcuRef::guard(&pinned.guard)),
         };
-        // SAFETY: kept in the `Held` of this guard (its invariant 1), or dropped at once.
+        // SAFETY: the reference goes into the `Held` of its guard (its invariant 1), or is dropped
+        // at once.
         unsafe { Seen::new(value) }
     }
 }

@@ -1,15 +1,16 @@
-//! The end of a run: everything goes, in an order of the input's choosing, and all of it has to be freed.
+//! The end of a run: the run drops all items in an order that the input chooses, and checks that
+//! all are freed.
 
-use super::waits::Wait;
+use super::items::Wait;
 use super::world::{SEATS, World, pump};
 use std::sync::atomic::Ordering;
 
-/// The kinds of things that go one after the other.
+/// The number of kinds of items, which are dropped one after the other.
 const KINDS: u8 = 8;
 
 impl World {
     pub(super) fn tear_down(mut self, choice: u8) {
-        // Every order that begins somewhere and goes on by an odd step.
+        // The order begins at some kind and goes on in odd steps, so that it meets each kind once.
         let (first, step) = (choice % KINDS, 2 * (choice / KINDS) + 1);
         for turn in 0..KINDS {
             let kind = first.wrapping_add(turn.wrapping_mul(step)) % KINDS;
@@ -26,7 +27,10 @@ impl World {
             pump(domains, false);
         });
         let counted = *self.lock.blocking_lock();
-        assert_eq!(counted, self.lock_calls, "what was done under the lock");
+        assert_eq!(
+            counted, self.lock_calls,
+            "the number of callbacks under the lock"
+        );
     }
 
     fn drop_kind(&mut self, kind: u8) {
@@ -68,7 +72,7 @@ impl World {
             }
             5 => self.watching.clear(),
             6 => {
-                // Some are dropped, and some are waited for in the end.
+                // Some waits are dropped, and others are waited for at the end.
                 let all = std::mem::take(&mut self.waiting);
                 for (index, waiting) in all.into_iter().enumerate() {
                     match index % 3 {
@@ -87,7 +91,7 @@ impl World {
         }
     }
 
-    /// No section is open: all waits end. Those for room come one after the other, and leave what they get.
+    /// Finishes all waits, which no section blocks any more. Drops the waits for permits.
     fn finish_waits(&mut self) {
         let (room, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -95,7 +99,8 @@ impl World {
         for waiting in rest {
             self.finish_wait(waiting);
         }
-        // Who came first is in the line before the others, and not asked to move on before it is polled.
+        // A permit goes to the first waiter in the line, which need not be the one that is polled
+        // here.
         drop(room);
         assert!(self.waiting.is_empty());
     }
@@ -105,7 +110,7 @@ impl World {
             let Some(rcu) = self.domains[index].rcu.clone() else {
                 continue;
             };
-            // What runs in the first may queue what runs in the second.
+            // Callbacks of the first drain may queue callbacks for the second.
             for _ in 0..2 {
                 let of = self.domains[index].queued.len();
                 self.begin_drain(index, &rcu);
@@ -113,17 +118,24 @@ impl World {
             }
             let domain = &self.domains[index];
             let stats = rcu.stats();
-            assert_eq!(stats.finished, stats.queued, "after the last drain");
-            assert_eq!(stats.owned_guards, 0, "after the last guard");
+            assert_eq!(
+                stats.finished, stats.queued,
+                "finished callbacks after the last drain"
+            );
+            assert_eq!(stats.owned_guards, 0, "owned guards at the end");
             assert_eq!(stats.panicked, domain.to_panic, "callbacks that panicked");
             assert_eq!(stats.panicked, domain.panics.load(Ordering::Relaxed));
-            // There is room again, and whoever asks for it gets it.
+            // All permits can be had again.
             let mut permits = Vec::new();
             for _ in 0..domain.limit.unwrap_or(1) {
                 permits.push(futures::executor::block_on(rcu.reserve()));
             }
             let full = rcu.try_call(|| ()).is_err();
-            assert_eq!(full, domain.limit.is_some(), "with all permits out");
+            assert_eq!(
+                full,
+                domain.limit.is_some(),
+                "refusal while all permits are taken"
+            );
             drop(permits);
             self.begin_drain(index, &rcu);
         }

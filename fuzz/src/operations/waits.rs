@@ -1,91 +1,21 @@
-//! Operations that wait, and those that ask whether waiting is over.
+//! Operations that wait, and operations that ask whether a wait is over.
 
-use super::super::ledger::{Entry, HANG, Section, Value, open_among};
+use super::super::ledger::{HANG, Section, open_among};
 use super::super::panics;
-use super::world::{World, choose, pump};
-use async_rcu::{
-    Drain, ForceNotifier, GracePeriod, Permit, Reclaim, ReclaimAll, Reserve, Shutdown, Synchronize,
-};
+use super::super::plan::choose;
+use super::items::{Cookie, MOST, Wait, Waiting};
+use super::world::{World, pump};
+use async_rcu::{ForceNotifier, Permit};
 use futures::task::ArcWake;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Cookies and futures in hand, at the most.
-const MOST: usize = 8;
-
 const DEADLOCK: &str = "deadlock";
 
-/// A cookie, and what may hold its grace period up.
-pub(super) struct Cookie {
-    pub(super) domain: usize,
-    gp: GracePeriod,
-    /// Sections that were open when it was taken.
-    holders: Vec<Arc<Section>>,
-    /// Those that were open when its grace period had certainly started.
-    before_start: Option<Vec<Arc<Section>>>,
-    elapsed: bool,
-}
-
-/// A future, and what may hold it up.
-pub(super) struct Waiting {
-    pub(super) domain: usize,
-    pub(super) wait: Wait,
-    /// Sections that were open when it began. `None`: it has not.
-    holders: Option<Vec<Arc<Section>>>,
-    /// What was queued when it began.
-    queued: Vec<Arc<Entry>>,
-}
-
-pub(super) enum Wait {
-    Synchronize(Synchronize),
-    Drain(Drain),
-    Shutdown(Shutdown),
-    Reclaim(Reclaim<Value>, Vec<Arc<Entry>>),
-    ReclaimAll(ReclaimAll<Value>, Vec<Arc<Entry>>),
-    Reserve(Reserve),
-}
-
-impl Wait {
-    /// Polls it, and checks what it gives out.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Permit>> {
-        match self {
-            Wait::Synchronize(wait) => Pin::new(wait).poll(context).map(|()| None),
-            Wait::Drain(wait) => Pin::new(wait).poll(context).map(|()| None),
-            Wait::Shutdown(wait) => Pin::new(wait).poll(context).map(|()| None),
-            Wait::Reclaim(wait, entries) => Pin::new(wait).poll(context).map(|value| {
-                assert_eq!(value.id(), entries[0].id(), "what was reclaimed");
-                None
-            }),
-            Wait::ReclaimAll(wait, entries) => Pin::new(wait).poll(context).map(|values| {
-                let ids: Vec<u64> = values.iter().map(|value| value.id()).collect();
-                let given: Vec<u64> = entries.iter().map(|entry| entry.id()).collect();
-                assert_eq!(ids, given, "what was reclaimed, in its order");
-                None
-            }),
-            Wait::Reserve(wait) => Pin::new(wait).poll(context).map(Some),
-        }
-    }
-
-    /// Whether it is over only when callbacks have run.
-    pub(super) fn needs_callbacks(&self) -> bool {
-        matches!(self, Wait::Drain(_) | Wait::Shutdown(_) | Wait::Reserve(_))
-    }
-
-    /// What is freed by callbacks if it is dropped.
-    pub(super) fn entries(&self) -> &[Arc<Entry>] {
-        match self {
-            Wait::Reclaim(_, entries) | Wait::ReclaimAll(_, entries) => entries,
-            _ => &[],
-        }
-    }
-}
-
-/// Wakes a thread that waits here, and tells it so.
+/// A waker of the run's own thread, which notes the wake-up.
 struct Bell {
     rung: AtomicBool,
     thread: Thread,
@@ -127,7 +57,7 @@ impl World {
         self.add_wait(domain, wait, None);
     }
 
-    /// It is about to be polled: what was open and queued when that first happened.
+    /// Notes which sections are open and which callbacks are queued at the first poll.
     fn begin(&mut self, waiting: &mut Waiting) {
         let domain = &mut self.domains[waiting.domain];
         if waiting.holders.is_none() {
@@ -139,7 +69,7 @@ impl World {
         }
     }
 
-    /// It was polled.
+    /// Checks the outcome of a poll.
     fn polled(&mut self, waiting: Waiting, outcome: Poll<Option<Permit>>) {
         let holders = waiting.holders.as_deref().unwrap_or_default();
         match outcome {
@@ -148,19 +78,22 @@ impl World {
                 let domain = &mut self.domains[waiting.domain];
                 let sure = domain.surely_pending();
                 if let Some(limit) = domain.limit {
-                    assert!(sure < limit, "a permit with {sure} pending of {limit}");
+                    assert!(
+                        sure < limit,
+                        "`reserve` gave a permit with {sure} pending of {limit}"
+                    );
                 }
                 domain.permits += 1;
                 self.permits.push((waiting.domain, permit));
             }
             Poll::Ready(None) => {
-                // A drain need not wait for a section if nothing is queued.
+                // A drain need not wait for a section if no callback is queued.
                 if !waiting.wait.needs_callbacks() {
                     let held = open_among(holders);
-                    assert_eq!(held, 0, "a wait was over with sections open");
+                    assert_eq!(held, 0, "sections that were open at the end of a wait");
                 }
                 for entry in &waiting.queued {
-                    assert!(entry.is_done(), "{entry:?} was queued before the drain");
+                    assert!(entry.is_done(), "a drain did not wait for {entry:?}");
                 }
             }
         }
@@ -179,7 +112,7 @@ impl World {
         self.polled(waiting, outcome);
     }
 
-    /// Waits for it, woken by nothing but its waker, on the run's own thread.
+    /// Waits for a future on the run's own thread; only its waker wakes the thread.
     pub(super) fn finish_wait(&mut self, mut waiting: Waiting) {
         self.begin(&mut waiting);
         let bell = Arc::new(Bell {
@@ -195,7 +128,10 @@ impl World {
                     return self.polled(waiting, outcome);
                 }
             }
-            assert!(began.elapsed() < HANG, "a wait that is not woken");
+            assert!(
+                began.elapsed() < HANG,
+                "a wait has not ended after {HANG:?}"
+            );
             let pause = match pump(&mut self.domains, self.lock_held.is_some()) {
                 true => Duration::from_micros(200),
                 false => HANG,
@@ -213,7 +149,7 @@ impl World {
         self.on(Self::seat_of(a), move |_| drop(waiting));
     }
 
-    /// Drops it here.
+    /// Drops a wait on this thread.
     pub(super) fn forget(&mut self, waiting: Waiting) {
         self.queue_entries(&waiting);
     }
@@ -233,7 +169,7 @@ impl World {
         });
         for older in &self.cookies {
             let order = (older.domain == domain).then_some(older.gp <= gp);
-            assert_ne!(order, Some(false), "a cookie before an older one");
+            assert_ne!(order, Some(false), "a cookie is before an older one");
             assert_eq!(older.gp.partial_cmp(&gp).is_some(), order.is_some());
         }
         if self.cookies.len() == MOST {
@@ -248,7 +184,7 @@ impl World {
         });
     }
 
-    /// Asks about a cookie: its domain, or another one.
+    /// Asks a domain about a cookie: the cookie's domain, or another one.
     pub(super) fn look_at_cookie(&mut self, a: u8, b: u8) {
         let Some(index) = choose(b, self.cookies.len()) else {
             return;
@@ -269,10 +205,10 @@ impl World {
         let cookie = &mut self.cookies[index];
         if elapsed {
             let held = open_among(&cookie.holders);
-            assert_eq!(held, 0, "a grace period has elapsed over sections");
-            assert!(started, "elapsed, but not started");
+            assert_eq!(held, 0, "sections that are open after their grace period");
+            assert!(started, "a grace period elapsed before it started");
         } else {
-            assert!(!cookie.elapsed, "a grace period elapsed, and then had not");
+            assert!(!cookie.elapsed, "an elapsed cookie became pending again");
         }
         cookie.elapsed = elapsed;
         if started {
@@ -280,7 +216,7 @@ impl World {
         }
     }
 
-    /// Waits for a cookie's grace period if that is sure to end: also while later sections are open.
+    /// Waits for a cookie's grace period if no section can block it; later sections may be open.
     pub(super) fn wait_for_cookie(&mut self, a: u8, b: u8) {
         let Some(index) = choose(b, self.cookies.len()) else {
             return;
@@ -303,11 +239,14 @@ impl World {
                 futures::executor::block_on(wait)
             });
         }
-        assert!(rcu.has_elapsed(gp), "waited for, and not elapsed");
+        assert!(
+            rcu.has_elapsed(gp),
+            "a cookie has not elapsed after the wait for it"
+        );
         self.cookies[index].elapsed = true;
     }
 
-    /// What a grace period that began now and is over has done.
+    /// Notes that a whole grace period has elapsed.
     fn synchronized(&mut self, domain: usize) {
         for old in self.retired.iter_mut().filter(|old| old.domain == domain) {
             old.elapsed = true;
@@ -330,7 +269,7 @@ impl World {
         }
     }
 
-    /// Drains or shuts down; where that may not end, with a time limit.
+    /// Drains or shuts down. If that may not end, drains with a time limit.
     pub(super) fn drain(&mut self, a: u8, b: u8, c: u8) {
         let (seat, (index, rcu)) = (Self::blocking_seat(a), self.domain(b));
         let shut = c % 4 == 0;
@@ -362,14 +301,17 @@ impl World {
             }
         });
         if over {
-            assert!(!held, "a drain was over while callbacks were held up");
+            assert!(
+                !held,
+                "a drain was over while sections blocked its callbacks"
+            );
             let domain = &mut self.domains[index];
             domain.drained(of);
             domain.settled = before;
         }
     }
 
-    /// Asks holders to leave, with somebody who is told, or without.
+    /// Forces a grace period, with a notifier or without.
     pub(super) fn force(&mut self, a: u8, b: u8, c: u8) {
         let (_, rcu) = self.domain(b);
         let board = Arc::clone(&self.board);
@@ -377,7 +319,7 @@ impl World {
             let notifier: Option<ForceNotifier> = (c % 2 == 0).then(|| {
                 rcu.on_force(move |event| {
                     if event.holders_total == 0 {
-                        board.violate("told of a force that nobody holds up".to_owned());
+                        board.violate("a notifier was called without a holder".to_owned());
                     }
                 })
             });
@@ -393,11 +335,14 @@ impl World {
         let idle = domain.queued.iter().all(|queued| queued.entry.is_done());
         let owned = domain.owned;
         let stats = self.on(Self::seat_of(a), move |_| rcu.stats());
-        // Callbacks that are under way may have some of their own.
-        assert!(stats.owned_guards >= owned, "{owned} are held: {stats:?}");
+        // Running callbacks may hold guards of their own.
+        assert!(
+            stats.owned_guards >= owned,
+            "the run holds {owned} owned guards: {stats:?}"
+        );
         assert!(
             !idle || stats.owned_guards == owned,
-            "{owned} are held: {stats:?}"
+            "the run holds {owned} owned guards: {stats:?}"
         );
         assert!(open == 0 || stats.oldest_section.is_some(), "{stats:?}");
         assert!(stats.finished <= stats.queued, "{stats:?}");

@@ -1,20 +1,19 @@
-//! What a run has in hand, and what its operations are.
+//! The state of a run, and the choice of its operations.
 
-use super::super::ledger::{Board, Section};
-use super::cells::{Cell, Late, Old, Watching};
+use super::super::ledger::{Board, Held, Section};
 use super::domain::Domain;
-use super::seat::{Free, Held, Local, Seat};
-use super::waits::{Cookie, Waiting};
+use super::items::{Cell, Cookie, Late, Old, Waiting, Watching};
+use super::seat::{Free, Local, Seat};
 use super::{Make, Op};
 use async_rcu::{GlobalLock, GlobalLockGuard, Permit, Rcu};
 use std::sync::Arc;
 
 pub(super) const SEATS: usize = 3;
 const CELLS: usize = 4;
-/// Domains of a run, the ended ones included.
+/// The number of domains of a run, with those whose handle was dropped.
 const DOMAINS: usize = 6;
 
-/// A seat's guard, as the run knows it; in the order in which the seat has them.
+/// The run's copy of a seat's guard. Mirrors have the order of the seat's guards.
 pub(super) struct Mirror {
     pub(super) domain: usize,
     pub(super) section: Arc<Section>,
@@ -29,9 +28,9 @@ pub(super) struct Owned {
 pub(super) struct World {
     pub(super) board: Arc<Board>,
     pub(super) domains: Vec<Domain>,
-    /// Which of them operations mean.
+    /// The indices of the two domains that operations use.
     pub(super) current: [usize; 2],
-    /// The first one is the run's own thread.
+    /// Seat 0 is the run's own thread, and stays `None`.
     pub(super) seats: [Option<Seat>; SEATS],
     pub(super) local: Local,
     pub(super) mirrors: [Vec<Mirror>; SEATS],
@@ -45,13 +44,8 @@ pub(super) struct World {
     pub(super) permits: Vec<(usize, Permit)>,
     pub(super) lock: GlobalLock<u64>,
     pub(super) lock_held: Option<GlobalLockGuard<u64>>,
-    /// Callbacks that were to add one to what the lock guards.
+    /// The number of callbacks that add one to the locked value.
     pub(super) lock_calls: u64,
-}
-
-/// The place that `choice` means among `len`, if there is any.
-pub(super) fn choose(choice: u8, len: usize) -> Option<usize> {
-    usize::from(choice).checked_rem(len)
 }
 
 impl World {
@@ -82,7 +76,7 @@ impl World {
         }
     }
 
-    /// Does one operation, if there is what it needs.
+    /// Does one operation, if the items that it needs exist.
     pub(super) fn step(&mut self, op: Op) {
         let Op { code, a, b, c } = op;
         match code % 56 {
@@ -132,19 +126,20 @@ impl World {
         }
     }
 
-    /// What must hold after each step.
+    /// Checks what holds after each step.
     pub(super) fn check(&mut self) {
         self.board.assert_clean();
     }
 
-    /// The domain that `choice` means, and a handle of it.
+    /// Returns the domain that `choice` stands for, with a handle.
     pub(super) fn domain(&self, choice: u8) -> (usize, Rcu) {
         let index = self.current[usize::from(choice) % 2];
         let rcu = self.domains[index].rcu.as_ref();
-        (index, rcu.expect("current ones have their handle").clone())
+        (index, rcu.expect("a current domain has its handle").clone())
     }
 
-    /// The seat that `choice` means: mostly the first, which is the run's own thread and costs no change of threads.
+    /// Returns the seat that `choice` stands for: mostly seat 0, the run's own thread, which needs
+    /// no switch of threads.
     pub(super) fn seat_of(choice: u8) -> usize {
         match choice % 8 {
             0..=4 => 0,
@@ -153,12 +148,13 @@ impl World {
         }
     }
 
-    /// A seat for what may block: not the run's own thread, which looks after the others.
+    /// Returns a seat for a call that may block: not the run's own thread, which pumps for the
+    /// others.
     pub(super) fn blocking_seat(choice: u8) -> usize {
         1 + usize::from(choice) % 2
     }
 
-    /// Has a seat do something, which may need callbacks to be run meanwhile.
+    /// Runs a task on a seat, and runs batches meanwhile.
     pub(super) fn on<R: Send + 'static>(
         &mut self,
         seat: usize,
@@ -169,28 +165,28 @@ impl World {
         }
         let held = self.lock_held.is_some();
         let domains = &mut self.domains;
-        // A seat with an odd number keeps its place for left guards from its beginning.
+        // A seat with an odd number makes its place for left guards first.
         let thread = self.seats[seat].get_or_insert_with(|| Seat::new(seat % 2 == 1));
         thread.run(&mut || pump(domains, held), task)
     }
 
-    /// Whether the seat has a guard of its own of this domain: then it must not block for it.
+    /// Returns whether the seat has a guard of this domain, and so must not block for the domain.
     pub(super) fn is_reading(&self, seat: usize, domain: usize) -> bool {
         self.mirrors[seat].iter().any(|m| m.domain == domain)
     }
 
-    /// Whether a grace period of the domain is sure to end.
+    /// Returns whether a grace period of the domain is sure to end.
     pub(super) fn may_wait(&mut self, domain: usize) -> bool {
         let domain = &mut self.domains[domain];
         domain.open().is_empty() && !(domain.waits_for_lock && self.lock_held.is_some())
     }
 
-    /// Whether all that is queued in the domain is sure to end.
+    /// Returns whether all queued callbacks of the domain are sure to run.
     pub(super) fn may_drain(&mut self, domain: usize) -> bool {
         self.lock_held.is_none() && self.may_wait(domain)
     }
 
-    /// Ends a thread, with the guards that it has.
+    /// Ends a seat's thread and drops its guards.
     pub(super) fn end_seat(&mut self, a: u8, b: u8) {
         let seat = usize::from(a) % SEATS;
         if seat == 0 {
@@ -203,7 +199,7 @@ impl World {
         self.mirrors[seat].clear();
     }
 
-    /// Drops a domain's handle, and makes another domain in its place.
+    /// Drops a domain's handle, and builds another domain instead.
     fn new_domain(&mut self, a: u8, b: u8, c: u8) {
         if self.domains.len() == DOMAINS {
             return;
@@ -212,11 +208,11 @@ impl World {
         let old = self.domains[self.current[place]].rcu.take();
         match b >= 128 {
             true => drop(old),
-            // In a callback of its own.
+            // A callback of the domain drops the last handle.
             false => {
                 let index = self.current[place];
                 let domain = &mut self.domains[index];
-                let entry = self.board.entry("callback that has the last handle");
+                let entry = self.board.entry("callback with the last handle");
                 entry.release(domain.open());
                 domain.queue(&entry);
                 if let Some(rcu) = old {
@@ -237,7 +233,7 @@ impl World {
             .push(Domain::new(make, &self.lock, &self.board));
     }
 
-    /// Takes a batch out by hand, and runs it, or drops it.
+    /// Takes a batch from the channel, and runs it or drops it.
     fn run_batch(&mut self, a: u8, b: u8, c: u8) {
         let index = self.current[usize::from(b) % 2];
         let domain = &mut self.domains[index];
@@ -248,7 +244,7 @@ impl World {
             return;
         };
         let (seat, len) = (Self::blocking_seat(a), batch.len());
-        assert_ne!(len, 0, "a batch of nothing");
+        assert_ne!(len, 0, "a batch is empty");
         self.on(seat, move |_| match c % 3 {
             0 => drop(batch),
             1 => futures::executor::block_on(batch),
@@ -257,7 +253,7 @@ impl World {
     }
 }
 
-/// Runs what waits to be run by hand. `false`: there is nothing of the kind.
+/// Runs the batches that the test has to run. Returns whether a domain may have such batches.
 pub(super) fn pump(domains: &mut [Domain], lock_is_held: bool) -> bool {
     let mut any = false;
     for domain in domains {

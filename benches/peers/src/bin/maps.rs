@@ -1,4 +1,5 @@
-//! `RcuMap` beside papaya, dashmap and `RwLock<HashMap>`: candidates in turn within one process, round after round, medians.
+//! `RcuMap` compared with papaya, dashmap and `RwLock<HashMap>`. The candidates run in turn in one
+//! process; the figures are medians over the rounds.
 //!
 //! `(cd benches/peers && cargo run --release --bin maps -- throughput|resize|churn [--rounds N])`
 
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant};
 trait Map: Send + Sync + 'static {
     fn name() -> &'static str;
     fn new() -> Self;
-    /// One lookup with whatever protection it needs, taken for it alone.
+    /// Looks one key up, under a protection for this lookup only.
     fn get(&self, key: u64) -> u64;
     fn insert(&self, key: u64, value: u64);
-    /// So many lookups under one guard, where there is such a thing.
+    /// Looks `n` keys up, under one guard if the map has guards.
     fn get_many(&self, keys: &mut Keys, n: usize) -> u64;
     fn remove(&self, key: u64);
 }
@@ -154,7 +155,7 @@ enum Load {
     Mix(u64),
 }
 
-/// ns per operation and thread.
+/// Returns the nanoseconds of one operation of one thread.
 fn run<M: Map>(map: &Arc<M>, size: u64, threads: usize, load: Load, time: Duration) -> f64 {
     let stop = Arc::new(AtomicBool::new(false));
     let gate = Arc::new(Barrier::new(threads + 1));
@@ -231,7 +232,8 @@ fn throughput(rounds: usize) {
                 }
                 let m = r.map(median);
                 println!(
-                    "{size:>8} keys {threads} thr {:>9}: {} {:6.1}  {} {:6.1} ({:.2})  {} {:6.1}  {} {:6.1} ns/op",
+                    "{size:>8} keys {threads} thr {:>9}: {} {:6.1}  {} {:6.1} ({:.2})  \
+                     {} {:6.1}  {} {:6.1} ns/op",
                     format!("{load:?}"),
                     Ours::name(),
                     m[0],
@@ -261,7 +263,8 @@ fn quantiles(mut v: Vec<u32>) -> String {
     )
 }
 
-/// One thread inserts a million new keys from nothing; another reads what is there already. Each operation timed.
+/// Times each operation while one thread inserts a million new keys into an empty map, and another
+/// reads the keys that are there.
 fn resize<M: Map>() -> (Vec<u32>, Vec<u32>, Duration) {
     const N: u64 = 1_000_000;
     let map = Arc::new(M::new());
@@ -279,7 +282,7 @@ fn resize<M: Map>() -> (Vec<u32>, Vec<u32>, Duration) {
                 let start = Instant::now();
                 let value = map.get(key);
                 let t = start.elapsed().as_nanos() as u32;
-                assert_eq!(value, 1, "a key was missed");
+                assert_eq!(value, 1, "a lookup missed a key");
                 if times.len() < times.capacity() {
                     times.push(t)
                 }
@@ -318,7 +321,7 @@ fn resize_all(rounds: usize) {
     }
 }
 
-/// Insert and remove in turn, one thread and two, around a constant size.
+/// Inserts and removes in turn, around a constant size, on one thread and on two.
 fn churn(rounds: usize) {
     fn one<M: Map>(threads: u64) -> f64 {
         let map = filled::<M>(100_000);
@@ -355,22 +358,23 @@ fn churn(rounds: usize) {
     }
 }
 
-/// Maps beside each other.
+/// Concurrent maps, compared with each other.
 #[derive(Parser)]
 struct Arguments {
-    /// What to measure.
+    /// The measurement to run.
     #[arg(value_enum, default_value = "throughput")]
     what: What,
-    /// How often each candidate has its turn.
+    /// The number of rounds, in which each candidate has one turn.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum What {
-    /// Lookups, and lookups with 1 and 10 writes in 100, in 1,000 and 1,000,000 keys, on one and two threads.
+    /// Lookups, alone and with 1 or 10 writes in 100, among 1,000 and 1,000,000 keys, on one and
+    /// two threads.
     Throughput,
-    /// Each lookup and each insertion timed, while the map grows from nothing to a million.
+    /// Times of each lookup and insertion while the map grows from nothing to a million keys.
     Resize,
     /// Insertions and removals around a constant size.
     Churn,

@@ -1,7 +1,8 @@
-//! Deferring: what the caller pays.
+//! Deferring: the cost for the caller.
 
 use super::OURS;
-use crate::bench::{Candidate, Entry, Goal, Unit, consume, timed};
+use crate::bench::{Candidate, Entry, Goal, Unit, consume};
+use crate::common::timed;
 use crate::urcu::{Heads, flavours};
 use async_rcu::Rcu;
 use crossbeam_epoch as epoch;
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "call",
-        about: "Queue a callback of one captured word; what is queued is waited for outside the measurement.",
+        about: "Queue a callback of one captured word. The wait for the callbacks is not timed.",
         unit: Unit::Nanoseconds,
         goals: &[Goal::AtMost(0.33, "liburcu memb")],
         most_rounds: usize::MAX,
@@ -18,7 +19,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "retire",
-        about: "Allocate a box, and hand it over to be dropped later; the wait outside the measurement.",
+        about: "Allocate a box and queue its drop. The wait for the drops is not timed.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -26,10 +27,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// So many between two waits.
+/// The number of callbacks between two waits.
 const ROUND: u64 = 100_000;
 
-/// Splits `n` into rounds: `work` is timed, `settle` is not.
+/// Splits `n` into rounds. `work` is timed, `settle` is not.
 fn in_rounds(n: u64, mut work: impl FnMut(u64) -> Duration, settle: impl Fn()) -> Duration {
     let (mut left, mut spent) = (n, Duration::ZERO);
     while left > 0 {
@@ -41,7 +42,7 @@ fn in_rounds(n: u64, mut work: impl FnMut(u64) -> Duration, settle: impl Fn()) -
     spent
 }
 
-/// Has crossbeam-epoch run what it holds back; a pin collects a few bags at most.
+/// Makes crossbeam-epoch run its deferred functions; each pin collects a few bags.
 fn settle_epoch() {
     for _ in 0..ROUND / 64 {
         epoch::pin().flush();
@@ -60,7 +61,7 @@ fn call() -> Vec<Candidate> {
         in_rounds(n, work, || rcu.blocking_drain())
     })];
     for flavour in flavours() {
-        // Made ready before: liburcu's callers bring the memory.
+        // The heads are allocated before: liburcu's callers provide the memory.
         let mut heads = Heads::new(flavour, ROUND);
         all.push(Candidate::looped(flavour.name, move |n| {
             flavour.on_thread(|thread| {
@@ -109,7 +110,7 @@ fn retire() -> Vec<Candidate> {
             timed(round, || {
                 let guard = epoch::pin();
                 let value = epoch::Owned::new(round).into_shared(&guard);
-                // SAFETY: nobody else has it.
+                // SAFETY: no other thread has the value.
                 unsafe { guard.defer_destroy(value) };
             })
         };
@@ -119,7 +120,7 @@ fn retire() -> Vec<Candidate> {
     all.push(Candidate::looped("seize", move |n| {
         let work = |round| {
             timed(round, || {
-                // SAFETY: nobody else has it, and it is a box's.
+                // SAFETY: no other thread has the value, which comes from a box.
                 unsafe { collector.retire(Box::into_raw(Box::new(round)), seize::reclaim::boxed) }
             })
         };

@@ -1,9 +1,10 @@
 //! A million callbacks, from the first `call` until the last has run.
 
 use super::OURS;
-use crate::bench::{Candidate, Entry, Goal, Unit, consume, timed};
+use crate::bench::{Candidate, Entry, Goal, Unit, consume};
+use crate::common::{inline, timed};
 use crate::urcu::{Heads, flavours};
-use async_rcu::{InlineExecutor, Rcu};
+use async_rcu::Rcu;
 use std::time::Duration;
 
 const MILLION: u64 = 1_000_000;
@@ -11,7 +12,7 @@ const MILLION: u64 = 1_000_000;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "end to end, nothing to free",
-        about: "A million callbacks of one word queued by one thread, until all have run.",
+        about: "One thread queues a million callbacks of one word; until all have run.",
         unit: Unit::MillionsPerSecond,
         goals: &[Goal::AtLeast(3.0, "liburcu memb")],
         most_rounds: usize::MAX,
@@ -19,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "end to end, malloc and free",
-        about: "A million boxes allocated by one thread and retired, until all are freed.",
+        about: "One thread allocates and retires a million boxes; until all are freed.",
         unit: Unit::MillionsPerSecond,
         goals: &[Goal::AtLeast(1.5, "liburcu memb")],
         most_rounds: usize::MAX,
@@ -29,13 +30,6 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 fn rate(took: Duration) -> f64 {
     MILLION as f64 / took.as_secs_f64() / 1e6
-}
-
-fn inline() -> Rcu {
-    Rcu::builder()
-        .executor(InlineExecutor)
-        .build()
-        .expect("a domain")
 }
 
 fn nothing_to_free() -> Vec<Candidate> {

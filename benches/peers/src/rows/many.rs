@@ -1,13 +1,12 @@
-//! Many at once: waiters, threads that have read, guards that are held.
+//! Many at once: waiters, registered threads, held guards.
 
 use super::{OURS, tokio_rcu};
-use crate::bench::{Candidate, Entry, Goal, Unit, median, microseconds, timed};
+use crate::bench::{Candidate, Entry, Goal, Unit, median, microseconds};
+use crate::common::{Parked, domain_of_its_own, timed};
 use crate::urcu::{self, flavours};
 use async_rcu::{OwnedReadGuard, Rcu};
 use std::rc::Rc;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,7 +15,7 @@ const WAITERS: usize = 10_000;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "10,000 waiters: grace periods",
-        about: "10,000 tasks await synchronize() at once: how many grace periods were started.",
+        about: "10,000 tasks await synchronize() at once: the number of grace periods that start.",
         unit: Unit::Count,
         goals: &[Goal::Below(3.0)],
         most_rounds: usize::MAX,
@@ -24,7 +23,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "10,000 waiters: time",
-        about: "The same: until the last of the tasks has ended, for all of them.",
+        about: "The same: the time until the last task has ended.",
         unit: Unit::Microseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -32,7 +31,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "scan, 1,000 held guards",
-        about: "From the leave of the one guard that holds a grace period up to its end, over so many younger guards that are held. p50.",
+        about: "From the end of the oldest section, which blocks a grace period, to the end of the \
+                grace period, while 1,000 younger guards are held. p50.",
         unit: Unit::Microseconds,
         goals: &[],
         most_rounds: 5,
@@ -40,7 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "scan, 1,000,000 held guards",
-        about: "The same over a thousand times as many.",
+        about: "The same with 1,000,000 guards.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(5_000.0)],
         most_rounds: 5,
@@ -48,7 +48,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "synchronize, 1,000 threads",
-        about: "A blocking wait, beside so many parked threads that have read once.",
+        about: "A blocking wait beside 1,000 parked threads that have read once.",
         unit: Unit::Microseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -56,7 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "synchronize, 10,000 threads",
-        about: "The same beside ten times as many.",
+        about: "The same beside 10,000 threads.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(100.0)],
         most_rounds: usize::MAX,
@@ -103,78 +103,31 @@ fn waiters(time: bool) -> Vec<Candidate> {
     all
 }
 
-/// Never ended: else a later domain might get its records, with as many to look at.
-fn domain_of_its_own() -> Rcu {
-    let rcu = Rcu::new();
-    std::mem::forget(rcu.clone());
-    rcu
+/// Starts threads that are registered with every candidate and sleep.
+fn park(many: usize, rcu: &Rcu) -> Parked {
+    let rcu = rcu.clone();
+    Parked::new(many, move |then| {
+        drop(rcu.read());
+        register(&urcu::flavours(), then);
+    })
 }
 
-/// Threads that have read once, of every candidate, and sleep until this is dropped.
-struct Parked {
-    over: Arc<(Mutex<bool>, Condvar)>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Parked {
-    fn new(many: usize, rcu: &Rcu) -> Self {
-        let over = Arc::new((Mutex::new(false), Condvar::new()));
-        let (sender, receiver) = channel();
-        let mut threads = Vec::new();
-        for _ in 0..many {
-            let (over, rcu, sender) = (Arc::clone(&over), rcu.clone(), sender.clone());
-            let body = move || {
-                drop(rcu.read());
-                Self::register(&urcu::flavours(), &mut || Self::park(&over, &sender));
-            };
-            // Small: there are many.
-            match thread::Builder::new().stack_size(64 << 10).spawn(body) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    eprintln!("only {} threads could be started: {error}", threads.len());
-                    break;
-                }
-            }
-        }
-        for _ in &threads {
-            receiver.recv().expect("a thread registers");
-        }
-        Self { over, threads }
-    }
-
-    fn register(flavours: &[urcu::Flavour], then: &mut dyn FnMut()) {
-        match flavours.split_first() {
-            Some((flavour, rest)) => flavour.on_thread(|thread| {
-                // bp registers at the first section.
-                thread.in_section(|| {});
-                Self::register(rest, then);
-            }),
-            None => then(),
-        }
-    }
-
-    fn park(over: &(Mutex<bool>, Condvar), ready: &Sender<()>) {
-        let _ = ready.send(());
-        let (flag, changed) = over;
-        let flag = flag.lock().expect("no poison");
-        drop(changed.wait_while(flag, |over| !*over).expect("no poison"));
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        *self.over.0.lock().expect("no poison") = true;
-        self.over.1.notify_all();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+/// Calls `then` while the thread is registered with all these flavours.
+fn register(flavours: &[urcu::Flavour], then: &mut dyn FnMut()) {
+    match flavours.split_first() {
+        Some((flavour, rest)) => flavour.on_thread(|thread| {
+            // bp registers a thread at its first section.
+            thread.in_section(|| {});
+            register(rest, then);
+        }),
+        None => then(),
     }
 }
 
 fn parked(many: usize) -> Vec<Candidate> {
     let rcu = domain_of_its_own();
-    // The same threads are registered with all: none is at an advantage.
-    let parked = Rc::new(Parked::new(many, &rcu));
+    // The same threads are registered with all candidates, so that no candidate has an advantage.
+    let parked = Rc::new(park(many, &rcu));
     let kept = Rc::clone(&parked);
     let mut all = vec![Candidate::looped(OURS, move |n| {
         let _kept = &kept;
@@ -192,8 +145,9 @@ fn parked(many: usize) -> Vec<Candidate> {
         .collect()
 }
 
-/// A guard that began when grace period g had started does not hold g up. So: one guard, then g, then the many, and then
-/// the first one leaves. The scan that finds g over has looked at all of them.
+/// Measures the scan that finds a grace period over, among many younger guards. A guard that began
+/// after the start of a grace period does not hold it up. So one guard begins, a grace period
+/// starts, the many guards begin, and then the first guard is dropped.
 fn held(many: usize) -> Vec<Candidate> {
     let rcu = domain_of_its_own();
     let runtime = runtime(false);
@@ -209,7 +163,7 @@ fn held(many: usize) -> Vec<Candidate> {
                 let held: Vec<OwnedReadGuard> = (0..many).map(|_| rcu.read_owned()).collect();
                 let took = runtime.block_on(async {
                     let waiting = tokio::spawn(rcu.wait_for(gp));
-                    // Lets it be polled, and the grace-period thread go to sleep.
+                    // Lets the task be polled and the grace-period thread fall asleep.
                     tokio::task::yield_now().await;
                     thread::sleep(Duration::from_millis(5));
                     let start = Instant::now();

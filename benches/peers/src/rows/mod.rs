@@ -2,7 +2,7 @@
 
 mod call;
 mod end_to_end;
-mod idle;
+pub(crate) mod idle;
 mod many;
 mod owned;
 mod read;
@@ -12,7 +12,7 @@ mod wait;
 
 use crate::bench::Entry;
 
-/// All of them, in the order of the table.
+/// Returns all rows in the order of the table.
 pub(crate) fn all() -> Vec<Entry> {
     [
         read::ENTRIES,
@@ -27,5 +27,5 @@ pub(crate) fn all() -> Vec<Entry> {
     .concat()
 }
 
-/// The names under which the first candidates go.
+/// The name of the candidates of this crate.
 pub(crate) const OURS: &str = "async-rcu";

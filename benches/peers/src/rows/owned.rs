@@ -1,19 +1,19 @@
-//! A value kept beyond one function: across `.await`, sent to other threads.
+//! A value that is kept across `.await` or sent to another thread.
 
 use super::OURS;
-use crate::bench::{Candidate, Entry, Goal, Unit, at_once, consume, timed};
+use crate::bench::{Candidate, Entry, Goal, Loop, Unit, consume};
+use crate::common::{at_once, timed};
 use arc_swap::ArcSwap;
 use async_rcu::{Rcu, RcuCell};
 use parking_lot::RwLock;
 use seize::Guard as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::time::Duration;
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "owned read",
-        about: "Get hold of the value in a form that is Send, read it, let go; one thread.",
+        about: "Get the value in a form that is Send, read it, and drop the form; one thread.",
         unit: Unit::Nanoseconds,
         goals: &[
             Goal::AtMost(1.3, "async-rcu, Rcu::read"),
@@ -24,7 +24,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "owned read, 2 threads",
-        about: "The same on two threads at once; per read of one of them.",
+        about: "The same on two threads at once; the time of one read of one thread.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -32,7 +32,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "refcount read",
-        about: "Get an Arc of the current version, to keep for ever, and drop it.",
+        about: "Get an Arc of the current version, which may be kept for ever, and drop it.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -40,9 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-type Run = Arc<dyn Fn(u64) -> Duration + Send + Sync>;
-
-fn kept() -> Vec<(&'static str, Run)> {
+fn kept() -> Vec<(&'static str, Loop)> {
     let rcu = Rcu::new();
     let cell = Arc::new(RcuCell::new_in(&rcu, 1_u64));
     let (same, again) = (Arc::clone(&cell), Arc::clone(&cell));
@@ -106,12 +104,12 @@ fn kept() -> Vec<(&'static str, Run)> {
 }
 
 fn one_thread() -> Vec<Candidate> {
-    let looped = |(name, run): (_, Run)| Candidate::looped(name, move |n| run(n));
+    let looped = |(name, run): (_, Loop)| Candidate::looped(name, move |n| run(n));
     kept().into_iter().map(looped).collect()
 }
 
 fn two_threads() -> Vec<Candidate> {
-    let looped = |(name, run): (_, Run)| Candidate::looped(name, move |n| at_once(2, n, &*run));
+    let looped = |(name, run): (_, Loop)| Candidate::looped(name, move |n| at_once(2, n, &*run));
     kept().into_iter().map(looped).collect()
 }
 

@@ -1,7 +1,8 @@
 //! The read side: a word behind a pointer that writers may replace.
 
 use super::{OURS, tokio_rcu};
-use crate::bench::{Candidate, Entry, Goal, Unit, at_once, consume, timed};
+use crate::bench::{Candidate, Entry, Goal, Loop, Unit, consume};
+use crate::common::{at_once, timed};
 use crate::urcu;
 use arc_swap::{ArcSwap, Cache};
 use async_rcu::{Rcu, RcuCell};
@@ -28,7 +29,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "read, 2 threads",
-        about: "The same on two threads at once; per read of one of them.",
+        about: "The same on two threads at once; the time of one read of one thread.",
         unit: Unit::Nanoseconds,
         goals: &[Goal::AtMost(1.1, "async-rcu, 1 thread")],
         most_rounds: usize::MAX,
@@ -36,7 +37,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "read, nested",
-        about: "Enter and leave while the thread is inside already.",
+        about: "Enter and leave while the thread is in a section already.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -44,7 +45,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "further load",
-        about: "Load the pointer and read the word, under one guard for all.",
+        about: "Load the pointer and read the word; one guard for all loads.",
         unit: Unit::Nanoseconds,
         goals: &[Goal::AtMost(1.3, "plain load (nothing protects it)")],
         most_rounds: usize::MAX,
@@ -52,13 +53,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// Reads `n` times on the calling thread.
-type Run = Arc<dyn Fn(u64) -> Duration + Send + Sync>;
-
 fn reader(
     name: impl Into<String>,
     run: impl Fn(u64) -> Duration + Send + Sync + 'static,
-) -> (String, Run) {
+) -> (String, Loop) {
     (name.into(), Arc::new(run))
 }
 
@@ -66,7 +64,7 @@ fn pointer() -> AtomicPtr<u64> {
     AtomicPtr::new(Box::into_raw(Box::new(1)))
 }
 
-fn readers() -> Vec<(String, Run)> {
+fn readers() -> Vec<(String, Loop)> {
     let rcu = Rcu::new();
     let cell = Arc::new(RcuCell::new_in(&rcu, 1_u64));
     let same = Arc::clone(&cell);
@@ -107,7 +105,7 @@ fn readers() -> Vec<(String, Run)> {
         })
     }));
 
-    // Its hazard pointers are meant to be kept.
+    // Programs are meant to keep their hazard pointers.
     let cell = haphazard::AtomicPtr::from(Box::new(1_u64));
     all.push(reader("haphazard", move |n| {
         let mut hazard = HazardPointer::new();
@@ -158,7 +156,7 @@ fn readers() -> Vec<(String, Run)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
-        // Unconstrained: else it would yield to the runtime now and then, which is not what is asked here.
+        // Unconstrained: otherwise the loop would yield to the runtime now and then.
         runtime.block_on(tokio::task::unconstrained(async {
             let start = std::time::Instant::now();
             for _ in 0..n {
@@ -171,7 +169,7 @@ fn readers() -> Vec<(String, Run)> {
     all
 }
 
-fn plain() -> (String, Run) {
+fn plain() -> (String, Loop) {
     let cell = pointer();
     reader("plain load (nothing protects it)", move |n| {
         timed(n, || {
@@ -181,7 +179,7 @@ fn plain() -> (String, Run) {
     })
 }
 
-fn looped((name, run): (String, Run)) -> Candidate {
+fn looped((name, run): (String, Loop)) -> Candidate {
     Candidate::looped(name, move |n| run(n))
 }
 
@@ -199,7 +197,7 @@ fn two_threads() -> Vec<Candidate> {
         .into_iter()
         .map(|(name, run)| Candidate::looped(name, move |n| at_once(2, n, &*run)))
         .collect();
-    // On a thread of its own too.
+    // The first candidate runs on a thread of its own too.
     let (name, run) = alone;
     all.insert(1, Candidate::looped(name, move |n| at_once(1, n, &*run)));
     all.extend(tokio_rcu::reads(2));

@@ -1,7 +1,8 @@
-//! Replacing a value: allocate the new one, exchange it, hand the old one over.
+//! Replacing a value: allocate the new value, exchange it, retire the old one.
 
 use super::OURS;
-use crate::bench::{Candidate, Entry, Goal, Unit, consume, timed};
+use crate::bench::{Candidate, Entry, Goal, Unit, consume};
+use crate::common::timed;
 use crate::urcu::{self, Flavour, flavours};
 use arc_swap::ArcSwap;
 use async_rcu::{Rcu, RcuCell};
@@ -22,7 +23,8 @@ const GOALS: &[Goal] = &[
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "replace",
-        about: "Replace a boxed word and retire the old one, again and again; what the writer's thread pays, nobody reads.",
+        about: "Replace a boxed word and retire the old one again and again, without a reader; the \
+                cost for the writer's thread.",
         unit: Unit::Nanoseconds,
         goals: GOALS,
         most_rounds: usize::MAX,
@@ -38,7 +40,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "replace, until freed",
-        about: "The same without a reader, 100,000 of them, and the wait until all are freed; per replacement.",
+        about: "The same 100,000 times without a reader, and the wait until all are freed; the \
+                time of one replacement.",
         unit: Unit::Nanoseconds,
         goals: &[],
         most_rounds: usize::MAX,
@@ -46,13 +49,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// One word, replaced and read.
+/// A word that one thread replaces and others read.
 trait Exchange: Send + Sync + 'static {
     fn name(&self) -> String;
     fn replace(&self, n: u64) -> Duration;
-    /// Reads until it is told to stop; calls `ready` when it is about to.
+    /// Calls `ready` and then reads until `stop`.
     fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool);
-    /// Waits until what was replaced is freed, where that can be asked for.
+    /// Waits until all replaced values are freed, if the library has such a wait.
     fn settle(&self) {}
 }
 
@@ -90,7 +93,7 @@ fn until_freed() -> Vec<Candidate> {
     const MANY: u64 = 100_000;
     all()
         .into_iter()
-        // Those that have no way to wait for the last ones free all but a few on the way.
+        // A library without such a wait frees all but a few on the way.
         .map(|exchange| {
             Candidate::new(exchange.name(), move || {
                 let took = timed(1, || {
@@ -133,7 +136,7 @@ fn boxed(value: u64) -> *mut u64 {
 }
 
 fn until(ready: &dyn Fn(), stop: &AtomicBool, mut read: impl FnMut()) {
-    // Registers the thread wherever it needs to be.
+    // Registers the thread with libraries that need it.
     read();
     ready();
     while !stop.load(Ordering::Relaxed) {
@@ -201,7 +204,7 @@ impl Exchange for Epoch {
         timed(n, || {
             let guard = epoch::pin();
             let old = self.0.swap(epoch::Owned::new(n), Ordering::AcqRel, &guard);
-            // SAFETY: taken out here, and once.
+            // SAFETY: the value was taken out here, once.
             unsafe { guard.defer_destroy(old) };
         })
     }
@@ -223,7 +226,7 @@ impl Exchange for Seize {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || {
             let old = self.1.swap(boxed(n), Ordering::AcqRel);
-            // SAFETY: taken out here, and once; a box's.
+            // SAFETY: the value comes from a box, and was taken out here, once.
             unsafe { self.0.retire(old, seize::reclaim::boxed) };
         })
     }
@@ -245,7 +248,7 @@ impl Exchange for Hazard {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || {
             let old = self.0.swap(Box::new(n)).expect("never null");
-            // SAFETY: taken out here, and once.
+            // SAFETY: the value was taken out here, once.
             unsafe { old.retire() };
         })
     }
@@ -327,7 +330,7 @@ impl Exchange for StdLock {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || {
             let new = Box::new(n);
-            // The old one is dropped when the lock is free again.
+            // The old value is dropped after the lock is released.
             let _old = std::mem::replace(&mut *self.0.write().expect("no poison"), new);
         })
     }
@@ -353,7 +356,7 @@ impl Exchange for Lock {
     }
 }
 
-/// What the allocator and the exchange cost alone.
+/// The cost of the allocator and the exchange.
 struct Unprotected(AtomicPtr<u64>);
 
 impl Exchange for Unprotected {
@@ -363,12 +366,12 @@ impl Exchange for Unprotected {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || {
             let old = self.0.swap(boxed(n), Ordering::AcqRel);
-            // SAFETY: taken out here, and once; `read_until` does not look at values.
+            // SAFETY: the value was taken out here, once; `read_until` does not look at values.
             drop(unsafe { Box::from_raw(old) });
         })
     }
     fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
-        // The pointer only: the word behind it may be gone.
+        // Reads the pointer only: the word behind it may be freed.
         until(ready, stop, || {
             consume(self.0.load(Ordering::Acquire).addr() as u64)
         });

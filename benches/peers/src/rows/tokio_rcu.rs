@@ -1,31 +1,33 @@
-//! tokio_rcu, where it was built in: its reads and waits happen in a runtime of its kind.
+//! tokio_rcu, if the build has it. Its reads and waits need a runtime of its own kind.
 
 use crate::bench::Candidate;
 
 #[cfg(tokio_unstable)]
 mod present {
     use super::Candidate;
-    use crate::bench::{consume, timed};
+    use crate::bench::consume;
+    use crate::common::timed;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
     use tokio::runtime::{Builder, Runtime};
     use tokio_rcu::primitives::rcu_box::RcuBox;
     use tokio_rcu::{TokioRuntimeBuilderExt, TokioRuntimeExt, rcu_read_lock, synchronize_rcu};
 
-    /// A runtime of one worker, beside the thread that blocks on it.
+    /// A runtime of one worker, and the thread that blocks on the runtime.
     struct Its(Runtime);
 
     impl Its {
         fn new() -> Self {
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(1);
-            // SAFETY: only `block_on` below is used, which is `rcu_block_on`; no hook of ours is set.
+            // SAFETY: only `block_on` below is used, which is `rcu_block_on`, and no other hook is
+            // set.
             unsafe { builder.enable_rcu() };
             Self(builder.build().expect("a runtime"))
         }
 
         fn block_on<F: Future>(&self, f: F) -> F::Output {
-            // SAFETY: made with `enable_rcu`.
+            // SAFETY: the runtime was made with `enable_rcu`.
             unsafe { self.0.rcu_block_on(f) }
         }
     }
@@ -34,7 +36,7 @@ mod present {
         let cell: &'static RcuBox<u64> = Box::leak(Box::new(RcuBox::new(Box::new(1))));
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads as usize);
-        // SAFETY: as in `Its`.
+        // SAFETY: as in `Its::new`.
         unsafe { builder.enable_rcu() };
         let its = Its(builder.build().expect("a runtime"));
         let start = Arc::new(std::sync::Barrier::new(threads as usize));
@@ -103,18 +105,19 @@ mod present {
     }
 }
 
-/// Reads in tasks, one on each of so many workers at once; the check that the thread is one of its own included, as in
-/// its safe interface.
+/// Reads in tasks, one on each worker at once. The time includes the check that the thread belongs
+/// to the runtime, as in the safe interface.
 pub(super) fn reads(threads: u32) -> Vec<Candidate> {
     present::reads(threads)
 }
 
-/// A wait for a grace period after another, in the runtime's first task; its other worker is parked.
+/// Waits for one grace period after another in the runtime's first task; the other worker is
+/// parked.
 pub(super) fn synchronize() -> Vec<Candidate> {
     present::synchronize()
 }
 
-/// So many tasks that wait at once, in microseconds for all.
+/// Lets many tasks wait at once; the figure is in microseconds for all.
 pub(super) fn synchronize_at_once(waiters: usize) -> Vec<Candidate> {
     present::synchronize_at_once(waiters)
 }

@@ -1,9 +1,10 @@
-//! Waiting: for one callback, for a grace period, for everything queued.
+//! Waits: for one callback, for a grace period, for all queued callbacks.
 
 use super::{OURS, tokio_rcu};
-use crate::bench::{Candidate, Entry, Goal, Unit, consume, median, microseconds, timed};
+use crate::bench::{Candidate, Entry, Goal, Unit, consume, median, microseconds};
+use crate::common::{inline, timed};
 use crate::urcu::{Thread, flavours};
-use async_rcu::{InlineExecutor, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "one callback",
-        about: "From `call` on an idle domain to the callback's first instruction; the caller sleeps meanwhile. p50.",
+        about: "From `call` on an idle domain to the start of the callback; the caller sleeps \
+                meanwhile. p50.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(15.0)],
         most_rounds: 5,
@@ -21,7 +23,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "one callback, caller spins",
-        about: "The same, and the caller keeps its processor awake by looking for the result. p50.",
+        about: "The same while the caller spins until the callback has started. p50.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(15.0)],
         most_rounds: 5,
@@ -29,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "synchronize",
-        about: "A blocking wait for a grace period; nobody reads.",
+        about: "A blocking wait for a grace period, without a reader.",
         unit: Unit::Microseconds,
         goals: &[Goal::AtMost(0.6, "liburcu memb")],
         most_rounds: usize::MAX,
@@ -37,7 +39,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "synchronize, 1 reader",
-        about: "The same while another thread enters and leaves all the time.",
+        about: "The same while another thread enters and leaves sections all the time.",
         unit: Unit::Microseconds,
         goals: &[Goal::AtMost(0.6, "liburcu memb")],
         most_rounds: usize::MAX,
@@ -45,7 +47,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "synchronize().await",
-        about: "An awaited wait for a grace period after another, in a task; nobody reads.",
+        about: "Awaits one grace period after another in a task, without a reader.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(1.0)],
         most_rounds: usize::MAX,
@@ -53,7 +55,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "drain, nothing queued",
-        about: "A blocking drain with nothing to wait for.",
+        about: "A blocking drain while no callback is queued.",
         unit: Unit::Microseconds,
         goals: &[],
         most_rounds: 5,
@@ -61,7 +63,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "call and drain",
-        about: "One callback and a blocking drain, nobody reads.",
+        about: "One callback and a blocking drain, without a reader.",
         unit: Unit::Microseconds,
         goals: &[],
         most_rounds: 5,
@@ -69,7 +71,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "drain, last reader leaves",
-        about: "A thread waits in a drain for one callback that one reader holds up: from the reader's leave to the drain's return. p50.",
+        about: "A thread waits in a drain for a callback that a reader holds up: from the end of \
+                the section to the return of the drain. p50.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(15.0)],
         most_rounds: 5,
@@ -77,7 +80,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "drain, mid-grace-period",
-        about: "The same; the callback came while an earlier grace period waited for the reader already. p50.",
+        about: "The same; the callback is queued while an earlier grace period waits for the \
+                reader. p50.",
         unit: Unit::Microseconds,
         goals: &[Goal::Below(15.0)],
         most_rounds: 5,
@@ -85,10 +89,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// liburcu's callback thread pauses 10 ms at a time: fewer samples there.
+/// The number of samples of liburcu, whose callback thread pauses for 10 ms at a time.
 const SAMPLES: usize = 50;
 const SLOW_SAMPLES: usize = 10;
-/// Until whoever is to be asleep is.
+/// The time after which a thread that waits is asleep.
 const SETTLE: Duration = Duration::from_millis(2);
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -127,12 +131,8 @@ fn one_callback(spin: bool) -> Vec<Candidate> {
             p50(SAMPLES, || until_start(spin, |job| rcu.call(job)))
         })
     };
-    let inline = Rcu::builder()
-        .executor(InlineExecutor)
-        .build()
-        .expect("a domain");
     let mut all = vec![
-        ours("async-rcu, InlineExecutor", inline),
+        ours("async-rcu, InlineExecutor", inline()),
         ours("async-rcu, WorkerThread", Rcu::new()),
     ];
     for flavour in flavours() {
@@ -144,8 +144,9 @@ fn one_callback(spin: bool) -> Vec<Candidate> {
     all
 }
 
-/// Runs `body` while `read_until` runs on another thread, if there is to be one. That calls what it is given when it has
-/// read once: a registration may have to wait for a lock that `body` takes again and again.
+/// Runs `body` while `read_until` runs on another thread, if `wanted`. `read_until` calls its first
+/// argument after its first read: its registration may have to wait for a lock that `body` takes
+/// again and again.
 fn beside<R>(
     wanted: bool,
     read_until: impl FnOnce(&dyn Fn(), &AtomicBool) + Send,
@@ -169,7 +170,7 @@ fn beside<R>(
     })
 }
 
-/// A figure in microseconds out of a loop's, which is in nanoseconds.
+/// Converts the figure of a loop from nanoseconds to microseconds.
 fn in_microseconds(mut candidate: Candidate) -> Candidate {
     Candidate::new(candidate.name, move || (candidate.measure)() / 1e3)
 }
@@ -260,13 +261,9 @@ fn call_and_drain() -> Vec<Candidate> {
             })
         })
     };
-    let inline = Rcu::builder()
-        .executor(InlineExecutor)
-        .build()
-        .expect("a domain");
     let mut all = vec![
         ours(OURS, Rcu::new()),
-        ours("async-rcu, InlineExecutor", inline),
+        ours("async-rcu, InlineExecutor", inline()),
     ];
     for flavour in flavours() {
         all.push(Candidate::looped(flavour.name, move |n| {
@@ -281,14 +278,16 @@ fn call_and_drain() -> Vec<Candidate> {
     all.into_iter().map(in_microseconds).collect()
 }
 
-/// `drain` queues a callback, waits for it, and tells when it had.
+/// Measures from the end of a section to the end of a drain. `drain` queues a callback, waits for
+/// it, and returns the time of its end.
 fn after_leave(
     hold: impl FnOnce(Box<dyn FnOnce() -> Instant + '_>) -> Instant,
     drain: impl FnOnce() -> Instant + Send,
 ) -> Duration {
     thread::scope(|scope| {
         let (sender, receiver) = channel();
-        // In the section: has the other thread wait for it, and gives the time of the leave.
+        // Runs inside the section: starts the drain on another thread, and returns the time of the
+        // leave.
         let leave = hold(Box::new(|| {
             scope.spawn(move || sender.send(drain()));
             thread::sleep(SETTLE);
@@ -322,12 +321,8 @@ fn last_reader(mid: bool) -> Vec<Candidate> {
             })
         })
     };
-    let inline = Rcu::builder()
-        .executor(InlineExecutor)
-        .build()
-        .expect("a domain");
     let mut all = vec![
-        ours("async-rcu, InlineExecutor", inline),
+        ours("async-rcu, InlineExecutor", inline()),
         ours("async-rcu, WorkerThread", Rcu::new()),
     ];
     for flavour in flavours() {

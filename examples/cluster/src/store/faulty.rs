@@ -1,7 +1,8 @@
-//! A source that is sent what others are spared: for tests.
+//! A source with faults, for tests.
 //!
-//! It stands before a real source and disturbs its stream of deltas, by their number: some come twice, some late, after those
-//! that follow on them and even on another watch, some never. A node must serve the same in the end.
+//! It passes on the deltas of a real source and disturbs the stream, by the number of each delta:
+//! some deltas come twice, some late, after their successors and even on another watch, and some
+//! never. A node must serve the same versions in the end.
 
 use super::{Result, TableSource};
 use crate::model::{Delta, Revision, Table};
@@ -10,7 +11,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is done to deltas, counted from the first: each is one in so many, 0 for none.
+/// The faults. Deltas are counted from the first; a fault affects one in so many, or none if the
+/// number is 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
     /// Sent twice.
@@ -24,19 +26,19 @@ pub struct Faults {
 impl std::str::FromStr for Faults {
     type Err = String;
 
-    /// `twice=2,late=3,never=5`
+    /// Parses a text such as `twice=2,late=3,never=5`.
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let mut faults = Self::default();
         for part in text.split(',') {
             let (name, number) = part
                 .split_once('=')
-                .ok_or_else(|| format!("{part:?} is not NAME=N"))?;
+                .ok_or_else(|| format!("{part:?} is not of the form NAME=N"))?;
             let number = number.parse().map_err(|e| format!("{number:?}: {e}"))?;
             match name {
                 "twice" => faults.twice = number,
                 "late" => faults.late = number,
                 "never" => faults.never = number,
-                _ => return Err(format!("{name:?} is none of twice, late, never")),
+                _ => return Err(format!("{name:?} is not twice, late or never")),
             }
         }
         Ok(faults)
@@ -65,7 +67,7 @@ impl<S: ?Sized> std::fmt::Debug for Faulty<S> {
 }
 
 impl<S: ?Sized> Faulty<S> {
-    /// `source` with `faults`.
+    /// Adds `faults` to `source`.
     pub fn new(source: Arc<S>, faults: Faults) -> Self {
         Self {
             source,

@@ -1,7 +1,7 @@
-//! The store within this process: for the demonstration, which needs no server, and for tests.
+//! The store in this process, for tests and for the demonstration without a server.
 //!
-//! Everything is under one lock, so every answer is linearizable. Leases end by this process's clock. Each client has a
-//! cable of its own, which can be [cut](Memory::cut).
+//! One lock covers everything, so every answer is linearizable. Leases end by this process's clock.
+//! Each client has a cable of its own, which can be [cut](Memory::cut).
 
 use super::{
     Draft, Error, Ledger, Member, Membership, Registration, Result, Retired, TableSource, Term,
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-struct Node {
+struct NodeRecord {
     name: String,
     used: Revision,
     ttl: Duration,
@@ -36,14 +36,15 @@ struct State {
     log: VecDeque<Delta>,
     compacted: Revision,
     retired: Vec<Retired>,
-    nodes: BTreeMap<Session, Node>,
+    nodes: BTreeMap<Session, NodeRecord>,
     office: Option<Office>,
-    /// Of the newest session or term.
+    /// The number of the newest session or term.
     number: i64,
 }
 
 impl State {
-    /// Ends what is over. Called before every look at nodes or office: what is over stays so.
+    /// Removes the leases that have ended. Every operation on nodes or the office calls it first,
+    /// so an ended lease never comes back.
     fn reap(&mut self) {
         let now = clock::now();
         self.nodes.retain(|_, node| now < node.until);
@@ -56,7 +57,7 @@ impl State {
         }
     }
 
-    fn node(&mut self, session: Session) -> Result<&mut Node> {
+    fn node(&mut self, session: Session) -> Result<&mut NodeRecord> {
         self.reap();
         self.nodes.get_mut(&session).ok_or(Error::LeaseLost)
     }
@@ -73,7 +74,7 @@ impl State {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Anything has changed.
+    /// Signals a change.
     changed: watch::Sender<()>,
 }
 
@@ -98,7 +99,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// An empty store, and its first client.
+    /// Makes an empty store, and returns its first client.
     pub fn new() -> Self {
         Self {
             shared: Arc::default(),
@@ -106,7 +107,7 @@ impl Memory {
         }
     }
 
-    /// Another client of the same store.
+    /// Returns another client of the same store.
     pub fn client(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -114,12 +115,12 @@ impl Memory {
         }
     }
 
-    /// From now on this client reaches the store no more, and hears nothing of it, not even that.
+    /// Cuts the client off from the store. The client gets no message, not even about the cut.
     pub fn cut(&self) {
         self.cut.send_replace(true);
     }
 
-    /// It does again.
+    /// Connects the client again.
     pub fn mend(&self) {
         self.cut.send_replace(false);
     }
@@ -128,7 +129,7 @@ impl Memory {
         if *self.cut.borrow() {
             return Err(Error::Unavailable("the cable is cut".into()));
         }
-        // No operation panics half way, so a poisoned state is a whole one.
+        // No operation panics half way, so a poisoned state is whole.
         Ok(self
             .shared
             .state
@@ -151,7 +152,8 @@ impl Memory {
         Ok(new.cloned().collect())
     }
 
-    /// The live nodes, and when the first of their leases will end unless it is prolonged.
+    /// Returns the live nodes, and the time when the first of their leases ends unless it is
+    /// prolonged.
     fn members(&self) -> Result<(Vec<Member>, Option<Duration>)> {
         let mut state = self.state()?;
         state.reap();
@@ -166,7 +168,7 @@ impl Memory {
         ))
     }
 
-    /// Another handle to this client, with the same cable.
+    /// Returns another handle of this client, with the same cable.
     fn same(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -176,7 +178,7 @@ impl Memory {
 
     /// Waits until the cable is whole.
     async fn connected(&self) {
-        // The sender is in `self`, so there is always one.
+        // The sender is in `self`, so it exists.
         let _ = self.cut.subscribe().wait_for(|cut| !cut).await;
     }
 }
@@ -212,7 +214,7 @@ impl Membership for Memory {
     async fn register(&self, name: &str, ttl: Duration) -> Result<Registration> {
         self.change(|state| {
             state.number += 1;
-            let node = Node {
+            let node = NodeRecord {
                 name: name.to_owned(),
                 used: 0,
                 ttl,
@@ -260,7 +262,8 @@ impl Membership for Memory {
                     last = Some(members.clone());
                     yield members;
                 }
-                // A lease that ends is no change that anybody makes: it is looked for when the next one may.
+                // The end of a lease signals no change, so the stream wakes up when the next lease
+                // may end.
                 let end = async {
                     match next_end {
                         Some(end) => tokio::time::sleep(end.saturating_sub(clock::now())).await,

@@ -1,11 +1,11 @@
-//! What is asked of a store, in three parts, and the stores that do it.
+//! The contract of a store, in three parts, and the stores.
 //!
-//! - [`TableSource`]: the table as it is, and what changes. A node needs no more to serve it.
-//! - [`Membership`]: leases, and what each live node has published under its own.
-//! - [`Ledger`]: the updater's office, its changes, and the list of files that are to be deleted.
+//! - [`TableSource`]: the table and its changes. A node needs no more to serve the table.
+//! - [`Membership`]: leases, and the publications of the live nodes.
+//! - [`Ledger`]: the updater's office, its changes, and the list of retired files.
 //!
-//! All consensus is the store's: each of its answers is to be linearizable, that is, to show all that was committed before
-//! the question was asked.
+//! The store does all consensus: each of its answers must be linearizable, that is, show all that
+//! was committed before the request.
 
 #[cfg(feature = "etcd")]
 pub mod etcd;
@@ -20,80 +20,81 @@ use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a store says when it does not do what was asked.
+/// The error of a store.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Deltas after this revision are not kept any more.
-    #[error("compacted: what came after {after} is not kept any more")]
+    /// The store has dropped deltas after this revision.
+    #[error("compacted: the store has dropped changes after {after}")]
     Compacted {
-        /// From where they were asked for.
+        /// The revision after which deltas were requested.
         after: Revision,
     },
-    /// The lease has ended. It stays so.
+    /// The lease has ended for ever.
     #[error("the lease has ended")]
     LeaseLost,
-    /// Somebody else is in office.
+    /// Another updater is in office.
     #[error("{holder} is in office")]
     Occupied {
-        /// Who.
+        /// The name of that updater.
         holder: String,
     },
-    /// The term is over. It stays so.
+    /// The term has ended for ever.
     #[error("not in office any more")]
     Deposed,
     /// The table is not the one that the change was made for.
-    #[error("the table was changed by somebody else")]
+    #[error("another updater has changed the table")]
     Conflict,
-    /// Not now; what was asked for may have been done or not. To be tried again.
+    /// The store did not answer. The request may have been done or not, and should be tried again.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
-    /// The store is behind what it has said before: it was restored from a copy, or is another one.
-    #[error("the store is at {now}, and was at {before} before")]
+    /// The store has gone back: it was restored from a copy, or it is another store.
+    #[error("the store has gone back from revision {before} to {now}: it was restored or replaced")]
     WentBack {
-        /// What was seen.
+        /// The revision that was seen before.
         before: Revision,
-        /// What is there.
+        /// The revision of the store now.
         now: Revision,
     },
-    /// What lies there was not written by this program.
-    #[error("not understood: {0}")]
+    /// The data in the store does not come from this program.
+    #[error("the store has data that this program did not write: {0}")]
     Corrupt(String),
-    /// A store that cannot be used at all.
+    /// The store cannot be used with these options.
     #[error("{0}")]
     Usage(String),
 }
 
-/// For results of stores.
+/// The result of a store's operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// The table and its changes.
 #[async_trait]
 pub trait TableSource: Send + Sync + 'static {
-    /// The table as it is now, and a revision at which it is so.
+    /// Returns the current table, and a revision at which it is current.
     async fn snapshot(&self) -> Result<(Revision, Table)>;
 
-    /// All commits after this revision, in order: those that were, and those that will be. Ends with the first error.
-    /// [`Error::Compacted`] where they are not kept; any other may be tried again from what has arrived.
+    /// Streams all commits after this revision, in order: the past and the future ones. The stream
+    /// ends with the first error. [`Error::Compacted`] means that the deltas are dropped. After
+    /// another error, the caller may continue from the last delta.
     fn watch(&self, after: Revision) -> BoxStream<'static, Result<Delta>>;
 }
 
-/// What registering gives.
+/// A registration.
 #[derive(Clone, Copy, Debug)]
 pub struct Registration {
-    /// Its name.
+    /// The number of the registration.
     pub session: Session,
-    /// How long the lease lasts without being prolonged: what was asked for, or more.
+    /// The time of the lease without a keep-alive: the requested time or more.
     pub ttl: Duration,
 }
 
 /// A live node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Of this registration.
+    /// The number of the registration.
     pub session: Session,
-    /// What the process is called.
+    /// The name of the process.
     pub name: String,
-    /// It uses nothing older than this. 0: it has said nothing yet.
+    /// The node uses nothing older than this. 0 before its first publication.
     pub used: Revision,
 }
 
@@ -103,60 +104,62 @@ pub trait Membership: Send + Sync + 'static {
     /// Adds a node under a new lease.
     async fn register(&self, name: &str, ttl: Duration) -> Result<Registration>;
 
-    /// Prolongs the lease. [`Error::LeaseLost`] where it has ended, and from then on always.
+    /// Prolongs the lease. Returns [`Error::LeaseLost`] if the lease has ended, and then always.
     async fn keep_alive(&self, session: Session) -> Result<()>;
 
-    /// Says that the node uses nothing older. [`Error::LeaseLost`] as above.
+    /// Publishes that the node uses nothing older. Returns [`Error::LeaseLost`] as above.
     async fn publish(&self, session: Session, used: Revision) -> Result<()>;
 
     /// Ends the lease at once.
     async fn leave(&self, session: Session) -> Result<()>;
 
-    /// The live nodes: first as they are once this is polled, then after each change. A node that is missing has lost its
-    /// lease, and will hear so. Ends with the first error, to be asked anew.
+    /// Streams the live nodes: the current ones at the first poll, and then after each change. A
+    /// node that is missing has lost its lease, and will learn that. The stream ends with the first
+    /// error; the caller may open it again.
     fn live(&self) -> BoxStream<'static, Result<Vec<Member>>>;
 }
 
-/// A term of office: its number, unique for ever.
+/// The number of a term of office, unique for ever.
 pub type Term = i64;
 
 /// A change of the table.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// The file of the version that it was made for: if another is current, it is refused.
+    /// The file of the version that the change was made for. If another file is current, the change
+    /// is refused.
     pub replaces: Option<String>,
-    /// The file of the version that it makes. It exists.
+    /// The file of the new version, which exists.
     pub file: String,
-    /// What changes.
+    /// The changes.
     pub changes: Vec<Change>,
 }
 
-/// A file that is current no more.
+/// A file that is not current any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retired {
     /// Its name.
     pub file: String,
-    /// The first revision that does not need it.
+    /// The first revision that does not need the file.
     pub since: Revision,
 }
 
-/// The updater's side.
+/// The updater's part of the store.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Takes the office for `ttl`, or says who has it.
+    /// Takes the office for `ttl`, or returns its holder as an error.
     async fn take_office(&self, name: &str, ttl: Duration) -> Result<Term>;
 
     /// Prolongs the term.
     async fn stay(&self, term: Term) -> Result<()>;
 
-    /// Ends it.
+    /// Ends the term.
     async fn resign(&self, term: Term) -> Result<()>;
 
-    /// Changes the table and puts the file that was current on the list of retired ones: both or neither, and only in
-    /// office.
+    /// Changes the table and puts the old file on the list of retired files: both or neither, and
+    /// only in office.
     async fn put(&self, term: Term, draft: &Draft) -> Result<Revision>;
 
-    /// The list of retired files.
+    /// Returns the list of retired files.
     async fn retired(&self) -> Result<Vec<Retired>>;
 
     /// Takes a file off that list.
@@ -165,24 +168,26 @@ pub trait Ledger: Send + Sync + 'static {
     /// Drops the deltas up to this revision.
     async fn compact(&self, through: Revision) -> Result<()>;
 
-    /// Whether the log of deltas is this program's alone, so that the updater may drop what no node needs. In etcd it
-    /// belongs to all who use that etcd, and has a policy of its own.
+    /// Returns whether the log of deltas belongs to this program alone, so that the updater may
+    /// drop deltas that no node needs. In etcd the log belongs to all its users, and has a policy
+    /// of its own.
     fn owns_log(&self) -> bool;
 }
 
-/// All of it.
+/// A whole store.
 pub trait Store: TableSource + Membership + Ledger {}
 impl<S: TableSource + Membership + Ledger> Store for S {}
 
-/// Opens the store of this URL: `etcd://HOST:PORT[,HOST:PORT..]` or `postgres://..`. Several tables can lie in one store,
-/// under different prefixes. A question is given up after `patience`.
+/// Opens the store of this URL: `etcd://HOST:PORT[,HOST:PORT..]` or `postgres://..`. A store can
+/// hold several tables, under different prefixes. A request fails after `patience`.
 pub async fn open(url: &str, prefix: &str, patience: Duration) -> Result<Arc<dyn Store>> {
     let known = prefix
         .chars()
         .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !known || !prefix.starts_with(|c: char| c.is_ascii_lowercase()) || prefix.len() > 40 {
         return Err(Error::Usage(format!(
-            "--prefix {prefix:?}: a to z, 0 to 9 and _, a letter first, at most 40 of them"
+            "--prefix {prefix:?}: use a to z, 0 to 9 and _, beginning with a letter, at most 40 \
+             characters"
         )));
     }
     if let Some(hosts) = url.strip_prefix("etcd://") {
@@ -192,7 +197,7 @@ pub async fn open(url: &str, prefix: &str, patience: Duration) -> Result<Arc<dyn
         return open_postgres(url, prefix, patience).await;
     }
     Err(Error::Usage(format!(
-        "--store {url:?}: etcd://HOST:PORT or postgres://USER@HOST/DATABASE"
+        "--store {url:?}: use etcd://HOST:PORT or postgres://USER@HOST/DATABASE"
     )))
 }
 
@@ -203,7 +208,9 @@ async fn open_etcd(hosts: &str, prefix: &str, patience: Duration) -> Result<Arc<
 
 #[cfg(not(feature = "etcd"))]
 async fn open_etcd(_: &str, _: &str, _: Duration) -> Result<Arc<dyn Store>> {
-    Err(Error::Usage("built without etcd: --features etcd".into()))
+    Err(Error::Usage(
+        "this build has no etcd: build with --features etcd".into(),
+    ))
 }
 
 #[cfg(feature = "postgres")]
@@ -216,6 +223,6 @@ async fn open_postgres(url: &str, prefix: &str, patience: Duration) -> Result<Ar
 #[cfg(not(feature = "postgres"))]
 async fn open_postgres(_: &str, _: &str, _: Duration) -> Result<Arc<dyn Store>> {
     Err(Error::Usage(
-        "built without postgres: --features postgres".into(),
+        "this build has no Postgres: build with --features postgres".into(),
     ))
 }

@@ -1,19 +1,22 @@
-//! The store is a Postgres.
+//! The store in Postgres.
 //!
-//! - Revisions commit in order: each change locks the one row of `head`, counts it up, and keeps the lock until it has
-//!   committed. A sequence would not do: of two transactions, the one with the greater number may commit first.
-//! - `changes` is the log of deltas. A watch LISTENs first, reads what is after its revision then, and again after each
-//!   notification; so nothing is missed that is committed between. A notification carries nothing: lost or merged ones do no
-//!   harm.
-//! - A lease is a row with the time at which it ends, by the server's clock, `clock_timestamp()`. Prolonging and publishing
-//!   touch the row only if it is there and has not ended. Who lists the live nodes first deletes those that have, so one that
-//!   was missing in a list cannot come back, wherever the clock goes. Ends come without notification: whoever lists looks
-//!   again when the next one is due.
-//! - The office is such a row too, and a change holds a lock on it until it has committed, so no successor can take it
-//!   between.
+//! - Revisions commit in order: each change locks the one row of `head`, increments its revision,
+//!   and keeps the lock until it has committed. A sequence is not enough: of two transactions, the
+//!   one with the greater number may commit first.
+//! - `changes` is the log of deltas. A watch first LISTENs, then reads the log after its revision,
+//!   and reads it again after each notification. So the watch misses no commit. A notification
+//!   carries no data: lost or merged notifications do no harm.
+//! - A lease is a row with the time of its end, by the server's clock, `clock_timestamp()`. A
+//!   keep-alive or a publication changes the row only if it exists and has not ended. A listing of
+//!   the live nodes first deletes the ended rows. So a node that was missing in a listing cannot
+//!   come back, wherever the clock goes. The end of a lease sends no notification: the stream of
+//!   live nodes reads again when the next lease is due.
+//! - The office is such a row too. A change holds a lock on it until it has committed, so no
+//!   successor can take the office in between.
 //!
-//! The server's clock is that of the day. If it is set forward, leases end early, perhaps before their nodes have noticed:
-//! keep it slewed, not stepped. Synchronous commit is needed, and so is a synchronous standby if there is any to fail over to.
+//! The server's clock is the time of day. If it is set forward, leases end early, perhaps before
+//! their nodes notice: slew the clock, do not step it. The server needs synchronous commit, and a
+//! synchronous standby if it fails over.
 
 use super::{
     Draft, Error, Ledger, Member, Membership, Registration, Result, Retired, TableSource, Term,
@@ -28,14 +31,14 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row};
 
-/// How long a silent LISTEN is believed.
+/// The time after which a silent LISTEN is checked.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 struct Shared {
     config: Config,
     schema: String,
     patience: Duration,
-    /// Two connections, so that a long listing does not keep a lease from being prolonged.
+    /// Two connections, so that a long listing does not delay a keep-alive.
     leases: Mutex<Option<Client>>,
     table: Mutex<Option<Client>>,
 }
@@ -54,7 +57,8 @@ impl std::fmt::Debug for Postgres {
     }
 }
 
-/// What the server said. What asking again cannot mend (access, no such database, wrong tables) is the user's to mend.
+/// Converts the server's error. An error that a retry cannot mend (access, no such database, wrong
+/// tables) goes to the user.
 fn failed(e: tokio_postgres::Error) -> Error {
     match e.as_db_error() {
         Some(said)
@@ -74,7 +78,7 @@ fn failed(e: tokio_postgres::Error) -> Error {
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Postgres {
-    /// A client of the server and database of `url`, whose tables are in a schema `prefix`.
+    /// Makes a client of the server and database of `url`, whose tables are in the schema `prefix`.
     pub async fn open(url: &str, prefix: &str, patience: Duration) -> Result<Self> {
         let mut config: Config = url
             .parse()
@@ -99,7 +103,7 @@ impl Postgres {
             }),
         };
         match postgres.make_tables().await {
-            // A server that is not there yet may come; the tables are then made by the first who finds them missing.
+            // The server may start later. The first client that misses the tables makes them.
             Ok(()) | Err(Error::Unavailable(_)) => Ok(postgres),
             Err(e) => Err(e),
         }
@@ -115,7 +119,7 @@ impl Postgres {
         }
     }
 
-    /// A connection, and what it is notified of.
+    /// Opens a connection, and returns it with its notifications.
     async fn connect(&self) -> Result<(Client, mpsc::UnboundedReceiver<()>)> {
         let (client, mut connection) = self.in_time(self.shared.config.connect(NoTls)).await?;
         let (told, notifications) = mpsc::unbounded_channel();
@@ -123,7 +127,7 @@ impl Postgres {
             let mut messages = futures::stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
                 if let AsyncMessage::Notification(_) = message {
-                    // Nobody may want to know.
+                    // The notifications may have no receiver.
                     let _ = told.send(());
                 }
             }
@@ -134,7 +138,8 @@ impl Postgres {
     async fn make_tables(&self) -> Result<()> {
         let (client, _) = self.connect().await?;
         let schema = &self.shared.schema;
-        // "IF NOT EXISTS" is not enough where two come at the same time: the lock, held to the end, lets one go first.
+        // "IF NOT EXISTS" is not enough if two clients come at the same time: the lock, held to the
+        // end, lets one go first.
         let script = format!(
             "BEGIN; SELECT pg_advisory_xact_lock(hashtext('async-rcu cluster')); \
              CREATE SCHEMA IF NOT EXISTS {schema}; {} COMMIT;",
@@ -143,7 +148,7 @@ impl Postgres {
         self.in_time(client.batch_execute(&script)).await
     }
 
-    /// Does something on one of the two connections; a connection that failed is not used again.
+    /// Runs an operation on one of the two connections. A connection that failed is not used again.
     async fn on<T>(
         &self,
         link: &Mutex<Option<Client>>,
@@ -154,7 +159,8 @@ impl Postgres {
             self.make_tables().await?;
             *link = Some(self.connect().await?.0);
         }
-        // Taken out for the time of the work: if that is given up half way, the connection goes with it.
+        // The client is taken out during the operation: if the operation is dropped half way, the
+        // connection goes with it.
         let Some(mut client) = link.take() else {
             return Err(Error::Unavailable("no connection".into()));
         };
@@ -187,7 +193,7 @@ impl Postgres {
     }
 
     async fn deltas_after(&self, client: &Client, after: Revision) -> Result<Vec<Delta>> {
-        // One statement, so one view of both tables.
+        // One statement sees one state of both tables.
         let sql = "SELECT h.compacted, c.revision, c.previous, c.file, c.changes \
                    FROM head h LEFT JOIN changes c ON c.revision > $1 ORDER BY c.revision";
         let rows = self.in_time(client.query(sql, &[&after])).await?;
@@ -210,12 +216,13 @@ impl Postgres {
         Ok(deltas)
     }
 
-    /// The live nodes, and how long the first of their leases lasts unless it is prolonged.
+    /// Returns the live nodes, and how long the first of their leases lasts unless it is prolonged.
     async fn members(&self, client: &Client) -> Result<(Vec<Member>, Duration)> {
         let ended = "DELETE FROM nodes WHERE until <= clock_timestamp()";
         self.in_time(client.execute(ended, &[])).await?;
         let sql = "SELECT session, name, used, \
-                   extract(epoch FROM until - clock_timestamp())::double precision FROM nodes ORDER BY session";
+                   extract(epoch FROM until - clock_timestamp())::double precision \
+                   FROM nodes ORDER BY session";
         let rows = self.in_time(client.query(sql, &[])).await?;
         let mut first = LOOK_AGAIN;
         let mut members = Vec::new();
@@ -231,7 +238,7 @@ impl Postgres {
     }
 }
 
-/// Waits for a notification, takes all that have come, or looks again after `longest`.
+/// Waits for a notification and takes all that have come, or returns after `longest`.
 async fn told(notifications: &mut mpsc::UnboundedReceiver<()>, longest: Duration) -> Result<()> {
     match tokio::time::timeout(longest, notifications.recv()).await {
         Ok(Some(())) => {
@@ -250,7 +257,7 @@ impl TableSource for Postgres {
             "SELECT h.revision, h.file, e.key, e.value FROM head h LEFT JOIN entries e ON true";
         let rows = self.query(&self.shared.table, sql, &[]).await?;
         let Some(first) = rows.first() else {
-            return Err(Error::Corrupt("the table head is empty".into()));
+            return Err(Error::Corrupt("the table `head` is empty".into()));
         };
         let entries = rows
             .iter()
@@ -278,13 +285,14 @@ impl TableSource for Postgres {
 impl Membership for Postgres {
     async fn register(&self, name: &str, ttl: Duration) -> Result<Registration> {
         let sql = "WITH new AS (INSERT INTO nodes (name, used, ttl, until) \
-                   VALUES ($1, 0, $2, clock_timestamp() + make_interval(secs => $2)) RETURNING session) \
+                   VALUES ($1, 0, $2, clock_timestamp() + make_interval(secs => $2)) \
+                   RETURNING session) \
                    SELECT session, pg_notify($3, '') FROM new";
         let params: Params<'_> = &[&name, &ttl.as_secs_f64(), &self.channel("nodes")];
         let rows = self.query(&self.shared.leases, sql, params).await?;
         let row = rows
             .first()
-            .ok_or_else(|| Error::Corrupt("nothing was inserted".into()))?;
+            .ok_or_else(|| Error::Corrupt("the insert returned no row".into()))?;
         Ok(Registration {
             session: row.get(0),
             ttl,
@@ -316,7 +324,8 @@ impl Membership for Postgres {
     }
 
     async fn leave(&self, session: Session) -> Result<()> {
-        let sql = "WITH done AS (DELETE FROM nodes WHERE session = $1 RETURNING 1) SELECT pg_notify($2, '') FROM done";
+        let sql = "WITH done AS (DELETE FROM nodes WHERE session = $1 RETURNING 1) SELECT \
+                   pg_notify($2, '') FROM done";
         self.query(
             &self.shared.leases,
             sql,
@@ -346,7 +355,8 @@ impl Membership for Postgres {
 #[async_trait]
 impl Ledger for Postgres {
     async fn take_office(&self, name: &str, ttl: Duration) -> Result<Term> {
-        let sql = "INSERT INTO office VALUES (true, nextval('numbers'), $1, $2, clock_timestamp() + make_interval(secs => $2)) \
+        let sql = "INSERT INTO office VALUES (true, nextval('numbers'), $1, $2, \
+                   clock_timestamp() + make_interval(secs => $2)) \
                    ON CONFLICT (one) DO UPDATE SET term = excluded.term, holder = excluded.holder, \
                    ttl = excluded.ttl, until = excluded.until \
                    WHERE office.until <= clock_timestamp() RETURNING term";
@@ -392,9 +402,12 @@ impl Ledger for Postgres {
         let channel = self.channel("table");
         self.on(&self.shared.table, async |client| {
             let t = client.transaction().await?;
-            let head = t.query_one("SELECT revision, file FROM head FOR UPDATE", &[]).await?;
+            let head = t
+                .query_one("SELECT revision, file FROM head FOR UPDATE", &[])
+                .await?;
             let (previous, current): (Revision, Option<String>) = (head.get(0), head.get(1));
-            let office = "SELECT 1 FROM office WHERE term = $1 AND until > clock_timestamp() FOR SHARE";
+            let office = "SELECT 1 FROM office WHERE term = $1 AND until > clock_timestamp() FOR \
+                          SHARE";
             if t.query_opt(office, &[&term]).await?.is_none() {
                 return Ok(Err(Error::Deposed));
             }
@@ -405,16 +418,22 @@ impl Ledger for Postgres {
             for change in &draft.changes {
                 match &change.value {
                     Some(value) => {
-                        let sql = "INSERT INTO entries VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+                        let sql = "INSERT INTO entries VALUES ($1, $2) ON CONFLICT (key) DO UPDATE \
+                                   SET value = excluded.value";
                         t.execute(sql, &[&change.key, value]).await?
                     }
-                    None => t.execute("DELETE FROM entries WHERE key = $1", &[&change.key]).await?,
+                    None => {
+                        t.execute("DELETE FROM entries WHERE key = $1", &[&change.key])
+                            .await?
+                    }
                 };
             }
             let sql = "INSERT INTO changes VALUES ($1, $2, $3, $4)";
-            t.execute(sql, &[&revision, &previous, &draft.file, &log]).await?;
+            t.execute(sql, &[&revision, &previous, &draft.file, &log])
+                .await?;
             if let Some(file) = &draft.replaces {
-                t.execute("INSERT INTO retired VALUES ($1, $2)", &[file, &revision]).await?;
+                t.execute("INSERT INTO retired VALUES ($1, $2)", &[file, &revision])
+                    .await?;
             }
             let sql = "UPDATE head SET revision = $1, file = $2";
             t.execute(sql, &[&revision, &draft.file]).await?;
@@ -443,8 +462,10 @@ impl Ledger for Postgres {
     }
 
     async fn forget(&self, term: Term, file: &str) -> Result<()> {
-        let sql = "WITH here AS (SELECT 1 FROM office WHERE term = $1 AND until > clock_timestamp()), \
-                   done AS (DELETE FROM retired WHERE file = $2 AND EXISTS (SELECT FROM here)) SELECT 1 FROM here";
+        let sql = "WITH here AS (SELECT 1 FROM office \
+                   WHERE term = $1 AND until > clock_timestamp()), \
+                   done AS (DELETE FROM retired WHERE file = $2 AND EXISTS (SELECT FROM here)) \
+                   SELECT 1 FROM here";
         let rows = self.query(&self.shared.table, sql, &[&term, &file]).await?;
         if rows.is_empty() {
             Err(Error::Deposed)
@@ -454,7 +475,8 @@ impl Ledger for Postgres {
     }
 
     async fn compact(&self, through: Revision) -> Result<()> {
-        let sql = "WITH done AS (UPDATE head SET compacted = greatest(compacted, least($1, revision)) RETURNING compacted) \
+        let sql = "WITH done AS (UPDATE head SET \
+                   compacted = greatest(compacted, least($1, revision)) RETURNING compacted) \
                    DELETE FROM changes USING done WHERE changes.revision <= done.compacted";
         self.query(&self.shared.table, sql, &[&through]).await?;
         Ok(())

@@ -1,4 +1,4 @@
--- The tables of one prefix, which is their schema; made by whoever comes first. See postgres.rs.
+-- The tables of one prefix, which is their schema. The first client makes them. See postgres.rs.
 CREATE TABLE IF NOT EXISTS head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     revision bigint NOT NULL,

@@ -1,4 +1,4 @@
-//! Real processes for tests: nodes and updaters whose reports are read, and answers asked for over HTTP.
+//! Real processes for tests: nodes and updaters, their reports, and their answers over HTTP.
 #![allow(dead_code)] // each test binary uses a part of it
 
 pub(crate) mod network;
@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// After this long, what is waited for is taken for lost. No test that passes waits for it.
+/// The time after which an expected event counts as lost. A passing test never waits for it.
 pub(crate) const HANG_GUARD: Duration = Duration::from_secs(60);
 
 /// A process of this package.
@@ -21,7 +21,7 @@ pub(crate) struct Process {
     pub(crate) name: String,
     child: Child,
     reports: Receiver<Report>,
-    /// All that it has told.
+    /// All reports of the process.
     pub(crate) heard: Vec<Report>,
     pub(crate) stdin: Option<ChildStdin>,
     pub(crate) address: Option<String>,
@@ -35,7 +35,7 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        let output = child.stdout.take().expect("it is piped");
+        let output = child.stdout.take().expect("the output is a pipe");
         let stdin = child.stdin.take();
         let (told, reports) = mpsc::channel();
         let who = name.to_owned();
@@ -64,7 +64,7 @@ impl Process {
         }
     }
 
-    /// The next report of those not yet looked at that is wanted; it has to come.
+    /// Waits for the next wanted report among those that no test has looked at.
     #[track_caller]
     pub(crate) fn hear(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> bool) -> Report {
         let start = Instant::now();
@@ -83,15 +83,15 @@ impl Process {
                         return report;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("{} does not tell: {what}", self.name),
+                Err(RecvTimeoutError::Timeout) => panic!("{} has not reported: {what}", self.name),
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("{} has ended and did not tell: {what}", self.name)
+                    panic!("{} has ended and not reported: {what}", self.name)
                 }
             }
         }
     }
 
-    /// What it has told by now, and was not looked at.
+    /// Returns the reports so far that no test has looked at.
     pub(crate) fn rest(&mut self) -> Vec<Event> {
         let rest: Vec<Report> = self.reports.try_iter().collect();
         self.heard.extend(rest.iter().cloned());
@@ -114,7 +114,7 @@ impl Process {
         )
     }
 
-    /// The revision that this updater's next change has.
+    /// Waits for the updater's next change. Returns its revision and file.
     #[track_caller]
     pub(crate) fn has_put(&mut self) -> (i64, String) {
         match self.hear("put", |e| matches!(e, Event::Put { .. })).event {
@@ -131,28 +131,33 @@ impl Process {
         )
     }
 
-    /// A line for an updater.
+    /// Writes a line to the updater's input.
     pub(crate) fn line(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("it was not closed");
-        writeln!(stdin, "{line}").expect("it reads");
+        let stdin = self.stdin.as_mut().expect("the input is open");
+        writeln!(stdin, "{line}").expect("the process reads its input");
     }
 
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process");
-        kill_process(pid, signal).expect("it lives");
+        kill_process(pid, signal).expect("the process runs");
     }
 
-    /// Stops it as it stands. On return it runs no more.
+    /// Stops the process. It does not run any more when this returns.
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
         let stat = format!("/proc/{}/stat", self.child.id());
         let start = Instant::now();
-        // The signal is delivered when the process is next on a processor; there is no event of that for others.
+        // The signal takes effect when the process is next on a processor. No event tells that to
+        // others.
         while !std::fs::read_to_string(&stat)
-            .expect("it lives")
+            .expect("the process runs")
             .contains(") T ")
         {
-            assert!(start.elapsed() < HANG_GUARD, "{} does not stop", self.name);
+            assert!(
+                start.elapsed() < HANG_GUARD,
+                "{} has not stopped",
+                self.name
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -161,24 +166,24 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL, and waits for the end.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("it lives");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("the process runs");
+        self.child.wait().expect("the process ends");
     }
 
-    /// SIGTERM, and its exit status.
+    /// Sends SIGTERM, and returns the exit status.
     pub(crate) fn end(&mut self) -> std::process::ExitStatus {
         self.signal(Signal::TERM);
         self.exit()
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends, and returns the exit status.
     pub(crate) fn exit(&mut self) -> std::process::ExitStatus {
         drop(self.stdin.take());
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+            if let Some(status) = self.child.try_wait().expect("the process is a child") {
                 for event in self.rest() {
                     assert!(
                         !matches!(event, Event::Violation { .. }),
@@ -188,17 +193,17 @@ impl Process {
                 }
                 return status;
             }
-            assert!(start.elapsed() < HANG_GUARD, "{} does not end", self.name);
+            assert!(start.elapsed() < HANG_GUARD, "{} has not ended", self.name);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Asks a node: the status, the revision if it gave one, and the body.
+    /// Sends a request to a node. Returns the status, the revision if there is one, and the body.
     pub(crate) fn get(&self, path: &str) -> (u16, Option<i64>, String) {
         get(
             self.address
                 .as_deref()
-                .expect("it has told where it listens"),
+                .expect("the node has reported its address"),
             path,
         )
     }
@@ -206,21 +211,23 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A request by hand: three lines are not worth a library.
+/// Sends a request by hand: it has only three lines.
 pub(crate) fn get(address: &str, path: &str) -> (u16, Option<i64>, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
+    let mut stream = TcpStream::connect(address).expect("the server listens");
     stream
         .set_read_timeout(Some(HANG_GUARD))
         .expect("a timeout");
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("it reads");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("the server reads");
     let mut reply = String::new();
-    stream.read_to_string(&mut reply).expect("it answers");
+    stream
+        .read_to_string(&mut reply)
+        .expect("the server answers");
     let (head, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
     let status = head
         .split(' ')
@@ -233,12 +240,12 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, Option<i64>, String) {
     (status, revision, body.trim_end().to_owned())
 }
 
-/// This package's program.
+/// Returns a command that runs this package's program.
 pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cluster"))
 }
 
-/// Runs a program to its end, and fails where it does.
+/// Runs a program to its end, and panics if it fails.
 #[track_caller]
 pub(crate) fn run(program: &str, args: &[&str]) -> String {
     let done = Command::new(program).args(args).output();
@@ -252,7 +259,7 @@ pub(crate) fn run(program: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
-/// Whether a server on this machine answers 200.
+/// Returns whether a server on this machine answers with 200.
 pub(crate) fn get_ok(port: u16, path: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;

@@ -1,19 +1,20 @@
-//! Partitions: a network namespace that is joined to this machine's network by a pair of virtual interfaces.
+//! Partitions: a network namespace that a pair of virtual interfaces joins to this machine's
+//! network.
 
 use super::servers::{find, skipped};
 use super::{HANG_GUARD, run};
 use std::process::Command;
 
-/// A node in a network of its own, with a cable that can be pulled.
+/// A network for a node, with a cable that can be pulled.
 pub(crate) struct Namespace {
     name: String,
-    /// This machine's address, as seen from in there.
+    /// This machine's address in that network.
     pub(crate) host: String,
     cable: String,
 }
 
 impl Namespace {
-    /// None where that cannot be done here.
+    /// Makes a network. Returns `None` if this machine cannot.
     pub(crate) fn new(number: u8) -> Option<Self> {
         let root = rustix::process::geteuid().is_root();
         if !root || find("ip").is_none() {
@@ -28,7 +29,7 @@ impl Namespace {
             .expect("ip starts");
         if !made.status.success() {
             skipped(&format!(
-                "no network namespace: {}",
+                "cannot make a network namespace: {}",
                 String::from_utf8_lossy(&made.stderr)
             ));
             return None;
@@ -68,7 +69,7 @@ impl Namespace {
         Some(namespace)
     }
 
-    /// A program, to be run in there.
+    /// Returns a command that runs a program in the network.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
@@ -80,7 +81,7 @@ impl Namespace {
         run("ip", &["link", "set", &self.cable, state]);
     }
 
-    /// The answer of a node in there: nobody outside could hear it.
+    /// Returns the answer of a node in the network, which a process outside cannot reach.
     pub(crate) fn get(&self, address: &str, path: &str) -> String {
         let (host, port) = address.split_once(':').expect("HOST:PORT");
         let script = format!(
@@ -96,7 +97,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // The cable goes with it.
+        // The cable ends with the namespace.
         let _ = Command::new("ip")
             .args(["netns", "del", &self.name])
             .status();

@@ -1,4 +1,5 @@
-//! What can go wrong, with real processes and a real store. Each is run with every store that has a server.
+//! Scenarios of failures, with real processes and a real store. Each store with a server runs all
+//! of them.
 
 use super::network::Namespace;
 use super::servers::Server;
@@ -9,9 +10,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Longer than any test.
+/// A lease that outlasts every test.
 const LONG: u64 = 600_000;
-/// So short that a test can wait for its end.
+/// A lease so short that a test can wait for its end.
 const SHORT: u64 = 4_000;
 
 struct World<S> {
@@ -47,7 +48,7 @@ impl<S: Server> World<S> {
         ttl_ms: u64,
         more: &[&str],
     ) -> Process {
-        // A reader that is in a version nearly all the time.
+        // A reader is in a version nearly all the time.
         command
             .args(["node", "--name", name, "--hold-ms", "10"])
             .args(more);
@@ -78,7 +79,7 @@ impl<S: Server> World<S> {
         let mut command = program();
         command.arg("compact");
         self.args(&mut command, "127.0.0.1", SHORT);
-        assert!(command.status().expect("it starts").success());
+        assert!(command.status().expect("the program starts").success());
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -94,7 +95,8 @@ fn gone(event: &Event, who: &str) -> bool {
     matches!(event, Event::Gone { node, .. } if node == who)
 }
 
-/// One node is killed: its lease ends, and then nobody waits for it. Another ends in good order: nobody waits at all.
+/// One node is killed: the updater waits until its lease ends. Another node leaves: the updater
+/// does not wait for it.
 pub(crate) fn a_killed_node_does_not_block<S: Server>() {
     let Some(world) = World::<S>::new() else {
         return;
@@ -108,7 +110,8 @@ pub(crate) fn a_killed_node_does_not_block<S: Server>() {
     updater.line("x=2");
     let (revision, second) = updater.has_put();
     updater.has_deleted(&first);
-    // Deleted after all three had said so; what they say themselves is still to be read.
+    // The file is deleted after all three nodes have published; their own reports are still to be
+    // read.
     for node in [&mut a, &mut b, &mut c] {
         node.uses(revision);
         assert_eq!(node.get("/get/x"), (200, Some(revision), "2".into()));
@@ -119,8 +122,8 @@ pub(crate) fn a_killed_node_does_not_block<S: Server>() {
     b.kill();
     updater.line("x=3");
     let (revision, _) = updater.has_put();
-    updater.hear("whom it waits for", |e| {
-        assert!(!gone(e, "c"), "c has left, and was waited for");
+    updater.hear("the nodes that it waits for", |e| {
+        assert!(!gone(e, "c"), "c has left, but the updater waited for it");
         gone(e, "b")
     });
     updater.has_deleted(&second);
@@ -130,7 +133,7 @@ pub(crate) fn a_killed_node_does_not_block<S: Server>() {
     assert!(a.end().success());
 }
 
-/// The store is killed and started again: all go on.
+/// The store is killed and started again, and all processes go on.
 pub(crate) fn the_store_is_restarted<S: Server>() {
     let Some(mut world) = World::<S>::new() else {
         return;
@@ -141,7 +144,7 @@ pub(crate) fn the_store_is_restarted<S: Server>() {
     let (_, first) = updater.has_put();
     world.server.restart();
     updater.line("x=2");
-    // It may have to win its office again; then it says that the line was not done.
+    // The updater may lose its office meanwhile; then it reports that the line was not done.
     let mut put = None;
     while put.is_none() {
         let report = updater.hear("put or trouble", |e| {
@@ -155,7 +158,7 @@ pub(crate) fn the_store_is_restarted<S: Server>() {
             _ => {}
         }
     }
-    let revision = put.expect("it was put");
+    let revision = put.expect("the line is done");
     updater.has_deleted(&first);
     for node in &mut nodes {
         node.uses(revision);
@@ -168,8 +171,8 @@ pub(crate) fn the_store_is_restarted<S: Server>() {
     assert!(updater.exit().success());
 }
 
-/// A node sleeps for longer than its lease, and the record of what it missed is dropped: it says that its session is over,
-/// registers again and lists.
+/// A node sleeps for longer than its lease, and the deltas that it missed are dropped. It reports
+/// that its session is over, registers again and lists.
 pub(crate) fn a_node_sleeps_past_its_lease_and_a_compaction<S: Server>() {
     let Some(world) = World::<S>::new() else {
         return;
@@ -187,25 +190,27 @@ pub(crate) fn a_node_sleeps_past_its_lease_and_a_compaction<S: Server>() {
         updater.line(line);
         last = updater.has_put();
     }
-    updater.hear("b is gone", |e| gone(e, "b"));
+    updater.hear("the end of b's lease", |e| gone(e, "b"));
     updater.has_deleted(&first);
     world.compact();
     b.go_on();
-    b.hear("its session is over", |e| matches!(e, Event::Lost { .. }));
+    b.hear("the end of its session", |e| {
+        matches!(e, Event::Lost { .. })
+    });
     b.hear(
-        "it lists",
+        "a listing",
         |e| matches!(e, Event::Listed { revision, .. } if *revision >= last.0),
     );
     b.uses(last.0);
     assert_eq!(b.get("/get/x").2, "3");
     assert_eq!(b.get("/get/y").2, "4");
-    assert!(b.end().success(), "it used nothing that was not there");
+    assert!(b.end().success(), "no file that b used was missing");
     assert!(updater.exit().success());
     assert!(world.file(&last.1).exists());
 }
 
-/// The same with a lease that outlasts the sleep: the session goes on, nothing is deleted meanwhile, and the deltas after its
-/// revision are not kept any more.
+/// A node sleeps under a lease that outlasts the sleep. Its session goes on, no file is deleted
+/// meanwhile, and the deltas after its revision are dropped.
 pub(crate) fn a_node_under_its_lease_sleeps_past_a_compaction<S: Server>() {
     let Some(mut world) = World::<S>::new() else {
         return;
@@ -217,13 +222,13 @@ pub(crate) fn a_node_under_its_lease_sleeps_past_a_compaction<S: Server>() {
     b.uses(revision);
     assert!(updater.exit().success());
     b.stop();
-    // Ends its connection: else its deltas would be waiting for it there.
+    // The connection ends, so that its deltas do not wait there for the node.
     world.server.restart();
     let mut updater = world.updater("second");
     updater.line("x=2");
     updater.has_put();
     updater.hear(
-        "whom it waits for",
+        "the nodes that it waits for",
         |e| matches!(e, Event::Waiting { nodes, .. } if nodes == &["b"]),
     );
     updater.line("x=3");
@@ -231,10 +236,10 @@ pub(crate) fn a_node_under_its_lease_sleeps_past_a_compaction<S: Server>() {
     updater.line("y=4");
     let (last, _) = updater.has_put();
     world.compact();
-    assert!(world.file(&first).exists(), "b may use it");
+    assert!(world.file(&first).exists(), "b may use the file");
     b.go_on();
     b.hear(
-        "it lists",
+        "a listing",
         |e| matches!(e, Event::Listed { why, .. } if why.contains("compacted")),
     );
     b.uses(last);
@@ -242,14 +247,14 @@ pub(crate) fn a_node_under_its_lease_sleeps_past_a_compaction<S: Server>() {
         .heard
         .iter()
         .any(|report| matches!(report.event, Event::Lost { .. }));
-    assert!(!lost, "the lease was long enough");
+    assert!(!lost, "the lease outlasts the sleep");
     assert_eq!(b.get("/get/x").2, "3");
     assert_eq!(b.get("/get/y").2, "4");
     updater.has_deleted(&first);
     assert!(updater.exit().success());
 }
 
-/// Deltas come twice, late, and never: what is served is what the table was at that revision.
+/// Deltas come twice, late, and never. The node still serves the right table at each revision.
 pub(crate) fn deltas_come_twice_late_and_never<S: Server>() {
     let Some(world) = World::<S>::new() else {
         return;
@@ -262,8 +267,8 @@ pub(crate) fn deltas_come_twice_late_and_never<S: Server>() {
         updater.line(&format!("x={n}"));
         values.insert(updater.has_put().0, n.to_string());
     }
-    // One that is never sent shows by the next; the last ones may not show.
-    let (&settled, _) = values.iter().nth(34).expect("forty were put");
+    // The next delta shows that one was never sent; at the end there may be no next one.
+    let (&settled, _) = values.iter().nth(34).expect("forty changes were made");
     node.serves(settled);
     let (status, revision, value) = node.get("/get/x");
     assert_eq!(status, 200);
@@ -271,23 +276,23 @@ pub(crate) fn deltas_come_twice_late_and_never<S: Server>() {
     let at = values
         .range(..=revision)
         .next_back()
-        .expect("it is past the first");
+        .expect("the revision is past the first");
     assert_eq!(*at.1, value, "at {revision}");
     let heard = |wanted: fn(&Event) -> bool| node.heard.iter().any(|report| wanted(&report.event));
     assert!(
         heard(|e| matches!(e, Event::Ignored { .. })),
-        "none came twice or late"
+        "no delta came twice or late"
     );
     assert!(
         heard(|e| matches!(e, Event::Listed { why, .. } if why.contains("gap"))),
-        "none was missing"
+        "no delta was missing"
     );
     assert!(node.end().success());
     assert!(updater.exit().success());
 }
 
-/// An updater dies while it waits. The successor waits for the same node, and deletes what the first would have, and what it
-/// had written for a change that it never made.
+/// An updater dies while it waits. The successor waits for the same node, deletes the same files,
+/// and deletes the file of a change that was never made.
 pub(crate) fn an_updater_dies_and_is_succeeded<S: Server>() {
     let Some(world) = World::<S>::new() else {
         return;
@@ -301,7 +306,7 @@ pub(crate) fn an_updater_dies_and_is_succeeded<S: Server>() {
     one.line("x=2");
     let (_, second) = one.has_put();
     one.hear(
-        "whom it waits for",
+        "the nodes that it waits for",
         |e| matches!(e, Event::Waiting { nodes, .. } if nodes == &["a"]),
     );
     one.kill();
@@ -309,7 +314,7 @@ pub(crate) fn an_updater_dies_and_is_succeeded<S: Server>() {
     std::fs::write(world.file(orphan), "{}").expect("a file");
     let mut two = world.updater("two");
     two.hear(
-        "the office is held",
+        "the wait for the office",
         |e| matches!(e, Event::Waits { holder } if holder == "one"),
     );
     two.hear("in office", in_office);
@@ -321,14 +326,14 @@ pub(crate) fn an_updater_dies_and_is_succeeded<S: Server>() {
         matches!(e, Event::Inherited { files: 1, .. })
     });
     two.hear(
-        "whom it waits for",
+        "the nodes that it waits for",
         |e| matches!(e, Event::Waiting { nodes, .. } if nodes == &["a"]),
     );
     two.line("x=3");
     let (revision, third) = two.has_put();
     assert!(
         world.file(&first).exists() && world.file(&second).exists(),
-        "a may use them"
+        "a may use the files"
     );
     assert!(!world.file(orphan).exists());
     a.go_on();
@@ -341,7 +346,8 @@ pub(crate) fn an_updater_dies_and_is_succeeded<S: Server>() {
     assert!(a.end().success());
 }
 
-/// An updater that only slept wakes up after it was succeeded: it cannot change the table any more.
+/// An updater that sleeps through its term wakes up after its succession: it cannot change the
+/// table any more.
 pub(crate) fn an_updater_that_slept_through_its_term_changes_nothing<S: Server>() {
     let Some(world) = World::<S>::new() else {
         return;
@@ -356,8 +362,8 @@ pub(crate) fn an_updater_that_slept_through_its_term_changes_nothing<S: Server>(
     let (revision, _) = two.has_put();
     one.line("x=3");
     one.go_on();
-    one.hear("it has to wait", |e| {
-        assert!(!matches!(e, Event::Put { .. }), "its term was over");
+    one.hear("a wait for the office", |e| {
+        assert!(!matches!(e, Event::Put { .. }), "the term was over");
         matches!(e, Event::Waits { holder } if holder == "two")
     });
     let mut node = world.node("a", LONG);
@@ -365,7 +371,7 @@ pub(crate) fn an_updater_that_slept_through_its_term_changes_nothing<S: Server>(
     assert_eq!(node.get("/get/x").2, "2");
     assert!(two.exit().success());
     one.hear("in office again", in_office);
-    assert!(one.end().success(), "interrupted, it leaves in good order");
+    assert!(one.end().success(), "an interrupted updater leaves office");
     let mut three = world.updater("three");
     three.hear("in office", |e| {
         assert!(!matches!(e, Event::Waits { .. }), "one has left the office");
@@ -373,8 +379,8 @@ pub(crate) fn an_updater_that_slept_through_its_term_changes_nothing<S: Server>(
     });
 }
 
-/// A node is cut off from the store. It is mute before the store ends its lease; then the updater goes on without it. When
-/// the cable is mended, it registers again and lists.
+/// A node is cut off from the store. It is mute before the store ends its lease; then the updater
+/// goes on without the node. After the cable is mended, the node registers again and lists.
 pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
     let Some(namespace) = Namespace::new(number) else {
         return;
@@ -390,7 +396,10 @@ pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
     let (revision, first) = updater.has_put();
     a.uses(revision);
     b.uses(revision);
-    let address = b.address.clone().expect("it has told");
+    let address = b
+        .address
+        .clone()
+        .expect("the node has reported its address");
     assert!(
         namespace
             .get(&address, "/get/x")
@@ -401,7 +410,8 @@ pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
     updater.line("x=2");
     let (revision, _) = updater.has_put();
     a.uses(revision);
-    // It is mute before the store ends its lease. Until it is mute it may have missed a keep-alive or two, no more.
+    // The node is mute before the store ends its lease. Until then it may miss a keep-alive or two,
+    // not more.
     let mut muted = 0;
     b.hear("mute", |e| match e {
         Event::Muted { since_ns } => {
@@ -415,10 +425,10 @@ pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
             .get(&address, "/get/x")
             .starts_with("HTTP/1.0 503")
     );
-    let ended = updater.hear("b is gone", |e| gone(e, "b"));
+    let ended = updater.hear("the end of b's lease", |e| gone(e, "b"));
     assert!(
         muted < ended.at_ns,
-        "it answered while nobody waited for it"
+        "b answered after the updater stopped waiting for it"
     );
     updater.has_deleted(&first);
     assert!(
@@ -428,14 +438,16 @@ pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
     );
 
     namespace.cable("up");
-    b.hear("its session is over", |e| matches!(e, Event::Lost { .. }));
-    b.hear("it lists", |e| matches!(e, Event::Listed { .. }));
+    b.hear("the end of its session", |e| {
+        matches!(e, Event::Lost { .. })
+    });
+    b.hear("a listing", |e| matches!(e, Event::Listed { .. }));
     b.uses(revision);
     let reply = namespace.get(&address, "/get/x");
     assert!(
         reply.starts_with("HTTP/1.0 200") && reply.trim_end().ends_with('2'),
         "{reply}"
     );
-    assert!(b.end().success(), "it used nothing that was not there");
+    assert!(b.end().success(), "no file that b used was missing");
     assert!(updater.exit().success());
 }

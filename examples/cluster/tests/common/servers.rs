@@ -1,4 +1,4 @@
-//! Servers that a test starts for itself: on a free port, with a folder of their own, ended with the test.
+//! Servers of a test, each on a free port with a folder of its own. They end with the test.
 
 use super::HANG_GUARD;
 use std::net::{TcpListener, TcpStream};
@@ -9,22 +9,22 @@ use tempfile::TempDir;
 
 /// A store's server.
 pub(crate) trait Server: Sized {
-    /// Where it is not installed: None, or a panic where it must be there.
+    /// Starts the server. If it is not installed, returns `None`, or panics if the run requires it.
     fn start() -> Option<Self>;
-    /// Its URL at this host.
+    /// Returns the server's URL at this host.
     fn url(&self, host: &str) -> String;
-    /// Ends it at once, without a word to anybody, and starts it again on the same data.
+    /// Kills the server, and starts it again on the same data.
     fn restart(&mut self);
 }
 
-/// The path of a program, if it is there.
+/// Returns the path of a program, if it is installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let mut places: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
     places.push("/usr/sbin".into());
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
         places.extend(versions.flatten().map(|version| version.path().join("bin")));
     }
-    // A link may lead to a place where the program finds its own parts.
+    // A link may lead to the folder where the program finds its other parts.
     let found = places
         .into_iter()
         .map(|place| place.join(program))
@@ -32,11 +32,12 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     found.canonicalize().ok()
 }
 
-/// What is to be said where something is missing. Fails where it has to be there (ci/cluster.sh --stores).
+/// Prints that a test is skipped. Panics if the run requires the missing part (ci/cluster.sh
+/// --stores).
 pub(crate) fn skipped(why: &str) {
     assert!(
         std::env::var_os("CLUSTER_REQUIRE_STORES").is_none(),
-        "needed here: {why}"
+        "this run requires what is missing: {why}"
     );
     eprintln!("SKIPPED: {why}");
 }
@@ -52,20 +53,20 @@ fn wait_for(what: &str, child: &mut Child, mut ready: impl FnMut() -> bool) {
         if let Some(status) = child.try_wait().expect("a child") {
             panic!("{what} has ended: {status}");
         }
-        assert!(start.elapsed() < HANG_GUARD, "{what} does not begin");
+        assert!(start.elapsed() < HANG_GUARD, "{what} has not started");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// etcd, one server.
-pub(crate) struct Etcd {
+/// One etcd server.
+pub(crate) struct EtcdServer {
     program: PathBuf,
     port: u16,
     dir: TempDir,
     child: Child,
 }
 
-impl Etcd {
+impl EtcdServer {
     fn spawn(program: &Path, port: u16, dir: &Path) -> Child {
         let peer = free_port();
         let mut child = Command::new(program)
@@ -87,7 +88,7 @@ impl Etcd {
             .stdout(Stdio::null())
             .spawn()
             .expect("etcd starts");
-        // It serves clients when it has joined its cluster of one.
+        // The server takes requests when it has joined its cluster of one.
         wait_for("etcd", &mut child, || {
             TcpStream::connect(("127.0.0.1", port)).is_ok() && super::get_ok(port, "/health")
         });
@@ -95,7 +96,7 @@ impl Etcd {
     }
 }
 
-impl Server for Etcd {
+impl Server for EtcdServer {
     fn start() -> Option<Self> {
         let Some(program) = find("etcd") else {
             skipped("etcd is not installed (Debian: apt-get install etcd-server)");
@@ -116,33 +117,34 @@ impl Server for Etcd {
     }
 
     fn restart(&mut self) {
-        self.child.kill().expect("it lives");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("the process runs");
+        self.child.wait().expect("the process ends");
         self.child = Self::spawn(&self.program, self.port, self.dir.path());
     }
 }
 
-impl Drop for Etcd {
+impl Drop for EtcdServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Postgres. It refuses to be run by root, so root runs it as the user that its package makes.
-pub(crate) struct Postgres {
+/// A Postgres server. It refuses to run as root, so root runs it as the user that its package
+/// makes.
+pub(crate) struct PostgresServer {
     program: PathBuf,
     port: u16,
     dir: TempDir,
     child: Child,
 }
 
-/// `program`, as somebody who is not root.
+/// Returns a command that runs `program` as a user that is not root.
 fn unprivileged(program: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }
-    // setpriv does not stand between, as su does: the child is the server, and can be killed.
+    // setpriv does not stay in between, as su does: the child is the server, and can be killed.
     let mut command = Command::new("setpriv");
     command
         .args([
@@ -155,7 +157,7 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-impl Postgres {
+impl PostgresServer {
     fn data(dir: &Path) -> PathBuf {
         dir.join("data")
     }
@@ -177,7 +179,8 @@ impl Postgres {
             .stderr(Stdio::null())
             .spawn()
             .expect("postgres starts");
-        // Its own, which comes with it: what is in PATH may be a script that chooses one by the name that it is called.
+        // The program comes from the server's own folder: the one in PATH may be a script that
+        // chooses by its name.
         let ready = program.with_file_name("pg_isready");
         wait_for("postgres", &mut child, || {
             let asked = Command::new(&ready)
@@ -189,7 +192,7 @@ impl Postgres {
     }
 }
 
-impl Server for Postgres {
+impl Server for PostgresServer {
     fn start() -> Option<Self> {
         let Some(program) = find("postgres") else {
             skipped("Postgres is not installed (Debian: apt-get install postgresql)");
@@ -219,7 +222,7 @@ impl Server for Postgres {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        // The tests' own network: 10.x, behind a pair of virtual cables.
+        // The network of the tests: 10.x, behind a pair of virtual cables.
         let rules = Self::data(dir.path()).join("pg_hba.conf");
         let mut text = std::fs::read_to_string(&rules).expect("initdb made it");
         text.push_str("host all all 10.0.0.0/8 trust\n");
@@ -239,17 +242,19 @@ impl Server for Postgres {
     }
 
     fn restart(&mut self) {
-        // The postmaster's children end when they see that it is gone; a new one waits for them by its lock.
+        // The postmaster's children end when they see that it has ended. The new postmaster waits
+        // for them by its lock.
         let pid = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("it lives");
-        self.child.wait().expect("it ends");
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT)
+            .expect("the process runs");
+        self.child.wait().expect("the process ends");
         self.child = Self::spawn(&self.program, self.port, self.dir.path());
     }
 }
 
-impl Drop for Postgres {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // SIGQUIT: at once, its children too.
+        // SIGQUIT ends the server at once, and its children too.
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
         }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use super::super::{Home, page, router};
+use super::super::{ListenScope, page, router};
 use super::*;
 use crate::buttons::Buttons;
 use crate::reports::Reports;
 use crate::routes::Source;
 
-/// A hang is a failure.
+/// The time after which a test fails.
 const HANG: Duration = Duration::from_secs(60);
 
 struct Server {
@@ -33,9 +33,9 @@ fn server(allowed: bool) -> Server {
         buttons: Arc::new(Buttons::new(allowed)),
         stall_timeout: Duration::from_secs(1),
     };
-    let home = Home::new(([127, 0, 0, 1], 0).into());
+    let scope = ListenScope::new(([127, 0, 0, 1], 0).into());
     Server {
-        router: router(app.clone(), home),
+        router: router(app.clone(), scope),
         app,
         rcu,
     }
@@ -77,11 +77,11 @@ impl Server {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(HANG, wait).await.expect("let go");
+        timeout(HANG, wait).await.expect("the guards are released");
     }
 }
 
-/// The events of a stream until the one of this name: names and data.
+/// Reads the names and data of a stream's events until the event of this name.
 async fn events_until(answer: Response, last: &str) -> Vec<(String, Value)> {
     let mut body = answer.into_body();
     let mut text = String::new();
@@ -119,7 +119,7 @@ async fn the_page_and_all_that_it_names() {
         assert!(!policy.contains("unsafe"), "{policy}");
         let body = answer.into_body().collect().await.expect("a body");
         assert_eq!(body.to_bytes(), content.as_bytes(), "{path}");
-        // What it names is served.
+        // The server has every file that the page names.
         for named in content.split('"').filter(|name| name.starts_with("/live/")) {
             let served = page::FILES.iter().any(|(path, ..)| *path == named);
             assert!(served, "{path} names {named}");
@@ -208,8 +208,8 @@ async fn a_polite_holder_goes_when_asked_and_another_stays() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(HANG, one_has_gone).await.expect("one let go");
-    // The other one holds its own callback, and the close makes it go.
+    timeout(HANG, one_has_gone).await.expect("one holder ends");
+    // The other holder blocks its own callback, and the close ends it.
     assert!(server.rcu.stats().oldest_section.is_some());
     timeout(HANG, server.app.live.close())
         .await
@@ -229,7 +229,11 @@ async fn no_more_guards_than_may_be_held() {
     }
     let too_many = StatusCode::TOO_MANY_REQUESTS;
     server
-        .refused("/hold?seconds=1", too_many, "8 guards are held")
+        .refused(
+            "/hold?seconds=1",
+            too_many,
+            "the limit of held guards (8) is reached",
+        )
         .await;
     server.app.live.close().await;
 }
@@ -322,7 +326,7 @@ async fn pages_of_other_origins_may_do_nothing() {
         }
         let answer = server.ask(Method::GET, "/events", headers).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{headers:?}");
-        // What only reads is for everybody, and a browser shows no other page what it says.
+        // Any page may send a request that only reads: the browser does not show it the answer.
         let answer = server.ask(Method::GET, "/version", headers).await;
         assert_eq!(answer.status(), StatusCode::OK, "{headers:?}");
     }

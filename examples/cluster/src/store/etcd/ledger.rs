@@ -1,4 +1,4 @@
-//! The office, changes, and what is retired.
+//! The office, the changes, and the retired files.
 
 use super::{Etcd, Head, corrupt, revision_of, text, unavailable};
 use crate::model::Revision;
@@ -12,7 +12,7 @@ use std::time::Duration;
 impl Ledger for Etcd {
     async fn take_office(&self, name: &str, ttl: Duration) -> Result<Term> {
         let key = self.key("office");
-        // Looked at first, so that who waits does not make a lease each time.
+        // The office is read first, so that a waiting updater does not make a lease each time.
         let found = self
             .ask(async |client| client.get(key.clone(), None).await)
             .await?;
@@ -72,7 +72,7 @@ impl Ledger for Etcd {
             None => None,
         };
         if current != draft.replaces {
-            // Most likely a successor has changed it.
+            // Most likely a successor has changed the table.
             self.lease_of(term).await?;
             return Err(Error::Conflict);
         }
@@ -81,7 +81,8 @@ impl Ledger for Etcd {
             previous,
         };
         let head = serde_json::to_vec(&head).map_err(|e| corrupt("head", e))?;
-        // etcd refuses a transaction that writes a key twice: the last change of a key counts.
+        // etcd refuses a transaction that writes a key twice, so only the last change of a key is
+        // sent.
         let changes: BTreeMap<_, _> = draft.changes.iter().map(|c| (&c.key, &c.value)).collect();
         let mut operations = vec![TxnOp::put(head_key.clone(), head, None)];
         operations.extend(changes.into_iter().map(|(key, value)| {
@@ -162,7 +163,7 @@ impl Ledger for Etcd {
 }
 
 impl Etcd {
-    /// The lease of a term, if it is still on.
+    /// Returns the lease of a term that has not ended.
     async fn lease_of(&self, term: Term) -> Result<i64> {
         let key = self.key("office");
         let found = self.ask(async |client| client.get(key, None).await).await?;

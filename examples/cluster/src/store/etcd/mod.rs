@@ -1,19 +1,19 @@
-//! The store is an etcd.
+//! The store in etcd.
 //!
 //! | key, below the prefix | value | lease |
 //! |---|---|---|
-//! | `t/head` | file of the current version, and the revision before it | |
+//! | `t/head` | the file of the current version, and the revision before it | |
 //! | `t/e/KEY` | an entry's value | |
 //! | `retired/FILE` | empty; its revision is that of the commit that replaced the file | |
-//! | `node/SESSION` | name, and what the node uses | the node's; it is the session |
-//! | `office` | who is in office | the updater's; the key's first revision is the term |
+//! | `node/SESSION` | the node's name, and what it uses | the node's; its number is the session |
+//! | `office` | the name of the updater in office | the updater's; the key's first revision is the term |
 //!
-//! A change is one transaction, so its keys have one revision, and etcd sends the events of one revision in one message.
-//! It is refused unless `office` is still the key that this term made, and `head` the one that was read. Reads are etcd's
-//! default ones, which are linearizable.
+//! A change is one transaction, so its keys have one revision, and etcd sends the events of one
+//! revision in one message. The change is refused unless `office` is still the key of this term,
+//! and `head` the one that was read. Reads are etcd's default ones, which are linearizable.
 //!
-//! A question that is not answered in time is asked on a new connection the next time: the old one may lead to a place that
-//! cannot be reached any more.
+//! After a request that was not answered in time, the next request uses a new connection: the old
+//! one may lead to a host that cannot be reached any more.
 
 mod ledger;
 mod nodes;
@@ -27,7 +27,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a silent connection is tried. etcd closes connections that do it more often than every five seconds.
+/// The time between checks of a silent connection. etcd closes connections that are checked more
+/// often than every five seconds.
 const PING: Duration = Duration::from_secs(6);
 
 #[derive(Serialize, Deserialize)]
@@ -36,15 +37,16 @@ struct Head {
     previous: Revision,
 }
 
-/// What the library gives.
-type Answer<T> = std::result::Result<T, etcd_client::Error>;
+/// The result of the etcd library.
+type EtcdResult<T> = std::result::Result<T, etcd_client::Error>;
 
 struct Shared {
     endpoints: Vec<String>,
     patience: Duration,
     prefix: String,
     client: Mutex<Option<Client>>,
-    /// What nodes are called, for publishing. A name that is not here was registered by another process.
+    /// The names of nodes, for publications. Another process registered a node whose name is not
+    /// here.
     names: Mutex<BTreeMap<Session, String>>,
 }
 
@@ -69,9 +71,11 @@ fn unavailable(e: etcd_client::Error) -> Error {
     }
 }
 
-/// etcd's answer where a lease is gone.
+/// Returns whether etcd says that a lease has ended.
 fn lease_gone(e: &etcd_client::Error) -> bool {
-    matches!(e, etcd_client::Error::GRpcStatus(status) if status.message().contains("requested lease not found"))
+    matches!(e, etcd_client::Error::GRpcStatus(status) if status.message().contains("requested \
+                                                                                     lease not \
+                                                                                     found"))
 }
 
 fn corrupt(what: &str, e: impl std::fmt::Display) -> Error {
@@ -83,7 +87,7 @@ fn text(bytes: &[u8]) -> Result<String> {
 }
 
 impl Etcd {
-    /// A client of `hosts`, `HOST:PORT[,HOST:PORT..]`. Connects when it is first asked.
+    /// Makes a client of `hosts`, `HOST:PORT[,HOST:PORT..]`. It connects at the first request.
     pub async fn open(hosts: &str, prefix: &str, patience: Duration) -> Result<Self> {
         let etcd = Self {
             shared: Arc::new(Shared {
@@ -97,7 +101,7 @@ impl Etcd {
                 names: Mutex::default(),
             }),
         };
-        // Says at once what no server can be asked.
+        // A request that no server can answer fails at once.
         etcd.client()
             .await
             .map_err(|e| Error::Usage(e.to_string()))?;
@@ -130,7 +134,8 @@ impl Etcd {
         let options = ConnectOptions::new()
             .with_connect_timeout(self.shared.patience)
             .with_keep_alive(PING, self.shared.patience)
-            // A member that has lost its leader says so, instead of keeping watches silent.
+            // A member that has lost its leader reports an error, instead of keeping watches
+            // silent.
             .with_require_leader(true);
         let client = Client::connect(&self.shared.endpoints, Some(options))
             .await
@@ -139,15 +144,15 @@ impl Etcd {
         Ok(client)
     }
 
-    /// Asks, and gives up after the store's patience.
-    async fn ask<T>(&self, ask: impl AsyncFnOnce(&mut Client) -> Answer<T>) -> Result<T> {
+    /// Sends a request, which fails after the store's patience.
+    async fn ask<T>(&self, ask: impl AsyncFnOnce(&mut Client) -> EtcdResult<T>) -> Result<T> {
         self.ask_raw(ask).await?.map_err(unavailable)
     }
 
     async fn ask_raw<T>(
         &self,
-        ask: impl AsyncFnOnce(&mut Client) -> Answer<T>,
-    ) -> Result<Answer<T>> {
+        ask: impl AsyncFnOnce(&mut Client) -> EtcdResult<T>,
+    ) -> Result<EtcdResult<T>> {
         let mut client = self.client().await?;
         match tokio::time::timeout(self.shared.patience, ask(&mut client)).await {
             Ok(answer) => Ok(answer),
@@ -158,7 +163,7 @@ impl Etcd {
         }
     }
 
-    /// A watch of what is committed after a revision, or from now on.
+    /// Watches the commits after a revision, or from now on.
     async fn watch_prefix(&self, prefix: String, after: Option<Revision>) -> Result<WatchStream> {
         self.ask(async |client| {
             let start = after.map_or(0, |after| after + 1);
@@ -168,7 +173,7 @@ impl Etcd {
         .await
     }
 
-    /// Prolongs a lease; whether there was one.
+    /// Prolongs a lease. Returns whether the lease existed.
     async fn prolong(&self, lease: i64) -> Result<bool> {
         let asked = self
             .ask_raw(async |client| client.lease_keep_alive(lease).await)
@@ -176,7 +181,7 @@ impl Etcd {
         match asked {
             Ok(_) => Ok(true),
             Err(e) if lease_gone(&e) => Ok(false),
-            // The library's own error is a text; what it means is for the store to say.
+            // The library's own error is a text, so the store decides what it means.
             Err(etcd_client::Error::LeaseKeepAliveError(_)) => {
                 let left = self
                     .ask(async |client| client.lease_time_to_live(lease, None).await)
@@ -192,7 +197,7 @@ impl Etcd {
         }
     }
 
-    /// A lease, and how long it lasts; etcd counts in seconds.
+    /// Makes a lease, and returns it with its time, which etcd counts in seconds.
     async fn grant(&self, ttl: Duration) -> Result<(i64, Duration)> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000))
             .unwrap_or(i64::MAX)
@@ -222,7 +227,7 @@ fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Revision {
     header.map_or(0, |header| header.revision())
 }
 
-/// The next message of a watch.
+/// Returns the next message of a watch.
 async fn next(watch: &mut WatchStream, after: Revision) -> Result<WatchResponse> {
     match watch.message().await.map_err(unavailable)? {
         Some(message) if message.compact_revision() > 0 => Err(Error::Compacted { after }),

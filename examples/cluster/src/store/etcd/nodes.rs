@@ -1,4 +1,4 @@
-//! Nodes: keys below `node/`, each under its node's lease.
+//! The nodes: keys below `node/`, each under its node's lease.
 
 use super::{Etcd, corrupt, lease_gone, next, revision_of, text, unavailable};
 use crate::model::{Revision, Session};
@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Serialize, Deserialize)]
-struct Node {
+struct NodeRecord {
     name: String,
     used: Revision,
 }
 
 fn member(kv: &KeyValue) -> Result<Member> {
-    let Node { name, used } = serde_json::from_slice(kv.value()).map_err(|e| corrupt("node", e))?;
+    let NodeRecord { name, used } =
+        serde_json::from_slice(kv.value()).map_err(|e| corrupt("node", e))?;
     Ok(Member {
         session: kv.lease(),
         name,
@@ -64,7 +65,8 @@ impl Membership for Etcd {
             .cloned()
             .ok_or(Error::LeaseLost)?;
         let key = self.key(&format!("node/{session:x}"));
-        let value = serde_json::to_vec(&Node { name, used }).map_err(|e| corrupt("node", e))?;
+        let value =
+            serde_json::to_vec(&NodeRecord { name, used }).map_err(|e| corrupt("node", e))?;
         let options = PutOptions::new().with_lease(session);
         match self
             .ask_raw(async |client| client.put(key, value, Some(options)).await)
@@ -84,8 +86,9 @@ impl Membership for Etcd {
     fn live(&self) -> BoxStream<'static, Result<Vec<Member>>> {
         let etcd = self.clone();
         Box::pin(async_stream::try_stream! {
-            // First a watch from now on, then the list; what the list shows already is ignored. A watch from the list's
-            // revision on would do as well, but etcd looks only ten times a second after watches that begin in the past.
+            // The watch begins now, before the list; events that the list shows already are
+            // ignored. A watch from the list's revision on would work too, but etcd serves watches
+            // that begin in the past only ten times a second.
             let mut watch = etcd.watch_prefix(etcd.key("node/"), None).await?;
             while !next(&mut watch, 0).await?.created() {}
             let (listed, mut members) = etcd.members().await?;
@@ -101,10 +104,11 @@ impl Membership for Etcd {
                         EventType::Put => {
                             members.insert(kv.lease(), member(kv)?);
                         }
-                        // What is deleted has no lease any more; its name is the session.
+                        // A deleted key has no lease any more, but its name is the session.
                         EventType::Delete => {
                             let key = text(kv.key())?;
-                            let session = key.rsplit('/').next().and_then(|s| i64::from_str_radix(s, 16).ok());
+                            let name = key.rsplit('/').next();
+                            let session = name.and_then(|s| i64::from_str_radix(s, 16).ok());
                             members.remove(&session.unwrap_or(0));
                         }
                     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use etcd_client::{Event, EventType, GetOptions, KeyValue};
 use futures::stream::BoxStream;
 
-/// The deltas in the events of one message.
+/// Returns the deltas in the events of one message.
 fn deltas(events: &[Event], head_key: &str, entry_prefix: &str) -> Result<Vec<Delta>> {
     let revision = |event: &Event| event.kv().map_or(0, KeyValue::mod_revision);
     let mut deltas = Vec::new();
@@ -36,7 +36,7 @@ fn deltas(events: &[Event], head_key: &str, entry_prefix: &str) -> Result<Vec<De
         let Some(Head { file, previous }) = head else {
             return Err(corrupt(
                 "table",
-                format_args!("revision {revision} was not made by an updater"),
+                format_args!("revision {revision} does not come from an updater"),
             ));
         };
         deltas.push(Delta {
