@@ -1,4 +1,5 @@
-// Called by ci/live_page.sh: node drive.mjs PROGRAM CHROMIUM BUTTONS.RS [FOLDER-FOR-PICTURES [SERVER-ARGUMENT...]]
+// Called by ci/route_server.sh: node drive.mjs PROGRAM CHROMIUM BUTTONS.RS [FOLDER [ARGUMENT...]]
+// FOLDER is where the pictures go, and ARGUMENT what the server for the pictures is started with.
 //
 // Each check waits for what it wants to see; nothing is timed.
 
