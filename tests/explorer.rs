@@ -17,7 +17,7 @@
 //! ```sh
 //! cargo test --test explorer                                   # all; cargo test --test explorer cookie: one program
 //! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture     # states, times, a trace of each fault
-//! bash ci/explorer.sh [PROGRAM]                                # optimised, straight by rustc; the five that are slow otherwise, too
+//! bash ci/check.sh explorer [PROGRAM]                                # optimised, straight by rustc; the five that are slow otherwise, too
 //! ```
 //!
 //! # Where the simpler form is wrong
@@ -242,7 +242,7 @@ cases! {
     locks: litmus::LOCKS;
     section: sections::SECTION;
     two_starters: sections::TWO_STARTERS;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     late_section: sections::LATE_SECTION;
     registration: sections::REGISTRATION;
     cookie: sections::COOKIE;
@@ -256,7 +256,7 @@ cases! {
     core: owned::CORE;
     counts: owned::COUNTS;
     domains: owned::DOMAINS;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     holdout: sleep::HOLDOUT;
     one_asked: sleep::ONE_ASKED;
     bystander: sleep::BYSTANDER;
@@ -264,7 +264,7 @@ cases! {
     refresh_wakes: sleep::REFRESH_WAKES;
     record_stays: sleep::RECORD_STAYS;
     call: sleep::CALL;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     wanted: requests::WANTED;
     nap: requests::NAP;
     nap_wait: requests::NAP_WAIT;
@@ -272,11 +272,11 @@ cases! {
     event: requests::EVENT;
     stop: stop::STOP;
     stop_request: stop::STOP_REQUEST;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     shutdown: stop::SHUTDOWN;
     end: stop::END;
     subscribe: cells::SUBSCRIBE;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     slot: cells::SLOT;
     closed: cells::CLOSED;
 }

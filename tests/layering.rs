@@ -14,7 +14,7 @@
 //!
 //! Comments, documentation and literals do not count. It is a scan of tokens, not a compiler: a path that a macro puts
 //! together, or a name brought in by somebody else's glob, is not seen; a module under `#[path]` is taken for the module
-//! that its file's name says. It needs only std, see `ci/layering.sh`.
+//! that its file's name says. It needs only std, see `ci/check.sh layering`.
 
 use std::collections::HashSet;
 use std::path::Path;

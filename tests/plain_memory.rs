@@ -1,6 +1,6 @@
 //! Memory without atomics, used again after a grace period: all that orders a section's reads before the writer's next writes
 //! is how sections end and grace periods are found to have elapsed. So ThreadSanitizer sees where that orders nothing
-//! (`ci/tsan.sh`).
+//! (`ci/sanitizers.sh tsan`).
 
 mod common;
 

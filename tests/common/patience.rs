@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// So many times as long as usual: under an emulator, or a checker that makes everything slow. From the environment of the
-/// build, so that it can be in a constant; see `ci/tools.sh`.
+/// build, so that it can be in a constant; see `ci/lib.sh`.
 const PATIENCE: u64 = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
     None => 1,
     Some(text) => match u64::from_str_radix(text, 10) {
