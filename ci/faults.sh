@@ -304,9 +304,9 @@ for fault in "${faults[@]}"; do
     verdict=FAILED how=
     : >"$log"
     read -ra check < <(head_line check) || true
-    case $kind/${check[0]:-} in
-    loom/loom | torture/torture | fuzz/fuzz) arguments=("${check[@]:1}") ;;
-    sanitizers/*) arguments=("${check[@]}") ;;
+    case $kind:${check[0]:-} in
+    loom:loom | torture:torture | fuzz:fuzz) arguments=("${check[@]:1}") ;;
+    sanitizers:?*) arguments=("${check[@]}") ;;
     *) arguments=() ;;
     esac
     if [ ${#arguments[@]} -eq 0 ]; then
