@@ -40,20 +40,22 @@ need_cargo() {
 }
 
 # need_nightly COMPONENT...: makes sure that a nightly toolchain with these components is installed.
-# A nightly toolchain that has them is used as it is, so that the network is used once only.
+# If there is one, it is not updated, so that the network is used once only.
 need_nightly() {
     local component installed
     command -v rustup >/dev/null || fail "rustup is missing. Install it from https://rustup.rs"
-    installed=$(rustup component list --toolchain nightly --installed 2>/dev/null || true)
-    for component in rustc "$@"; do
-        if ! grep -q "^$component\(-\|\$\)" <<<"$installed"; then
-            rustup toolchain install nightly --profile minimal --no-self-update \
-                ${1:+--component "$(IFS=, && echo "$*")"}
-            return
-        fi
+    rustup toolchain list | grep -q '^nightly-' ||
+        rustup toolchain install nightly --profile minimal --no-self-update
+    installed=$(rustup component list --toolchain nightly --installed)
+    for component in "$@"; do
+        grep -q "^$component\(-\|\$\)" <<<"$installed" ||
+            rustup component add "$component" --toolchain nightly ||
+            fail "this nightly has no $component. Update it:" \
+                "rustup toolchain install nightly --component $component"
     done
 }
 
+# host: prints the target triple of this machine.
 host() {
     rustc -vV | sed -n 's/^host: //p'
 }
