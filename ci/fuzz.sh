@@ -7,7 +7,8 @@
 #
 # A run begins with fuzz/corpus/TARGET, and leaves inputs that reach new code in fuzz/found/TARGET,
 # which git ignores. An input that fails is in fuzz/artifacts/TARGET. On any toolchain
-# ASYNC_RCU_FUZZ_INPUT=FILE cargo test --test fuzz_corpus TARGET shows it.
+# ASYNC_RCU_FUZZ_INPUT=FILE cargo test --test fuzz_corpus TEST shows it, where TEST is operations,
+# collections or tables.
 #
 # Needs a C++ compiler. Installs what is missing: the nightly toolchain and cargo-fuzz.
 set -euo pipefail
