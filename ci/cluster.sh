@@ -1,50 +1,38 @@
 #!/usr/bin/env bash
-# examples/cluster, a package of its own: formatting, clippy with warnings as errors, and its tests; the demonstration has to
-# end well. Without more, with the store within the process alone, which needs nothing but cargo.
-# Alone: bash ci/cluster.sh
+# examples/cluster, a package of its own: formatting, clippy with warnings as errors, the tests, and
+# the demonstration, which must end with success.
+# Usage: bash ci/cluster.sh            with the store inside the process; needs cargo
+#        bash ci/cluster.sh --stores   with etcd and Postgres too
 #
-# With --stores also with etcd and Postgres, and with real processes that are killed, stopped, cut off and restarted. It
-# installs what that needs where it is not there (Debian, as root): etcd, Postgres, protoc, iproute2. Then nothing is
-# skipped: a store that is not there, or a network namespace that cannot be made, is a failure.
-# Alone: bash ci/cluster.sh --stores
+# --stores uses real processes, which the tests kill, stop, cut off and restart. It needs root, for
+# network namespaces, and installs what is missing with apt-get: etcd, Postgres, protoc, iproute2.
+# Nothing is skipped then: the check fails if a store is missing or if it cannot make a network
+# namespace.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../examples/cluster"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=ci/lib.sh
+source ci/lib.sh
 
 features=()
 case "${1:-}" in
 '') ;;
---stores) features=(--all-features) ;;
+--stores)
+    features=(--all-features)
+    need etcd etcd-server
+    need etcdctl etcd-client
+    command -v postgres >/dev/null || need '/usr/lib/postgresql/*/bin/postgres' postgresql
+    need ip iproute2
+    need protoc protobuf-compiler
+    need /usr/include/google/protobuf/empty.proto libprotobuf-dev
+    export CLUSTER_REQUIRE_STORES=1
+    ;;
 *)
     echo "usage: bash ci/cluster.sh [--stores]" >&2
     exit 2
     ;;
 esac
 
-# found PROGRAM: in PATH, or where Debian keeps Postgres.
-found() {
-    command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
-}
-
-if [ "${#features[@]}" -gt 0 ]; then
-    packages=()
-    found etcd || packages+=(etcd-server)
-    found etcdctl || packages+=(etcd-client)
-    found postgres || packages+=(postgresql)
-    found ip || packages+=(iproute2)
-    found protoc || packages+=(protobuf-compiler)
-    [ -e /usr/include/google/protobuf/empty.proto ] || packages+=(libprotobuf-dev)
-    if [ "${#packages[@]}" -gt 0 ]; then
-        if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-            echo "cluster: not there, and only root can install it: ${packages[*]}" >&2
-            exit 1
-        fi
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq
-        apt-get install -y -qq --no-install-recommends "${packages[@]}"
-    fi
-    export CLUSTER_REQUIRE_STORES=1
-fi
-
+cd examples/cluster
 cargo fmt --check
 cargo clippy --locked --all-targets "${features[@]}" -- -D warnings
 cargo test --locked "${features[@]}"

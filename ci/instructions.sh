@@ -1,39 +1,44 @@
 #!/usr/bin/env bash
-# Instructions per operation, counted by callgrind: read and leave, RcuCell::with, read_owned and drop, call, retire. They do not
-# depend on the machine's mood. Fails where one is more than 3% above the number in benches/instructions.txt.
-# Alone: bash ci/instructions.sh            (not part of .ci/run: needs valgrind; without it, says so and succeeds)
-# Record anew: rm benches/instructions.txt && bash ci/instructions.sh
+# Instructions per operation, counted by callgrind: read and leave, RcuCell::with, read_owned and
+# drop, call, retire. The counts do not depend on what else the machine does. Fails if a count is
+# more than 3% above the number in benches/instructions.txt.
+# Usage: bash ci/instructions.sh
+#        rm benches/instructions.txt && bash ci/instructions.sh   records all numbers again
 #
-# Where the file has no line for this machine (target, barrier) and operation, what was counted is written to it. A
-# number is of a loop around one operation, so it holds the loop's own few instructions, which `nothing` shows. Different
-# compilers make different code: the one that made a number is on its line.
+# If the file has no line for this machine (target, barrier) and operation, the script adds it. A
+# number is that of a loop around one operation, so it includes the loop's own few instructions,
+# which `nothing` shows. Other compilers make other code: each line names its compiler.
+#
+# Needs valgrind, and installs it where it is missing. Not a step of .ci/run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=ci/lib.sh
+source ci/lib.sh
 
 record=benches/instructions.txt
 operations=(nothing read_leave with read_owned_drop call retire)
-# Whole chunks of callbacks (62 each), so that what a new chunk costs is spread evenly.
+# Whole chunks of callbacks (62 each), so that each has its share of the cost of a new chunk.
 n=62000
 
-if ! command -v valgrind >/dev/null; then
-    echo "instructions: skipped, valgrind is not installed (Debian: apt-get install valgrind)"
-    exit 0
-fi
+need valgrind valgrind
 
 cargo build --quiet --release --bench instructions
 program=$(cargo build --quiet --release --bench instructions --message-format=json |
-    sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p')
-target=$(rustc -vV | sed -n 's/^host: //p')
+    executable instructions)
+target=$(host)
 compiler=$(rustc -vV | sed -n 's/^release: //p')
-# Under valgrind: it may refuse the system call that the process-wide barrier needs, and then fences are what is measured.
+# valgrind may refuse the system call of the process-wide barrier. Then the fences are counted.
 barrier=$(valgrind --quiet --tool=none "$program" barrier 2>/dev/null)
-echo "instructions: $(valgrind --version), rustc $compiler, $target; barrier under valgrind: $barrier"
+echo "$tool: $(valgrind --version), rustc $compiler, $target; barrier under valgrind: $barrier"
 
-# counted OPERATION: instructions in all of its loop.
+# counted OPERATION: prints the instructions of its whole loop.
 counted() {
     local out
-    out=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="*counted_$1*" "$program" "$1" "$n" 2>&1) ||
-        { printf '%s\n' "$out" >&2; return 1; }
+    out=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        --toggle-collect="*counted_$1*" "$program" "$1" "$n" 2>&1) || {
+        printf '%s\n' "$out" >&2
+        return 1
+    }
     sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p' <<<"$out"
 }
 
@@ -48,8 +53,7 @@ grown=0
 for operation in "${operations[@]}"; do
     total=$(counted "$operation")
     if [ -z "$total" ] || [ "$total" -lt "$n" ]; then
-        echo "instructions: $operation was not counted" >&2
-        exit 1
+        fail "$operation was not counted"
     fi
     each=$(awk -v total="$total" -v n="$n" 'BEGIN { printf "%.2f", total / n }')
     read -r was by < <(awk -v t="$target" -v b="$barrier" -v o="$operation" \

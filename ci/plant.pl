@@ -1,18 +1,20 @@
 #!/usr/bin/env perl
 # Plants a fault into a copy of the sources: perl ci/plant.pl FAULT DIRECTORY
 #
-# FAULT is a file that says what is wrong, why, and what must notice:
+# FAULT is a file that says what is wrong, and has the edits that make it so:
 #
-#     Any lines: what the fault is, and what it leads to.
+#     Lines of text: what the fault is, and what it leads to.
 #     check: loom section::
-#     @@ src/gp/engine.rs
-#      a line that stands before it
+#     @@ src/reader/record.rs
+#      a line that stands before
 #     -a line that is taken out
-#     +a line that comes instead
+#     +a line that replaces it
 #
-# An edit is lines of the file as they stand, the marks ' ', '-' and '+' before them, without line numbers; how far
-# they are indented does not count, nor do delays (src/sys/delay) between them. It has to fit in exactly one place: a fault that no longer fits is a failure, and to be
-# written anew, not to be skipped. DIRECTORY is changed in place, so give it a copy. `check:` is for those who call this.
+# An edit has lines of the file, with the marks ' ', '-' and '+' before them, without line numbers.
+# Indentation does not count, and neither do calls of `delay::at` between the lines. An edit must
+# fit in exactly one place. A fault that no longer fits is a failure: write it again, and do not
+# skip it. The script changes DIRECTORY in place, so give it a copy. ci/faults.sh reads `check:` and
+# the other lines at the head.
 use strict;
 use warnings;
 
@@ -28,11 +30,11 @@ while (my $line = <$in>) {
     } elsif (@edits && $line =~ /^([ +-])(.*)$/) {
         push @{ $edits[-1]{lines} }, [ $1, $2 ];
     } elsif (@edits && $line ne '') {
-        die "$fault: neither an edit's line nor a file: $line\n";
+        die "$fault: this line belongs to no edit, and names no file: $line\n";
     }
 }
 close $in;
-die "$fault: no edit in it\n" unless @edits;
+die "$fault: the fault has no edit\n" unless @edits;
 
 sub bare { my $text = shift; $text =~ s/^\s+|\s+$//g; return $text; }
 
@@ -42,15 +44,16 @@ for my $edit (@edits) {
     chomp(my @have = <$source>);
     close $source;
     my @want = map { bare($_->[1]) } grep { $_->[0] ne '+' } @{ $edit->{lines} };
-    die "$fault: an edit of $edit->{file} that looks for nothing\n" unless @want;
-    # Where a delay may be put in is no matter of the fault, unless it says so.
+    die "$fault: an edit of $edit->{file} has no line to look for\n" unless @want;
+    # Delays do not matter, unless the edit has one itself.
     my $with_delays = grep { /delay::at/ } @want;
     my @lines = grep { $with_delays || $have[$_] !~ /^\s*delay::at\(/ } 0 .. $#have;
     my @places = grep {
         my $at = $_;
         !grep { bare($have[$lines[$at + $_]]) ne $want[$_] } 0 .. $#want;
     } 0 .. @lines - @want;
-    die "$fault: fits in " . @places . " places of $edit->{file}, not in one\n" unless @places == 1;
+    die "$fault: an edit of $edit->{file} fits in " . @places . " places, not in one\n"
+        unless @places == 1;
     my $at = $places[0];
     my (%gone, %before);
     for my $line (@{ $edit->{lines} }) {

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Spin: two Promela models of how the grace-period thread sleeps, is woken, stops and is started again, over x86's store
-# buffers (ci/spin/), searched in full: no assertion fails, and nobody is left behind. Then the same models with faults,
-# each of which must be found.
-# Alone: bash ci/spin.sh              all of it, and a table
-#        bash ci/spin.sh -v           with the trail of each fault
-#        bash ci/spin.sh FAULT        the lines of the table that contain FAULT, for instance NO_HEAVY or stop
+# Spin: two Promela models (ci/spin/) of how the grace-period thread sleeps, is woken, stops and is
+# started again, over x86's store buffers. The search is complete: no assertion may fail, and no
+# process may be left behind. Then the same models with faults, each of which Spin must find.
+# Usage: bash ci/spin.sh         all searches, and a table
+#        bash ci/spin.sh -v      also prints the trail of each fault
+#        bash ci/spin.sh WORDS   the searches whose lines contain WORDS, such as NO_HEAVY or stop
 #
-# Needs spin and a C compiler; installs them where it is root and has apt. Takes a minute or two, and up to 3 GB of memory.
-# The models know no out-of-order processor: tests/explorer.rs does.
+# Needs spin and a C compiler, and installs them where they are missing. Takes one to two minutes,
+# and up to 3 GB of memory. The models know no out-of-order processor; tests/explorer.rs does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=ci/lib.sh
+source ci/lib.sh
 
-# What must hold, what must be found: verdict, model, macros.
+# The searches: the verdict that each must have, the model, its macros.
 lines='
 holds  sleep  CALLERS=2 ROUNDS=2 FORCERS=0 LEAVERS=0
 holds  sleep  CALLERS=2 ROUNDS=2 FORCERS=0 LEAVERS=0 FENCE
@@ -52,8 +54,8 @@ fault  stop   ASKER_LOOKS_NOT CALLERS=0 WAITERS=0 ASKERS=2
 fault  stop   REQUEST_STARTS_NOBODY CALLERS=0 WAITERS=1 ASKERS=1
 '
 
-# One line: prints verdict, states and macros; fails where the verdict is not as it must be.
-one() {
+# search VERDICT MODEL MACRO...: prints the result of one search. Fails if it has another verdict.
+search() {
     local must=$1 model=$2 macros=() macro work errors states why verdict
     shift 2
     for macro in "$@"; do
@@ -64,7 +66,10 @@ one() {
     cp ci/spin/*.pml "$work"
     (
         cd "$work"
-        spin -a "${macros[@]}" "$model.pml" >spin.out 2>&1 || { cat spin.out >&2; exit 1; }
+        spin -a "${macros[@]}" "$model.pml" >spin.out 2>&1 || {
+            cat spin.out >&2
+            exit 1
+        }
         "${CC:-cc}" -O2 -w -DSAFETY -DMEMLIM=4000 -DVECTORSZ=2048 -o pan pan.c
         ./pan -n -m1000000 >pan.out 2>&1 || true
     )
@@ -74,47 +79,39 @@ one() {
     verdict=incomplete
     if [ "${errors:-0}" != 0 ]; then
         verdict=fault
-    elif [ "$errors" = 0 ] && ! grep -qE 'too small|out of memory|not completed' "$work/pan.out"; then
+    elif [ "$errors" = 0 ] &&
+        ! grep -qE 'too small|out of memory|not completed' "$work/pan.out"; then
         verdict=holds
     fi
-    printf '%-6s %-10s %10s  %-5s  %s%s\n' "$must" "$verdict" "$states" "$model" "$*" "${why:+: $why}"
+    printf '%-6s %-10s %10s  %-5s  %s%s\n' \
+        "$must" "$verdict" "$states" "$model" "$*" "${why:+: $why}"
     if [ "$verdict" = fault ] && [ -n "${SPIN_VERBOSE:-}" ]; then
-        (cd "$work" && spin -t -p -T "${macros[@]}" "$model.pml" | grep -vE 'processor|Starting|:init:')
+        (cd "$work" && spin -t -p -T "${macros[@]}" "$model.pml") |
+            grep -vE 'processor|Starting|:init:'
     fi
-    [ "$verdict" = "$must" ] || { cat "$work/pan.out" >&2; return 1; }
+    [ "$verdict" = "$must" ] || {
+        cat "$work/pan.out" >&2
+        return 1
+    }
 }
 
 if [ "${1:-}" = --one ]; then
     shift
-    one "$@"
+    search "$@"
     exit
 fi
 
-missing=()
-command -v spin >/dev/null || missing+=(spin)
-command -v "${CC:-cc}" >/dev/null || missing+=(gcc libc6-dev)
-if [ ${#missing[@]} -ne 0 ]; then
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        echo "spin: needs ${missing[*]}: install them (Debian: apt-get install ${missing[*]})" >&2
-        exit 1
-    fi
-    apt-get update -q >/dev/null
-    apt-get install -qy --no-install-recommends "${missing[@]}" >/dev/null
-fi
+need spin spin
+need "${CC:-cc}" gcc libc6-dev
 
 if [ "${1:-}" = -v ]; then
     export SPIN_VERBOSE=1
     shift
 fi
-chosen=$(sed '/^$/d' <<<"$lines" | grep -F -- "${1:-}") || {
-    echo "spin: no line contains '$1'" >&2
-    exit 1
-}
+chosen=$(sed '/^$/d' <<<"$lines" | grep -F -- "${1:-}") ||
+    fail "no search has a line with '$1'"
 printf '%-6s %-10s %10s  %-5s  %s\n' must is states model with
 failed=0
 xargs -P "$(nproc)" -L 1 bash ci/spin.sh --one <<<"$chosen" || failed=1
-if [ "$failed" -ne 0 ]; then
-    echo "spin: something is not as it must be" >&2
-    exit 1
-fi
-echo "spin: $(wc -l <<<"$chosen") searches, all as they must be"
+[ "$failed" -eq 0 ] || fail "a search does not have the verdict that it must have"
+echo "spin: $(wc -l <<<"$chosen") searches, each with the verdict that it must have"

@@ -1,26 +1,32 @@
 #!/usr/bin/env bash
-# Other targets: the tests where they can be run, `cargo check` where not.
-# Alone: [ONLY='TEST...'] bash ci/targets.sh [aarch64|i686|windows|portable|check]...     all of them without arguments; a quarter of an hour each
+# Other targets: their tests, if they can run here, and `cargo check` if not.
+# Usage: [ONLY='TEST...'] bash ci/targets.sh [PART...]   all parts without arguments
 #
-# - aarch64, i686: Linux, under qemu's user mode. What that shows: the code compiles, links and behaves there. On an x86 machine it
-#   keeps x86's memory order, so it does not show that the fences of the Arm build are enough: loom's models do.
-# - windows: x86_64, under wine: FlushProcessWriteBuffers, WaitOnAddress. In wine 8 the former does nothing, so that a reader's store
-#   may come late and the torture test fail: ci/wine_barrier.c puts membarrier in its place.
-# - portable: this machine with what systems get that are neither Linux nor Windows: fences, and a condition variable to sleep on.
-# - check: targets for which there is nothing to run here.
+#   aarch64, i686  Linux, under qemu's user mode: the code compiles, links and behaves there. On an
+#                  x86 machine qemu keeps x86's memory order, so this does not show that the fences
+#                  of the Arm build are enough. loom's models do
+#   windows        x86_64, under wine: FlushProcessWriteBuffers and WaitOnAddress. In wine 8 the
+#                  former does nothing, so that a reader's store may come late and the torture test
+#                  fail. ci/wine_barrier.c puts membarrier in its place
+#   portable       this machine, with the parts for systems other than Linux and Windows: fences,
+#                  and a condition variable to sleep on
+#   check          targets whose tests cannot run here; and what the library does where it has no
+#                  64-bit atomics or no threads
 #
-# Needs nightly with rust-src (installed through rustup), which builds std for each of them; for the others a cross compiler and
-# the emulator (installed with apt-get where that can be).
+# A part takes a quarter of an hour. Installs what is missing: nightly with rust-src through rustup,
+# which builds std for each target; cross compilers, qemu, wine and node with apt-get.
 #
-# Left out, everywhere: compile_fail, layering, docs and explorer, which test the compiler, the sources and a model, and
-# refused_barrier: there is no seccomp under qemu and wine, and with `portable` nothing that it could refuse. Under qemu fork
-# too: qemu 7.2 itself fails when the child of a fork starts a thread. On windows there is no fork and no /proc, so
-# that fork and idle are empty.
+# Left out everywhere: compile_fail, layering, docs and explorer, which test the compiler, the
+# sources and a model; and refused_barrier, because qemu and wine have no seccomp, and because
+# `portable` has no barrier that could be refused. Left out under qemu: fork, because
+# qemu 7.2 itself fails if a forked child starts a thread. Windows has no fork and no /proc, so that
+# fork and idle are empty.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ci/tools.sh
+# shellcheck source=ci/lib.sh
+source ci/lib.sh
 
-# Emulated, one thread after another gets on: more tests at once would only wait for each other.
+# An emulator runs one thread at a time: more tests at once would only wait for each other.
 threads=${TEST_THREADS:-2}
 
 build_std() {
@@ -32,7 +38,7 @@ build_std() {
 
 elsewhere=(compile_fail layering docs explorer refused_barrier)
 
-# under TARGET RUNNER [TEST]...: the tests of one target, but these.
+# under TARGET RUNNER [TEST...]: the tests of a target, except the named ones.
 under() {
     local target=$1 runner=$2 variable tests
     shift 2
@@ -53,8 +59,9 @@ linux() {
     need "$debian-gcc" "gcc-$debian"
     need "$root/lib/libc.so.6" "$libc"
     declare -x "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$arch-unknown-linux-gnu")_LINKER=$debian-gcc"
-    # Tests that start themselves as another process need to know how.
-    ASYNC_RCU_TEST_RUNNER="$qemu -L $root" under "$arch-unknown-linux-gnu" "$qemu -L $root" fork
+    # Some tests start themselves as another process, by this command.
+    export ASYNC_RCU_TEST_RUNNER="$qemu -L $root"
+    under "$arch-unknown-linux-gnu" "$qemu -L $root" fork
 }
 
 aarch64() { linux aarch64 aarch64-linux-gnu libc6-dev-arm64-cross; }
@@ -67,7 +74,7 @@ windows() {
     need wine wine wine64
     need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
     mkdir -p "$made"
-    # std takes its random numbers from a library that wine has had only since version 9.
+    # std takes its random numbers from a library that wine has since version 9 only.
     cat >"$made/bcryptprimitives.c" <<'END'
 #include <windows.h>
 BOOLEAN NTAPI SystemFunction036(PVOID, ULONG); /* RtlGenRandom */
@@ -81,7 +88,8 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T length)
     return TRUE;
 }
 END
-    x86_64-w64-mingw32-gcc -O1 -shared -o "$made/bcryptprimitives.dll" "$made/bcryptprimitives.c" -ladvapi32
+    x86_64-w64-mingw32-gcc -O1 -shared -o "$made/bcryptprimitives.dll" \
+        "$made/bcryptprimitives.c" -ladvapi32
     cc -O1 -Wall -Wextra -shared -fPIC -o "$made/wine_barrier.so" ci/wine_barrier.c -ldl
     export WINEPATH=$made WINEPREFIX=$made/prefix WINEDEBUG=-all DISPLAY=
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
@@ -94,14 +102,14 @@ END
 portable() {
     local tests folder
     folder=$(mktemp -d)
-    # Given to this crate only: the dependencies are those of the usual builds.
+    # Only this crate has the cfg: the dependencies are those of the usual builds.
     printf '#!/bin/sh\nexec "$@" --cfg rcu_portable\n' >"$folder/rustc"
     chmod +x "$folder/rustc"
     mapfile -t tests < <(tests_but "${elsewhere[@]}")
     RUSTC_WORKSPACE_WRAPPER=$folder/rustc tested cargo test "${tests[@]}" --no-fail-fast
 }
 
-# Run by node: where there are no threads, `Builder::build` says so, and does not panic.
+# Run by node: on a target without threads `Builder::build` returns an error, and does not panic.
 without_threads() {
     local folder=$CARGO_TARGET_DIR/wasm
     need node nodejs
@@ -125,7 +133,8 @@ END
 #[unsafe(no_mangle)]
 pub extern "C" fn is_refused() -> bool {
     let threads = async_rcu::Rcu::builder().build();
-    matches!(threads, Err(async_rcu::BuildError::Thread(error)) if error.kind() == std::io::ErrorKind::Unsupported)
+    let unsupported = std::io::ErrorKind::Unsupported;
+    matches!(threads, Err(async_rcu::BuildError::Thread(error)) if error.kind() == unsupported)
 }
 END
     cat >"$folder/run.mjs" <<'END'
@@ -137,17 +146,22 @@ END
         node "$folder/run.mjs" "$CARGO_TARGET_DIR/wasm32-unknown-unknown/debug/without_threads.wasm"
 }
 
-# What compiles, and what says why it does not.
+# row TARGET WORDS...: adds a line to the table of `check`.
+row() {
+    table+="$1: ${*:2}"$'\n'
+}
+
 check() {
     local target status=0 table='' out
     build_std
-    for target in x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-freebsd aarch64-linux-android \
-        x86_64-pc-windows-msvc wasm32-unknown-unknown wasm32-wasip1; do
+    for target in x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-freebsd \
+        aarch64-linux-android x86_64-pc-windows-msvc wasm32-unknown-unknown wasm32-wasip1; do
         echo "targets: check $target"
-        if cargo check --lib --all-features --target "$target" && cargo check --lib --no-default-features --target "$target"; then
-            table+="$target: compiles"$'\n'
+        if cargo check --lib --all-features --target "$target" &&
+            cargo check --lib --no-default-features --target "$target"; then
+            row "$target" compiles
         else
-            table+="$target: FAILED"$'\n'
+            row "$target" FAILED
             status=1
         fi
         rm -rf "${CARGO_TARGET_DIR:?}/$target"
@@ -156,18 +170,18 @@ check() {
         echo "targets: check $target"
         out=$(cargo check --lib --target "$target" --color never 2>&1) && out=compiles
         if grep -q '^error: async-rcu needs 64-bit atomics' <<<"$out"; then
-            table+="$target: says that it needs 64-bit atomics"$'\n'
+            row "$target" says that it needs 64-bit atomics
         else
             printf '%s\n' "$out" >&2
-            table+="$target: FAILED, does not say that it needs 64-bit atomics"$'\n'
+            row "$target" FAILED, does not say that it needs 64-bit atomics
             status=1
         fi
         rm -rf "${CARGO_TARGET_DIR:?}/$target"
     done
     if without_threads; then
-        table+="wasm32-unknown-unknown: build gives BuildError"$'\n'
+        row wasm32-unknown-unknown build returns BuildError
     else
-        table+="wasm32-unknown-unknown: FAILED, build does not give BuildError"$'\n'
+        row wasm32-unknown-unknown FAILED, build does not return BuildError
         status=1
     fi
     printf '\n%s\n' "$table"
@@ -178,9 +192,10 @@ check() {
 for part in "$@"; do
     case $part in
     aarch64 | i686 | windows | portable | check) ;;
-    *) fail "no such target: $part (there are aarch64, i686, windows, portable, check)" ;;
+    *) fail "no part is called $part. The parts are aarch64, i686, windows, portable, check" ;;
     esac
 done
+slow_tests
 if [ $# -eq 1 ]; then
     "$1"
     exit

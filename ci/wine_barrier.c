@@ -1,7 +1,8 @@
-/* A process-wide barrier for wine, whose NtFlushProcessWriteBuffers does nothing (8.0): preloaded by ci/targets.sh.
+/* A process-wide barrier for wine 8.0, whose NtFlushProcessWriteBuffers does nothing. ci/targets.sh
+ * preloads it.
  *
- * When wine's loader has opened its ntdll.so, the first instructions of that function become a jump to `barrier` below.
- * Where wine has a barrier of its own, another one takes its place that is as good. */
+ * After wine's loader has opened ntdll.so, the first instructions of that function become a jump to
+ * `barrier` below. If a newer wine has a barrier of its own, this one replaces it and is as good. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -29,7 +30,8 @@ static __attribute__((ms_abi)) void barrier(void)
 
 static void replace(unsigned char *function)
 {
-    unsigned char jump[12] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0}; /* mov $barrier, %rax; jmp *%rax */
+    /* mov $barrier, %rax; jmp *%rax */
+    unsigned char jump[12] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0};
     void *to = (void *)barrier;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)function & ~(page - 1);
     size_t length = (uintptr_t)function + sizeof jump - from;

@@ -4,10 +4,13 @@
 //! from a heavy one. The explorer has the barrier, but not the crate's own code. It runs the
 //! protocol as small programs of loads, stores, read-modify-writes, fences and sleeps
 //! (`explorer/programs/`; each step names its function of `src/`). It visits every state that such
-//! a program can reach, under - two memory models: x86-TSO with a store buffer for each processor
-//! (`explorer/tso.rs`), and one out of order, multi-copy atomic, like AArch64 (`explorer/weak.rs`);
-//! in both, `membarrier` is a moment at which each other processor is interrupted; - both modes of
-//! `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and fences.
+//! a program can reach, under
+//!
+//! - two memory models: x86-TSO with a store buffer for each processor (`explorer/tso.rs`), and one
+//!   out of order, multi-copy atomic, like AArch64 (`explorer/weak.rs`). In both, `membarrier` is a
+//!   moment at which each other processor is interrupted;
+//! - both modes of `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and
+//!   fences.
 //!
 //! A program must reach its end from every state: no use after a free, no lost work, no broken
 //! promise, no hang. A hang is a state from which no way leads to the end: a sleep for ever, or a
@@ -22,11 +25,12 @@
 //! # The number of states, the times, and a trace of each fault:
 //! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture
 //! # Optimised, compiled by rustc alone, with the five programs that are slow otherwise:
-//! bash ci/explorer.sh [PROGRAM]
+//! bash ci/check.sh explorer [PROGRAM]
 //! ```
 //!
-//! # Where the simpler form is wrong These sentences of the design may look like details. The table
-//! says how a program fails without each.
+//! # Where the simpler form is wrong
+//! These sentences of the design may look like details. The table says how a program fails without
+//! each.
 //!
 //! | sentence | program | without it |
 //! |---|---|---|
@@ -249,7 +253,7 @@ cases! {
     locks: litmus::LOCKS;
     section: sections::SECTION;
     two_starters: sections::TWO_STARTERS;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     late_section: sections::LATE_SECTION;
     registration: sections::REGISTRATION;
     cookie: sections::COOKIE;
@@ -263,7 +267,7 @@ cases! {
     core: owned::CORE;
     counts: owned::COUNTS;
     domains: owned::DOMAINS;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     holdout: sleep::HOLDOUT;
     one_asked: sleep::ONE_ASKED;
     bystander: sleep::BYSTANDER;
@@ -271,7 +275,7 @@ cases! {
     refresh_wakes: sleep::REFRESH_WAKES;
     record_stays: sleep::RECORD_STAYS;
     call: sleep::CALL;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     wanted: requests::WANTED;
     nap: requests::NAP;
     nap_wait: requests::NAP_WAIT;
@@ -279,11 +283,11 @@ cases! {
     event: requests::EVENT;
     stop: stop::STOP;
     stop_request: stop::STOP_REQUEST;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     shutdown: stop::SHUTDOWN;
     end: stop::END;
     subscribe: cells::SUBSCRIBE;
-    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/explorer.sh")]
+    #[cfg_attr(debug_assertions, ignore = "slow unoptimised: bash ci/check.sh explorer")]
     slot: cells::SLOT;
     closed: cells::CLOSED;
 }

@@ -14,7 +14,7 @@
 //! Modules under `#[cfg(test)]` are free from rules 2, 3 and 4. Comments and literals do not count.
 //! The scan is not a compiler: it does not see a path that a macro puts together, nor a name that a
 //! glob brings in, and it takes a module under `#[path]` for the one that the file's name says.
-//! The test needs only std, so `ci/layering.sh` compiles it without cargo.
+//! The test needs only std, so `ci/check.sh layering` compiles it without cargo.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

@@ -1,6 +1,7 @@
-// Called by ci/live_page.sh: node drive.mjs PROGRAM CHROMIUM BUTTONS.RS [FOLDER-FOR-PICTURES [SERVER-ARGUMENT...]]
+// Called by ci/route_server.sh: node drive.mjs PROGRAM CHROMIUM BUTTONS.RS [FOLDER [ARGUMENT...]]
+// FOLDER is where the pictures go, and ARGUMENT what the server for the pictures is started with.
 //
-// Each check waits for what it wants to see; nothing is timed.
+// Each check waits for the state that it expects. Nothing is timed.
 
 import { readFile } from "node:fs/promises";
 
@@ -56,7 +57,7 @@ const says = (page, selector, pattern) =>
 const note = (page, name, pattern) => says(page, `[data-note="${name}"]`, pattern);
 const answer = (page, form, pattern) => says(page, `#${form}-answer`, pattern);
 
-/** Everything in the console that is worse than a remark, but for what is expected while it is. */
+/** Collects errors and warnings of the console, except those that match an expected pattern. */
 function listen(page) {
   const console = { errors: [], expected: [] };
   const hear = (text) => {
@@ -73,7 +74,7 @@ function listen(page) {
   return console;
 }
 
-/** Goes on by the tab key until this element has the focus. */
+/** Presses the tab key until this element has the focus. */
 async function tabTo(page, selector) {
   for (let presses = 0; presses < 60; presses++) {
     if (await page.evaluate((s) => document.activeElement?.matches(s), selector)) {
@@ -161,7 +162,7 @@ async function refuse(page, console) {
   await page.fill("#address", "1.1.1.1");
 }
 
-/** Nothing but keys. Stalls are a long time off here, so only the force can make the polite holder let go. */
+/** Uses keys only. No stall is reported here, so only the force can end the polite hold. */
 async function byKeyboard(page) {
   step("by keyboard alone: each button, and the focus is seen");
   await page.evaluate(() => document.activeElement?.blur());
@@ -195,7 +196,7 @@ async function byKeyboard(page) {
   await value(page, "guards", 0);
   await value(page, "pending", 0);
   if (Date.now() - held > 50_000) {
-    fail("the guard was not let go when asked, but went by itself");
+    fail("the holder did not release the guard when asked; the guard ended by itself");
   }
   step("the figures as a table, by keyboard");
   await tabTo(page, "#table summary");
@@ -265,7 +266,7 @@ async function main(browserPage) {
   }
 }
 
-// With a user-data folder of its own, new and empty, which goes with it.
+// The browser has a new and empty user-data folder, and removes it at the end.
 const browser = await chromium.launch({ executablePath: executable, headless: true, args: FLAGS, timeout: HANG });
 const browserPage = async (options) => {
   const page = await (await browser.newContext(options)).newPage();
@@ -278,7 +279,7 @@ try {
     step("pictures");
     await takePictures({ browserPage, program, args: pictureArgs, folder: pictures });
   }
-  step("all is well");
+  step("all checks pass");
 } catch (error) {
   console.error(`live_page: ${error.message}`);
   process.exitCode = 1;

@@ -1,4 +1,4 @@
-// What the page looks like: to axe-core, and on a narrow screen.
+// The looks of the page: for axe-core, and on a narrow screen.
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -7,17 +7,17 @@ import { fail } from "./server.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Waits until what changes by and by, colours among it, has changed. */
+/** Waits until gradual changes, such as those of colours, are over. */
 export const settled = (page) =>
   page.evaluate(async () => {
     await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
   });
 
-/** axe-core finds nothing, in no size, neither light nor dark. */
+/** Fails if axe-core finds a problem, in any size, in light or dark colours. */
 export async function checkAccessibility(page, sizes) {
   const before = page.viewportSize();
-  // A rule that looks at what is behind `details` can only see it when that is open.
+  // A rule sees the content of a `details` element only when the element is open.
   await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
   await page.evaluate(axe);
   for (const size of sizes) {
@@ -43,13 +43,13 @@ export async function checkAccessibility(page, sizes) {
   await page.setViewportSize(before);
 }
 
-/** On screens as wide as these there is nothing to scroll to at the side, but within the table. */
+/** Fails if a page of one of these widths scrolls sideways, except within the table. */
 export async function checkWidth(page, widths) {
   const before = page.viewportSize();
   await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
   for (const width of widths) {
     await page.setViewportSize({ width, height: 780 });
-    // The charts are told of their new size in the next frame.
+    // The charts learn their new size in the next frame.
     await settled(page);
     const wide = await page.evaluate(() => {
       const root = document.documentElement;

@@ -1,4 +1,4 @@
-// The pictures of the guide: a minute of a server at work, with a reader that is slow to end.
+// The guide's pictures: one minute of a busy server, with a reader that ends late.
 
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,17 +7,17 @@ import { setTimeout as pause } from "node:timers/promises";
 import { settled } from "./looks.mjs";
 import { Server, fail, lookUp } from "./server.mjs";
 
-/** No picture may be larger, in bytes. */
+/** The largest size of a picture, in bytes. */
 const LARGEST = 200_000;
-/** What the charts show, and a little more, in milliseconds. */
+/** The time that the charts show, and a little more, in milliseconds. */
 const MINUTE = 63_000;
 
 const WIDE = { width: 1200, height: 1000 };
-/** Beneath the last thing in the wide picture. */
+/** The space below the last element of the wide picture. */
 const MARGIN = 10;
 const PHONE = { width: 390, height: 844 };
 
-/** What happens, at which second of the minute. */
+/** The requests, each with its second of the minute. */
 const SCENE = [
   [6, "/reload"],
   [14, "/reload"],
@@ -31,7 +31,7 @@ const SCENE = [
   [43, "/reload"],
 ];
 
-/** And what is pressed in the wide page at its end: which button, and what is put into which field before. */
+/** The presses in the wide page at its end: second, button, and the field with its value. */
 const PRESSED = [
   [52, "hold", "#seconds", "20"],
   [55, "hold", "#seconds", "20"],
@@ -47,7 +47,7 @@ async function post(url, path) {
   }
 }
 
-/** Requests all the time, now more and now fewer. */
+/** Sends requests all the time, at a changing rate. */
 async function traffic(url, began) {
   while (Date.now() - began < MINUTE + 20_000 && !traffic.over) {
     const seconds = (Date.now() - began) / 1000;
@@ -62,7 +62,7 @@ async function throughReports(page) {
   return { fullPage: true, clip: { x: 0, y: 0, width: WIDE.width, height: Math.ceil(last.y + last.height) + MARGIN } };
 }
 
-/** What of them the guide shows, in a form that rustdoc keeps: it copies no files. */
+/** Puts the guide's two pictures into HTML, because rustdoc copies no files. */
 async function inline(folder) {
   const picture = async (name, alt, { width }) => {
     const data = (await readFile(join(folder, name))).toString("base64");

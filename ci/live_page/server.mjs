@@ -1,9 +1,9 @@
-// The route server, as a child process.
+// The route server as a child process.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** A hang is a failure; how long things take is none. */
+/** Milliseconds after which a wait is a hang, and a failure. */
 export const HANG = 120_000;
 
 export function fail(why) {
@@ -25,7 +25,7 @@ for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]]) {
 }
 
 export class Server {
-  /** Starts one, and waits until it listens. */
+  /** Starts a server, and waits until it listens. */
   static async start(program, listen, ...args) {
     const server = new Server();
     server.child = spawn(program, ["--listen", listen, ...args], { stdio: ["ignore", "pipe", "pipe"] });
@@ -54,7 +54,7 @@ export class Server {
     return server;
   }
 
-  /** Tells it to end, and waits until it has, in order. */
+  /** Tells the server to end, and waits until it has ended with success. */
   async stop() {
     this.child.kill("SIGTERM");
     const status = await within("the server ends", this.ended);
@@ -64,7 +64,7 @@ export class Server {
   }
 }
 
-/** Looks up some addresses, at random, in one request. */
+/** Looks up random addresses in one request. */
 export async function lookUp(url, many) {
   const part = () => Math.floor(Math.random() * 256);
   const addresses = Array.from({ length: many }, () => `${1 + (part() % 223)}.${part()}.${part()}.${part()}`);

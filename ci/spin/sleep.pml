@@ -1,11 +1,14 @@
 /* How the grace-period thread sleeps: src/service/rest.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
  *
- * CALLERS threads call ROUNDS times each. FORCERS (0 or 1) call, then force. Where LEAVERS is not 0 (1 or 2), a waiter asks
- * for a grace period that so many sections hold up, owned words of one record, of which one at a time is asked to wake the
- * sleeper. Callbacks that are not forced may wait for the interval: the thread naps, and its clock does not come here, so that whatever must be heard in a nap has to be heard without it.
+ * CALLERS threads queue ROUNDS callbacks each. FORCERS threads (0 or 1) queue one and force. If
+ * LEAVERS is 1 or 2, a waiter asks for a grace period, and so many sections block it. The sections
+ * are owned words of one record, and one section at a time is asked to wake the sleeper. Callbacks
+ * that are not forced may wait for the interval, in which the thread naps. The model has no clock
+ * that ends a nap, so each event that must end a nap has to do so without the clock.
  *
- * When nobody can move any more, everything must have been heard (the monitor); everyone but the sleeper must have come
- * to the end (no invalid end states). Faults: see ci/spin.sh. */
+ * When no process can move any more, the thread must have noticed every event (the monitor), and
+ * every process except the sleeper must have come to its end (no invalid end states). ci/spin.sh
+ * has the faults. */
 
 #ifndef CALLERS
 #define CALLERS 1
@@ -26,12 +29,12 @@
 #define EVENT 1
 #define FORCE 2
 #define WANTED 3
-#define ASKED 4 /* nobody, or a word */
+#define ASKED 4 /* 0, or the word that is asked */
 #define WORD 5 /* two */
 #define QUEUE 7
 #define VARIABLES (QUEUE + QUEUES + 1)
 #define DEPTH 3
-/* The thread, the callers with the forcer, the leavers, the waiter. */
+/* The thread, the callers and the forcer, the leavers, the waiter. */
 #if LEAVERS == 0
 #define CPUS (1 + QUEUES)
 #else
@@ -126,7 +129,7 @@ proctype leaver(byte me; byte word)
     fi
 }
 
-/* Whether anything is queued that is not collected. */
+/* Sets `found` if a callback is queued and not collected. */
 inline LOOK_AT_QUEUES(found)
 {
     found = false;
@@ -140,7 +143,7 @@ inline LOOK_AT_QUEUES(found)
     od
 }
 
-/* Engine::ask_holdout: any of those that hold it up. */
+/* Engine::ask_holdout: asks any section that blocks the grace period. */
 inline ASK_HOLDOUT()
 {
     if
@@ -285,7 +288,7 @@ end_sleep:
     od
 }
 
-/* When nobody can move. */
+/* When no process can move. */
 proctype monitor()
 {
     byte n;

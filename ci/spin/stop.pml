@@ -1,8 +1,10 @@
 /* How the grace-period thread stops, undoes it, and is started again: src/service/{domain,rest,futures}.rs, src/sys/doze.rs.
  *
- * CALLERS threads call ROUNDS times each, WAITERS (0 or 1) ask for something, ASKERS threads want the thread stopped and wait for an
- * attempt. Never do two threads take turns at once (turning). When nobody can move any more, everything must have been
- * heard, and everyone but a sleeper must have come to the end. Faults: see ci/spin.sh. */
+ * CALLERS threads queue ROUNDS callbacks each. WAITERS threads (0 or 1) ask for a grace period.
+ * ASKERS threads ask the thread to stop, and wait until it has tried to. Two threads must never
+ * take turns at once (turning). When no process can move any more, the thread must have noticed
+ * every event, and every process except a sleeper must have come to its end. ci/spin.sh has the
+ * faults. */
 
 #ifndef CALLERS
 #define CALLERS 2
@@ -20,11 +22,11 @@
 #define DOZE 0
 #define EVENT 1
 #define WANTED 2
-#define STOPS 3 /* who asks, as bits; under a lock */
+#define STOPS 3 /* the threads that ask, as bits; under a lock */
 #define QUEUE 4
 #define VARIABLES (QUEUE + CALLERS + 1)
 #define DEPTH 2
-/* The callers, the waiter, the askers; one processor for each thread that may be started, and for the first. */
+/* The callers, the waiter and the askers; the first thread, and each thread that may be started. */
 #define THREADS (CALLERS * ROUNDS + WAITERS + 1)
 #define FIRST_THREAD (CALLERS + WAITERS + ASKERS)
 #define CPUS (FIRST_THREAD + THREADS)
@@ -111,7 +113,7 @@ proctype waiter(byte me)
     served
 }
 
-/* Shutdown behind its drain: Domain::ask_stop, Domain::poll_stop. */
+/* Shutdown after its drain: Domain::ask_stop, Domain::poll_stop. */
 proctype asker(byte me; byte number)
 {
     byte scan, old;
@@ -251,7 +253,7 @@ end_sleep:
     STOP_TRIED()
 }
 
-/* When nobody can move. */
+/* When no process can move. */
 proctype monitor()
 {
     byte n;

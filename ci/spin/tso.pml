@@ -1,10 +1,12 @@
 /* x86-TSO for Promela: memory, a store buffer for each processor, and the two fences of src/sys/barrier.
  *
- * Plain stores wait in the buffer of their processor, first in first out; loads are served from it; read-modify-writes and
- * fences wait until it is empty. The process-wide barrier waits until each other one is empty once: a process that drains it
- * can always go on, so that is the interrupt. With -DFENCE both fences are fence(SeqCst).
+ * A plain store waits in its processor's buffer, first in, first out. A load looks into its own
+ * buffer first. Read-modify-writes and fences wait until the buffer is empty. The process-wide
+ * barrier waits until each other buffer has been empty once. This is the interrupt, because the
+ * process that empties a buffer can always go on. With -DFENCE both fences are fence(SeqCst).
  *
- * Whoever uses these has `byte me` (its processor) and `byte scan`. Include it behind VARIABLES, CPUS and DEPTH. */
+ * A process that uses these macros has `byte me` (its processor) and `byte scan`. Include this
+ * file after the definitions of VARIABLES, CPUS and DEPTH. */
 
 byte mem[VARIABLES];
 typedef Buffer { byte at[DEPTH]; byte value[DEPTH]; byte length };
@@ -62,7 +64,7 @@ inline STORE(variable, content)
     }
 }
 
-/* A locked instruction. Also what is done under a lock in one piece. */
+/* A locked instruction, or one step under a lock. */
 inline SWAP(old, variable, content)
 {
     d_step {
@@ -112,7 +114,7 @@ inline CAS(won, variable, seen, content)
 #define LIGHT LIGHT_FENCE
 #endif
 
-/* NO_HEAVY: left out. LIGHT_FOR_HEAVY: two light ones paired. */
+/* NO_HEAVY leaves the heavy fence out. LIGHT_FOR_HEAVY pairs two light fences. */
 #if defined(NO_HEAVY)
 #define HEAVY skip
 #elif defined(LIGHT_FOR_HEAVY)

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Longer in a build for an emulator or a checker, see `ci/tools.sh`.
+/// Longer in a build for an emulator or a checker, see `ci/lib.sh`.
 const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
     None => Duration::from_secs(30),
     Some(_) => Duration::from_secs(600),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// The factor by which the waits are longer than usual, for emulators and slow checkers. The
-/// factor comes from the environment of the build, so that constants can use it; see `ci/tools.sh`.
+/// factor comes from the environment of the build, so that constants can use it; see `ci/lib.sh`.
 const PATIENCE: u64 = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
     None => 1,
     Some(text) => match u64::from_str_radix(text, 10) {

@@ -1,14 +1,15 @@
-//! What the library offers, as rustdoc sees it: `api-listing format|list|examples FILE.json`.
+//! The library's public items, as rustdoc sees them: `api-listing format|list|examples FILE.json`.
 //!
-//! `list` prints every public item, one a line. `examples` prints the public items that no example stands at, and fails
-//! where there are any. Called by ci/api.sh.
+//! `format` exits with status 3 if the format of the JSON is not known. `list` prints every public
+//! item, one on a line. `examples` prints the public items that have no example, and fails if there
+//! are any. Called by ci/api.sh.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::{env, fs};
 
-/// Formats of the JSON that what is used here is known to read.
+/// The formats of the JSON that this program and its dependencies read.
 const FORMATS: std::ops::RangeInclusive<u64> = 56..=57;
 
 fn main() -> ExitCode {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         "format" => format(path),
         "list" => list(path),
         "examples" => examples(path),
-        _ => Err(format!("no such thing to do: {what}")),
+        _ => Err(format!("unknown command: {what}")),
     };
     match result {
         Ok(code) => code,
@@ -37,7 +38,7 @@ fn read(path: &str) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))
 }
 
-/// Whether the JSON is of a format that is known here: 3 where it is not.
+/// Exits with status 3 if the format of the JSON is not one of `FORMATS`.
 fn format(path: &str) -> Result<ExitCode, String> {
     let found = read(path)?["format_version"].as_u64().unwrap_or_default();
     Ok(match FORMATS.contains(&found) {
@@ -74,7 +75,7 @@ fn examples(path: &str) -> Result<ExitCode, String> {
         items.looked_at,
         items.without.len()
     );
-    // A walk that finds nothing has not looked.
+    // A walk that finds few items has not looked everywhere.
     Ok(match items.without.is_empty() && items.looked_at > 100 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -92,7 +93,7 @@ impl<'a> Items<'a> {
         &self.index[id.to_string()]
     }
 
-    /// Whatever can be reached by the names of `item`. Pages of the guide are modules, and need no example.
+    /// Looks at all items that `item` contains. The guide's pages are modules, and need no example.
     fn walk(&mut self, item: &'a Value, path: &str) {
         let inner = &item["inner"];
         let name = item["name"].as_str().unwrap_or_default();
