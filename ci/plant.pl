@@ -5,7 +5,7 @@
 #
 #     Any lines: what the fault is, and what it leads to.
 #     check: loom section::
-#     @@ src/gp/engine.rs
+#     @@ src/grace_period/engine.rs
 #      a line that stands before it
 #     -a line that is taken out
 #     +a line that comes instead

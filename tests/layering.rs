@@ -1,10 +1,10 @@
 //! The house rules that an import can break, read off the sources of `src/`.
 //!
-//! 1. Imports between floors run downwards only: `sys` < `reader` < `gp` < `callback` < `dispatch` < `service` < `cell`
+//! 1. Imports between floors run downwards only: `sys` < `reader` < `grace_period` < `callback` < `dispatch` < `domain` < `cell`
 //!    and `collections`. An import is any path through `crate::`, `$crate::` or a chain of `super::` that leaves its floor,
 //!    in a `use` (grouped, renamed, re-exported) or in code. Within a floor everything goes.
-//! 2. `cell` sees what `lib.rs` exports, `service`, the guards of `reader`, and the atomics of `sys::prim` (rule 4 leaves it
-//!    no others). `collections` sees what `lib.rs` exports, the same atomics, `cell::Home`, a structure's domain, and
+//! 2. `cell` sees what `lib.rs` exports, `domain`, the guards of `reader`, and the atomics of `sys::prim` (rule 4 leaves it
+//!    no others). `collections` sees what `lib.rs` exports, the same atomics, `cell::DomainRef`, a structure's domain, and
 //!    `cell::Holder`, the way from a node to a `Retired`. `guide` sees what `lib.rs` exports. No floor below them goes through `lib.rs`, where the
 //!    direction of an import cannot be seen.
 //! 3. Every file is on a floor. `lib.rs` and `loom_models` may import anything, and nothing imports `loom_models` or `guide`.
@@ -31,7 +31,14 @@ mod tokens;
 const MAX_LINES: usize = 550;
 
 /// The floors, lowest first.
-const FLOORS: [&str; 6] = ["sys", "reader", "gp", "callback", "dispatch", "service"];
+const FLOORS: [&str; 6] = [
+    "sys",
+    "reader",
+    "grace_period",
+    "callback",
+    "dispatch",
+    "domain",
+];
 /// Floor 6: users of the public facade, not of each other.
 const FACADE_USERS: [&str; 3] = ["cell", "collections", "guide"];
 const LOOM_MODELS: &str = "loom_models";
@@ -160,7 +167,9 @@ fn import_broken(floor: &str, segments: &[String], exported: &HashSet<&str>) -> 
         return None;
     }
     let above = FACADE_USERS.contains(&floor);
-    if floor == "collections" && (segments == ["cell", "Holder"] || segments == ["cell", "Home"]) {
+    if floor == "collections"
+        && (segments == ["cell", "Holder"] || segments == ["cell", "DomainRef"])
+    {
         return None;
     }
     if target == LOOM_MODELS || FACADE_USERS.contains(&target) {
@@ -182,7 +191,7 @@ fn import_broken(floor: &str, segments: &[String], exported: &HashSet<&str>) -> 
             .iter()
             .any(|segment| segment.to_lowercase().contains("guard"));
         return match (floor, target) {
-            ("cell", "service") => None,
+            ("cell", "domain") => None,
             ("cell", "reader") if guard => None,
             ("cell" | "collections", "sys")
                 if segments.get(1).is_some_and(|name| name == "prim") =>
@@ -225,7 +234,7 @@ fn confinement_broken(floor: &str, segments: &[String]) -> Option<String> {
     None
 }
 
-/// `gp/engine.rs` and `gp/engine/mod.rs` are `[gp, engine]`; `lib.rs` is `[]`.
+/// `grace_period/engine.rs` and `grace_period/engine/mod.rs` are `[grace_period, engine]`; `lib.rs` is `[]`.
 fn module_path(name: &str) -> Vec<String> {
     let mut segments: Vec<String> = name
         .trim_end_matches(".rs")

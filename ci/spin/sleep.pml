@@ -1,4 +1,4 @@
-/* How the grace-period thread sleeps: src/service/rest.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
+/* How the grace-period thread sleeps: src/domain/gp_thread/sleep.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
  *
  * CALLERS threads call ROUNDS times each. FORCERS (0 or 1) call, then force. Where LEAVERS is not 0 (1 or 2), a waiter asks
  * for a grace period that so many sections hold up, owned words of one record, of which one at a time is asked to wake the

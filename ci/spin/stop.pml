@@ -1,4 +1,4 @@
-/* How the grace-period thread stops, undoes it, and is started again: src/service/{domain,rest,futures}.rs, src/sys/doze.rs.
+/* How the grace-period thread stops, undoes it, and is started again: src/domain/{domain,rest,futures}.rs, src/sys/sleep_state.rs.
  *
  * CALLERS threads call ROUNDS times each, WAITERS (0 or 1) ask for something, ASKERS threads want the thread stopped and wait for an
  * attempt. Never do two threads take turns at once (turning). When nobody can move any more, everything must have been

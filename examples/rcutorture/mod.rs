@@ -31,7 +31,7 @@ mod watch;
 mod world;
 
 use args::{Args, BarrierArg, Mode};
-use async_rcu::{Barrier, Rcu};
+use async_rcu::{MemoryBarrier, Rcu};
 use perf::Perf;
 use run::Run;
 use show::Progress;
@@ -186,12 +186,12 @@ fn svg(run: &Run) -> String {
 fn barrier(args: &Args, domains: &[Rcu]) -> Result<Barrier, Trouble> {
     let barrier = domains
         .first()
-        .map_or(Barrier::Fence, |domain| domain.stats().barrier);
+        .map_or(MemoryBarrier::Fence, |domain| domain.stats().barrier);
     match (args.barrier, barrier) {
-        (BarrierArg::Membarrier, Barrier::Fence) => Err(
+        (BarrierArg::Membarrier, MemoryBarrier::Fence) => Err(
             "--barrier membarrier: this system has no process-wide barrier, or refuses it".into(),
         ),
-        (BarrierArg::Fence, barrier) if barrier != Barrier::Fence => {
+        (BarrierArg::Fence, barrier) if barrier != MemoryBarrier::Fence => {
             Err(format!("--barrier fence: {barrier} was chosen before").into())
         }
         _ => Ok(barrier),
@@ -199,7 +199,7 @@ fn barrier(args: &Args, domains: &[Rcu]) -> Result<Barrier, Trouble> {
 }
 
 /// Called by the watchdog: the rest of the process may never answer again.
-fn hung(run: &Run, barrier: Barrier, began: Instant) {
+fn hung(run: &Run, barrier: MemoryBarrier, began: Instant) {
     let time = began.elapsed();
     show::result(run, &[], time);
     let json = show::json(run, &[], barrier, &[], time);

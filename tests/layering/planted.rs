@@ -5,7 +5,7 @@ use crate::{MAX_LINES, check};
 
 const LIB: (&str, &str) = (
     "lib.rs",
-    "mod cell;\npub(crate) use cell::Hidden;\npub use cell::RcuCell;\npub use service::{Rcu as Rcu2, Rcu};",
+    "mod cell;\npub(crate) use cell::Hidden;\npub use cell::RcuCell;\npub use domain::{Rcu as Rcu2, Rcu};",
 );
 
 /// The violations of `text` as `src/NAME`, beside a small `lib.rs`.
@@ -51,53 +51,52 @@ fn each_floor_sees_itself_and_what_is_below() {
 
 #[test]
 fn every_form_of_an_upward_import_is_caught() {
-    let upward = "`gp` is floor 2, `service` is floor 5";
+    let upward = "`grace_period` is floor 2, `domain` is floor 5";
     for text in [
-        "use crate::service::Rcu;",
-        "pub use crate::service::Rcu;",
-        "pub(crate) use crate::service::Rcu;",
-        "pub(in crate::gp) use crate::service::Rcu;",
-        "use crate::service;",
-        "use crate::service::*;",
-        "use crate::service as above;",
-        "use crate::{service::Rcu};",
-        "use crate::{sys::{atomic, event::{self, Event}}, reader::Word, service::Rcu};",
-        "use {crate::service::Rcu, std::fmt};",
-        "use super::super::service::Rcu;",
-        "use super::{Own, super::service::Rcu};",
-        "use self::super::super::service::Rcu;",
-        "use crate::r#service::Rcu;",
-        "fn f(rcu: &crate::service::Rcu) {}",
-        "fn f() { super::super::service::start(); }",
-        "fn f() { <crate::service::Rcu as Clone>::clone(&x); }",
-        "fn f() { let _ = Vec::<crate::service::Rcu>::new(); }",
-        "mod inner { fn f() { super::super::super::service::start(); } }",
-        "macro_rules! m { () => { $crate::service::start() } }",
-        "macro_rules! m { () => { use $crate::service::Rcu; } }",
-        "#[derive(crate::service::Made)] struct S;",
-        "#[cfg(test)] mod tests { use crate::service::Rcu; }",
-        "fn f<'a>(x: &'a u8) -> impl Sized + use<'a> { crate::service::g(x) }",
-        "let c = '\"'; use crate::service::Rcu; let d = '\"';",
-        "let c = '\\''; use crate::service::Rcu; let d = b'\\'';",
-        "let s = \"\\\"\"; use crate::service::Rcu; let s = r#\"\"\"#;",
-        "/* /* */ */ use crate::service::Rcu;",
+        "use crate::domain::Rcu;",
+        "pub use crate::domain::Rcu;",
+        "pub(crate) use crate::domain::Rcu;",
+        "pub(in crate::grace_period) use crate::domain::Rcu;",
+        "use crate::domain;",
+        "use crate::domain::*;",
+        "use crate::domain as above;",
+        "use crate::{domain::Rcu};",
+        "use crate::{sys::{atomic, event::{self, Event}}, reader::Word, domain::Rcu};",
+        "use {crate::domain::Rcu, std::fmt};",
+        "use super::super::domain::Rcu;",
+        "use super::{Own, super::domain::Rcu};",
+        "use self::super::super::domain::Rcu;",
+        "use crate::r#domain::Rcu;",
+        "fn f(rcu: &crate::domain::Rcu) {}",
+        "fn f() { super::super::domain::start(); }",
+        "fn f() { <crate::domain::Rcu as Clone>::clone(&x); }",
+        "fn f() { let _ = Vec::<crate::domain::Rcu>::new(); }",
+        "mod inner { fn f() { super::super::super::domain::start(); } }",
+        "macro_rules! m { () => { $crate::domain::start() } }",
+        "macro_rules! m { () => { use $crate::domain::Rcu; } }",
+        "#[derive(crate::domain::Made)] struct S;",
+        "#[cfg(test)] mod tests { use crate::domain::Rcu; }",
+        "fn f<'a>(x: &'a u8) -> impl Sized + use<'a> { crate::domain::g(x) }",
+        "let c = '\"'; use crate::domain::Rcu; let d = '\"';",
+        "let c = '\\''; use crate::domain::Rcu; let d = b'\\'';",
+        "let s = \"\\\"\"; use crate::domain::Rcu; let s = r#\"\"\"#;",
+        "/* /* */ */ use crate::domain::Rcu;",
     ] {
-        caught("gp/engine.rs", &format!("\n{text}\n"), 2, upward);
+        caught("grace_period/engine.rs", &format!("\n{text}\n"), 2, upward);
     }
 }
 
 #[test]
 fn the_line_is_that_of_the_name() {
-    let text =
-        "//! a\n\nuse crate::{\n    sys::X, // b\n    service::{\n        Rcu,\n    },\n};\n";
-    caught("gp/mod.rs", text, 6, "crate::service::Rcu");
+    let text = "//! a\n\nuse crate::{\n    sys::X, // b\n    domain::{\n        Rcu,\n    },\n};\n";
+    caught("grace_period/mod.rs", text, 6, "crate::domain::Rcu");
 }
 
 #[test]
 fn a_group_is_searched_to_its_end() {
     let found = violations(
         "sys/mod.rs",
-        "use crate::{sys::A, gp::{B, c::D}, reader::E};\nuse crate::gp::F;",
+        "use crate::{sys::A, grace_period::{B, c::D}, reader::E};\nuse crate::grace_period::F;",
     );
     assert_eq!(found.len(), 4, "{found:?}");
 }
@@ -105,32 +104,32 @@ fn a_group_is_searched_to_its_end() {
 #[test]
 fn super_is_counted_from_the_module_that_it_stands_in() {
     clean(
-        "gp/engine/scan.rs",
+        "grace_period/engine/scan.rs",
         "use super::super::waiters::W; use super::Engine;",
     );
     clean(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         "mod a { mod b { use super::super::X; fn f() { super::super::y(); } } }",
     );
     clean(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         "mod a { use super::X; } mod b { use super::X; }",
     );
     caught(
-        "gp/mod.rs",
-        "mod a {}\nuse super::service::X;",
+        "grace_period/mod.rs",
+        "mod a {}\nuse super::domain::X;",
         2,
         "floor 5",
     );
     caught(
-        "gp/engine/mod.rs",
-        "use super::super::service::X;",
+        "grace_period/engine/mod.rs",
+        "use super::super::domain::X;",
         1,
         "floor 5",
     );
     caught(
-        "gp/engine/scan.rs",
-        "use super::super::super::service::X;",
+        "grace_period/engine/scan.rs",
+        "use super::super::super::domain::X;",
         1,
         "floor 5",
     );
@@ -139,16 +138,16 @@ fn super_is_counted_from_the_module_that_it_stands_in() {
 #[test]
 fn comments_documentation_and_literals_do_not_count() {
     clean(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         r####"
-//! [`crate::service::Rcu`], std::thread::spawn
-/// use crate::service::Rcu;
-/* use crate::service::Rcu; /* std::sync::atomic::fence */ tokio::runtime::Handle */
-#[doc = "crate::service::Rcu"]
-const S: &str = "use crate::service::Rcu; \" std::thread::spawn";
-const R: &str = r##"use crate::service::Rcu; "# std::thread::spawn"##;
-const B: &[u8] = b"rustix::x \" crate::service::x";
-const C: &CStr = cr#"rustix::x " crate::service::x"#;
+//! [`crate::domain::Rcu`], std::thread::spawn
+/// use crate::domain::Rcu;
+/* use crate::domain::Rcu; /* std::sync::atomic::fence */ tokio::runtime::Handle */
+#[doc = "crate::domain::Rcu"]
+const S: &str = "use crate::domain::Rcu; \" std::thread::spawn";
+const R: &str = r##"use crate::domain::Rcu; "# std::thread::spawn"##;
+const B: &[u8] = b"rustix::x \" crate::domain::x";
+const C: &CStr = cr#"rustix::x " crate::domain::x"#;
 fn f<'a>(c: &'a str) -> char { '"' }
 // "
 "####,
@@ -158,39 +157,44 @@ fn f<'a>(c: &'a str) -> char { '"' }
 #[test]
 fn the_facade_hides_the_direction_from_lower_floors() {
     caught(
-        "service/rcu.rs",
+        "domain/rcu.rs",
         "use crate::RcuCell;",
         1,
         "goes through lib.rs",
     );
-    caught("gp/mod.rs", "use super::*;", 1, "goes through lib.rs");
     caught(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
+        "use super::*;",
+        1,
+        "goes through lib.rs",
+    );
+    caught(
+        "grace_period/mod.rs",
         "use crate as root;",
         1,
         "hides what is imported",
     );
     caught(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         "use crate::{self as root};",
         1,
         "hides what is imported",
     );
     caught(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         "use super as root;",
         1,
         "hides what is imported",
     );
     caught(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         "extern crate self as root;",
         1,
         "hides what is imported",
     );
     clean(
-        "gp/mod.rs",
-        "pub(crate) struct X; pub(super) fn f() {} pub(in crate::gp) fn g() {}",
+        "grace_period/mod.rs",
+        "pub(crate) struct X; pub(super) fn f() {} pub(in crate::grace_period) fn g() {}",
     );
 }
 
@@ -198,7 +202,7 @@ fn the_facade_hides_the_direction_from_lower_floors() {
 fn cell_sees_exports_service_guards_and_atomics() {
     clean(
         "cell.rs",
-        "use crate::{Rcu, Rcu2}; use crate::service::Core; use super::RcuCell; use crate::cell::X;",
+        "use crate::{Rcu, Rcu2}; use crate::domain::Core; use super::RcuCell; use crate::cell::X;",
     );
     clean(
         "cell.rs",
@@ -216,7 +220,12 @@ fn cell_sees_exports_service_guards_and_atomics() {
     );
     caught("cell/mod.rs", "use crate::sys;", 1, "public facade");
     caught("cell.rs", "use crate::reader::Word;", 1, "public facade");
-    caught("cell.rs", "use crate::gp::Engine;", 1, "public facade");
+    caught(
+        "cell.rs",
+        "use crate::grace_period::Engine;",
+        1,
+        "public facade",
+    );
     caught("cell.rs", "use crate::Hidden;", 1, "not among the names");
     caught(
         "cell.rs",
@@ -231,9 +240,9 @@ fn collections_see_exports_alone() {
     clean(
         "collections/list.rs",
         "use crate::{Rcu, RcuCell}; use super::map::Map; use crate::collections::x; \
-         use crate::sys::prim::AtomicPtr; use crate::cell::{Holder, Home};",
+         use crate::sys::prim::AtomicPtr; use crate::cell::{Holder, DomainRef};",
     );
-    for target in ["sys", "service", "reader"] {
+    for target in ["sys", "domain", "reader"] {
         caught(
             "collections/list.rs",
             &format!("use crate::{target}::ReadGuard;"),
@@ -255,7 +264,7 @@ fn collections_see_exports_alone() {
     );
     caught(
         "guide/patterns.rs",
-        "use crate::service::Rcu;",
+        "use crate::domain::Rcu;",
         1,
         "public facade",
     );
@@ -265,14 +274,14 @@ fn collections_see_exports_alone() {
 fn lib_and_the_loom_models_see_everything_and_are_seen_by_none() {
     clean(
         "lib.rs",
-        "use crate::service::Rcu; use sys::X; use guide::Y;",
+        "use crate::domain::Rcu; use sys::X; use guide::Y;",
     );
     clean(
         "loom_models/queue.rs",
-        "use crate::service::Rcu; use crate::{sys, RcuCell}; use loom::thread;",
+        "use crate::domain::Rcu; use crate::{sys, RcuCell}; use loom::thread;",
     );
     caught(
-        "service/mod.rs",
+        "domain/mod.rs",
         "use crate::loom_models::x;",
         1,
         "nothing imports",
@@ -334,7 +343,7 @@ fn confined_names_are_caught_in_every_form() {
         ("fn f() { windows_sys::Win32::f(); }", "`windows_sys`"),
         ("fn f() { loom::model(g); }", "`loom`"),
     ] {
-        caught("service/driver.rs", text, 1, what);
+        caught("domain/driver.rs", text, 1, what);
         // lib.rs may import what it likes, but this is no import between floors.
         let lib = check(&[("lib.rs".to_owned(), text.to_owned())]);
         assert_eq!(lib.len(), 1, "{text:?} in lib.rs: {lib:?}");
@@ -367,7 +376,7 @@ fn confined_names_are_free_at_home_and_in_tests() {
         "#[cfg(test)] mod tests { use std::thread as t; } fn f() { t::x(); }",
         "#[cfg(test)] mod tests { use std::sync; fn f() { sync::atomic::fence(o); } }",
     ] {
-        clean("service/driver.rs", text);
+        clean("domain/driver.rs", text);
     }
 }
 
@@ -375,9 +384,9 @@ fn confined_names_are_free_at_home_and_in_tests() {
 fn a_test_module_may_be_a_file_of_its_own() {
     let check = |declared: &str| {
         let files = [
-            ("gp/mod.rs", declared),
-            ("gp/tests.rs", "mod a;"),
-            ("gp/tests/a.rs", "use std::thread;"),
+            ("grace_period/mod.rs", declared),
+            ("grace_period/tests.rs", "mod a;"),
+            ("grace_period/tests/a.rs", "use std::thread;"),
         ];
         check(&files.map(|(name, text)| (name.to_owned(), text.to_owned()))).len()
     };
@@ -410,15 +419,18 @@ fn innocent_names_pass() {
         "use crate::sys::{thread, atomic}; fn f() { thread::spawn(x); atomic::fence(o); }",
     );
     clean(
-        "gp/mod.rs",
+        "grace_period/mod.rs",
         "use self::engine::Engine; mod engine; fn f() { self::engine::g(); Self::h(); }",
     );
 }
 
 #[test]
 fn a_long_file_is_caught() {
-    assert_eq!(violations("gp/mod.rs", &"\n".repeat(MAX_LINES)), [""; 0]);
-    let found = violations("gp/mod.rs", &"\n".repeat(MAX_LINES + 1));
+    assert_eq!(
+        violations("grace_period/mod.rs", &"\n".repeat(MAX_LINES)),
+        [""; 0]
+    );
+    let found = violations("grace_period/mod.rs", &"\n".repeat(MAX_LINES + 1));
     assert!(
         found.len() == 1 && found[0].contains("551 lines"),
         "{found:?}"
