@@ -76,13 +76,13 @@ mod callback;
 mod cell;
 mod collections;
 mod dispatch;
-mod gp;
+mod domain;
+mod grace_period;
 #[cfg(not(rcu_loom))]
 pub mod guide;
 #[cfg(all(test, rcu_loom))]
 mod loom_models;
 mod reader;
-mod service;
 mod sys;
 
 /// What the crate shows.
@@ -93,22 +93,22 @@ mod facade {
     pub use crate::collections::{CompareExchangeError, RcuPtr};
     pub use crate::dispatch::batch::Batch;
     pub use crate::dispatch::channel::{Batches, ChannelExecutor};
+    pub use crate::dispatch::dispatcher::{PanicReport, PanicSource};
     pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};
     pub use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
-    pub use crate::dispatch::office::{PanicReport, PanicSource};
+    pub use crate::domain::builder::{BuildError, Builder, InstallError};
+    pub use crate::domain::cookie::GracePeriod;
+    pub use crate::domain::futures::{Drain, Shutdown, Synchronize};
+    pub use crate::domain::latency::Latency;
+    pub use crate::domain::locked::{DrainUnlocked, SynchronizeUnlocked};
+    pub use crate::domain::rcu::{Rcu, Timeout};
+    pub use crate::domain::reserve::{Full, Permit, Reserve};
+    pub use crate::domain::stall::ForceNotifier;
+    pub use crate::domain::stall::report::{ForceEvent, HeldSection, StallKind, StallReport};
+    pub use crate::domain::stats::Stats;
     pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, Registration};
     pub use crate::reader::release::ReleaseRequested;
-    pub use crate::service::builder::{BuildError, Builder, InstallError};
-    pub use crate::service::cookie::GracePeriod;
-    pub use crate::service::futures::{Drain, Shutdown, Synchronize};
-    pub use crate::service::latency::Latency;
-    pub use crate::service::locked::{DrainUnlocked, SynchronizeUnlocked};
-    pub use crate::service::rcu::{Rcu, Timeout};
-    pub use crate::service::report::{ForceEvent, HeldSection, StallKind, StallReport};
-    pub use crate::service::reserve::{Full, Permit, Reserve};
-    pub use crate::service::stats::Stats;
-    pub use crate::service::watchdog::ForceNotifier;
-    pub use crate::sys::barrier::Barrier;
+    pub use crate::sys::barrier::MemoryBarrier;
 }
 pub use facade::*;
 

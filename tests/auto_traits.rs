@@ -3,14 +3,13 @@
 #![cfg(feature = "rt")]
 
 use async_rcu::{
-    Barrier, Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, CompareExchangeError,
-    Deferred, Drain, DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock,
-    GlobalLockGuard, GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency,
-    ListIter, ListWriter, LockGlobal, MapIter, MapKeys, MapValues, OwnedRcuRef, OwnedReadGuard,
-    PanicReport, Permit, Rcu, RcuCell, RcuList, RcuMap, RcuPtr, RcuRef, RcuVec, ReadGuard, Reclaim,
-    ReclaimAll, Registration, ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor,
-    StallKind, StallReport, Stats, Synchronize, SynchronizeUnlocked, Timeout, VecIter, VecView,
-    VecWriter, Watcher, WorkerThread,
+    Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, CompareExchangeError, Deferred,
+    Drain, DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock, GlobalLockGuard,
+    GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency, ListIter, ListWriter,
+    LockGlobal, MapIter, MapKeys, MapValues, OwnedRcuRef, OwnedReadGuard, PanicReport, Permit, Rcu,
+    RcuCell, RcuList, RcuMap, RcuPtr, RcuRef, RcuVec, ReadGuard, Reclaim, ReclaimAll, Registration,
+    ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor, StallKind, StallReport, Stats,
+    Synchronize, SynchronizeUnlocked, Timeout, VecIter, VecView, VecWriter, Watcher, WorkerThread,
 };
 use futures::Stream;
 use futures::task::{FutureObj, Spawn, SpawnError};
@@ -201,7 +200,7 @@ fn reports_and_figures_can_be_shown_and_sent() {
     assert_impl_all!(StallKind: Debug, Copy, Eq, Hash, Send, Sync);
     assert_impl_all!(Latency: Debug, Copy, Eq, Default, Send, Sync);
     assert_impl_all!(Stats: Debug, Send, Sync);
-    assert_impl_all!(Barrier: Debug, Copy, Eq, Send, Sync);
+    assert_impl_all!(async_rcu::MemoryBarrier: Debug, Copy, Eq, Send, Sync);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! a value that a lock protects at that time.
 
 use async_rcu::{
-    Barrier, Batch, Executor, GlobalLock, InlineExecutor, OwnedRcuRef, Rcu, RcuCell, RcuRef,
+    Batch, Executor, GlobalLock, InlineExecutor, MemoryBarrier, OwnedRcuRef, Rcu, RcuCell, RcuRef,
     WorkerThread,
 };
 use std::sync::mpsc;
@@ -94,9 +94,9 @@ fn domains_and_what_they_are_made_of() {
     let executor: Box<dyn Executor> = Box::new(WorkerThread);
     assert_eq!(format!("{executor:?}"), "Executor");
     let names = [
-        Barrier::Membarrier,
-        Barrier::FlushProcessWriteBuffers,
-        Barrier::Fence,
+        MemoryBarrier::Membarrier,
+        MemoryBarrier::FlushProcessWriteBuffers,
+        MemoryBarrier::Fence,
     ];
     assert_eq!(
         names.map(|barrier| barrier.to_string()),

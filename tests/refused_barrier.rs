@@ -7,7 +7,7 @@
 
 mod common;
 
-use async_rcu::{Barrier, Rcu, RcuCell};
+use async_rcu::{MemoryBarrier, Rcu, RcuCell};
 use common::within;
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter_all_threads};
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ fn at_start_both_sides_use_fences() {
     }
     refuse_membarrier();
     let rcu = Rcu::new();
-    assert_eq!(rcu.stats().barrier, Barrier::Fence);
+    assert_eq!(rcu.stats().barrier, MemoryBarrier::Fence);
     let cell = Arc::new(RcuCell::new_in(&rcu, Box::new(0u64)));
     within(move || {
         let readers: Vec<_> = (0..2)
@@ -101,7 +101,7 @@ fn later_the_process_aborts_and_says_why() {
         return;
     }
     let rcu = Rcu::new();
-    if rcu.stats().barrier == Barrier::Fence {
+    if rcu.stats().barrier == MemoryBarrier::Fence {
         eprintln!("no membarrier here");
         return;
     }

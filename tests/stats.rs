@@ -2,7 +2,7 @@
 
 mod common;
 
-use async_rcu::{Barrier, Batch, Latency, Rcu, RcuCell};
+use async_rcu::{Batch, Latency, MemoryBarrier, Rcu, RcuCell};
 use common::executors::{Driven, on_every_executor};
 use common::{Bomb, domain, first_grace_period_has_started, receive, runtime, until, within};
 use std::future::pending;
@@ -475,7 +475,7 @@ fn the_barrier_in_use() {
     let asked = std::env::var_os("ASYNC_RCU_BARRIER").is_some_and(|barrier| barrier == "fence");
     let possible = cfg!(any(target_os = "linux", target_os = "android", windows));
     if asked || !possible {
-        assert_eq!(barrier, Barrier::Fence);
+        assert_eq!(barrier, MemoryBarrier::Fence);
     }
     assert_eq!(barrier, Rcu::new().stats().barrier, "one for the process");
 }

@@ -1,4 +1,4 @@
-/* How the grace-period thread sleeps: src/service/rest.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
+/* How the grace-period thread sleeps: src/domain/gp_thread/sleep.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
  *
  * CALLERS threads queue ROUNDS callbacks each. FORCERS threads (0 or 1) queue one and force. If
  * LEAVERS is 1 or 2, a waiter asks for a grace period, and so many sections block it. The sections

@@ -1,4 +1,4 @@
-/* How the grace-period thread stops, undoes it, and is started again: src/service/{domain,rest,futures}.rs, src/sys/doze.rs.
+/* How the grace-period thread stops, undoes it, and is started again: src/domain/{domain,rest,futures}.rs, src/sys/sleep_state.rs.
  *
  * CALLERS threads queue ROUNDS callbacks each. WAITERS threads (0 or 1) ask for a grace period.
  * ASKERS threads ask the thread to stop, and wait until it has tried to. Two threads must never

@@ -123,7 +123,7 @@ inline CAS(won, variable, seen, content)
 #define HEAVY HEAVY_FENCE
 #endif
 
-/* States of the doze, src/sys/doze.rs. */
+/* States of the doze, src/sys/sleep_state.rs. */
 #define AWAKE 0
 #define ASLEEP 1
 #define STOPPED 2

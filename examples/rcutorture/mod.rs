@@ -33,7 +33,7 @@ mod watchdog;
 mod world;
 
 use args::{Args, BarrierArg, Mode};
-use async_rcu::{Barrier, Rcu};
+use async_rcu::{MemoryBarrier, Rcu};
 use perf::Perf;
 use run::Run;
 use show::Progress;
@@ -186,17 +186,17 @@ fn svg(run: &Run) -> String {
 }
 
 /// Returns the barrier in use, or an error if the command line demands another one.
-fn barrier(args: &Args, domains: &[Rcu]) -> Result<Barrier, Trouble> {
+fn barrier(args: &Args, domains: &[Rcu]) -> Result<MemoryBarrier, Trouble> {
     let barrier = domains
         .first()
-        .map_or(Barrier::Fence, |domain| domain.stats().barrier);
+        .map_or(MemoryBarrier::Fence, |domain| domain.stats().barrier);
     match (args.barrier, barrier) {
-        (BarrierArg::Membarrier, Barrier::Fence) => Err(
+        (BarrierArg::Membarrier, MemoryBarrier::Fence) => Err(
             "--barrier membarrier: this system has no process-wide barrier or refuses it; use \
              --barrier fence or auto"
                 .into(),
         ),
-        (BarrierArg::Fence, barrier) if barrier != Barrier::Fence => {
+        (BarrierArg::Fence, barrier) if barrier != MemoryBarrier::Fence => {
             Err(format!("--barrier fence: the process uses {barrier} already").into())
         }
         _ => Ok(barrier),
@@ -205,7 +205,7 @@ fn barrier(args: &Args, domains: &[Rcu]) -> Result<Barrier, Trouble> {
 
 /// Prints and writes the result of a run that hangs, and ends the process. The watchdog calls it:
 /// other threads may never answer again.
-fn hung(run: &Run, barrier: Barrier, began: Instant) {
+fn hung(run: &Run, barrier: MemoryBarrier, began: Instant) {
     let time = began.elapsed();
     show::result(run, &[], time);
     let json = show::json(run, &[], barrier, &[], time);

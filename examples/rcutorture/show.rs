@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::latency::human;
 use super::run::{AGES, Run, STAGES};
-use async_rcu::{Barrier, Rcu};
+use async_rcu::{MemoryBarrier, Rcu};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -139,7 +139,7 @@ impl Progress {
 }
 
 /// Prints the line that says what runs.
-pub(super) fn header(run: &Run, barrier: Barrier) {
+pub(super) fn header(run: &Run, barrier: MemoryBarrier) {
     let args = &run.args;
     println!(
         "rcutorture {} {} {}: barrier {barrier}, seed {}, delays {}, {} processors",
@@ -242,7 +242,7 @@ fn errors(run: &Run) {
 pub(super) fn json(
     run: &Run,
     domains: &[Rcu],
-    barrier: Barrier,
+    barrier: MemoryBarrier,
     rows: &[Value],
     time: Duration,
 ) -> Value {

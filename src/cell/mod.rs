@@ -8,13 +8,13 @@
 //! 3. Nothing is moved out of a published value or changed in it through the cell.
 
 mod deferred;
-mod home;
+mod domain_ref;
 mod refs;
 mod retired;
 mod watch;
 
 pub use deferred::Deferred;
-pub(crate) use home::Home;
+pub(crate) use domain_ref::DomainRef;
 pub use refs::{OwnedRcuRef, RcuRef};
 pub(crate) use retired::Holder;
 pub use retired::{Reclaim, ReclaimAll, Retired};
@@ -46,7 +46,7 @@ use watch::Watched;
 /// Dropping a cell retires its value: references taken under a guard outlive the cell.
 pub struct RcuCell<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
-    home: Home,
+    domain: DomainRef,
     first: Option<First<T>>,
     watched: Watched<T>,
 }
@@ -77,7 +77,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
         Self {
             current: AtomicPtr::new(Box::into_raw(Box::new(value))),
-            home: Home::of(rcu),
+            domain: DomainRef::of(rcu),
             first: None,
             watched: Watched::by_nobody(),
         }
@@ -93,7 +93,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// ```
     #[inline]
     pub fn rcu(&self) -> &Rcu {
-        self.home.rcu()
+        self.domain.rcu()
     }
 
     /// Calls `f` with the current value, in a section that ends with the call.
@@ -169,7 +169,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn assert_covered(&self, guard: &impl Guard) {
-        if !self.home.covers(guard) {
+        if !self.domain.covers(guard) {
             wrong_domain();
         }
     }
@@ -282,7 +282,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         let retired = unsafe { this.retired(old) };
         // SAFETY: not used again; `ManuallyDrop` keeps them from being dropped twice.
         unsafe {
-            std::ptr::drop_in_place(&raw mut this.home);
+            std::ptr::drop_in_place(&raw mut this.domain);
             std::ptr::drop_in_place(&raw mut this.watched);
         }
         retired
@@ -333,7 +333,7 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
         let none = Self::NONE;
         Self {
             current: AtomicPtr::new(std::ptr::from_ref(none).cast_mut()),
-            home: Home::GLOBAL,
+            domain: DomainRef::GLOBAL,
             first: Some((none, || None)),
             watched: Watched::by_nobody(),
         }

@@ -20,7 +20,7 @@
 
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
-use crate::service::futures::{Parked, wake_all};
+use crate::domain::futures::{Parked, wake_all};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
 use futures_core::Stream;
 use std::collections::BTreeMap;

@@ -30,7 +30,7 @@
 //! 3. `Tail` is the last linked node, null where there is none.
 //! 4. A removed node is freed once, with all sections ended that could reach it.
 
-use super::bury::Burial;
+use super::drop_all::DropAll;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -186,16 +186,16 @@ pub(crate) unsafe fn free<T>(node: NonNull<Node<T>>) {
 ///
 /// # Safety
 /// As for [`free`], for each of them.
-unsafe fn bury<T>(first: *mut Node<T>) -> Burial {
-    let mut burial = Burial::default();
+unsafe fn drop_all<T>(first: *mut Node<T>) -> DropAll {
+    let mut drop_all = DropAll::default();
     let mut at = first;
     while let Some(node) = NonNull::new(at) {
         // SAFETY: not freed yet.
         at = unsafe { &(*node.as_ptr()).next }.peek();
         // SAFETY: by the caller's word; not looked at again.
-        burial.run(|| unsafe { free(node) });
+        drop_all.run(|| unsafe { free(node) });
     }
-    burial
+    drop_all
 }
 
 /// Frees a node and all that are linked behind it, without recursion. A value that panics does not save the others; the
@@ -205,7 +205,7 @@ unsafe fn bury<T>(first: *mut Node<T>) -> Burial {
 /// As for [`free`], for each of them.
 pub(crate) unsafe fn free_all<T>(first: *mut Node<T>) {
     // SAFETY: passed on.
-    unsafe { bury(first) }.end();
+    unsafe { drop_all(first) }.end();
 }
 
 /// Private nodes in a row, to be linked in one step.
@@ -266,6 +266,6 @@ impl<T> Drop for Run<T> {
     fn drop(&mut self) {
         // Not linked: what was to fill it is unwinding, and a second panic would end the process.
         // SAFETY: private to this run, which owns them.
-        unsafe { bury(self.first) }.end_quietly();
+        unsafe { drop_all(self.first) }.end_quietly();
     }
 }

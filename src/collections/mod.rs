@@ -5,12 +5,12 @@
 //!
 //! - [`ptr`]: a pointer that may be null. [`list`]: a list, over [`chain`]. [`vec`]: an array, over [`spine`].
 //!   [`map`]: a hash map.
-//! - [`writers`]: its writers' lock. [`bury`]: dropping many values.
+//! - [`writers`]: its writers' lock. [`drop_all`]: dropping many values.
 //!
 //! [`chain`] and [`spine`] have orderings of their own, and loom models.
 
-mod bury;
 pub(crate) mod chain;
+mod drop_all;
 #[cfg(not(rcu_loom))]
 mod list;
 pub(crate) mod map;

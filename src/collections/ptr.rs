@@ -9,7 +9,7 @@
 //! 4. A value that lies in `current` has an address that no other value has while it is allocated, also where its type has
 //!    no size: then it lies inside a [`Sizeless`], between two bytes.
 
-use crate::cell::{Holder, Home};
+use crate::cell::{DomainRef, Holder};
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;
@@ -104,7 +104,7 @@ const NAME: &str = "RcuPtr";
 /// no recursion. For a chain of a million that is long: take an [`RcuList`](crate::RcuList).
 pub struct RcuPtr<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
-    home: Home,
+    domain: DomainRef,
 }
 
 impl<T: Send + Sync + 'static> RcuPtr<T> {
@@ -118,7 +118,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// ```
     #[cfg(not(rcu_loom))]
     pub const fn null() -> Self {
-        Self::at(ptr::null_mut(), Home::GLOBAL)
+        Self::at(ptr::null_mut(), DomainRef::GLOBAL)
     }
 
     /// A null pointer in the domain of `rcu`.
@@ -130,7 +130,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// assert!(peer.load(&rcu.read()).is_none());
     /// ```
     pub fn null_in(rcu: &Rcu) -> Self {
-        Self::at(ptr::null_mut(), Home::of(rcu))
+        Self::at(ptr::null_mut(), DomainRef::of(rcu))
     }
 
     /// A pointer in the [global domain](Rcu::global).
@@ -141,7 +141,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// assert_eq!(peer.load(&Rcu::global().read()), Some(&"10.0.0.1"));
     /// ```
     pub fn new(value: Option<Box<T>>) -> Self {
-        Self::at(into_stored(value), Home::GLOBAL)
+        Self::at(into_stored(value), DomainRef::GLOBAL)
     }
 
     /// A pointer in the domain of `rcu`.
@@ -153,23 +153,23 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// assert_eq!(peer.load(&rcu.read()), Some(&"10.0.0.1"));
     /// ```
     pub fn new_in(rcu: &Rcu, value: Option<Box<T>>) -> Self {
-        Self::at(into_stored(value), Home::of(rcu))
+        Self::at(into_stored(value), DomainRef::of(rcu))
     }
 
     #[cfg(not(rcu_loom))]
-    const fn at(current: *mut T, home: Home) -> Self {
+    const fn at(current: *mut T, domain: DomainRef) -> Self {
         Self {
             current: AtomicPtr::new(current),
-            home,
+            domain,
         }
     }
 
     // loom's atomics are not made in a `const fn`.
     #[cfg(rcu_loom)]
-    fn at(current: *mut T, home: Home) -> Self {
+    fn at(current: *mut T, domain: DomainRef) -> Self {
         Self {
             current: AtomicPtr::new(current),
-            home,
+            domain,
         }
     }
 
@@ -182,7 +182,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// assert!(peer.load(&guard).is_some());
     /// ```
     pub fn rcu(&self) -> &Rcu {
-        self.home.rcu()
+        self.domain.rcu()
     }
 
     /// What it points to, or `None` where it is null. Bound to the guard, not to the pointer.
@@ -201,7 +201,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     #[inline]
     #[track_caller]
     pub fn load<'g>(&self, guard: &'g impl Guard) -> Option<&'g T> {
-        self.home.assert_covers(guard, NAME);
+        self.domain.assert_covers(guard, NAME);
         // SAFETY: null, or loaded in a section of the pointer's domain, which lasts for 'g (invariants 1, 2). Acquire: pairs
         // with the publication, so that the value is seen whole.
         unsafe { self.current.load(Ordering::Acquire).as_ref() }
@@ -277,7 +277,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         new: Option<Box<T>>,
         guard: &'g impl Guard,
     ) -> Result<Option<Retired<T>>, CompareExchangeError<'g, T>> {
-        self.home.assert_covers(guard, NAME);
+        self.domain.assert_covers(guard, NAME);
         let expected = current.map_or(ptr::null_mut(), |at| ptr::from_ref(at).cast_mut());
         let new = into_stored(new);
         // As in `swap`; Acquire on failure as in `load`.
@@ -421,7 +421,7 @@ impl<T: Send + Sync + 'static> Drop for RcuPtr<T> {
 impl<T: Send + Sync + 'static> Default for RcuPtr<T> {
     /// A null pointer in the [global domain](Rcu::global).
     fn default() -> Self {
-        Self::at(ptr::null_mut(), Home::GLOBAL)
+        Self::at(ptr::null_mut(), DomainRef::GLOBAL)
     }
 }
 

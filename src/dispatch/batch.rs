@@ -8,10 +8,10 @@
 //!    collections run in order: batches are turns at the head of one line.
 
 use super::block::block_on;
+use super::dispatcher::{Dispatcher, PanicSource};
 use super::global_lock::Held;
 use super::here::{self, InBatch};
-use super::job::{Context, Home, Job, Running, Slice, Spawned};
-use super::office::{Office, PanicSource};
+use super::job::{Context, Job, RunOn, Running, Slice, Spawned};
 use super::tickets::Ticket;
 use super::watch::{Entry, Key};
 use crate::callback::calls::Calls;
@@ -58,43 +58,43 @@ struct Open {
 
 /// A batch of callbacks as the watch sees it; an async callback is watched by its `Running`.
 struct Watched {
-    office: Arc<Office>,
+    dispatcher: Arc<Dispatcher>,
     entry: Option<Arc<Entry>>,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(entry) = &self.entry {
-            self.office.watch.remove(entry);
+            self.dispatcher.watch.remove(entry);
         }
     }
 }
 
 enum Work {
     Calls(Job),
-    /// A turn at the head of the office's line, for a job of so many callbacks. There are as many turns as jobs, and each
+    /// A turn at the head of the dispatcher's line, for a job of so many callbacks. There are as many turns as jobs, and each
     /// ends with one of them: so jobs run in order, whatever the executor does with the batches.
     Turn(usize),
     Future(BoxFuture<()>, Running),
 }
 
-fn send_off(office: &Arc<Office>, spawned: Vec<Spawned>) {
+fn send_off(dispatcher: &Arc<Dispatcher>, spawned: Vec<Spawned>) {
     for Spawned {
-        home,
+        run_on,
         future,
         running,
     } in spawned
     {
-        match home {
+        match run_on {
             // The runtime is foreign; what a panic leaves is dropped, and so counted as cancelled.
-            Home::Runtime(runtime) => {
+            RunOn::Runtime(runtime) => {
                 let _ = quietly(move || runtime.spawn(OnRuntime(Some((future, running)))));
             }
-            Home::Executor => {
+            RunOn::Executor => {
                 let ticket = running.0.clone();
-                office.execute(Batch::future(office, future, running), ticket);
+                dispatcher.execute(Batch::future(dispatcher, future, running), ticket);
             }
-            Home::Worker => office.rescue(Batch::future(office, future, running)),
+            RunOn::Worker => dispatcher.rescue(Batch::future(dispatcher, future, running)),
         }
     }
 }
@@ -102,27 +102,27 @@ fn send_off(office: &Arc<Office>, spawned: Vec<Spawned>) {
 impl Batch {
     /// The batch of a collection. Under a global lock, also puts it in the line.
     pub(crate) fn calls(calls: Calls<Context>, ticket: Ticket) -> Self {
-        let office = Arc::clone(ticket.office());
+        let dispatcher = Arc::clone(ticket.dispatcher());
         let len = calls.len();
         let job = Job::new(calls, ticket);
-        if office.lock.is_none() {
-            return Self::of(office, Work::Calls(job));
+        if dispatcher.lock.is_none() {
+            return Self::of(dispatcher, Work::Calls(job));
         }
-        office.line.lock().push_back(job);
-        Self::of(office, Work::Turn(len))
+        dispatcher.line.lock().push_back(job);
+        Self::of(dispatcher, Work::Turn(len))
     }
 
-    fn future(office: &Arc<Office>, future: BoxFuture<()>, running: Running) -> Self {
-        Self::of(Arc::clone(office), Work::Future(future, running))
+    fn future(dispatcher: &Arc<Dispatcher>, future: BoxFuture<()>, running: Running) -> Self {
+        Self::of(Arc::clone(dispatcher), Work::Future(future, running))
     }
 
-    fn of(office: Arc<Office>, work: Work) -> Self {
+    fn of(dispatcher: Arc<Dispatcher>, work: Work) -> Self {
         let entry = match work {
             Work::Future(..) => None,
-            Work::Calls(_) | Work::Turn(_) => Some(office.watch.batch()),
+            Work::Calls(_) | Work::Turn(_) => Some(dispatcher.watch.batch()),
         };
         Self(Some(Box::new(Open {
-            watched: Watched { office, entry },
+            watched: Watched { dispatcher, entry },
             work,
             locking: None,
         })))
@@ -208,18 +208,18 @@ impl Batch {
 
     /// Hands the batch to the domain's worker thread.
     pub(super) fn hand_to_worker(self) {
-        if let Some(office) = self.office() {
-            office.rescue(self);
+        if let Some(dispatcher) = self.dispatcher() {
+            dispatcher.rescue(self);
         }
     }
 
     /// Hands the batch to the domain's grace-period thread, or to the worker where it must not run there.
     pub(super) fn hand_to_gp_thread(self) {
-        if let Some(office) = self.office() {
+        if let Some(dispatcher) = self.dispatcher() {
             if self.is_async() {
-                office.rescue(self);
+                dispatcher.rescue(self);
             } else {
-                office.push_inline(self);
+                dispatcher.push_inline(self);
             }
         }
     }
@@ -242,12 +242,14 @@ impl Batch {
     }
 
     /// A turn for a job in the line whose own is lost.
-    pub(super) fn turn(office: &Arc<Office>, job: &Job) -> Self {
-        Self::of(Arc::clone(office), Work::Turn(job.calls.len()))
+    pub(super) fn turn(dispatcher: &Arc<Dispatcher>, job: &Job) -> Self {
+        Self::of(Arc::clone(dispatcher), Work::Turn(job.calls.len()))
     }
 
-    fn office(&self) -> Option<Arc<Office>> {
-        self.0.as_ref().map(|open| Arc::clone(&open.watched.office))
+    fn dispatcher(&self) -> Option<Arc<Dispatcher>> {
+        self.0
+            .as_ref()
+            .map(|open| Arc::clone(&open.watched.dispatcher))
     }
 }
 
@@ -258,27 +260,27 @@ impl Open {
         cx: &mut task::Context<'_>,
         again: impl FnOnce(&mut task::Context<'_>),
     ) -> Poll<()> {
-        let Watched { office, entry } = &self.watched;
+        let Watched { dispatcher, entry } = &self.watched;
         let more = match &mut self.work {
             Work::Future(future, running) => return poll_async(future, &running.0, cx),
             Work::Calls(job) => {
                 let Slice { more, ended } = job.slice(entry.as_deref());
-                office.give_back(ended);
-                send_off(office, std::mem::take(&mut job.context.spawned));
+                dispatcher.give_back(ended);
+                send_off(dispatcher, std::mem::take(&mut job.context.spawned));
                 more
             }
             Work::Turn(_) => {
-                let held = match lock(office, &mut self.locking, cx) {
+                let held = match lock(dispatcher, &mut self.locking, cx) {
                     Poll::Ready(held) => held,
                     Poll::Pending => {
                         if let Some(entry) = entry {
-                            office.watch.waits_for_lock(entry);
+                            dispatcher.watch.waits_for_lock(entry);
                         }
                         return Poll::Pending;
                     }
                 };
                 // Alone in the line from here, by the lock.
-                let Some(mut job) = office.line.lock().pop_front() else {
+                let Some(mut job) = dispatcher.line.lock().pop_front() else {
                     return Poll::Ready(());
                 };
                 job.context.held = held;
@@ -288,15 +290,15 @@ impl Open {
                 // Back in the line before the lock is let go; or gone, and its ticket closed, after.
                 let done = match more {
                     true => {
-                        office.line.lock().push_front(job);
+                        dispatcher.line.lock().push_front(job);
                         None
                     }
                     false => Some(job),
                 };
                 // Wakes whoever is next in line for the lock: foreign code.
                 let _ = quietly(move || drop(held));
-                office.give_back(ended);
-                send_off(office, spawned);
+                dispatcher.give_back(ended);
+                send_off(dispatcher, spawned);
                 drop(done);
                 more
             }
@@ -309,13 +311,13 @@ impl Open {
     }
 }
 
-/// The office's global lock, waited for by `locking` where it is not free.
+/// The dispatcher's global lock, waited for by `locking` where it is not free.
 fn lock(
-    office: &Office,
+    dispatcher: &Dispatcher,
     locking: &mut Option<BoxFuture<Box<dyn Held>>>,
     cx: &mut task::Context<'_>,
 ) -> Poll<Option<Box<dyn Held>>> {
-    let Some(lock) = &office.lock else {
+    let Some(lock) = &dispatcher.lock else {
         return Poll::Ready(None);
     };
     let held = match locking {
@@ -331,12 +333,12 @@ fn lock(
 
 /// Polls an async callback; a panic ends it, counted and reported.
 fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Context<'_>) -> Poll<()> {
-    let office = ticket.office();
-    let _here = InBatch::future(office.id(), ticket.number());
+    let dispatcher = ticket.dispatcher();
+    let _here = InBatch::future(dispatcher.id(), ticket.number());
     match quietly(|| future.as_mut().poll(cx)) {
         Ok(poll) => poll,
         Err(message) => {
-            office.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
+            dispatcher.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
             Poll::Ready(())
         }
     }
@@ -344,9 +346,9 @@ fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Contex
 
 /// Drops a future that is over; that is foreign code too.
 fn drop_async(future: BoxFuture<()>, ticket: &Ticket) {
-    let office = ticket.office();
+    let dispatcher = ticket.dispatcher();
     if let Err(message) = quietly(move || drop(future)) {
-        office.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
+        dispatcher.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
     }
 }
 
@@ -364,8 +366,8 @@ impl Drop for Batch {
             // The lock, if somebody dropped the batch while it waited for it, is waited for anew.
             let locking = open.locking.take();
             let _ = quietly(move || drop(locking));
-            let office = Arc::clone(&open.watched.office);
-            office.rescue(Batch(Some(open)));
+            let dispatcher = Arc::clone(&open.watched.dispatcher);
+            dispatcher.rescue(Batch(Some(open)));
         }
     }
 }
@@ -396,7 +398,7 @@ impl Future for OnRuntime {
 impl Drop for OnRuntime {
     fn drop(&mut self) {
         if let Some((future, running)) = self.0.take() {
-            let counts = &running.0.office().counts;
+            let counts = &running.0.dispatcher().counts;
             counts.cancelled.fetch_add(1, Ordering::Relaxed);
             drop_async(future, &running.0);
         }

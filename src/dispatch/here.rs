@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 
 #[derive(Clone, Copy)]
 struct Frame {
-    /// Address of the office whose batch runs.
-    office: usize,
+    /// Address of the dispatcher whose batch runs.
+    dispatcher: usize,
     /// Address of the global lock that it holds, or 0.
     lock: usize,
     /// Number of its ticket.
@@ -15,16 +15,16 @@ struct Frame {
 }
 
 thread_local! {
-    /// Address of the office whose grace-period thread this is, or 0.
+    /// Address of the dispatcher whose grace-period thread this is, or 0.
     static GP_THREAD: Cell<usize> = const { Cell::new(0) };
-    /// Address of the office whose worker this is, or 0.
+    /// Address of the dispatcher whose worker this is, or 0.
     static WORKER: Cell<usize> = const { Cell::new(0) };
     static BATCHES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks the current thread, until it goes, as the one that detects grace periods for this office's domain.
-pub(crate) fn become_gp_thread(office: usize) {
-    GP_THREAD.with(|here| here.set(office));
+/// Marks the current thread, until it goes, as the one that detects grace periods for this dispatcher's domain.
+pub(crate) fn become_gp_thread(dispatcher: usize) {
+    GP_THREAD.with(|here| here.set(dispatcher));
 }
 
 /// The thread goes, and there may be another one by now: what it still runs is not of the domain's any more.
@@ -32,7 +32,7 @@ pub(crate) fn leave_gp_thread() {
     GP_THREAD.with(|here| here.set(0));
 }
 
-/// The office whose grace-period thread this is, or 0.
+/// The dispatcher whose grace-period thread this is, or 0.
 pub(crate) fn gp_thread_of() -> usize {
     GP_THREAD.with(Cell::get)
 }
@@ -41,14 +41,14 @@ pub(crate) fn on_gp_thread() -> bool {
     gp_thread_of() != 0
 }
 
-/// Marks the current thread, for good, as the worker of this office.
-pub(super) fn become_worker(office: usize) {
-    WORKER.with(|here| here.set(office));
+/// Marks the current thread, for good, as the worker of this dispatcher.
+pub(super) fn become_worker(dispatcher: usize) {
+    WORKER.with(|here| here.set(dispatcher));
 }
 
 /// Whether it is.
-pub(super) fn is_worker_of(office: usize) -> bool {
-    WORKER.with(Cell::get) == office
+pub(super) fn is_worker_of(dispatcher: usize) -> bool {
+    WORKER.with(Cell::get) == dispatcher
 }
 
 /// Until it is dropped, the current thread is inside a batch.
@@ -56,9 +56,9 @@ pub(crate) struct InBatch(());
 
 impl InBatch {
     /// Callbacks of a collection, under a lock or under none.
-    pub(super) fn calls(office: usize, lock: usize, ticket: u64) -> Self {
+    pub(super) fn calls(dispatcher: usize, lock: usize, ticket: u64) -> Self {
         Self::push(Frame {
-            office,
+            dispatcher,
             lock,
             ticket,
             is_async: false,
@@ -66,9 +66,9 @@ impl InBatch {
     }
 
     /// An async callback.
-    pub(super) fn future(office: usize, ticket: u64) -> Self {
+    pub(super) fn future(dispatcher: usize, ticket: u64) -> Self {
         Self::push(Frame {
-            office,
+            dispatcher,
             lock: 0,
             ticket,
             is_async: true,
@@ -93,19 +93,21 @@ fn any(what: impl Fn(&Frame) -> bool) -> bool {
         .unwrap_or(false)
 }
 
-/// The ticket of every batch of this office that the current thread runs, and whether that is an async callback.
-pub(super) fn tickets_of(office: usize) -> Vec<(u64, bool)> {
+/// The ticket of every batch of this dispatcher that the current thread runs, and whether that is an async callback.
+pub(super) fn tickets_of(dispatcher: usize) -> Vec<(u64, bool)> {
     let tickets = |batches: &RefCell<Vec<Frame>>| {
         let batches = batches.borrow();
-        let own = batches.iter().filter(|frame| frame.office == office);
+        let own = batches
+            .iter()
+            .filter(|frame| frame.dispatcher == dispatcher);
         own.map(|frame| (frame.ticket, frame.is_async)).collect()
     };
     BATCHES.try_with(tickets).unwrap_or_default()
 }
 
-/// Whether the current thread runs a batch of this office.
-pub(crate) fn in_batch_of(office: usize) -> bool {
-    any(|frame| frame.office == office)
+/// Whether the current thread runs a batch of this dispatcher.
+pub(crate) fn in_batch_of(dispatcher: usize) -> bool {
+    any(|frame| frame.dispatcher == dispatcher)
 }
 
 /// Whether the current thread runs a batch that holds this lock.

@@ -1,9 +1,9 @@
 //! The callbacks of one collection as they run: in time slices, each given a [`Context`].
 
 use super::batch::BoxFuture;
+use super::dispatcher::PanicSource;
 use super::global_lock::Held;
 use super::here::{self, InBatch};
-use super::office::PanicSource;
 use super::runtime::Runtime;
 use super::tickets::Ticket;
 use super::watch::Entry;
@@ -35,7 +35,7 @@ pub(super) struct Job {
 }
 
 /// Where an async callback goes when its grace period is over.
-pub(crate) enum Home {
+pub(crate) enum RunOn {
     /// The runtime that was current at the call.
     Runtime(Runtime),
     /// The domain's executor.
@@ -53,7 +53,7 @@ pub(crate) struct Context {
 }
 
 pub(super) struct Spawned {
-    pub(super) home: Home,
+    pub(super) run_on: RunOn,
     pub(super) future: BoxFuture<()>,
     pub(super) running: Running,
 }
@@ -63,27 +63,27 @@ pub(crate) struct Running(pub(super) Ticket, pub(super) Arc<Entry>);
 
 impl Running {
     fn new(ticket: Ticket) -> Self {
-        let office = ticket.office();
-        office.counts.running.fetch_add(1, Ordering::Relaxed);
-        let entry = office.watch.future(ticket.number());
+        let dispatcher = ticket.dispatcher();
+        dispatcher.counts.running.fetch_add(1, Ordering::Relaxed);
+        let entry = dispatcher.watch.future(ticket.number());
         Self(ticket, entry)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let office = self.0.office();
-        office.watch.remove(&self.1);
-        office.counts.running.fetch_sub(1, Ordering::Relaxed);
-        office.give_back(1);
+        let dispatcher = self.0.dispatcher();
+        dispatcher.watch.remove(&self.1);
+        dispatcher.counts.running.fetch_sub(1, Ordering::Relaxed);
+        dispatcher.give_back(1);
     }
 }
 
 impl Context {
     /// Sends a future off, as soon as the callback's slice is over.
-    pub(crate) fn spawn(&mut self, home: Home, future: BoxFuture<()>) {
+    pub(crate) fn spawn(&mut self, run_on: RunOn, future: BoxFuture<()>) {
         self.spawned.push(Spawned {
-            home,
+            run_on,
             future,
             running: Running::new(self.ticket.clone()),
         });
@@ -91,7 +91,7 @@ impl Context {
 
     /// What the global lock with this address guards, where the batch holds that.
     pub(crate) fn locked<T: 'static>(&mut self, lock: usize) -> Option<&mut T> {
-        if self.ticket.office().lock_id() != lock {
+        if self.ticket.dispatcher().lock_id() != lock {
             return None;
         }
         self.held.as_mut()?.value().downcast_mut()
@@ -124,11 +124,15 @@ impl Job {
     /// Runs callbacks for one time slice.
     pub(super) fn slice(&mut self, entry: Option<&Entry>) -> Slice {
         let Job { calls, context } = self;
-        let office = Arc::clone(context.ticket.office());
-        let _here = InBatch::calls(office.id(), office.lock_id(), context.ticket.number());
+        let dispatcher = Arc::clone(context.ticket.dispatcher());
+        let _here = InBatch::calls(
+            dispatcher.id(),
+            dispatcher.lock_id(),
+            context.ticket.number(),
+        );
         let start = Instant::now();
         if let Some(entry) = entry {
-            office.watch.runs(entry, start);
+            dispatcher.watch.runs(entry, start);
         }
         let before = calls.len();
         let mut last = start;
@@ -148,7 +152,7 @@ impl Job {
                 });
                 if let Err(message) = ran {
                     let ticket = context.ticket.clone();
-                    office.report(PanicSource::Callback, message, Some(ticket));
+                    dispatcher.report(PanicSource::Callback, message, Some(ticket));
                 }
             }
             let now = Instant::now();
@@ -160,19 +164,19 @@ impl Job {
             };
             last = now;
             if let Some(entry) = entry {
-                office.watch.goes_on(entry, now);
+                dispatcher.watch.goes_on(entry, now);
             }
             if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
                 break;
             }
         }
         if let Some(entry) = entry {
-            office.watch.rests(entry, last);
+            dispatcher.watch.rests(entry, last);
         }
-        if here::gp_thread_of() == office.id() {
-            office.watch.ran_unwatched(longest);
+        if here::gp_thread_of() == dispatcher.id() {
+            dispatcher.watch.ran_unwatched(longest);
         }
-        office.counts.callback_took(longest);
+        dispatcher.counts.callback_took(longest);
         Slice {
             more: calls.len() != 0,
             // An async callback gives its place back when it is over.

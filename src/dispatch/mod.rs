@@ -15,11 +15,11 @@ pub(crate) mod backlog;
 pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod channel;
+pub(crate) mod dispatcher;
 pub(crate) mod executor;
 pub(crate) mod global_lock;
 pub(crate) mod here;
 pub(crate) mod job;
-pub(crate) mod office;
 #[cfg_attr(feature = "rt", path = "runtime.rs")]
 #[cfg_attr(not(feature = "rt"), path = "no_runtime.rs")]
 pub(crate) mod runtime;

@@ -9,7 +9,7 @@
 //! by itself could take that of a collection which has already read its queue.) The drain is over when no ticket up to
 //! its number is open.
 
-use super::office::Office;
+use super::dispatcher::Dispatcher;
 use crate::sys::prim::Mutex;
 use crate::sys::wake::{Parked, WakeList};
 use std::collections::BTreeMap;
@@ -19,16 +19,16 @@ use std::task::{Poll, Waker};
 /// An open share in a collection's work.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    office: Arc<Office>,
+    dispatcher: Arc<Dispatcher>,
     number: u64,
 }
 
 impl Ticket {
     /// Opens the ticket of a collection.
-    pub(crate) fn open(office: &Arc<Office>, number: u64) -> Self {
-        office.tickets.add(number);
+    pub(crate) fn open(dispatcher: &Arc<Dispatcher>, number: u64) -> Self {
+        dispatcher.tickets.add(number);
         Self {
-            office: Arc::clone(office),
+            dispatcher: Arc::clone(dispatcher),
             number,
         }
     }
@@ -37,21 +37,21 @@ impl Ticket {
         self.number
     }
 
-    pub(crate) fn office(&self) -> &Arc<Office> {
-        &self.office
+    pub(crate) fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
     }
 }
 
 impl Clone for Ticket {
     fn clone(&self) -> Self {
-        Self::open(&self.office, self.number)
+        Self::open(&self.dispatcher, self.number)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.office.tickets.close(self.number) {
-            self.office.kick();
+        if self.dispatcher.tickets.close(self.number) {
+            self.dispatcher.kick();
         }
     }
 }
@@ -210,7 +210,7 @@ impl Tickets {
         drop(asked);
     }
 
-    /// Driver, before it collects: the drains asked and not yet numbered.
+    /// GpThread, before it collects: the drains asked and not yet numbered.
     pub(crate) fn take_asked(&self) -> Vec<u64> {
         let state = self.0.lock();
         let asked = state.drains.iter().filter(|(_, d)| d.number.is_none());
@@ -228,13 +228,13 @@ impl Tickets {
         numbers.max().flatten()
     }
 
-    /// Driver: whether there are such.
+    /// GpThread: whether there are such.
     pub(crate) fn any_asked(&self) -> bool {
         let state = self.0.lock();
         state.drains.values().any(|asked| asked.number.is_none())
     }
 
-    /// Driver, after it has collected under `number` and opened its ticket.
+    /// GpThread, after it has collected under `number` and opened its ticket.
     pub(crate) fn assign(&self, asked: &[u64], number: u64) {
         let mut state = self.0.lock();
         for id in asked {

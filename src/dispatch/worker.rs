@@ -9,8 +9,8 @@
 
 use super::batch::Batch;
 use super::block::WakeEvent;
+use super::dispatcher::Dispatcher;
 use super::here;
-use super::office::Office;
 use crate::sys::event::Event;
 use crate::sys::prim::Mutex;
 use crate::sys::thread::{self, JoinHandle};
@@ -43,10 +43,10 @@ struct State {
 
 impl State {
     /// Starts the thread where there is none. `false` where that fails.
-    fn start(&mut self, office: &Arc<Office>) -> bool {
+    fn start(&mut self, dispatcher: &Arc<Dispatcher>) -> bool {
         if !self.running {
-            let shared = Arc::clone(office);
-            let thread = thread::spawn(format!("rcu-{}-cb", office.name), move || main(shared));
+            let shared = Arc::clone(dispatcher);
+            let thread = thread::spawn(format!("rcu-{}-cb", dispatcher.name), move || main(shared));
             self.running = thread.is_ok();
             self.thread = thread.ok();
         }
@@ -64,11 +64,11 @@ impl Worker {
 
     /// Queues a batch, and starts the thread where there is none. `Err` where that fails and the batch can run elsewhere;
     /// an async one is kept, and the grace-period thread tries again.
-    pub(super) fn push(office: &Arc<Office>, batch: Batch) -> Result<(), Batch> {
-        let worker = &office.worker;
+    pub(super) fn push(dispatcher: &Arc<Dispatcher>, batch: Batch) -> Result<(), Batch> {
+        let worker = &dispatcher.worker;
         let mut state = worker.state.lock();
         state.stop = false;
-        if !state.start(office) && !batch.is_async() {
+        if !state.start(dispatcher) && !batch.is_async() {
             return Err(batch);
         }
         state.fresh_async += usize::from(batch.is_async());
@@ -78,21 +78,21 @@ impl Worker {
         drop(state);
         worker.event.0.set();
         if stranded {
-            office.kick();
+            dispatcher.kick();
         }
         Ok(())
     }
 
     /// Grace-period thread: tries again to start the thread, where something waits for it. `true` where that failed again.
-    pub(crate) fn retry(office: &Arc<Office>) -> bool {
-        let mut state = office.worker.state.lock();
+    pub(crate) fn retry(dispatcher: &Arc<Dispatcher>) -> bool {
+        let mut state = dispatcher.worker.state.lock();
         if state.stranded {
-            state.stranded = !state.start(office);
+            state.stranded = !state.start(dispatcher);
         }
         state.stranded
     }
 
-    /// Asks the thread to end when it has nothing left; `true` where there is none. It kicks the office as it goes.
+    /// Asks the thread to end when it has nothing left; `true` where there is none. It kicks the dispatcher as it goes.
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.state.lock();
         if state.running {
@@ -171,15 +171,15 @@ impl Worker {
     }
 }
 
-fn main(office: Arc<Office>) {
+fn main(dispatcher: Arc<Dispatcher>) {
     // All foreign code is caught closer by. What arrives here is a bug of ours, with callbacks in its hands.
-    or_abort(|| work(&office));
-    office.kick();
+    or_abort(|| work(&dispatcher));
+    dispatcher.kick();
 }
 
-fn work(office: &Office) {
-    here::become_worker(office.id());
-    let worker = &office.worker;
+fn work(dispatcher: &Dispatcher) {
+    here::become_worker(dispatcher.id());
+    let worker = &dispatcher.worker;
     let waker = Waker::from(Arc::clone(&worker.event));
     let mut context = Context::from_waker(&waker);
     let mut futures: FuturesUnordered<Batch> = FuturesUnordered::new();

@@ -1,8 +1,8 @@
 //! Batches on their way: what an executor drops goes to the worker, each callback runs once, and the worker ends when told.
 
-use super::{Calling, Step, check_with_fewer, office};
+use super::{Calling, Step, check_with_fewer, dispatcher};
 use crate::dispatch::batch::Batch;
-use crate::dispatch::office::Office;
+use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::tickets::Ticket;
 use crate::reader::hub::Hub;
 use crate::sys::thread::wait_for_all;
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 /// Until the worker has ended.
-fn stop_worker(hub: &Hub, office: &Arc<Office>) {
+fn stop_worker(hub: &Hub, dispatcher: &Arc<Dispatcher>) {
     loop {
         hub.event.reset();
-        if office.worker.stop() {
+        if dispatcher.worker.stop() {
             return;
         }
         hub.event.wait(None);
@@ -31,23 +31,25 @@ fn poll_and_drop(mut batch: Batch) {
 #[test]
 fn loom_models_a_batch_that_is_dropped() {
     loom::model(|| {
-        let (hub, office) = office();
+        let (hub, dispatcher) = dispatcher();
         let steps = [(); 2].map(|()| Step::new());
         let mut calling = Calling::new();
         for step in &steps {
             calling.queue(step.take());
         }
-        let batch = Batch::calls(calling.collect(), Ticket::open(&office, 1));
+        let batch = Batch::calls(calling.collect(), Ticket::open(&dispatcher, 1));
         let executor = thread::spawn(move || poll_and_drop(batch));
-        let id = office.tickets.ask(Waker::noop());
-        office.tickets.assign(&office.tickets.take_asked(), 1);
+        let id = dispatcher.tickets.ask(Waker::noop());
+        dispatcher
+            .tickets
+            .assign(&dispatcher.tickets.take_asked(), 1);
         crate::dispatch::block::block_on(
-            std::future::poll_fn(|cx| office.tickets.poll(id, cx.waker())),
+            std::future::poll_fn(|cx| dispatcher.tickets.poll(id, cx.waker())),
             None,
         );
         assert!(steps.iter().all(Step::is_done));
         executor.join().unwrap();
-        stop_worker(hub, &office);
+        stop_worker(hub, &dispatcher);
         wait_for_all();
     });
 }
@@ -56,23 +58,23 @@ fn loom_models_a_batch_that_is_dropped() {
 #[test]
 fn loom_models_a_batch_beside_the_workers_end() {
     check_with_fewer(1, || {
-        let (hub, office) = office();
+        let (hub, dispatcher) = dispatcher();
         let steps = [(); 2].map(|()| Step::new());
         let mut calling = Calling::new();
         let batches = [1, 2].map(|n: u64| {
             calling.queue(steps[n as usize - 1].take());
-            Batch::calls(calling.collect(), Ticket::open(&office, n))
+            Batch::calls(calling.collect(), Ticket::open(&dispatcher, n))
         });
         let [first, second] = batches;
-        office.rescue(first);
+        dispatcher.rescue(first);
         let giver = {
-            let office = Arc::clone(&office);
-            thread::spawn(move || office.rescue(second))
+            let dispatcher = Arc::clone(&dispatcher);
+            thread::spawn(move || dispatcher.rescue(second))
         };
-        office.worker.stop();
+        dispatcher.worker.stop();
         steps.iter().for_each(Step::wait);
         giver.join().unwrap();
-        stop_worker(hub, &office);
+        stop_worker(hub, &dispatcher);
         wait_for_all();
     });
 }

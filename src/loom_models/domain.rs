@@ -5,7 +5,7 @@
 
 use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::dispatch::block::block_on;
-use crate::service::domain::cores_left;
+use crate::domain::cores_left;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
 

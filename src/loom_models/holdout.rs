@@ -1,7 +1,7 @@
 //! The sleep on sections that hold a grace period up: nobody sleeps for ever.
 
 use super::{Cell, ModelCore, engine, reads};
-use crate::gp::engine::Engine;
+use crate::grace_period::engine::Engine;
 use crate::reader::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use loom::thread;

@@ -5,7 +5,7 @@
 
 use super::{ALIVE, ModelCore, engine, scan_until};
 use crate::collections::chain::{Link, Node, Run, Tail};
-use crate::gp::engine::Engine;
+use crate::grace_period::engine::Engine;
 use crate::reader::registry::Record;
 use crate::sys::prim::Mutex;
 use loom::cell::UnsafeCell;

@@ -5,11 +5,11 @@
 //! while it waits. A lock of the model's own stands in, fair and handed over like tokio's: that tokio's orders what it
 //! guards, and wakes who is next, is believed and not shown here.
 
-use super::{Calling, check_with_fewer, office_with};
+use super::{Calling, check_with_fewer, dispatcher_with};
 use crate::dispatch::batch::{Batch, BoxFuture};
 use crate::dispatch::block::block_on;
+use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::global_lock::{BigLock, Held};
-use crate::dispatch::office::Office;
 use crate::dispatch::tickets::Ticket;
 use crate::sys::prim::{Mutex, UnsafeCell};
 use crate::sys::thread::wait_for_all;
@@ -171,7 +171,11 @@ impl Held for Guard {
 }
 
 /// Batches under the lock, one for each list of callbacks, which push these numbers.
-fn batches<const N: usize>(office: &Arc<Office>, lock: &Lock, all: [&[usize]; N]) -> [Batch; N] {
+fn batches<const N: usize>(
+    dispatcher: &Arc<Dispatcher>,
+    lock: &Lock,
+    all: [&[usize]; N],
+) -> [Batch; N] {
     let mut calling = Calling::new();
     let mut number = 0;
     all.map(|numbers| {
@@ -182,7 +186,7 @@ fn batches<const N: usize>(office: &Arc<Office>, lock: &Lock, all: [&[usize]; N]
             });
         }
         number += 1;
-        Batch::calls(calling.collect(), Ticket::open(office, number))
+        Batch::calls(calling.collect(), Ticket::open(dispatcher, number))
     })
 }
 
@@ -191,8 +195,8 @@ fn batches<const N: usize>(office: &Arc<Office>, lock: &Lock, all: [&[usize]; N]
 fn loom_models_batches_take_turns() {
     loom::model(|| {
         let lock = Lock::new();
-        let (_, office) = office_with(Some(Box::new(lock.clone())));
-        let [first, second] = batches(&office, &lock, [&[1, 2], &[3]]);
+        let (_, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
+        let [first, second] = batches(&dispatcher, &lock, [&[1, 2], &[3]]);
         let others = [first, second].map(|batch| thread::spawn(move || batch.run()));
         let mut guard = block_on(lock.waiting(), None).unwrap();
         guard.value().reserve(1);
@@ -200,7 +204,7 @@ fn loom_models_batches_take_turns() {
         for other in others {
             other.join().unwrap();
         }
-        assert!(!office.tickets.any_open());
+        assert!(!dispatcher.tickets.any_open());
         assert_eq!(*lock.try_take().expect("free").value(), [1, 2, 3]);
     });
 }
@@ -210,8 +214,8 @@ fn loom_models_batches_take_turns() {
 fn loom_models_a_batch_that_is_dropped_while_it_waits() {
     check_with_fewer(1, || {
         let lock = Lock::new();
-        let (hub, office) = office_with(Some(Box::new(lock.clone())));
-        let [mut dropped, run] = batches(&office, &lock, [&[1], &[2]]);
+        let (hub, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
+        let [mut dropped, run] = batches(&dispatcher, &lock, [&[1], &[2]]);
         let mut guard = lock.try_take().unwrap();
         let poll = Pin::new(&mut dropped).poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll.is_pending());
@@ -223,7 +227,7 @@ fn loom_models_a_batch_that_is_dropped_while_it_waits() {
         dropper.join().unwrap();
         loop {
             hub.event.reset();
-            if !office.tickets.watch() {
+            if !dispatcher.tickets.watch() {
                 break;
             }
             hub.event.wait(None);
@@ -231,7 +235,7 @@ fn loom_models_a_batch_that_is_dropped_while_it_waits() {
         assert_eq!(*lock.try_take().expect("free").value(), [0, 1, 2]);
         loop {
             hub.event.reset();
-            if office.worker.stop() {
+            if dispatcher.worker.stop() {
                 break;
             }
             hub.event.wait(None);

@@ -29,11 +29,11 @@ use crate::Rcu;
 use crate::callback::calls::Calls;
 use crate::callback::erased::Callback;
 use crate::callback::queue::Queue;
+use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::executor::InlineExecutor;
 use crate::dispatch::global_lock::BigLock;
 use crate::dispatch::job;
-use crate::dispatch::office::Office;
-use crate::gp::engine::Engine;
+use crate::grace_period::engine::Engine;
 use crate::reader::hub::Hub;
 use crate::reader::registry::{Core, Local, Record};
 use crate::reader::sequence::Seq;
@@ -171,19 +171,19 @@ pub(super) fn inline_rcu() -> Rcu {
 }
 
 /// The dispatch floor without a domain, and the hub that it kicks.
-pub(super) fn office_with(
+pub(super) fn dispatcher_with(
     lock: Option<Box<dyn BigLock>>,
-) -> (&'static Hub, std::sync::Arc<Office>) {
+) -> (&'static Hub, std::sync::Arc<Dispatcher>) {
     let hub = engine().0.hub;
     let executor = std::sync::Arc::new(InlineExecutor);
     (
         hub,
-        Office::new(hub, "model".to_owned(), executor, lock, None),
+        Dispatcher::new(hub, "model".to_owned(), executor, lock, None),
     )
 }
 
-pub(super) fn office() -> (&'static Hub, std::sync::Arc<Office>) {
-    office_with(None)
+pub(super) fn dispatcher() -> (&'static Hub, std::sync::Arc<Dispatcher>) {
+    dispatcher_with(None)
 }
 
 /// One thread's queue, and its collector.

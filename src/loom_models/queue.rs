@@ -7,8 +7,8 @@ use crate::callback::queue::Queue;
 use crate::reader::registry::{Core, Local};
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
-use crate::sys::doze::{Doze, Rouse};
 use crate::sys::event::Event;
+use crate::sys::sleep_state::{Rouse, SleepState};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -16,7 +16,7 @@ use loom::thread;
 type Out = Vec<usize>;
 
 struct Shared {
-    doze: Doze,
+    sleep_state: SleepState,
     event: Event,
     /// Written by the producer before it queues, read by the callback.
     unlinked: [UnsafeCell<usize>; 6],
@@ -26,10 +26,10 @@ struct Shared {
 unsafe impl Sync for Shared {}
 
 fn shared() -> (&'static Queue<Out>, Arc<Shared>) {
-    let doze = Doze::stopped();
-    assert!(doze.take_over());
+    let sleep_state = SleepState::stopped();
+    assert!(sleep_state.take_over());
     let shared = Shared {
-        doze,
+        sleep_state,
         event: Event::new(),
         unlinked: std::array::from_fn(|_| UnsafeCell::new(0)),
     };
@@ -47,7 +47,7 @@ fn produce(queue: &'static Queue<Out>, shared: &Arc<Shared>, n: usize) {
     // SAFETY: the one producer.
     unsafe { queue.push(callback) };
     barrier::light();
-    if !shared.doze.is_awake() && shared.doze.rouse() == Rouse::Wake {
+    if !shared.sleep_state.is_awake() && shared.sleep_state.rouse() == Rouse::Wake {
         shared.event.set();
     }
 }
@@ -73,13 +73,13 @@ fn loom_models_call_wakes_the_collector() {
                 }
                 continue;
             }
-            shared.doze.fall_asleep();
+            shared.sleep_state.fall_asleep();
             barrier::heavy();
             // SAFETY: the one collector.
             if !unsafe { queue.has_more() } {
                 shared.event.wait(None);
             }
-            shared.doze.wake_up();
+            shared.sleep_state.wake_up();
         }
         assert_eq!(out, [1, 2, 3]);
         producer.join().unwrap();

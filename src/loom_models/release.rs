@@ -2,7 +2,7 @@
 
 use crate::callback::queue::Queue;
 use crate::dispatch::block::block_on;
-use crate::gp::engine::Engine;
+use crate::grace_period::engine::Engine;
 use crate::reader::guard::OwnedReadGuard;
 use crate::reader::registry::Core;
 use crate::reader::sequence::Seq;

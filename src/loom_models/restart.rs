@@ -1,13 +1,13 @@
 //! Stop and restart: there is always exactly one consumer, or none and no work.
 
 use crate::sys::barrier;
-use crate::sys::doze::{Doze, Rouse};
+use crate::sys::sleep_state::{Rouse, SleepState};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 struct Shared {
-    doze: Doze,
+    sleep_state: SleepState,
     queued: AtomicUsize,
     consumers: AtomicUsize,
 }
@@ -15,10 +15,10 @@ struct Shared {
 impl Shared {
     /// The consumer stops; `false` where it undoes it.
     fn stop(&self) -> bool {
-        self.doze.stop();
+        self.sleep_state.stop();
         barrier::heavy();
         let work = self.queued.load(Ordering::Relaxed) != 0;
-        let gone = !work || !self.doze.take_over();
+        let gone = !work || !self.sleep_state.take_over();
         if gone {
             self.consumers.fetch_sub(1, Ordering::AcqRel);
         }
@@ -29,7 +29,7 @@ impl Shared {
     fn produce(&self) {
         self.queued.store(1, Ordering::Relaxed);
         barrier::light();
-        if !self.doze.is_awake() && self.doze.rouse() == Rouse::Start {
+        if !self.sleep_state.is_awake() && self.sleep_state.rouse() == Rouse::Start {
             self.consumers.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -37,10 +37,10 @@ impl Shared {
 
 fn model(producers: usize) {
     loom::model(move || {
-        let doze = Doze::stopped();
-        assert!(doze.take_over());
+        let sleep_state = SleepState::stopped();
+        assert!(sleep_state.take_over());
         let shared = Arc::new(Shared {
-            doze,
+            sleep_state,
             queued: AtomicUsize::new(0),
             consumers: AtomicUsize::new(1),
         });
@@ -59,7 +59,7 @@ fn model(producers: usize) {
             1,
             "there is work, so there is one consumer"
         );
-        assert!(shared.doze.is_awake());
+        assert!(shared.sleep_state.is_awake());
     });
 }
 

@@ -1,8 +1,8 @@
 //! Drains: over when everything up to their number is, whoever finishes first; and nobody who waits is forgotten.
 
-use super::{Place, office};
+use super::{Place, dispatcher};
 use crate::dispatch::block::{WakeEvent, block_on};
-use crate::dispatch::office::Office;
+use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::tickets::Ticket;
 use crate::sys::event::Event;
 use loom::thread;
@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::task::Waker;
 
 /// Waits for a drain that was asked for.
-fn wait(office: &Office, id: u64) {
-    block_on(poll_fn(|cx| office.tickets.poll(id, cx.waker())), None);
+fn wait(dispatcher: &Dispatcher, id: u64) {
+    block_on(poll_fn(|cx| dispatcher.tickets.poll(id, cx.waker())), None);
 }
 
 /// The driver: takes what was asked, and gives it the number of the last collection.
-fn number(office: &Office, event: &Event, number: u64) {
+fn number(dispatcher: &Dispatcher, event: &Event, number: u64) {
     loop {
         event.reset();
-        let asked = office.tickets.take_asked();
+        let asked = dispatcher.tickets.take_asked();
         if !asked.is_empty() {
-            return office.tickets.assign(&asked, number);
+            return dispatcher.tickets.assign(&asked, number);
         }
         event.wait(None);
     }
@@ -31,10 +31,10 @@ fn number(office: &Office, event: &Event, number: u64) {
 #[test]
 fn loom_models_batches_that_end_out_of_order() {
     loom::model(|| {
-        let (hub, office) = office();
+        let (hub, dispatcher) = dispatcher();
         let places = [Place::new(), Place::new()];
         let runners = [1, 2].map(|n: u64| {
-            let ticket = Ticket::open(&office, n);
+            let ticket = Ticket::open(&dispatcher, n);
             let place = places[n as usize - 1].clone();
             thread::spawn(move || {
                 place.write();
@@ -42,18 +42,18 @@ fn loom_models_batches_that_end_out_of_order() {
             })
         });
         let driver = {
-            let office = Arc::clone(&office);
-            thread::spawn(move || number(&office, &hub.event, 2))
+            let dispatcher = Arc::clone(&dispatcher);
+            thread::spawn(move || number(&dispatcher, &hub.event, 2))
         };
-        let id = office.tickets.ask(Waker::noop());
+        let id = dispatcher.tickets.ask(Waker::noop());
         hub.event.set();
-        wait(&office, id);
+        wait(&dispatcher, id);
         places.iter().for_each(Place::look);
         driver.join().unwrap();
         for runner in runners {
             runner.join().unwrap();
         }
-        assert!(!office.tickets.any_open());
+        assert!(!dispatcher.tickets.any_open());
     });
 }
 
@@ -61,9 +61,9 @@ fn loom_models_batches_that_end_out_of_order() {
 #[test]
 fn loom_models_a_ticket_that_is_shared() {
     loom::model(|| {
-        let (_, office) = office();
-        let later = Ticket::open(&office, 2);
-        let first = Ticket::open(&office, 1);
+        let (_, dispatcher) = dispatcher();
+        let later = Ticket::open(&dispatcher, 2);
+        let first = Ticket::open(&dispatcher, 1);
         let places = [Place::new(), Place::new()];
         let shares = [first.clone(), first];
         let mut at = places.iter();
@@ -74,9 +74,11 @@ fn loom_models_a_ticket_that_is_shared() {
                 drop(share);
             })
         });
-        let id = office.tickets.ask(Waker::noop());
-        office.tickets.assign(&office.tickets.take_asked(), 1);
-        wait(&office, id);
+        let id = dispatcher.tickets.ask(Waker::noop());
+        dispatcher
+            .tickets
+            .assign(&dispatcher.tickets.take_asked(), 1);
+        wait(&dispatcher, id);
         places.iter().for_each(Place::look);
         for runner in runners {
             runner.join().unwrap();
@@ -88,7 +90,7 @@ fn loom_models_a_ticket_that_is_shared() {
 /// One of two drains gives up, with a waker whose drop comes back to the tickets: the other is woken.
 #[test]
 fn loom_models_a_drain_that_gives_up() {
-    struct Returns(Arc<Office>);
+    struct Returns(Arc<Dispatcher>);
     impl std::task::Wake for Returns {
         fn wake(self: Arc<Self>) {}
     }
@@ -98,22 +100,22 @@ fn loom_models_a_drain_that_gives_up() {
         }
     }
     loom::model(|| {
-        let (_, office) = office();
-        let ticket = Ticket::open(&office, 1);
-        let waker = Waker::from(Arc::new(Returns(Arc::clone(&office))));
-        let goes = office.tickets.ask(&waker);
+        let (_, dispatcher) = dispatcher();
+        let ticket = Ticket::open(&dispatcher, 1);
+        let waker = Waker::from(Arc::new(Returns(Arc::clone(&dispatcher))));
+        let goes = dispatcher.tickets.ask(&waker);
         drop(waker);
-        let stays = office.tickets.ask(Waker::noop());
+        let stays = dispatcher.tickets.ask(Waker::noop());
         let runner = thread::spawn(move || drop(ticket));
         let driver = {
-            let office = Arc::clone(&office);
+            let dispatcher = Arc::clone(&dispatcher);
             thread::spawn(move || {
-                let asked = office.tickets.take_asked();
-                office.tickets.assign(&asked, 1);
+                let asked = dispatcher.tickets.take_asked();
+                dispatcher.tickets.assign(&asked, 1);
             })
         };
-        office.tickets.forget(goes);
-        wait(&office, stays);
+        dispatcher.tickets.forget(goes);
+        wait(&dispatcher, stays);
         runner.join().unwrap();
         driver.join().unwrap();
     });
@@ -123,19 +125,21 @@ fn loom_models_a_drain_that_gives_up() {
 #[test]
 fn loom_models_a_drain_that_is_polled_anew() {
     loom::model(|| {
-        let (_, office) = office();
-        let ticket = Ticket::open(&office, 1);
-        let id = office.tickets.ask(Waker::noop());
-        office.tickets.assign(&office.tickets.take_asked(), 1);
+        let (_, dispatcher) = dispatcher();
+        let ticket = Ticket::open(&dispatcher, 1);
+        let id = dispatcher.tickets.ask(Waker::noop());
+        dispatcher
+            .tickets
+            .assign(&dispatcher.tickets.take_asked(), 1);
         let runner = thread::spawn(move || drop(ticket));
         let event = Arc::new(WakeEvent(Event::new()));
-        if office
+        if dispatcher
             .tickets
             .poll(id, &Waker::from(Arc::clone(&event)))
             .is_pending()
         {
             event.0.wait(None);
-            assert!(office.tickets.poll(id, Waker::noop()).is_ready());
+            assert!(dispatcher.tickets.poll(id, Waker::noop()).is_ready());
         }
         runner.join().unwrap();
     });
@@ -145,19 +149,19 @@ fn loom_models_a_drain_that_is_polled_anew() {
 #[test]
 fn loom_models_the_driver_hears_of_the_last() {
     loom::model(|| {
-        let (hub, office) = office();
+        let (hub, dispatcher) = dispatcher();
         let runners = [1, 2].map(|n| {
-            let ticket = Ticket::open(&office, n);
+            let ticket = Ticket::open(&dispatcher, n);
             thread::spawn(move || drop(ticket))
         });
         loop {
             hub.event.reset();
-            if !office.tickets.watch() {
+            if !dispatcher.tickets.watch() {
                 break;
             }
             hub.event.wait(None);
         }
-        assert!(!office.tickets.any_open());
+        assert!(!dispatcher.tickets.any_open());
         for runner in runners {
             runner.join().unwrap();
         }

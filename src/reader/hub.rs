@@ -2,9 +2,9 @@
 
 use super::release::Release;
 use super::sequence::{Seq, Sequence};
-use crate::sys::doze::Doze;
 use crate::sys::event::Event;
 use crate::sys::prim::{AtomicBool, Ordering};
+use crate::sys::sleep_state::SleepState;
 use crossbeam_utils::CachePadded;
 
 /// Its address is what a domain's guards and handles are told apart by: two living guards are of the same domain
@@ -14,7 +14,7 @@ pub(crate) struct Hub {
     /// Read by every section; written once a grace period. On a line of its own.
     pub(crate) sequence: CachePadded<Sequence>,
     /// Read by every `call`; written when the grace-period thread sleeps or wakes.
-    pub(crate) doze: CachePadded<Doze>,
+    pub(crate) sleep_state: CachePadded<SleepState>,
     /// What the grace-period thread sleeps on.
     pub(crate) event: CachePadded<Event>,
     /// What guards look at to see whether they are asked to leave.
@@ -27,7 +27,7 @@ impl Hub {
     pub(crate) fn new(first: Seq) -> Self {
         Self {
             sequence: CachePadded::new(Sequence::starting_at(first)),
-            doze: CachePadded::new(Doze::stopped()),
+            sleep_state: CachePadded::new(SleepState::stopped()),
             event: CachePadded::new(Event::new()),
             release: Release::new(first),
             ended: AtomicBool::new(false),

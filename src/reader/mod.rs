@@ -35,9 +35,9 @@ pub(crate) mod guard;
 pub(crate) mod hub;
 #[cfg_attr(rcu_loom, allow(dead_code))]
 pub(crate) mod local;
-pub(crate) mod owned;
 #[cfg_attr(rcu_loom, allow(dead_code))]
-pub(crate) mod place;
+pub(crate) mod location;
+pub(crate) mod owned;
 pub(crate) mod record;
 pub(crate) mod registry;
 #[cfg_attr(rcu_loom, allow(dead_code))]

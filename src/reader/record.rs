@@ -8,8 +8,8 @@
 //! 3. A record is never freed.
 
 use super::hub::Hub;
+use super::location::Origin;
 use super::owned::OwnedWords;
-use super::place::Origin;
 use super::sequence::Seq;
 use super::word::Word;
 use crate::sys::delay::{self, Window};

@@ -14,7 +14,7 @@
 //! 2. A taken record belongs to exactly one thread.
 
 use super::hub::Hub;
-use super::place::Origin;
+use super::location::Origin;
 use super::record::Reader;
 use super::sequence::Seq;
 use crate::sys::delay::{self, Window};

@@ -1,6 +1,6 @@
 //! The reader word: the one thing that a section writes.
 
-use super::place::{Origin, Place, Sign};
+use super::location::{OpenedAt, Origin, Place};
 use super::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
@@ -10,11 +10,11 @@ const IDLE: u64 = 0;
 
 /// 0, or the sequence that the open section saw; and a sign of who opened it, which is nothing in release builds.
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU64, Sign);
+pub(crate) struct Word(AtomicU64, OpenedAt);
 
 impl Word {
     pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(IDLE), Sign::new())
+        Self(AtomicU64::new(IDLE), OpenedAt::new())
     }
 
     /// Whether a section is open, asked by the only thread that opens and closes it.

@@ -4,7 +4,7 @@
 //! - [`clock`]: the time; [`unwind`]: panics.
 //! - [`barrier`]: the asymmetric fence: free on the many side, a process-wide barrier on the one side.
 //! - [`event`]: a level-triggered event for one sleeper.
-//! - [`doze`]: whether that sleeper has to be woken at all.
+//! - [`sleep_state`]: whether that sleeper has to be woken at all.
 //! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
 //! - [`delay`]: where a thread that stops at the wrong moment is tried out.
 //! - [`gate`]: no fork while another thread holds one of our locks.
@@ -17,13 +17,13 @@
 pub(crate) mod barrier;
 pub(crate) mod clock;
 pub(crate) mod delay;
-pub(crate) mod doze;
 pub(crate) mod event;
 pub(crate) mod gate;
 mod park;
 #[cfg_attr(not(rcu_loom), path = "prim/native.rs")]
 #[cfg_attr(rcu_loom, path = "prim/loom.rs")]
 pub(crate) mod prim;
+pub(crate) mod sleep_state;
 pub(crate) mod stderr;
 pub(crate) mod thread;
 pub(crate) mod unwind;

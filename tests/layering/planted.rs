@@ -2,8 +2,7 @@
 
 use crate::{Files, MAX_LINES, check, circles, long_lines};
 
-const LIB: &str =
-    "mod cell; pub(crate) fn hidden() {} pub use cell::RcuCell; pub use service::Rcu;";
+const LIB: &str = "mod cell; pub(crate) fn hidden() {} pub use cell::RcuCell; pub use domain::Rcu;";
 
 fn files(files: &[(&str, &str)]) -> Files {
     let owned = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
@@ -165,7 +164,7 @@ cell/mod.rs: use crate::sys; ## see ABOVE
 cell/mod.rs: use crate::reader::word::Word; ## see ABOVE
 cell/mod.rs: use crate::hidden; ## see ABOVE
 cell/mod.rs: use crate::collections::RcuList; ## see ABOVE
-collections/x.rs: use crate::{Rcu, cell::{Home, Holder}, sys::prim::Mutex};
+collections/x.rs: use crate::{Rcu, cell::{DomainRef, Holder}, sys::prim::Mutex};
 collections/x.rs: use crate::cell::Retired; ## see ABOVE
 collections/x.rs: use crate::HIGH::Rcu; ## see ABOVE
 guide/x.rs: use crate::Rcu;

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! 1. `head`, with `Tail` under the writers' lock, keeps the invariants of `chain`. All its nodes come from this list.
-//! 2. A node that is taken out is freed only by way of [`Retired`] or of a callback of `home`'s domain, queued after it was
+//! 2. A node that is taken out is freed only by way of [`Retired`] or of a callback of `domain`'s domain, queued after it was
 //!    taken out: after a grace period that starts later. So a section of that domain that reached it may use it to
 //!    its end.
 //! 3. `len` is the number of linked nodes whenever the writers' lock is free.
@@ -15,7 +15,7 @@ pub use write::ListWriter;
 
 use super::chain::{self, Link, Node, Run, Tail};
 use super::writers::Writers;
-use crate::cell::{Holder, Home};
+use crate::cell::{DomainRef, Holder};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;
@@ -61,7 +61,7 @@ pub struct RcuList<T: Send + Sync + 'static> {
     head: Link<T>,
     len: AtomicUsize,
     writers: Writers<Tail<T>>,
-    home: Home,
+    domain: DomainRef,
 }
 
 impl<T: Send + Sync + 'static> RcuList<T> {
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// assert_eq!(LISTENERS.len(), 1);
     /// ```
     pub const fn new() -> Self {
-        Self::with(Home::GLOBAL)
+        Self::with(DomainRef::GLOBAL)
     }
 
     /// An empty list in the domain of `rcu`.
@@ -87,15 +87,15 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// assert_eq!(list.front(&rcu.read()), Some(&1));
     /// ```
     pub fn new_in(rcu: &Rcu) -> Self {
-        Self::with(Home::of(rcu))
+        Self::with(DomainRef::of(rcu))
     }
 
-    const fn with(home: Home) -> Self {
+    const fn with(domain: DomainRef) -> Self {
         Self {
             head: Link(AtomicPtr::new(ptr::null_mut())),
             len: AtomicUsize::new(0),
             writers: Writers::new(Tail::EMPTY),
-            home,
+            domain,
         }
     }
 
@@ -108,7 +108,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// assert_eq!(list.front(&guard), Some(&1));
     /// ```
     pub fn rcu(&self) -> &Rcu {
-        self.home.rcu()
+        self.domain.rcu()
     }
 
     /// How many elements there are, or were a moment ago. O(1), without a section.
@@ -170,7 +170,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     #[inline]
     #[track_caller]
     pub fn iter<'g>(&self, guard: &'g impl Guard) -> ListIter<'g, T> {
-        self.home.assert_covers(guard, NAME);
+        self.domain.assert_covers(guard, NAME);
         // SAFETY: a node that is linked now, in a section of the list's domain that lasts for 'g (invariants 1, 2).
         ListIter::from(unsafe { self.head.follow().as_ref() })
     }

@@ -4,8 +4,8 @@
 //! 1. The writer holds the lock, so that nobody else changes the links.
 //! 2. `before` is the linked node before the one that it stands on, or null where that is the first, or would be.
 
-use super::super::bury::Burial;
 use super::super::chain::{self, Link, Node, Run, Tail};
+use super::super::drop_all::DropAll;
 use super::super::writers::Writing;
 use super::RcuList;
 use crate::Retired;
@@ -373,12 +373,12 @@ impl<T> Nodes<T> {
     /// # Safety
     /// No reader is left.
     unsafe fn free(self) {
-        let mut burial = Burial::default();
+        let mut drop_all = DropAll::default();
         for node in self.0 {
             // SAFETY: passed on; each once.
-            burial.run(|| unsafe { chain::free(node) });
+            drop_all.run(|| unsafe { chain::free(node) });
         }
-        burial.end();
+        drop_all.end();
     }
 }
 

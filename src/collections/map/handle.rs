@@ -12,7 +12,7 @@ use super::raw::hash::mix;
 use super::raw::table::Table;
 use super::raw::walk::Walk;
 use super::raw::{Old, Raw};
-use crate::cell::Home;
+use crate::cell::DomainRef;
 use crate::{Guard, Rcu};
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -227,7 +227,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     #[track_caller]
     pub(super) fn root<'g>(&self, guard: &'g impl Guard) -> &'g Table<Entry<K, V>> {
         if !self.rcu.covers(guard) {
-            Home::refuse("RcuMap");
+            DomainRef::refuse("RcuMap");
         }
         // SAFETY: a section of the map's domain, which lasts for 'g (invariants 1 and 2).
         unsafe { self.raw.root() }

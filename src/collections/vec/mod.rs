@@ -5,7 +5,7 @@
 //! 2. Each element is a box's, and owned by the array from its publication until it is taken out: it is in one visible
 //!    slot of the current spine.
 //! 3. Elements that are taken out, and spines that are replaced, are freed only by way of [`Retired`] or of a callback of
-//!    `home`'s domain, made after they were taken out: after a grace period that starts later.
+//!    `domain`'s domain, made after they were taken out: after a grace period that starts later.
 //! 4. The lock's `HighWater` is that of the current spine.
 
 mod view;
@@ -14,10 +14,10 @@ mod write;
 pub use view::{VecIter, VecView};
 pub use write::VecWriter;
 
-use super::bury::Burial;
+use super::drop_all::DropAll;
 use super::spine::{Header, HighWater, Spine};
 use super::writers::{Writers, Writing};
-use crate::cell::Home;
+use crate::cell::DomainRef;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{GracePeriod, Guard, Rcu, Retired};
 use std::fmt;
@@ -69,7 +69,7 @@ const NAME: &str = "RcuVec";
 pub struct RcuVec<T: Send + Sync + 'static> {
     current: AtomicPtr<Header<T>>,
     writers: Writers<State>,
-    home: Home,
+    domain: DomainRef,
 }
 
 type State = HighWater<GracePeriod>;
@@ -84,7 +84,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// assert_eq!(PEERS.len(), 1);
     /// ```
     pub const fn new() -> Self {
-        Self::with(Home::GLOBAL)
+        Self::with(DomainRef::GLOBAL)
     }
 
     /// An empty array in the domain of `rcu`.
@@ -97,14 +97,14 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// assert_eq!(array.get(0, &rcu.read()), Some(&1));
     /// ```
     pub fn new_in(rcu: &Rcu) -> Self {
-        Self::with(Home::of(rcu))
+        Self::with(DomainRef::of(rcu))
     }
 
-    const fn with(home: Home) -> Self {
+    const fn with(domain: DomainRef) -> Self {
         Self {
             current: AtomicPtr::new(ptr::null_mut()),
             writers: Writers::new(HighWater::at(0)),
-            home,
+            domain,
         }
     }
 
@@ -117,7 +117,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// assert_eq!(array.get(2, &guard), Some(&2));
     /// ```
     pub fn rcu(&self) -> &Rcu {
-        self.home.rcu()
+        self.domain.rcu()
     }
 
     /// How many elements there are, or were a moment ago. Opens a section for the time.
@@ -162,7 +162,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     #[inline]
     #[track_caller]
     pub fn load<'g>(&self, guard: &'g impl Guard) -> VecView<'g, T> {
-        self.home.assert_covers(guard, NAME);
+        self.domain.assert_covers(guard, NAME);
         let spine = Spine::from_raw(self.current.load(Ordering::Acquire));
         // SAFETY: loaded in a section of the array's domain that lasts for 'g (invariants 1, 3).
         VecView::new(spine.map_or(&[], |spine| unsafe { spine.visible() }))
@@ -486,15 +486,15 @@ impl<T> OldSpine<T> {
     /// # Safety
     /// No reader is left, and its elements are nobody else's.
     unsafe fn free_whole(self) {
-        let mut burial = Burial::default();
+        let mut drop_all = DropAll::default();
         // SAFETY: no reader is left: as good as private.
         for at in 0..unsafe { self.0.len() } {
             // SAFETY: visible; each once.
-            burial.run(|| drop(unsafe { Box::from_raw(self.0.get(at).as_ptr()) }));
+            drop_all.run(|| drop(unsafe { Box::from_raw(self.0.get(at).as_ptr()) }));
         }
         // SAFETY: passed on.
         unsafe { self.free() };
-        burial.end();
+        drop_all.end();
     }
 }
 

@@ -7,7 +7,7 @@
 //!    owns the rest; what was added, the writer.
 //! 3. Nothing is given out as `Retired` before readers can no longer find it: removals become final by being published.
 
-use super::super::bury::Burial;
+use super::super::drop_all::DropAll;
 use super::super::spine::Spine;
 use super::super::writers::Writing;
 use super::{RcuVec, State, boxed, out_of_range};
@@ -306,12 +306,12 @@ impl<T> Added<T> {
     /// # Safety
     /// They are nobody else's.
     unsafe fn free(self) {
-        let mut burial = Burial::default();
+        let mut drop_all = DropAll::default();
         for element in self.0 {
             // SAFETY: from a box, by `add`; each once.
-            burial.run(|| drop(unsafe { Box::from_raw(element.as_ptr()) }));
+            drop_all.run(|| drop(unsafe { Box::from_raw(element.as_ptr()) }));
         }
-        burial.end();
+        drop_all.end();
     }
 }
 

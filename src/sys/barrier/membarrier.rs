@@ -1,17 +1,17 @@
 //! Linux: `membarrier(2)`, private and expedited.
 
-use super::Barrier;
+use super::MemoryBarrier;
 use crate::sys::stderr::tell;
 use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, membarrier};
 
 /// Registers the process for the expedited command, and tries it once.
-pub(super) fn register() -> Barrier {
+pub(super) fn register() -> MemoryBarrier {
     let registered = membarrier(MembarrierCommand::RegisterPrivateExpedited)
         .and_then(|()| membarrier(MembarrierCommand::PrivateExpedited));
     match registered {
-        Ok(()) => Barrier::Membarrier,
-        Err(_) => Barrier::Fence,
+        Ok(()) => MemoryBarrier::Membarrier,
+        Err(_) => MemoryBarrier::Fence,
     }
 }
 

@@ -40,15 +40,15 @@ mod platform;
 /// How grace periods make every processor agree: which barrier the process uses.
 ///
 /// ```
-/// use async_rcu::{Barrier, Rcu};
+/// use async_rcu::{MemoryBarrier, Rcu};
 /// match Rcu::global().stats().barrier {
-///     Barrier::Fence => println!("each section pays for two fences"),
+///     MemoryBarrier::Fence => println!("each section pays for two fences"),
 ///     barrier => println!("readers run without fences, thanks to {barrier}"),
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Barrier {
+pub enum MemoryBarrier {
     /// Linux: `membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)`. Readers run without fences.
     Membarrier,
     /// Windows: `FlushProcessWriteBuffers`. Readers run without fences.
@@ -57,12 +57,12 @@ pub enum Barrier {
     Fence,
 }
 
-impl std::fmt::Display for Barrier {
+impl std::fmt::Display for MemoryBarrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Barrier::Membarrier => "membarrier",
-            Barrier::FlushProcessWriteBuffers => "FlushProcessWriteBuffers",
-            Barrier::Fence => "fence",
+            MemoryBarrier::Membarrier => "membarrier",
+            MemoryBarrier::FlushProcessWriteBuffers => "FlushProcessWriteBuffers",
+            MemoryBarrier::Fence => "fence",
         })
     }
 }
@@ -73,17 +73,17 @@ static MODE: AtomicU8 = AtomicU8::new(FENCE);
 const FENCE: u8 = 0;
 const ASYMMETRIC: u8 = 1;
 
-static CHOSEN: OnceLock<Barrier> = OnceLock::new();
+static CHOSEN: OnceLock<MemoryBarrier> = OnceLock::new();
 
 /// Chooses the mode at the first call and tells it. Every domain calls it before it hands anything to a reader.
-pub(crate) fn choose() -> Barrier {
+pub(crate) fn choose() -> MemoryBarrier {
     *CHOSEN.get_or_init(|| {
         let wanted = std::env::var_os("ASYNC_RCU_BARRIER");
         if wanted.is_some_and(|w| w == "fence") {
-            return Barrier::Fence;
+            return MemoryBarrier::Fence;
         }
         let chosen = platform::register();
-        if chosen != Barrier::Fence {
+        if chosen != MemoryBarrier::Fence {
             set_asymmetric();
         }
         chosen
@@ -100,7 +100,7 @@ fn set_asymmetric() {}
 
 /// In the child of a fork: the registration may not have been inherited.
 pub(crate) fn after_fork() {
-    if asymmetric() && platform::register() == Barrier::Fence {
+    if asymmetric() && platform::register() == MemoryBarrier::Fence {
         stderr::tell(format_args!(
             "the child of a fork is refused the barrier that its parent has: no grace period could be trusted; aborting"
         ));
@@ -148,7 +148,7 @@ mod tests {
     fn the_choice_is_made_once_and_heavy_follows_it() {
         let first = choose();
         assert_eq!(first, choose());
-        assert_eq!(asymmetric(), first != Barrier::Fence);
+        assert_eq!(asymmetric(), first != MemoryBarrier::Fence);
         heavy();
         light();
     }
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn the_environment_can_ask_for_fences() {
         if std::env::var_os("ASYNC_RCU_BARRIER").is_some_and(|w| w == "fence") {
-            assert_eq!(choose(), Barrier::Fence);
+            assert_eq!(choose(), MemoryBarrier::Fence);
         }
     }
 }

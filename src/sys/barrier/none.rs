@@ -1,9 +1,9 @@
 //! No process-wide barrier: both sides fence.
 
-use super::Barrier;
+use super::MemoryBarrier;
 
-pub(super) fn register() -> Barrier {
-    Barrier::Fence
+pub(super) fn register() -> MemoryBarrier {
+    MemoryBarrier::Fence
 }
 
 /// Never called: [`register`] said that there is none.

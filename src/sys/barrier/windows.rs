@@ -1,10 +1,10 @@
 //! Windows: `FlushProcessWriteBuffers`, which cannot fail.
 
-use super::Barrier;
+use super::MemoryBarrier;
 use windows_sys::Win32::System::Threading::FlushProcessWriteBuffers;
 
-pub(super) fn register() -> Barrier {
-    Barrier::FlushProcessWriteBuffers
+pub(super) fn register() -> MemoryBarrier {
+    MemoryBarrier::FlushProcessWriteBuffers
 }
 
 /// A full barrier on every processor that runs a thread of this process.

@@ -6,8 +6,8 @@
 use super::Hashed;
 use super::bucket::Bucket;
 use super::hash::Tag;
-use super::lot::Lot;
 use super::meta::{Meta, SLOTS};
+use super::parker::Parker;
 use super::table::Table;
 use crate::sys::prim::{Ordering, Pass};
 use std::ptr::{self, NonNull};
@@ -17,7 +17,7 @@ use std::ptr::{self, NonNull};
 pub(crate) struct Locked<'s, E> {
     table: &'s Table<E>,
     head: &'s Bucket<E>,
-    lot: &'s Lot,
+    parker: &'s Parker,
     /// What the word will be.
     meta: Meta,
     /// The last hash for which this is the home, seen from the root that the way here began at.
@@ -97,7 +97,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
     pub(super) fn new(
         table: &'s Table<E>,
         head: &'s Bucket<E>,
-        lot: &'s Lot,
+        parker: &'s Parker,
         meta: Meta,
         last: u64,
         pass: Pass,
@@ -105,7 +105,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
         Self {
             table,
             head,
-            lot,
+            parker,
             meta,
             last,
             _pass: pass,
@@ -262,7 +262,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
                 {
                     // The one before is left first: two homes of one table are never held at once.
                     drop(home.take());
-                    home = Some(to.lock(hash, self.lot));
+                    home = Some(to.lock(hash, self.parker));
                 }
                 if let Some(home) = &mut home {
                     home.insert(entry, hash);
@@ -280,7 +280,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
 
 impl<E> Drop for Locked<'_, E> {
     fn drop(&mut self) {
-        self.head.word.unlock(self.meta, self.lot);
+        self.head.word.unlock(self.meta, self.parker);
     }
 }
 

@@ -12,7 +12,7 @@
 //! `PARKED` beside; it may be Relaxed, as the store to the slot that follows is Release and carries it along.
 
 use super::hash::Tag;
-use super::lot::Lot;
+use super::parker::Parker;
 use crate::sys::prim::{AtomicU64, Ordering};
 
 /// Slots of a bucket. The tags' bytes are six in any case.
@@ -133,7 +133,7 @@ impl Word {
 
     /// Takes the lock; `None` where the bucket is moved.
     #[inline]
-    pub(super) fn lock(&self, lot: &Lot) -> Option<Meta> {
+    pub(super) fn lock(&self, parker: &Parker) -> Option<Meta> {
         let mut spins = 0;
         loop {
             let seen = self.load();
@@ -147,7 +147,7 @@ impl Word {
                 spins += 1;
                 std::hint::spin_loop();
             } else {
-                lot.sleep(|| self.park());
+                parker.sleep(|| self.park());
             }
         }
     }
@@ -210,10 +210,10 @@ impl Word {
     }
 
     /// Leaves the lock, and publishes `meta`. By the lock's holder.
-    pub(super) fn unlock(&self, meta: Meta, lot: &Lot) {
+    pub(super) fn unlock(&self, meta: Meta, parker: &Parker) {
         let before = self.0.swap(meta.0 & !FLAGS, Ordering::Release);
         if before & PARKED != 0 {
-            lot.notify();
+            parker.notify();
         }
     }
 
@@ -259,11 +259,11 @@ mod tests {
 
     #[test]
     fn a_moved_bucket_is_not_locked() {
-        let (word, lot) = (Word::new(Meta::EMPTY), Lot::new());
-        let meta = word.lock(&lot).expect("open");
+        let (word, parker) = (Word::new(Meta::EMPTY), Parker::new());
+        let meta = word.lock(&parker).expect("open");
         assert!(word.try_lock().is_none());
-        word.unlock(meta.moved(), &lot);
+        word.unlock(meta.moved(), &parker);
         assert!(word.try_lock().is_none());
-        assert!(word.lock(&lot).is_none());
+        assert!(word.lock(&parker).is_none());
     }
 }

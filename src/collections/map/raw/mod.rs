@@ -64,8 +64,8 @@ mod bucket;
 mod count;
 pub(crate) mod hash;
 mod locked;
-mod lot;
 mod meta;
+mod parker;
 mod resize;
 pub(crate) mod table;
 pub(crate) mod teardown;
@@ -75,7 +75,7 @@ use crate::sys::prim::{AtomicPtr, AtomicU32, Ordering};
 use count::Count;
 use locked::{Known, Search};
 pub(crate) use locked::{Locked, Place};
-use lot::Lot;
+use parker::Parker;
 pub(crate) use resize::Old;
 use table::Table;
 use teardown::Teardown;
@@ -93,7 +93,7 @@ pub(crate) struct Raw<E> {
     /// It is not shrunk below so many bits.
     floor: AtomicU32,
     count: Count,
-    lot: Lot,
+    parker: Parker,
 }
 
 /// Where a search for writing ended: the home's lock, and the slot of the entry if there is one.
@@ -107,7 +107,7 @@ impl<E: Hashed> Raw<E> {
             table: AtomicPtr::new(Box::into_raw(Box::new(Table::new(bits)))),
             floor: AtomicU32::new(bits),
             count: Count::new(),
-            lot: Lot::new(),
+            parker: Parker::new(),
         }
     }
 
@@ -168,14 +168,14 @@ impl<E: Hashed> Raw<E> {
         root: &'s Table<E>,
         entry: &E,
     ) -> Option<(Locked<'s, E>, Place<'s, E>)> {
-        let locked = root.lock(entry.hash(), &self.lot);
+        let locked = root.lock(entry.hash(), &self.parker);
         let place = locked.place_of(entry)?;
         Some((locked, place))
     }
 
     /// Locks the home of `hash`.
     pub(crate) fn lock<'s>(&'s self, root: &'s Table<E>, hash: u64) -> Locked<'s, E> {
-        root.lock(hash, &self.lot)
+        root.lock(hash, &self.parker)
     }
 
     fn locate_known<'s>(
@@ -186,7 +186,7 @@ impl<E: Hashed> Raw<E> {
         mut eq: impl FnMut(&E) -> bool,
     ) -> Located<'s, E> {
         loop {
-            let locked = root.lock(hash, &self.lot);
+            let locked = root.lock(hash, &self.parker);
             match locked.search(hash, &mut known) {
                 Search::Found(place) => return (locked, Some(place)),
                 Search::Absent => return (locked, None),

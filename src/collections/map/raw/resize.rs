@@ -181,7 +181,7 @@ impl<E: Hashed> Raw<E> {
         let buckets = root.buckets();
         let mut count = 0;
         for bucket in buckets.iter().skip(first).take(run) {
-            if let Some(locked) = root.try_lock(bucket, &self.lot) {
+            if let Some(locked) = root.try_lock(bucket, &self.parker) {
                 locked.move_to(next);
                 count += 1;
             }

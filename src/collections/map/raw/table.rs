@@ -4,8 +4,8 @@ use super::Hashed;
 use super::bucket::Bucket;
 use super::buckets::Buckets;
 use super::locked::Locked;
-use super::lot::Lot;
 use super::meta::{Meta, SLOTS};
+use super::parker::Parker;
 use super::resize::Progress;
 use crate::sys::prim::{AtomicBool, AtomicPtr, Ordering, Pass, UnsafeCell};
 use crossbeam_utils::CachePadded;
@@ -159,13 +159,13 @@ impl<E: Hashed> Table<E> {
     }
 
     /// Locks the open bucket that is home to `hash`.
-    pub(super) fn lock<'s>(&'s self, hash: u64, lot: &'s Lot) -> Locked<'s, E> {
+    pub(super) fn lock<'s>(&'s self, hash: u64, parker: &'s Parker) -> Locked<'s, E> {
         let pass = Pass::enter();
         loop {
             let (table, bucket, _, last) = self.open_home(hash);
             // Moved between: the way from here leads further now.
-            if let Some(meta) = bucket.word.lock(lot) {
-                return Locked::new(table, bucket, lot, meta, last, pass);
+            if let Some(meta) = bucket.word.lock(parker) {
+                return Locked::new(table, bucket, parker, meta, last, pass);
             }
         }
     }
@@ -174,11 +174,11 @@ impl<E: Hashed> Table<E> {
     pub(super) fn try_lock<'s>(
         &'s self,
         bucket: &'s Bucket<E>,
-        lot: &'s Lot,
+        parker: &'s Parker,
     ) -> Option<Locked<'s, E>> {
         let pass = Pass::enter();
         let meta = bucket.word.try_lock()?;
-        Some(Locked::new(self, bucket, lot, meta, u64::MAX, pass))
+        Some(Locked::new(self, bucket, parker, meta, u64::MAX, pass))
     }
 }
 

@@ -30,9 +30,9 @@ pub(crate) enum Rouse {
 }
 
 #[derive(Debug)]
-pub(crate) struct Doze(AtomicU8);
+pub(crate) struct SleepState(AtomicU8);
 
-impl Doze {
+impl SleepState {
     pub(crate) fn stopped() -> Self {
         Self(AtomicU8::new(STOPPED))
     }
@@ -97,23 +97,23 @@ mod tests {
 
     #[test]
     fn one_starter_wins() {
-        let doze = Doze::stopped();
-        assert!(doze.is_stopped());
-        assert_eq!(doze.rouse(), Rouse::Start);
-        assert_eq!(doze.rouse(), Rouse::Nothing);
-        assert!(!doze.take_over());
-        doze.give_back();
-        assert!(doze.take_over());
+        let sleep_state = SleepState::stopped();
+        assert!(sleep_state.is_stopped());
+        assert_eq!(sleep_state.rouse(), Rouse::Start);
+        assert_eq!(sleep_state.rouse(), Rouse::Nothing);
+        assert!(!sleep_state.take_over());
+        sleep_state.give_back();
+        assert!(sleep_state.take_over());
     }
 
     #[test]
     fn one_waker_wins() {
-        let doze = Doze::stopped();
-        assert!(doze.take_over());
-        doze.fall_asleep();
-        assert!(!doze.is_awake());
-        assert_eq!(doze.rouse(), Rouse::Wake);
-        assert_eq!(doze.rouse(), Rouse::Nothing);
-        assert!(doze.is_awake());
+        let sleep_state = SleepState::stopped();
+        assert!(sleep_state.take_over());
+        sleep_state.fall_asleep();
+        assert!(!sleep_state.is_awake());
+        assert_eq!(sleep_state.rouse(), Rouse::Wake);
+        assert_eq!(sleep_state.rouse(), Rouse::Nothing);
+        assert!(sleep_state.is_awake());
     }
 }

@@ -1,11 +1,11 @@
 //! How a domain is made.
 
-use super::domain::{Domain, Settings};
 use super::rcu::Rcu;
-use super::report::StallReport;
+use super::stall::report::StallReport;
+use super::{Domain, Settings};
+use crate::dispatch::dispatcher::{Dispatcher, PanicReport};
 use crate::dispatch::executor::{Executor, WorkerThread};
 use crate::dispatch::global_lock::{BigLock, GlobalLock};
-use crate::dispatch::office::{Office, PanicReport};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -264,7 +264,7 @@ impl Builder {
             settings,
         } = self;
         let domain = Domain::start(name, settings, |core, name| {
-            Office::new(core.hub, name, executor, lock, max_pending)
+            Dispatcher::new(core.hub, name, executor, lock, max_pending)
         });
         domain.map(Rcu::from_domain).map_err(BuildError::Thread)
     }

@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Runs drops one by one; the first panic goes on when all have run.
 #[derive(Debug, Default)]
-pub(crate) struct Burial {
+pub(crate) struct DropAll {
     first: Option<Box<dyn Any + Send>>,
 }
 
-impl Burial {
+impl DropAll {
     pub(crate) fn run(&mut self, drops: impl FnOnce()) {
         // What is broken by a panic is on its way out.
         let Err(payload) = catch_unwind(AssertUnwindSafe(drops)) else {
@@ -64,25 +64,25 @@ mod tests {
     #[test]
     fn all_run_and_the_first_panic_goes_on() {
         let mut ran = 0;
-        let mut burial = Burial::default();
+        let mut drop_all = DropAll::default();
         for i in 0..5 {
-            burial.run(|| {
+            drop_all.run(|| {
                 ran += 1;
                 assert!(i % 2 == 0, "number {i}");
             });
         }
         assert_eq!(ran, 5);
-        let payload = catch_unwind(AssertUnwindSafe(|| burial.end())).unwrap_err();
+        let payload = catch_unwind(AssertUnwindSafe(|| drop_all.end())).unwrap_err();
         assert_eq!(payload.downcast_ref::<String>().unwrap(), "number 1");
     }
 
     #[test]
     fn payloads_that_panic_are_kept_away() {
-        let mut burial = Burial::default();
+        let mut drop_all = DropAll::default();
         for _ in 0..3 {
-            burial.run(|| drop(Bomb(3)));
+            drop_all.run(|| drop(Bomb(3)));
         }
-        burial.end_quietly();
-        Burial::default().end();
+        drop_all.end_quietly();
+        DropAll::default().end();
     }
 }

@@ -13,12 +13,12 @@
 
 use crate::sys::prim::{Condvar, LongMutex};
 
-pub(super) struct Lot {
+pub(super) struct Parker {
     lock: LongMutex<()>,
     freed: Condvar,
 }
 
-impl Lot {
+impl Parker {
     pub(super) fn new() -> Self {
         Self {
             lock: LongMutex::new(()),

@@ -12,7 +12,7 @@ use std::panic::Location;
 )]
 mod build;
 
-pub(crate) use build::{Place, Sign, TRACKED, ask_for_tasks};
+pub(crate) use build::{OpenedAt, Place, TRACKED, ask_for_tasks};
 
 /// What a section's sign says.
 #[derive(Clone, Copy, Debug, Default)]

@@ -181,19 +181,19 @@ impl Future for Drain {
         let mut driven = true;
         if let Asked::As(id) = this.state {
             // In the child of a fork.
-            if !domain.office.tickets.knows(id) {
+            if !domain.dispatcher.tickets.knows(id) {
                 this.state = Asked::NotYet;
             }
         }
         match this.state {
             Asked::Done => return Poll::Ready(()),
-            Asked::As(_) => driven = !domain.core.hub.doze.is_stopped() || domain.kick(),
+            Asked::As(_) => driven = !domain.core.hub.sleep_state.is_stopped() || domain.kick(),
             Asked::NotYet => {
                 if domain.is_drained() {
                     this.state = Asked::Done;
                     return Poll::Ready(());
                 }
-                this.state = Asked::As(domain.office.tickets.ask(cx.waker()));
+                this.state = Asked::As(domain.dispatcher.tickets.ask(cx.waker()));
                 driven &= domain.force();
             }
         }
@@ -202,7 +202,7 @@ impl Future for Drain {
             cx.waker().wake_by_ref();
         }
         if let Asked::As(id) = this.state {
-            if domain.office.tickets.poll(id, cx.waker()).is_pending() {
+            if domain.dispatcher.tickets.poll(id, cx.waker()).is_pending() {
                 if !this.noted {
                     this.noted = domain.note_deadlock(this.what, true);
                 }
@@ -217,7 +217,7 @@ impl Future for Drain {
 impl Drop for Drain {
     fn drop(&mut self) {
         if let Asked::As(id) = self.state {
-            self.rcu.domain().office.tickets.forget(id);
+            self.rcu.domain().dispatcher.tickets.forget(id);
         }
     }
 }
@@ -263,8 +263,8 @@ impl Future for Shutdown {
             Asked::As(_) => {}
         }
         if let Asked::As(id) = this.state {
-            // The look at the doze comes after the asking: a thread that stopped before it does not answer.
-            if !domain.poll_stop(id, cx.waker()) && !domain.core.hub.doze.is_stopped() {
+            // The look at the sleep_state comes after the asking: a thread that stopped before it does not answer.
+            if !domain.poll_stop(id, cx.waker()) && !domain.core.hub.sleep_state.is_stopped() {
                 return Poll::Pending;
             }
             domain.forget_stop(id);

@@ -32,7 +32,9 @@ fn stopped(name: &str) -> Rcu {
     let rcu = Rcu::builder().name(name).build().unwrap();
     rcu.call(|| ());
     rcu.blocking_shutdown();
-    until("the stop", || rcu.domain().core.hub.doze.is_stopped());
+    until("the stop", || {
+        rcu.domain().core.hub.sleep_state.is_stopped()
+    });
     rcu
 }
 
@@ -92,7 +94,7 @@ fn a_call_stays_queued_until_a_later_one_starts_the_thread() {
         rcu.call(ran.callback());
     }
     rcu.force();
-    assert!(rcu.domain().core.hub.doze.is_stopped());
+    assert!(rcu.domain().core.hub.sleep_state.is_stopped());
     assert_eq!((ran.count(), rcu.stats().queued), (0, 101));
     drop(refusal);
     rcu.call(ran.callback());

@@ -2,7 +2,7 @@
 
 use super::rcu::Rcu;
 use crate::callback::erased::Callback;
-use crate::dispatch::job::{Context, Home};
+use crate::dispatch::job::{Context, RunOn};
 use crate::dispatch::runtime::Runtime;
 use crate::reader::local::{self, Found};
 use crate::sys::barrier;
@@ -44,7 +44,7 @@ impl Rcu {
         // Pairs with the heavy fence behind which the grace-period thread looks at the queues before it sleeps.
         barrier::light();
         delay::at(Window::Published);
-        if !self.hub.doze.is_awake() {
+        if !self.hub.sleep_state.is_awake() {
             self.domain().rouse();
         }
     }
@@ -86,9 +86,9 @@ impl Rcu {
     }
 
     pub(super) fn enqueue_async(&self, f: impl Future<Output = ()> + Send + 'static) {
-        let home = Runtime::current().map_or(Home::Executor, Home::Runtime);
+        let run_on = Runtime::current().map_or(RunOn::Executor, RunOn::Runtime);
         let future = Box::pin(f);
-        self.enqueue_counted(move |context: &mut Context| context.spawn(home, future));
+        self.enqueue_counted(move |context: &mut Context| context.spawn(run_on, future));
     }
 
     /// Drops `value` after a grace period, on the domain's executor: `kfree_rcu`.

@@ -11,7 +11,7 @@ use super::tickets::{Ticket, Tickets};
 use super::watch::Watch;
 use super::worker::Worker;
 use crate::reader::hub::Hub;
-use crate::reader::place::ask_for_tasks;
+use crate::reader::location::ask_for_tasks;
 use crate::sys::prim::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread;
 use crate::sys::wake::{WakeList, quietly};
@@ -95,7 +95,7 @@ pub(crate) struct Pending {
     pub(crate) _ticket: Option<Ticket>,
 }
 
-pub(crate) struct Office {
+pub(crate) struct Dispatcher {
     hub: &'static Hub,
     pub(crate) name: String,
     /// Taken out at the end, so that it is dropped by the grace-period thread and not by whoever has the last ticket.
@@ -138,7 +138,7 @@ impl Counts {
     }
 }
 
-impl Office {
+impl Dispatcher {
     pub(crate) fn new(
         hub: &'static Hub,
         name: String,
@@ -304,9 +304,9 @@ impl Office {
     }
 }
 
-impl fmt::Debug for Office {
+impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Office")
+        f.debug_struct("Dispatcher")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

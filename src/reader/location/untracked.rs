@@ -18,9 +18,9 @@ impl Place {
 
 /// Nothing.
 #[derive(Debug)]
-pub(crate) struct Sign;
+pub(crate) struct OpenedAt;
 
-impl Sign {
+impl OpenedAt {
     pub(crate) fn new() -> Self {
         Self
     }

@@ -23,13 +23,13 @@ impl Place {
 
 /// What a word carries beside its number. Written by whoever opens the section, before the word; read by scans, after it.
 #[derive(Debug)]
-pub(crate) struct Sign {
+pub(crate) struct OpenedAt {
     location: AtomicPtr<Location<'static>>,
     /// 0: none.
     task: AtomicU64,
 }
 
-impl Sign {
+impl OpenedAt {
     pub(crate) fn new() -> Self {
         Self {
             location: AtomicPtr::new(ptr::null_mut()),

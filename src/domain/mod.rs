@@ -1,39 +1,56 @@
 //! A domain: what clones of one `Rcu` share, and its life.
 //!
 //! # States of the grace-period thread
-//! They are those of the hub's `Doze`: awake, asleep, stopped. Stopped is a kind of asleep: whoever has work for it starts
+//! They are those of the hub's `SleepState`: awake, asleep, stopped. Stopped is a kind of asleep: whoever has work for it starts
 //! it again. `STOPPED -> AWAKE` is a compare-exchange, so that one starter wins, or the old thread that finds work.
 //!
 //! # Two ways to be heard
-//! - A *call* publishes in its queue, passes a light fence, and looks at the doze: awake means that the queue will be
+//! - A *call* publishes in its queue, passes a light fence, and looks at the sleep_state: awake means that the queue will be
 //!   read again.
 //! - A *request* (a wait, force, drain, stop, the end) changes what it asks with a read-modify-write or under a lock, passes
-//!   a light fence, starts the thread if it is stopped, and sets the event: always, whatever the doze says. A
-//!   thread that naps by the clock is awake for the doze, and must still hear requests.
+//!   a light fence, starts the thread if it is stopped, and sets the event: always, whatever the sleep_state says. A
+//!   thread that naps by the clock is awake for the sleep_state, and must still hear requests.
 //!
 //! # The end
 //! When the last handle goes, the thread finishes everything that is queued, then puts the core among those that a new
 //! domain may take once all its records are free.
 
-use super::driver::{self, Driver};
-use super::fork;
-use super::report::StallReport;
-use super::watchdog::Notifiers;
+pub(crate) mod builder;
+pub(crate) mod call;
+pub(crate) mod cookie;
+pub(crate) mod fork;
+pub(crate) mod futures;
+mod global;
+pub(crate) mod gp_thread;
+pub(crate) mod latency;
+pub(crate) mod locked;
+mod publish;
+pub(crate) mod rcu;
+pub(crate) mod reserve;
+pub(crate) mod stall;
+pub(crate) mod stats;
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests;
+
 use crate::callback::queue::Queue;
+use crate::dispatch::dispatcher::{Dispatcher, PanicReport};
 use crate::dispatch::here;
 use crate::dispatch::job::Context;
-use crate::dispatch::office::{Office, PanicReport};
-use crate::gp::engine::Engine;
+use crate::grace_period::engine::Engine;
 use crate::reader::registry::Core;
 use crate::reader::sequence::{Mark, Seq};
 use crate::reader::waiters::Waiters;
-use crate::sys::barrier::{self, Barrier};
+use crate::sys::barrier::{self, MemoryBarrier};
 use crate::sys::delay::{self, Window};
-use crate::sys::doze::Rouse;
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, statics};
+use crate::sys::sleep_state::Rouse;
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
 use crate::sys::wake::{Parked, WakeList, quietly};
+use gp_thread::GpThread;
+use stall::Notifiers;
+use stall::report::StallReport;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -62,34 +79,34 @@ pub(crate) struct Domain {
     pub(crate) core: &'static DomainCore,
     pub(crate) engine: Engine<Queue<Context>>,
     pub(crate) waiters: Waiters,
-    pub(crate) office: Arc<Office>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) settings: Settings,
-    pub(crate) barrier: Barrier,
+    pub(crate) barrier: MemoryBarrier,
     /// The highest grace period that somebody asked for.
-    pub(super) wanted: Mark,
-    pub(super) force: AtomicBool,
+    pub(in crate::domain) wanted: Mark,
+    pub(in crate::domain) force: AtomicBool,
     /// `Synchronize` futures that exist.
-    pub(super) synchronizing: AtomicUsize,
+    pub(in crate::domain) synchronizing: AtomicUsize,
     /// Grace periods that were started at once because of a force or a drain.
-    pub(super) forced: AtomicU64,
+    pub(in crate::domain) forced: AtomicU64,
     /// No handle is left.
-    pub(super) ended: AtomicBool,
+    pub(in crate::domain) ended: AtomicBool,
     /// The core is given away: another domain may have it.
     recycled: AtomicBool,
     /// The collector's role, and all that is collected and not yet handed out.
-    pub(super) driver: Mutex<Driver>,
+    pub(in crate::domain) driver: Mutex<GpThread>,
     /// Reports for the grace-period thread to make.
-    pub(super) notes: Mutex<Vec<StallReport>>,
-    pub(super) notifiers: Mutex<Notifiers>,
+    pub(in crate::domain) notes: Mutex<Vec<StallReport>>,
+    pub(in crate::domain) notifiers: Mutex<Notifiers>,
     /// The grace-period thread calls them now.
-    pub(super) telling: AtomicBool,
+    pub(in crate::domain) telling: AtomicBool,
     /// Stall reports made.
-    pub(super) stalls: AtomicU64,
+    pub(in crate::domain) stalls: AtomicU64,
     /// How often the thread could not be started since it last was.
     refusals: AtomicU64,
     stops: Mutex<Stops>,
     /// Who waited for anything when this process was forked: woken by the next turn.
-    pub(super) left: Mutex<WakeList>,
+    pub(in crate::domain) left: Mutex<WakeList>,
     thread: Mutex<Option<JoinHandle>>,
 }
 
@@ -138,7 +155,7 @@ impl Domain {
     pub(crate) fn start(
         name: Option<String>,
         settings: Settings,
-        office: impl FnOnce(&'static DomainCore, String) -> Arc<Office>,
+        dispatcher: impl FnOnce(&'static DomainCore, String) -> Arc<Dispatcher>,
     ) -> io::Result<Arc<Domain>> {
         thread::are_supported()?;
         let starting = STARTING.lock();
@@ -152,7 +169,7 @@ impl Domain {
             core,
             engine,
             waiters: Waiters::new(),
-            office: office(core, name.unwrap_or_else(|| id.to_string())),
+            dispatcher: dispatcher(core, name.unwrap_or_else(|| id.to_string())),
             settings,
             barrier,
             wanted,
@@ -161,7 +178,7 @@ impl Domain {
             forced: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             recycled: AtomicBool::new(false),
-            driver: Mutex::new(Driver::new()),
+            driver: Mutex::new(GpThread::new()),
             notes: Mutex::new(Vec::new()),
             notifiers: Mutex::new(Notifiers::default()),
             telling: AtomicBool::new(false),
@@ -171,12 +188,12 @@ impl Domain {
             left: Mutex::new(WakeList::default()),
             thread: Mutex::new(None),
         });
-        let first = core.hub.doze.take_over();
+        let first = core.hub.sleep_state.take_over();
         debug_assert!(first, "a core that can be taken has no thread");
         fork::enlist(&domain);
         let spawned = domain.spawn();
         if spawned.is_err() {
-            core.hub.doze.give_back();
+            core.hub.sleep_state.give_back();
             domain.recycle();
         }
         drop(starting);
@@ -185,14 +202,14 @@ impl Domain {
         Ok(domain)
     }
 
-    /// Starts the thread, by whoever took the doze over.
+    /// Starts the thread, by whoever took the sleep_state over.
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let shared = Arc::clone(self);
         delay::at(Window::Starting);
         // Held until the handle is in its place, so that who finds "stopped" under it finds the stopped thread's handle.
         let mut place = self.thread.lock();
-        let thread = thread::spawn(format!("rcu-{}", self.office.name), move || {
-            driver::run(shared);
+        let thread = thread::spawn(format!("rcu-{}", self.dispatcher.name), move || {
+            gp_thread::run(shared);
         })?;
         *place = Some(thread);
         Ok(())
@@ -207,14 +224,14 @@ impl Domain {
                 true
             }
             Err(error) => {
-                self.core.hub.doze.give_back();
+                self.core.hub.sleep_state.give_back();
                 // Who waits tries again all the time: the first, the second, the fourth, ... is told.
                 let refusals = self.refusals.fetch_add(1, Ordering::Relaxed) + 1;
                 if refusals.is_power_of_two() {
                     self.tell_refusal(&error);
                 }
                 self.waiters.wake_up_to(Seq::LAST);
-                self.office.tickets.wake_all();
+                self.dispatcher.tickets.wake_all();
                 self.stop_tried();
                 false
             }
@@ -222,7 +239,7 @@ impl Domain {
     }
 
     fn tell_refusal(&self, error: &io::Error) {
-        let name = &self.office.name;
+        let name = &self.dispatcher.name;
         let heard = quietly(|| {
             tracing::error!(target: "async_rcu::gp", domain = %name, %error, "the grace-period thread could not be started again; work stays queued");
             tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
@@ -238,7 +255,7 @@ impl Domain {
     #[cold]
     #[inline(never)]
     pub(crate) fn rouse(self: &Arc<Self>) {
-        match self.core.hub.doze.rouse() {
+        match self.core.hub.sleep_state.rouse() {
             Rouse::Nothing => {}
             Rouse::Wake => self.core.hub.event.set(),
             Rouse::Start => {
@@ -250,8 +267,8 @@ impl Domain {
     /// A request was made: the thread hears of it. `false` where there is none and none could be started.
     pub(crate) fn kick(self: &Arc<Self>) -> bool {
         barrier::light();
-        let doze = &self.core.hub.doze;
-        if doze.is_stopped() && doze.take_over() && !self.spawn_or_give_back() {
+        let sleep_state = &self.core.hub.sleep_state;
+        if sleep_state.is_stopped() && sleep_state.take_over() && !self.spawn_or_give_back() {
             return false;
         }
         self.core.hub.event.set();
@@ -266,7 +283,7 @@ impl Domain {
 
     /// Asks that what is under way ends now. Where a hook asks that is being told of a force, it is done already.
     pub(crate) fn force(self: &Arc<Self>) -> bool {
-        let here = here::gp_thread_of() == self.office.id();
+        let here = here::gp_thread_of() == self.dispatcher.id();
         if here && self.telling.load(Ordering::Relaxed) {
             return true;
         }
@@ -282,7 +299,7 @@ impl Domain {
             let finished = record.local.finished();
             finished == record.local.produced()
         });
-        finished && !self.office.tickets.any_open()
+        finished && !self.dispatcher.tickets.any_open()
     }
 
     /// Asks for an attempt to stop the thread, when nothing is left to do.
@@ -320,32 +337,32 @@ impl Domain {
         drop(stop);
     }
 
-    pub(super) fn stop_asked(&self) -> bool {
+    pub(in crate::domain) fn stop_asked(&self) -> bool {
         !self.stops.lock().waiting.is_empty()
     }
 
     /// The attempt was made, with whatever outcome.
-    pub(super) fn stop_tried(&self) {
+    pub(in crate::domain) fn stop_tried(&self) {
         let mut wakers = WakeList::default();
         self.take_stops(&mut wakers);
         wakers.wake_all();
     }
 
-    pub(super) fn take_stops(&self, wakers: &mut WakeList) {
+    pub(in crate::domain) fn take_stops(&self, wakers: &mut WakeList) {
         let stops = std::mem::take(&mut self.stops.lock().waiting);
         stops.into_iter().for_each(|(_, waker)| wakers.push(waker));
     }
 
-    pub(super) fn take_thread(&self) -> Option<JoinHandle> {
+    pub(in crate::domain) fn take_thread(&self) -> Option<JoinHandle> {
         self.thread.lock().take()
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::domain) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
     /// Whether the core may be another domain's by now.
-    pub(super) fn is_recycled(&self) -> bool {
+    pub(in crate::domain) fn is_recycled(&self) -> bool {
         self.recycled.load(Ordering::Acquire)
     }
 
@@ -354,11 +371,11 @@ impl Domain {
         let mut place = self.thread.lock();
         // Under the driver's lock, where a thread that only looks whether it can stop is not seen as stopped.
         let driver = self.driver.lock();
-        let stopped = self.core.hub.doze.is_stopped();
+        let stopped = self.core.hub.sleep_state.is_stopped();
         drop(driver);
         let thread = if stopped { place.take() } else { None };
         drop(place);
-        let worker = self.office.worker.take_thread();
+        let worker = self.dispatcher.worker.take_thread();
         for thread in thread.into_iter().chain(worker) {
             thread.join();
         }
@@ -372,22 +389,22 @@ impl Domain {
         // has ended, or has gone for good.
         let driver = self.driver.lock();
         self.ended.store(true, Ordering::Release);
-        let doze = &self.core.hub.doze;
-        if !doze.is_stopped() {
+        let sleep_state = &self.core.hub.sleep_state;
+        if !sleep_state.is_stopped() {
             drop(driver);
             self.core.hub.event.set();
         } else if self.is_drained() {
             self.recycle();
             drop(driver);
             // A waiter that drove the domain for want of a thread may have started it.
-            self.office.worker.stop();
-            self.office.dismiss_executor();
-        } else if doze.take_over() {
+            self.dispatcher.worker.stop();
+            self.dispatcher.dismiss_executor();
+        } else if sleep_state.take_over() {
             drop(driver);
             if !self.spawn_or_give_back() {
                 stderr::tell(format_args!(
                     "domain \"{}\" ends with callbacks queued and no thread to run them; they are leaked",
-                    self.office.name
+                    self.dispatcher.name
                 ));
                 // Dropped, what is collected would be freed under its readers.
                 std::mem::forget(Arc::clone(self));
@@ -396,7 +413,7 @@ impl Domain {
     }
 
     /// Gives the core to whoever next builds a domain. The last thing that is done with it.
-    pub(super) fn recycle(&self) {
+    pub(in crate::domain) fn recycle(&self) {
         self.recycled.store(true, Ordering::Release);
         self.core.hub.end();
         ENDED.lock().push(self.core);
@@ -412,7 +429,7 @@ impl Drop for Domain {
 impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Domain")
-            .field("name", &self.office.name)
+            .field("name", &self.dispatcher.name)
             .finish_non_exhaustive()
     }
 }

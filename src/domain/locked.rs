@@ -3,7 +3,7 @@
 use super::futures::{Drain, Synchronize};
 use super::rcu::Rcu;
 use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
-use crate::dispatch::job::{Context, Home};
+use crate::dispatch::job::{Context, RunOn};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ impl<T: Send + 'static> GlobalLock<T> {
         rcu.enqueue(move |context: &mut Context| match context.locked(id) {
             Some(value) => f(value),
             None => context.spawn(
-                Home::Worker,
+                RunOn::Worker,
                 Box::pin(async move { f(&mut *lock.lock().await) }),
             ),
         });

@@ -2,12 +2,12 @@
 
 use super::builder::Builder;
 use super::cookie::GracePeriod;
-use super::domain::{Domain, DomainCore};
 use super::fork;
 use super::futures::{Drain, Shutdown, Synchronize};
-use super::report::ForceEvent;
+use super::stall::ForceNotifier;
+use super::stall::report::ForceEvent;
 use super::stats::Stats;
-use super::watchdog::ForceNotifier;
+use super::{Domain, DomainCore};
 use crate::dispatch::block::{assert_blocking_allowed, block_on};
 use crate::dispatch::here;
 use crate::reader::guard::{Guard, HubId, OwnedReadGuard, ReadGuard, Registration};
@@ -135,7 +135,7 @@ impl Rcu {
         Rcu {
             hub: domain.core.hub,
             core: domain.core,
-            limited: u8::from(domain.office.backlog.is_some()),
+            limited: u8::from(domain.dispatcher.backlog.is_some()),
             handle: Arc::new(Handle(domain)),
         }
     }
@@ -492,7 +492,7 @@ impl Rcu {
         if here::on_gp_thread() {
             panic!("deadlock: {what} on a grace-period thread, which would wait for itself");
         }
-        if here::in_batch_of(self.domain().office.id()) {
+        if here::in_batch_of(self.domain().dispatcher.id()) {
             panic!(
                 "deadlock: {what} inside a callback of the same Rcu, which would wait for itself"
             );
@@ -516,7 +516,7 @@ impl Default for Rcu {
 impl fmt::Debug for Rcu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rcu")
-            .field("name", &self.domain().office.name)
+            .field("name", &self.domain().dispatcher.name)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What the grace-period thread does: turns, and [rests](super::rest) between them.
+//! What the grace-period thread does: turns, and [rests](sleep) between them.
 //!
 //! # A turn
 //! 1. Take the requests: force, drains, the highest number wanted, a backlog past half of its limit.
@@ -20,17 +20,19 @@
 //! A wanted number counts as started when it is `fenced`, not when somebody has taken it: this thread never waits for
 //! another starter.
 
-use super::domain::Domain;
-use super::latency::LatencyLog;
-use super::publish::Publisher;
-use super::watchdog::Watchdog;
+pub(crate) mod sleep;
+
 use crate::callback::calls::Calls;
 use crate::dispatch::backlog::Backlog;
 use crate::dispatch::batch::Batch;
+use crate::dispatch::dispatcher::Pending;
 use crate::dispatch::here;
 use crate::dispatch::job::Context;
-use crate::dispatch::office::Pending;
 use crate::dispatch::tickets::Ticket;
+use crate::domain::Domain;
+use crate::domain::latency::LatencyLog;
+use crate::domain::publish::Publisher;
+use crate::domain::stall::Watchdog;
 use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
 use crate::sys::clock::Instant;
@@ -66,34 +68,34 @@ const QUIET: Duration = Duration::from_micros(10);
 const QUIET: Duration = Duration::ZERO;
 
 /// The collector's state. Whoever holds its lock is the collector.
-pub(crate) struct Driver {
+pub(crate) struct GpThread {
     /// Number of the last collection.
     collection: u64,
     /// Collected and waiting for a grace period, oldest first.
     waiting: VecDeque<Collected>,
     /// What the last turn took for elapsed: up to it, everyone was woken and everything handed out. `elapsed` itself may be
     /// further: a caller that scans for itself raises it and tells nobody.
-    pub(super) handled: Seq,
+    pub(in crate::domain) handled: Seq,
     last_start: Option<Instant>,
     /// Elapsed and not yet handed out.
     ready: VecDeque<Collected>,
     /// Starts that have not elapsed, and when they were.
-    pub(super) starts: VecDeque<(Seq, Instant)>,
-    pub(super) latency: LatencyLog,
+    pub(in crate::domain) starts: VecDeque<(Seq, Instant)>,
+    pub(in crate::domain) latency: LatencyLog,
     /// Something was done since the idle hook was last called.
-    pub(super) worked: bool,
-    pub(super) watchdog: Watchdog,
-    pub(super) publisher: Publisher,
+    pub(in crate::domain) worked: bool,
+    pub(in crate::domain) watchdog: Watchdog,
+    pub(in crate::domain) publisher: Publisher,
 }
 
-pub(super) struct Collected {
+pub(in crate::domain) struct Collected {
     seq: Seq,
     calls: Calls<Context>,
     ticket: Ticket,
 }
 
-impl Driver {
-    pub(super) fn new() -> Self {
+impl GpThread {
+    pub(in crate::domain) fn new() -> Self {
         Self {
             collection: 0,
             waiting: VecDeque::new(),
@@ -109,7 +111,7 @@ impl Driver {
     }
 
     /// What was collected and not yet handed out: number and length of each.
-    pub(super) fn lengths_and_tickets(&self) -> Vec<(u64, usize)> {
+    pub(in crate::domain) fn lengths_and_tickets(&self) -> Vec<(u64, usize)> {
         let all = self.waiting.iter().chain(&self.ready);
         all.map(|c| (c.ticket.number(), c.calls.len())).collect()
     }
@@ -136,26 +138,26 @@ impl Driver {
     }
 
     /// Whether the newest grace period was started just now.
-    pub(super) fn has_young_start(&self) -> bool {
+    pub(in crate::domain) fn has_young_start(&self) -> bool {
         let newest = self.starts.back();
         newest.is_some_and(|(_, at)| at.elapsed() < YOUNG)
     }
 
     /// A lower bound for the age of a section that saw `seen`: the time since the first later start.
-    pub(super) fn age_of(&self, seen: Seq) -> Duration {
+    pub(in crate::domain) fn age_of(&self, seen: Seq) -> Duration {
         let later = self.starts.iter().find(|(seq, _)| *seq > seen);
         later.map_or(Duration::ZERO, |(_, at)| at.elapsed())
     }
 }
 
 /// The body of the grace-period thread.
-pub(super) fn run(domain: Arc<Domain>) {
-    here::become_gp_thread(domain.office.id());
+pub(in crate::domain) fn run(domain: Arc<Domain>) {
+    here::become_gp_thread(domain.dispatcher.id());
     // Foreign code is caught closer by. What arrives here is a bug of ours, and readers rely on this thread.
     let last = or_abort(|| drive(&domain));
     if last {
         // Here, and not wherever the last batch is let go.
-        domain.office.dismiss_executor();
+        domain.dispatcher.dismiss_executor();
     }
     // The hooks may go with it.
     let _ = quietly(move || drop(domain));
@@ -183,7 +185,7 @@ fn drive(domain: &Arc<Domain>) -> bool {
     }
 }
 
-pub(super) enum Rest {
+pub(in crate::domain) enum Rest {
     Over,
     /// The thread goes; `last`: and the domain, whose core it has given away.
     Gone {
@@ -198,7 +200,7 @@ impl Domain {
         self.gather();
         let mut driver = self.driver.lock();
         let forced = self.force.swap(false, Ordering::AcqRel);
-        let asked = self.office.tickets.take_asked();
+        let asked = self.dispatcher.tickets.take_asked();
         delay::at(Window::Taken);
         let urgent = forced || !asked.is_empty();
         let for_waiters = self.may_start_for_waiters(urgent);
@@ -219,7 +221,7 @@ impl Domain {
         delay::at(Window::Collected);
         let started = (due || for_waiters).then(|| self.start_gp(&mut driver, urgent));
         if let (Some(seq), true) = (started, calls.len() != 0) {
-            let ticket = Ticket::open(&self.office, number);
+            let ticket = Ticket::open(&self.dispatcher, number);
             driver.waiting.push_back(Collected { seq, calls, ticket });
         }
 
@@ -252,7 +254,7 @@ impl Domain {
         self.hand_out();
         if !asked.is_empty() {
             delay::at(Window::Assigning);
-            self.office.tickets.assign(&asked, number);
+            self.dispatcher.tickets.assign(&asked, number);
         }
         let reported = self.report_all();
         let polled = self.poll_inline();
@@ -269,11 +271,11 @@ impl Domain {
             };
             self.trace_batch(seq, calls.len());
             let report = ticket.clone();
-            self.office.execute(Batch::calls(calls, ticket), report);
+            self.dispatcher.execute(Batch::calls(calls, ticket), report);
         }
     }
 
-    fn start_gp(&self, driver: &mut Driver, urgent: bool) -> Seq {
+    fn start_gp(&self, driver: &mut GpThread, urgent: bool) -> Seq {
         let seq = self.engine.start();
         if urgent {
             self.forced.fetch_add(1, Ordering::Relaxed);
@@ -287,7 +289,7 @@ impl Domain {
     }
 
     /// Whether somebody waits for a grace period that is not started, and need not share a later one.
-    pub(super) fn may_start_for_waiters(&self, urgent: bool) -> bool {
+    pub(in crate::domain) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }
 
@@ -300,12 +302,12 @@ impl Domain {
     }
 
     /// The highest number that something waits for.
-    pub(super) fn highest_awaited(&self, driver: &Driver) -> Seq {
+    pub(in crate::domain) fn highest_awaited(&self, driver: &GpThread) -> Seq {
         let collected = driver.waiting.back().map(|c| c.seq);
         self.wanted().max(collected.unwrap_or(Seq::FIRST))
     }
 
-    pub(super) fn has_queued(&self, _collector: &Driver) -> bool {
+    pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
         // SAFETY: the collector is whoever holds the driver's lock, and has its state in hand.
         self.core
             .records()
@@ -314,8 +316,8 @@ impl Domain {
 
     /// How long callbacks must still wait for their grace period to be started. Past half of the limit not at all: who
     /// passes it kicks this thread, and who calls later need not.
-    pub(super) fn until_due(&self, driver: &Driver) -> Duration {
-        let backlog = self.office.backlog.as_ref();
+    pub(in crate::domain) fn until_due(&self, driver: &GpThread) -> Duration {
+        let backlog = self.dispatcher.backlog.as_ref();
         driver.last_start.map_or(Duration::ZERO, |last| {
             match self.ended.load(Ordering::Acquire) || backlog.is_some_and(Backlog::is_pressed) {
                 true => Duration::ZERO,
@@ -352,20 +354,20 @@ impl Domain {
         if let Some(seq) = started {
             // A subscriber is foreign code.
             let _ = quietly(|| {
-                tracing::debug!(target: "async_rcu::gp", domain = %self.office.name, gp = seq.raw(), elapsed = elapsed.raw(), "started");
+                tracing::debug!(target: "async_rcu::gp", domain = %self.dispatcher.name, gp = seq.raw(), elapsed = elapsed.raw(), "started");
             });
         }
     }
 
     fn trace_batch(&self, seq: Seq, len: usize) {
         let _ = quietly(|| {
-            tracing::debug!(target: "async_rcu::batch", domain = %self.office.name, gp = seq.raw(), len, "ready");
+            tracing::debug!(target: "async_rcu::batch", domain = %self.dispatcher.name, gp = seq.raw(), len, "ready");
         });
     }
 
     /// Makes the reports that were handed in. `true` where there were any.
     fn report_all(&self) -> bool {
-        let reports = self.office.take_reports();
+        let reports = self.dispatcher.take_reports();
         let any = !reports.is_empty() | self.report_notes() | self.report_backlog();
         for Pending { report, _ticket } in reports {
             let told = quietly(|| {
@@ -387,13 +389,13 @@ impl Domain {
 
     /// Polls the batch whose turn it is on this thread. `true` where it was finished.
     fn poll_inline(&self) -> bool {
-        let Some(mut batch) = self.office.pop_inline() else {
+        let Some(mut batch) = self.dispatcher.pop_inline() else {
             return false;
         };
         let waker = Waker::from(Arc::new(WakeHub(self.core.hub)));
         let poll = Pin::new(&mut batch).poll(&mut task::Context::from_waker(&waker));
         if poll.is_pending() {
-            self.office.unpop_inline(batch);
+            self.dispatcher.unpop_inline(batch);
         }
         poll.is_ready()
     }

@@ -1,7 +1,7 @@
 //! Published by the grace-period thread, before it sleeps: at most once a second while something goes on, and once after it,
 //! or before the thread goes.
 
-use crate::service::domain::Domain;
+use crate::domain::Domain;
 use crate::sys::wake::quietly;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the collector remembers about publishing.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Publisher {
+pub(in crate::domain) struct Publisher {
     /// Something was done since.
     news: bool,
     last: Option<Instant>,
@@ -17,7 +17,7 @@ pub(in crate::service) struct Publisher {
 
 impl Publisher {
     /// Something was done.
-    pub(in crate::service) fn note(&mut self) {
+    pub(in crate::domain) fn note(&mut self) {
         self.news = true;
     }
 
@@ -44,7 +44,7 @@ impl Publisher {
 
 impl Domain {
     /// Publishes, if it is time and there is news; tells when to come again.
-    pub(in crate::service) fn publish(&self) -> Option<Duration> {
+    pub(in crate::domain) fn publish(&self) -> Option<Duration> {
         let due = self.driver.lock().publisher.due();
         match due {
             // A recorder is foreign code.
@@ -55,7 +55,7 @@ impl Domain {
     }
 
     /// Publishes what is new, if anything is: the thread is about to go.
-    pub(in crate::service) fn publish_last(&self) {
+    pub(in crate::domain) fn publish_last(&self) {
         if self.driver.lock().publisher.take_news() {
             drop(quietly(|| self.publish_now()));
         }
@@ -63,7 +63,7 @@ impl Domain {
 
     fn publish_now(&self) {
         let stats = self.stats();
-        let domain = || self.office.name.clone();
+        let domain = || self.dispatcher.name.clone();
         let counts = [
             ("async_rcu_grace_periods_total", stats.grace_periods),
             ("async_rcu_forced_total", stats.forced),

@@ -4,12 +4,12 @@ use crate::{Guard, Rcu};
 
 /// The domain of a structure, and the check that a guard is of it.
 #[derive(Clone)]
-pub(crate) struct Home(
+pub(crate) struct DomainRef(
     /// `None`: the global domain, which a static does not start by itself.
     Option<Rcu>,
 );
 
-impl Home {
+impl DomainRef {
     pub(crate) const GLOBAL: Self = Self(None);
 
     pub(crate) fn of(rcu: &Rcu) -> Self {

@@ -3,18 +3,20 @@
 //! The grace-period thread does it, before it sleeps, and now and then while it does not get to that: it alone emits.
 //! Others hand it what they found as *notes*.
 
-use super::domain::Domain;
-use super::report::{ForceEvent, HeldSection, LISTED, StallKind, StallReport};
+pub(crate) mod report;
+
+use crate::dispatch::dispatcher::PanicSource;
 use crate::dispatch::here;
-use crate::dispatch::office::PanicSource;
 use crate::dispatch::watch::{Finding, Stuck, after_reports};
+use crate::domain::Domain;
 use crate::reader::local;
-use crate::reader::place::TRACKED;
+use crate::reader::location::TRACKED;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::Ordering;
 use crate::sys::stderr;
 use crate::sys::thread;
 use crate::sys::wake::quietly;
+use report::{ForceEvent, HeldSection, LISTED, StallKind, StallReport};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -25,9 +27,9 @@ const SOON: Duration = Duration::from_millis(5);
 
 /// What the collector remembers about reports.
 #[derive(Debug, Default)]
-pub(super) struct Watchdog {
+pub(in crate::domain) struct Watchdog {
     /// Something was handed out since the last look.
-    pub(super) fresh: bool,
+    pub(in crate::domain) fresh: bool,
     /// The grace period that is reported as held up, and how often.
     told: Option<(Seq, u32)>,
 }
@@ -36,7 +38,7 @@ pub(crate) type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
 
 /// Who wants to be told of forces.
 #[derive(Default)]
-pub(super) struct Notifiers {
+pub(in crate::domain) struct Notifiers {
     next: u64,
     all: BTreeMap<u64, ForceHook>,
 }
@@ -76,14 +78,14 @@ impl fmt::Debug for ForceNotifier {
 
 impl Domain {
     /// Callbacks queued and not finished, async ones as long as their future is not over.
-    pub(super) fn pending(&self) -> u64 {
+    pub(in crate::domain) fn pending(&self) -> u64 {
         // `finished` before `produced`, so that it is never the greater.
         let finished = self.finished();
         let produced: u64 = self.core.records().map(|r| r.local.produced()).sum();
         produced.saturating_sub(finished)
     }
 
-    pub(super) fn notify(self: &Arc<Self>, hook: ForceHook) -> ForceNotifier {
+    pub(in crate::domain) fn notify(self: &Arc<Self>, hook: ForceHook) -> ForceNotifier {
         let mut notifiers = self.notifiers.lock();
         let id = notifiers.next;
         notifiers.next += 1;
@@ -106,8 +108,12 @@ impl Domain {
     }
 
     /// Asks the sections that hold up `awaited` to end, where that is `urgent` or there is no room for more callbacks.
-    pub(super) fn tell_holders(&self, awaited: Seq, urgent: bool) {
-        let full = self.office.backlog.as_ref().is_some_and(|b| b.is_full());
+    pub(in crate::domain) fn tell_holders(&self, awaited: Seq, urgent: bool) {
+        let full = self
+            .dispatcher
+            .backlog
+            .as_ref()
+            .is_some_and(|b| b.is_full());
         if !urgent && !full {
             return;
         }
@@ -125,7 +131,7 @@ impl Domain {
             return;
         }
         let event = ForceEvent {
-            domain: self.office.name.clone(),
+            domain: self.dispatcher.name.clone(),
             holders,
             holders_total,
             pending: self.pending(),
@@ -136,21 +142,21 @@ impl Domain {
             let event = &event;
             let called = quietly(move || hook(event));
             if let Err(message) = called {
-                self.office.report(PanicSource::Hook, message, None);
+                self.dispatcher.report(PanicSource::Hook, message, None);
             }
         }
         self.telling.store(false, Ordering::Relaxed);
     }
 
     /// Reports what is stuck; tells how long until something may be.
-    pub(super) fn look_for_stuck(&self, holdouts: bool) -> Option<Duration> {
+    pub(in crate::domain) fn look_for_stuck(&self, holdouts: bool) -> Option<Duration> {
         let sections = match holdouts {
             true => self.look_at_sections(),
             false => None,
         };
         let timeout = self.settings.stall_timeout;
-        let drained = self.office.tickets.drained();
-        let (findings, next) = self.office.watch.check(timeout, drained);
+        let drained = self.dispatcher.tickets.drained();
+        let (findings, next) = self.dispatcher.watch.check(timeout, drained);
         for finding in findings {
             self.tell_stall(self.found(finding));
         }
@@ -158,14 +164,14 @@ impl Domain {
         let handed_out = match next {
             Some(next) if fresh => Some(next.min(SOON)),
             // It takes long: whoever ends it wakes us.
-            Some(next) => self.office.tickets.watch().then_some(next),
+            Some(next) => self.dispatcher.tickets.watch().then_some(next),
             None => None,
         };
         sections.into_iter().chain(handed_out).min()
     }
 
     /// As [`look_for_stuck`](Self::look_for_stuck), by a thread that does not sleep now.
-    pub(super) fn look_in_passing(&self) {
+    pub(in crate::domain) fn look_in_passing(&self) {
         let driver = self.driver.lock();
         let holdouts = self.highest_awaited(&driver) > driver.handled;
         drop(driver);
@@ -204,7 +210,7 @@ impl Domain {
 
     fn stall(&self, kind: StallKind, age: Duration) -> StallReport {
         StallReport {
-            domain: self.office.name.clone(),
+            domain: self.dispatcher.name.clone(),
             kind,
             age,
             holders: Vec::new(),
@@ -232,8 +238,8 @@ impl Domain {
     }
 
     /// Reports a callback that took too long on this thread, where nobody could watch it: after its end.
-    pub(super) fn report_unwatched(&self) {
-        let took = self.office.watch.take_unwatched();
+    pub(in crate::domain) fn report_unwatched(&self) {
+        let took = self.dispatcher.watch.take_unwatched();
         if took >= self.settings.stall_timeout {
             let here = thread::current();
             self.tell_stall(StallReport {
@@ -255,7 +261,7 @@ impl Domain {
         }
         if let Some(hook) = &self.settings.on_stall {
             if let Err(message) = quietly(|| hook(&report)) {
-                self.office.report(PanicSource::Hook, message, None);
+                self.dispatcher.report(PanicSource::Hook, message, None);
             }
         }
     }
@@ -263,8 +269,12 @@ impl Domain {
     /// Hands the grace-period thread a report, where a future that the current thread polls cannot end as long as that thread
     /// goes on like this. `true` where there is one.
     #[cold]
-    pub(super) fn note_deadlock(self: &Arc<Self>, what: &'static str, by_callback: bool) -> bool {
-        let mut report = if by_callback && here::in_batch_of(self.office.id()) {
+    pub(in crate::domain) fn note_deadlock(
+        self: &Arc<Self>,
+        what: &'static str,
+        by_callback: bool,
+    ) -> bool {
+        let mut report = if by_callback && here::in_batch_of(self.dispatcher.id()) {
             self.stall(StallKind::WaitInCallback(what), Duration::ZERO)
         } else if let Some(held) = self.own_section() {
             StallReport {
@@ -304,12 +314,12 @@ impl Domain {
         })
     }
 
-    pub(super) fn has_notes(&self) -> bool {
+    pub(in crate::domain) fn has_notes(&self) -> bool {
         !self.notes.lock().is_empty()
     }
 
     /// `true` where there were any.
-    pub(super) fn report_notes(&self) -> bool {
+    pub(in crate::domain) fn report_notes(&self) -> bool {
         let notes = std::mem::take(&mut *self.notes.lock());
         let any = !notes.is_empty();
         for note in notes {
@@ -319,11 +329,11 @@ impl Domain {
     }
 
     /// Reports that the limit of pending callbacks was met. Always `false`: there is nothing more to do for it.
-    pub(super) fn report_backlog(&self) -> bool {
-        if let Some(backlog) = self.office.backlog.as_ref().filter(|b| b.take_report()) {
+    pub(in crate::domain) fn report_backlog(&self) -> bool {
+        if let Some(backlog) = self.dispatcher.backlog.as_ref().filter(|b| b.take_report()) {
             let (pending, limit) = (backlog.pending(), backlog.limit());
             let _ = quietly(|| {
-                tracing::warn!(target: "async_rcu::backpressure", domain = %self.office.name, pending, limit, "as many callbacks are pending as may be; try_call refuses, reserve waits");
+                tracing::warn!(target: "async_rcu::backpressure", domain = %self.dispatcher.name, pending, limit, "as many callbacks are pending as may be; try_call refuses, reserve waits");
             });
         }
         false

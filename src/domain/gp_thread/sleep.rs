@@ -15,11 +15,11 @@
 //! first one after something was handed out is short: mostly it is over by then, and the thread sleeps without a timer from then
 //! on, with nobody having had to tell it.
 
-use super::domain::Domain;
-use super::driver::{Driver, Rest};
+use super::{GpThread, Rest};
+use crate::dispatch::dispatcher::PanicSource;
 use crate::dispatch::here;
-use crate::dispatch::office::PanicSource;
 use crate::dispatch::worker::Worker;
+use crate::domain::Domain;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 impl Domain {
     /// Sleeps until there is something to do, or goes.
-    pub(super) fn rest(self: &Arc<Self>) -> Rest {
+    pub(in crate::domain) fn rest(self: &Arc<Self>) -> Rest {
         let hub = self.core.hub;
         let driver = self.driver.lock();
         let awaited = self.highest_awaited(&driver);
@@ -53,7 +53,7 @@ impl Domain {
         }
 
         if nap.is_none() && !holdouts {
-            if worked && self.settings.on_idle.is_some() && !self.office.tickets.watch() {
+            if worked && self.settings.on_idle.is_some() && !self.dispatcher.tickets.watch() {
                 self.idle();
                 return Rest::Over;
             }
@@ -65,12 +65,12 @@ impl Domain {
             self.stop_tried();
         }
 
-        let stranded = Worker::retry(&self.office).then_some(RETRY);
+        let stranded = Worker::retry(&self.dispatcher).then_some(RETRY);
         let stuck = self.look_for_stuck(holdouts);
         let publish = self.publish();
 
         if nap.is_none() {
-            hub.doze.fall_asleep();
+            hub.sleep_state.fall_asleep();
         }
         if holdouts {
             self.engine.ask_holdout(handled.next());
@@ -91,16 +91,16 @@ impl Domain {
             );
         }
         delay::at(Window::Awake);
-        hub.doze.wake_up();
+        hub.sleep_state.wake_up();
         Rest::Over
     }
 
     /// The look behind the fence: did anything come, or may anything pass unnoticed?
-    fn must_stay_up(&self, driver: &Driver, awaited: Seq, napping: bool) -> bool {
+    fn must_stay_up(&self, driver: &GpThread, awaited: Seq, napping: bool) -> bool {
         if self.force.load(Ordering::Acquire)
             || self.may_start_for_waiters(false)
-            || self.office.tickets.any_asked()
-            || self.office.has_reports()
+            || self.dispatcher.tickets.any_asked()
+            || self.dispatcher.has_reports()
             || self.has_notes()
             || self.highest_awaited(driver) > awaited
             || (!napping && self.has_queued(driver))
@@ -118,13 +118,13 @@ impl Domain {
         self.driver.lock().worked = false;
         if let Some(hook) = &self.settings.on_idle {
             if let Err(message) = quietly(hook) {
-                self.office.report(PanicSource::Hook, message, None);
+                self.dispatcher.report(PanicSource::Hook, message, None);
             }
         }
     }
 
     /// Between two turns: where a stop is asked for and there is more to do already, that was the attempt.
-    pub(super) fn stop_in_passing(&self) {
+    pub(in crate::domain) fn stop_in_passing(&self) {
         if !self.stop_asked() {
             return;
         }
@@ -141,19 +141,19 @@ impl Domain {
         if !self.stop_asked() && !self.ended.load(Ordering::Acquire) {
             return None;
         }
-        if self.office.tickets.watch() {
+        if self.dispatcher.tickets.watch() {
             // Work is still being run, and the last of it kicks us. For a shutdown that was the attempt.
             self.stop_tried();
             return None;
         }
-        if !self.office.worker.stop() {
+        if !self.dispatcher.worker.stop() {
             // Its end kicks us.
             return None;
         }
         self.publish_last();
-        let doze = &self.core.hub.doze;
+        let sleep_state = &self.core.hub.sleep_state;
         let driver = self.driver.lock();
-        doze.stop();
+        sleep_state.stop();
         delay::at(Window::Stopping);
         barrier::heavy();
         let rest = if !self.must_stay_up(&driver, driver.handled, false) {
@@ -162,7 +162,7 @@ impl Domain {
                 self.recycle();
             }
             Rest::Gone { last }
-        } else if doze.take_over() {
+        } else if sleep_state.take_over() {
             Rest::Over
         } else {
             // Somebody has started another thread, which finds what we found.

@@ -50,7 +50,7 @@ impl<F> fmt::Debug for Full<F> {
 
 impl Rcu {
     pub(super) fn backlog(&self) -> Option<&Backlog> {
-        self.domain().office.backlog.as_ref()
+        self.domain().dispatcher.backlog.as_ref()
     }
 
     /// Counts a callback that is queued in any case.
@@ -207,7 +207,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(rcu) = self.0.take() {
-            rcu.domain().office.give_back(1);
+            rcu.domain().dispatcher.give_back(1);
         }
     }
 }

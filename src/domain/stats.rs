@@ -1,8 +1,8 @@
 //! What a domain tells about itself.
 
-use super::domain::Domain;
+use super::Domain;
 use super::latency::Latency;
-use crate::sys::barrier::Barrier;
+use crate::sys::barrier::MemoryBarrier;
 use crate::sys::prim::Ordering;
 use std::time::Duration;
 
@@ -51,19 +51,19 @@ pub struct Stats {
     /// Stall reports made.
     pub stalls: u64,
     /// Which process-wide barrier is in use.
-    pub barrier: Barrier,
+    pub barrier: MemoryBarrier,
 }
 
 impl Domain {
     /// Callbacks that have finished. An async one whose future is under way is none, though what spawned it is done.
     pub(super) fn finished(&self) -> u64 {
         let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
-        let running = self.office.counts.running.load(Ordering::Relaxed) as u64;
+        let running = self.dispatcher.counts.running.load(Ordering::Relaxed) as u64;
         finished.saturating_sub(running)
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let counts = &self.office.counts;
+        let counts = &self.dispatcher.counts;
         // `finished` before `queued`, so that it is never the greater.
         let finished = self.finished();
         let oldest = self.engine.oldest_section();

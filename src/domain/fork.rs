@@ -18,7 +18,7 @@
 //!
 //! A thread of ours that forks (a callback did) is still there, and goes on.
 
-use super::domain::Domain;
+use super::Domain;
 use crate::dispatch::here;
 use crate::reader::local;
 use crate::sys::barrier;
@@ -60,7 +60,7 @@ fn in_child() {
     barrier::after_fork();
     for domain in all() {
         domain.after_fork();
-        if domain.has_ended() && domain.core.hub.doze.is_stopped() {
+        if domain.has_ended() && domain.core.hub.sleep_state.is_stopped() {
             ABANDONED.lock().push(domain);
         }
     }
@@ -99,8 +99,8 @@ pub(super) unsafe fn clear_vanished() {
 impl Domain {
     fn after_fork(self: &Arc<Self>) {
         self.core.lose_all_but(local::known(self.core));
-        if here::gp_thread_of() != self.office.id() {
-            self.core.hub.doze.give_back();
+        if here::gp_thread_of() != self.dispatcher.id() {
+            self.core.hub.sleep_state.give_back();
         }
         // To join it would be to wait for ever.
         std::mem::forget(self.take_thread());
@@ -113,7 +113,7 @@ impl Domain {
             .sum();
         let mut wakers = WakeList::default();
         self.waiters.take_all(&mut wakers);
-        self.office.after_fork(queued, collected, &mut wakers);
+        self.dispatcher.after_fork(queued, collected, &mut wakers);
         self.take_stops(&mut wakers);
         self.left.lock().append(wakers);
         // Where this is the thread that makes turns, it makes one more.
