@@ -8,6 +8,7 @@
 //! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
 //! - [`delay`]: where a thread that stops at the wrong moment is tried out.
 //! - [`gate`]: no fork while another thread holds one of our locks.
+//! - [`wait_list`]: wakers under keys, woken outside the lock.
 //! - [`wake`]: calling foreign code that must not take a thread down.
 //!
 //! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
@@ -27,4 +28,5 @@ pub(crate) mod sleep_state;
 pub(crate) mod stderr;
 pub(crate) mod thread;
 pub(crate) mod unwind;
+pub(crate) mod wait_list;
 pub(crate) mod wake;

@@ -75,6 +75,13 @@ impl WakeList {
             let _ = quietly(move || waker.wake());
         }
     }
+
+    /// Drops them all. One whose drop panics does not keep the others from being dropped.
+    pub(crate) fn drop_all(&mut self) {
+        for waker in self.0.drain(..) {
+            let _ = quietly(move || drop(waker));
+        }
+    }
 }
 
 /// Runs foreign code that must not take this thread down. `Err` where it panicked, with the message.
