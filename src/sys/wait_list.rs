@@ -1,3 +1,4 @@
+#![allow(dead_code)]
 //! A list of waiters: wakers under keys, beside the state that they wait for.
 //!
 //! # Protocol
