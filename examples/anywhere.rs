@@ -22,7 +22,11 @@ mod idle;
 #[path = "anywhere/lookup.rs"]
 mod lookup;
 
-use async_rcu::{Batch, Batches, BuildError, ChannelExecutor};
+use async_rcu::{
+    Batch,
+    error::BuildError,
+    executor::{Batches, ChannelExecutor},
+};
 use clap::{Parser, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;

@@ -43,7 +43,7 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn new() -> Result<Self, async_rcu::BuildError> {
+    fn new() -> Result<Self, async_rcu::error::BuildError> {
         let big_lock = GlobalLock::new(Machine::default());
         let rcu = Rcu::builder()
             .name("machine")

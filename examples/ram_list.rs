@@ -176,7 +176,7 @@ impl<'g> Reader<'g> {
 }
 
 impl RamList {
-    fn new() -> Result<Self, async_rcu::BuildError> {
+    fn new() -> Result<Self, async_rcu::error::BuildError> {
         let machine = GlobalLock::new(Machine {
             free: (0..FIXED - 1).map(|n| 2 * n + 1).collect(),
             plugged: Vec::new(),

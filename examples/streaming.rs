@@ -13,7 +13,7 @@
 //! version; with listening ones it stays flat. The exit status is 1 if a client got a row twice,
 //! out of order, or never, or if the memory of the listening variant is not bounded.
 
-use async_rcu::{OwnedRcuRef, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, cell::OwnedRcuRef};
 use std::error::Error;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;

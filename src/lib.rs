@@ -2,8 +2,8 @@
 //!
 //! Readers never wait and never write to shared memory. A writer publishes a new version. The old
 //! version is reclaimed after a *grace period*, when every reader that could still see it has left.
-//! One dedicated thread detects the end of grace periods. An [executor](Executor) of your choice
-//! runs the deferred work, or one task that holds your [global lock](GlobalLock) does. Waiting is a
+//! One dedicated thread detects the end of grace periods. An [executor] of your choice
+//! runs the deferred work, or one task that holds your [global lock](global_lock) does. Waiting is a
 //! future, with a blocking twin.
 //!
 //! ```
@@ -73,8 +73,8 @@ compile_error!(
 );
 
 mod callback;
-mod cell;
-mod collections;
+pub mod cell;
+pub mod collections;
 mod dispatch;
 mod domain;
 mod grace_period;
@@ -85,42 +85,73 @@ mod loom_models;
 mod reader;
 mod sys;
 
-/// What the crate shows.
-mod facade {
-    pub use crate::cell::{
-        Changed, Deferred, OwnedRcuRef, RcuCell, RcuRef, Reclaim, ReclaimAll, Retired, Watcher,
-    };
-    pub use crate::collections::{CompareExchangeError, RcuPtr};
-    pub use crate::dispatch::batch::Batch;
-    pub use crate::dispatch::channel::{Batches, ChannelExecutor};
-    pub use crate::dispatch::dispatcher::{PanicReport, PanicSource};
-    pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};
-    pub use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
-    pub use crate::domain::builder::{BuildError, Builder, InstallError};
+#[doc(inline)]
+pub use cell::{RcuCell, RcuRef, Retired};
+#[doc(inline)]
+pub use collections::RcuPtr;
+#[cfg(not(rcu_loom))]
+#[doc(inline)]
+pub use collections::{RcuList, RcuMap, RcuVec};
+pub use domain::builder::Builder;
+pub use domain::rcu::Rcu;
+#[doc(inline)]
+pub use executor::{Batch, Executor};
+#[doc(inline)]
+pub use global_lock::GlobalLock;
+#[doc(inline)]
+pub use guard::{Guard, OwnedReadGuard, ReadGuard};
+#[doc(inline)]
+pub use report::Stats;
+#[doc(inline)]
+pub use wait::GracePeriod;
+
+/// Read-side sections: the guards of [`Rcu::read`] and [`Rcu::read_owned`].
+pub mod guard {
+    pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, Registration};
+    pub use crate::reader::release::ReleaseRequested;
+}
+
+/// Waiting for grace periods and callbacks: cookies, and the futures that [`Rcu`] returns.
+pub mod wait {
     pub use crate::domain::cookie::GracePeriod;
     pub use crate::domain::futures::{Drain, Shutdown, Synchronize};
-    pub use crate::domain::latency::Latency;
+}
+
+/// Where callbacks run: the trait [`Executor`] and its implementations.
+pub mod executor {
+    pub use crate::dispatch::batch::Batch;
+    pub use crate::dispatch::channel::{Batches, ChannelExecutor};
+    pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};
+}
+
+/// Running callbacks under a lock of the program: [`GlobalLock`], its guard and its futures.
+pub mod global_lock {
+    pub use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
     pub use crate::domain::locked::{DrainUnlocked, SynchronizeUnlocked};
-    pub use crate::domain::rcu::{Rcu, Timeout};
-    pub use crate::domain::reserve::{Full, Permit, Reserve};
+}
+
+/// Limiting the pending callbacks: what [`Rcu::reserve`] returns.
+pub mod backpressure {
+    pub use crate::domain::reserve::{Permit, Reserve};
+}
+
+/// What a domain tells of itself: figures, stalls, forced grace periods, panics.
+pub mod report {
+    pub use crate::dispatch::dispatcher::{PanicReport, PanicSource};
+    pub use crate::domain::latency::Latency;
     pub use crate::domain::stall::ForceNotifier;
     pub use crate::domain::stall::report::{ForceEvent, HeldSection, StallKind, StallReport};
     pub use crate::domain::stats::Stats;
-    pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, Registration};
-    pub use crate::reader::release::ReleaseRequested;
     pub use crate::sys::barrier::MemoryBarrier;
 }
-pub use facade::*;
 
-/// loom's models have the parts of collections that have orderings of their own.
-#[cfg(not(rcu_loom))]
-mod collected {
-    pub use crate::collections::map::{MapIter, MapKeys, MapValues, RcuMap};
-    pub use crate::collections::{ListIter, ListWriter, RcuList};
-    pub use crate::collections::{RcuVec, VecIter, VecView, VecWriter};
+/// The errors of all modules.
+pub mod error {
+    pub use crate::collections::CompareExchangeError;
+    pub use crate::domain::builder::{BuildError, InstallError};
+    pub use crate::domain::rcu::Timeout;
+    pub use crate::domain::reserve::Full;
 }
-#[cfg(not(rcu_loom))]
-pub use collected::*;
 
 /// The README's code blocks, run as tests.
 #[cfg(doctest)]

@@ -3,13 +3,19 @@
 #![cfg(feature = "rt")]
 
 use async_rcu::{
-    Batch, Batches, BuildError, Builder, Changed, ChannelExecutor, CompareExchangeError, Deferred,
-    Drain, DrainUnlocked, Executor, ForceEvent, ForceNotifier, Full, GlobalLock, GlobalLockGuard,
-    GracePeriod, Guard, HeldSection, InlineExecutor, InstallError, Latency, ListIter, ListWriter,
-    LockGlobal, MapIter, MapKeys, MapValues, OwnedRcuRef, OwnedReadGuard, PanicReport, Permit, Rcu,
-    RcuCell, RcuList, RcuMap, RcuPtr, RcuRef, RcuVec, ReadGuard, Reclaim, ReclaimAll, Registration,
-    ReleaseRequested, Reserve, Retired, Shutdown, SpawnExecutor, StallKind, StallReport, Stats,
-    Synchronize, SynchronizeUnlocked, Timeout, VecIter, VecView, VecWriter, Watcher, WorkerThread,
+    Batch, Builder, Executor, GlobalLock, GracePeriod, Guard, OwnedReadGuard, Rcu, RcuCell,
+    RcuList, RcuMap, RcuPtr, RcuRef, RcuVec, ReadGuard, Retired, Stats,
+    backpressure::{Permit, Reserve},
+    cell::{Changed, Deferred, OwnedRcuRef, Reclaim, ReclaimAll, Watcher},
+    collections::{ListIter, ListWriter, MapIter, MapKeys, MapValues, VecIter, VecView, VecWriter},
+    error::{BuildError, CompareExchangeError, Full, InstallError, Timeout},
+    executor::{Batches, ChannelExecutor, InlineExecutor, SpawnExecutor, WorkerThread},
+    global_lock::{DrainUnlocked, GlobalLockGuard, LockGlobal, SynchronizeUnlocked},
+    guard::{Registration, ReleaseRequested},
+    report::{
+        ForceEvent, ForceNotifier, HeldSection, Latency, PanicReport, StallKind, StallReport,
+    },
+    wait::{Drain, Shutdown, Synchronize},
 };
 use futures::Stream;
 use futures::task::{FutureObj, Spawn, SpawnError};
@@ -200,7 +206,7 @@ fn reports_and_figures_can_be_shown_and_sent() {
     assert_impl_all!(StallKind: Debug, Copy, Eq, Hash, Send, Sync);
     assert_impl_all!(Latency: Debug, Copy, Eq, Default, Send, Sync);
     assert_impl_all!(Stats: Debug, Send, Sync);
-    assert_impl_all!(async_rcu::MemoryBarrier: Debug, Copy, Eq, Send, Sync);
+    assert_impl_all!(async_rcu::report::MemoryBarrier: Debug, Copy, Eq, Send, Sync);
 }
 
 #[test]

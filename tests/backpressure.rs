@@ -217,7 +217,10 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
 fn past_half_of_it_no_call_waits_for_the_interval() {
     within(|| {
         let rcu = builder(100).batch_interval(Duration::from_secs(3600));
-        let rcu = rcu.executor(async_rcu::InlineExecutor).build().unwrap();
+        let rcu = rcu
+            .executor(async_rcu::executor::InlineExecutor)
+            .build()
+            .unwrap();
         let reserve = || futures::executor::block_on(rcu.reserve());
         let permits: Vec<_> = (0..51).map(|_| reserve()).collect();
         let ran = Arc::new(AtomicBool::new(false));

@@ -3,7 +3,11 @@
 
 mod common;
 
-use async_rcu::{Batch, Builder, GlobalLock, InlineExecutor, Rcu, RcuCell, Timeout, WorkerThread};
+use async_rcu::{
+    Batch, Builder, GlobalLock, Rcu, RcuCell,
+    error::Timeout,
+    executor::{InlineExecutor, WorkerThread},
+};
 use common::{Drops, HANG_GUARD, panic_message, within};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};

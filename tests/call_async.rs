@@ -4,7 +4,7 @@
 
 mod common;
 
-use async_rcu::{Batch, ChannelExecutor, Rcu};
+use async_rcu::{Batch, Rcu, executor::ChannelExecutor};
 use common::{Tally, domain, inline, receive, runtime, thread_name, until, within, worker};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{Deferred, Rcu, RcuCell, RcuPtr};
+use async_rcu::{Rcu, RcuCell, RcuPtr, cell::Deferred};
 use common::{Drops, HANG_GUARD, Probe, panic_message, settle};
 use std::cell::Cell;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use async_rcu::{Batch, Rcu, Timeout};
+use async_rcu::{Batch, Rcu, error::Timeout};
 use common::{Section, Tally, domain, inline, perpetual, receive, runtime, until, within};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};

@@ -290,7 +290,7 @@ fn a_batch_may_be_run_late_and_anywhere() {
 #[test]
 fn batches_whose_receiver_is_gone_are_rescued() {
     within(|| {
-        let (executor, batches) = async_rcu::ChannelExecutor::new();
+        let (executor, batches) = async_rcu::executor::ChannelExecutor::new();
         let rcu = Rcu::builder()
             .name("deaf")
             .executor(executor)
@@ -311,7 +311,7 @@ fn batches_whose_receiver_is_gone_are_rescued() {
 #[test]
 fn the_stream_of_batches_ends_with_its_domain() {
     within(|| {
-        let (executor, batches) = async_rcu::ChannelExecutor::new();
+        let (executor, batches) = async_rcu::executor::ChannelExecutor::new();
         let rcu = Rcu::builder()
             .name("ends")
             .executor(executor)

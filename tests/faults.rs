@@ -4,7 +4,7 @@
 
 mod common;
 
-use async_rcu::{InlineExecutor, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, executor::InlineExecutor};
 use common::{receive, until, within};
 use std::future::Future;
 use std::pin::Pin;
@@ -85,7 +85,7 @@ struct Meddles {
     rcu: Rcu,
     cell: RcuCell<u32>,
     times: AtomicUsize,
-    kept: Mutex<Vec<async_rcu::Synchronize>>,
+    kept: Mutex<Vec<async_rcu::wait::Synchronize>>,
 }
 
 impl Wake for Meddles {

@@ -6,8 +6,11 @@ mod common;
 mod requests;
 
 use async_rcu::{
-    ForceEvent, InlineExecutor, OwnedRcuRef, OwnedReadGuard, PanicSource, Rcu, RcuCell,
-    ReleaseRequested,
+    OwnedReadGuard, Rcu, RcuCell,
+    cell::OwnedRcuRef,
+    executor::InlineExecutor,
+    guard::ReleaseRequested,
+    report::{ForceEvent, PanicSource},
 };
 use common::executors::on_every_executor;
 use common::reports::{self, SHORT};
@@ -22,7 +25,7 @@ use tokio_test::task::{self, Spawn};
 use tokio_test::{assert_pending, assert_ready};
 
 /// Registers a notifier. Returns its events and the notifier.
-fn events(rcu: &Rcu) -> (Receiver<ForceEvent>, async_rcu::ForceNotifier) {
+fn events(rcu: &Rcu) -> (Receiver<ForceEvent>, async_rcu::report::ForceNotifier) {
     let (send, events) = mpsc::channel();
     let notifier = rcu.on_force(move |event| {
         assert!(!format!("{event:?}").is_empty());
@@ -269,7 +272,7 @@ fn a_hook_that_forces_is_called_once() {
         rcu.force();
         receive(&called);
         // In this time the thread could take many turns.
-        stalls.next(async_rcu::StallKind::Section);
+        stalls.next(async_rcu::report::StallKind::Section);
         assert!(called.try_recv().is_err(), "it forced itself");
         // The force of another thread calls the hook as before.
         rcu.force();

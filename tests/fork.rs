@@ -8,7 +8,7 @@ mod common;
 #[path = "fork/sections.rs"]
 mod sections;
 
-use async_rcu::{InlineExecutor, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, executor::InlineExecutor};
 use common::forked::{ALARM, begin, fork, leave, wait};
 use common::{HANG_GUARD, alone, receive, runtime, until, within};
 use std::future::Future;

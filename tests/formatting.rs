@@ -2,8 +2,10 @@
 //! a value that a lock protects at that time.
 
 use async_rcu::{
-    Batch, Executor, GlobalLock, InlineExecutor, MemoryBarrier, OwnedRcuRef, Rcu, RcuCell, RcuRef,
-    WorkerThread,
+    Batch, Executor, GlobalLock, Rcu, RcuCell, RcuRef,
+    cell::OwnedRcuRef,
+    executor::{InlineExecutor, WorkerThread},
+    report::MemoryBarrier,
 };
 use std::sync::mpsc;
 use std::time::Duration;

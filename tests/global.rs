@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{InstallError, Rcu};
+use async_rcu::{Rcu, error::InstallError};
 use common::{receive, thread_name, within};
 use std::sync::mpsc;
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{InstallError, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, error::InstallError};
 use common::within;
 use std::sync::Barrier;
 use std::thread;

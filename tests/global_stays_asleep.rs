@@ -1,7 +1,7 @@
 //! Only its first use starts the global domain: statics do not start it, nor do guards that statics
 //! refuse. A process has one global domain, so this binary has a single test.
 
-use async_rcu::{InstallError, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, error::InstallError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static CELL: RcuCell<Option<u32>> = RcuCell::none();

@@ -6,7 +6,7 @@
 
 mod common;
 
-use async_rcu::{Batch, Builder, ChannelExecutor, GlobalLock, Rcu, StallKind};
+use async_rcu::{Batch, Builder, GlobalLock, Rcu, executor::ChannelExecutor, report::StallKind};
 use common::reports::{SHORT, Stalls};
 use common::{HANG_GUARD, alone, inline, receive, runtime, threads_named, until, within};
 use std::collections::BTreeMap;

@@ -329,7 +329,11 @@ fn import_broken(floor: &str, path: &[String], exports: &BTreeSet<&str>) -> Opti
     if let Some((_, allowed)) = ABOVE.iter().find(|(above, _)| *above == floor) {
         let whole = path.join("::");
         let allowed = allowed.iter().any(|allowed| below(&whole, allowed));
-        return (!allowed && !exports.contains(target.as_str()))
+        // A name at the root, or one in a public module that stands in lib.rs.
+        let is_file = height(target).is_some() || ABOVE.iter().any(|(above, _)| above == target);
+        let exported = |name: &String| exports.contains(name.as_str());
+        let public = exported(target) || !is_file && path.last().is_some_and(exported);
+        return (!allowed && !public)
             .then(|| format!("`{floor}` imports what lib.rs exports, and not this; see ABOVE"));
     }
     match height(target) {

@@ -1,6 +1,6 @@
 //! A panic that is the caller's fault names the caller's line, not a line of the crate.
 
-use async_rcu::{GlobalLock, OwnedRcuRef, Rcu, RcuCell};
+use async_rcu::{GlobalLock, Rcu, RcuCell, cell::OwnedRcuRef};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{Batch, Builder, PanicReport, Rcu};
+use async_rcu::{Batch, Builder, Rcu, report::PanicReport};
 use common::{Bomb, Tally, inline, receive, runtime, until, within, worker};
 use std::panic::panic_any;
 use std::sync::{Arc, Mutex, mpsc};

@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{OwnedRcuRef, Rcu, RcuCell, RcuRef};
+use async_rcu::{Rcu, RcuCell, RcuRef, cell::OwnedRcuRef};
 use common::{Drops, Probe, Tracked, elapses, panic_message, started};
 
 struct Pair {

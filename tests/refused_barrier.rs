@@ -7,7 +7,7 @@
 
 mod common;
 
-use async_rcu::{MemoryBarrier, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, report::MemoryBarrier};
 use common::within;
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter_all_threads};
 use std::collections::BTreeMap;

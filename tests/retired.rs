@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{Deferred, Rcu, RcuCell, Retired};
+use async_rcu::{Rcu, RcuCell, Retired, cell::Deferred};
 use common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::pin::Pin;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 
 mod common;
 
-use async_rcu::{Deferred, InlineExecutor, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, cell::Deferred, executor::InlineExecutor};
 use common::allocator::Counting;
 use common::{alone, until, within};
 use std::thread;

@@ -12,8 +12,9 @@ mod timing;
 mod waits;
 
 use async_rcu::{
-    Batch, Builder, ChannelExecutor, GlobalLock, HeldSection, Rcu, RcuCell, SpawnExecutor,
-    StallKind, StallReport,
+    Batch, Builder, GlobalLock, Rcu, RcuCell,
+    executor::{ChannelExecutor, SpawnExecutor},
+    report::{HeldSection, StallKind, StallReport},
 };
 use common::executors::{Driven, on_every_executor};
 use common::reports::{SHORT, Stalls};

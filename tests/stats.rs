@@ -2,7 +2,10 @@
 
 mod common;
 
-use async_rcu::{Batch, Latency, MemoryBarrier, Rcu, RcuCell};
+use async_rcu::{
+    Batch, Rcu, RcuCell,
+    report::{Latency, MemoryBarrier},
+};
 use common::executors::{Driven, on_every_executor};
 use common::{Bomb, domain, first_grace_period_has_started, receive, runtime, until, within};
 use std::future::pending;

@@ -3,7 +3,10 @@
 
 mod common;
 
-use async_rcu::{OwnedRcuRef, Rcu, RcuCell, Watcher};
+use async_rcu::{
+    Rcu, RcuCell,
+    cell::{OwnedRcuRef, Watcher},
+};
 use common::{Drops, settle, within};
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;

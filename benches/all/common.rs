@@ -1,6 +1,6 @@
 //! Helpers of these benchmarks and of `benches/peers`.
 
-use async_rcu::{InlineExecutor, Rcu};
+use async_rcu::{Rcu, executor::InlineExecutor};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread::{self, JoinHandle};

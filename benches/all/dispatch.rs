@@ -2,7 +2,10 @@
 
 use crate::common::inline;
 use crate::support::runtime;
-use async_rcu::{Batch, ChannelExecutor, Executor, Rcu, SpawnExecutor};
+use async_rcu::{
+    Batch, Executor, Rcu,
+    executor::{ChannelExecutor, SpawnExecutor},
+};
 use criterion::{Criterion, Throughput};
 use futures::StreamExt;
 use futures::task::{FutureObj, Spawn, SpawnError};

@@ -36,11 +36,12 @@ pub(crate) fn benches(c: &mut Criterion) {
     });
     // The drain consumes the guard and returns it.
     let held = Cell::new(None);
-    let relock =
-        |wait: &dyn Fn(async_rcu::GlobalLockGuard<u64>) -> async_rcu::GlobalLockGuard<u64>| {
-            let guard = held.take().unwrap_or_else(|| lock.blocking_lock());
-            held.set(Some(wait(guard)));
-        };
+    let relock = |wait: &dyn Fn(
+        async_rcu::global_lock::GlobalLockGuard<u64>,
+    ) -> async_rcu::global_lock::GlobalLockGuard<u64>| {
+        let guard = held.take().unwrap_or_else(|| lock.blocking_lock());
+        held.set(Some(wait(guard)));
+    };
     group.bench_function("GlobalLockGuard::blocking_drain, nothing queued", |b| {
         b.iter(|| relock(&|guard| guard.blocking_drain(&rcu)));
         held.take();

@@ -2,7 +2,7 @@
 //!
 //! It has a domain of its own, which its users never see, and names no runtime.
 
-use async_rcu::{BuildError, Builder, Rcu, RcuCell};
+use async_rcu::{Builder, Rcu, RcuCell, error::BuildError};
 use futures::future::{join, join_all};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The server: the connections, their messages, and the board that some of them read.
 
-use async_rcu::{BuildError, OwnedRcuRef, Rcu, RcuCell, RcuMap};
+use async_rcu::{Rcu, RcuCell, RcuMap, cell::OwnedRcuRef, error::BuildError};
 use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use axum::extract::{Query, State, WebSocketUpgrade};

@@ -14,7 +14,7 @@
 use super::crew::Crew;
 use super::run::Run;
 use super::world::NO_STALLS;
-use async_rcu::{BuildError, Rcu};
+use async_rcu::{Rcu, error::BuildError};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

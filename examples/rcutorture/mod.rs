@@ -33,7 +33,7 @@ mod watchdog;
 mod world;
 
 use args::{Args, BarrierArg, Mode};
-use async_rcu::{MemoryBarrier, Rcu};
+use async_rcu::{Rcu, report::MemoryBarrier};
 use perf::Perf;
 use run::Run;
 use show::Progress;

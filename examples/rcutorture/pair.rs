@@ -12,7 +12,7 @@ use super::readers::Elsewhere;
 use super::run::{Run, Tally};
 use super::updaters::Promise;
 use super::world::{NO_STALLS, World};
-use async_rcu::{BuildError, GlobalLock, Rcu};
+use async_rcu::{GlobalLock, Rcu, error::BuildError};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;

@@ -4,7 +4,7 @@
 use super::element::Removed;
 use super::random::Random;
 use super::world::World;
-use async_rcu::Deferred;
+use async_rcu::cell::Deferred;
 use std::sync::Arc;
 
 /// Passes its element on when it is dropped. Only the library drops it, after `retire`.

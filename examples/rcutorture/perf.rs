@@ -5,7 +5,7 @@ use super::element::{Element, Ledger, Removed, Slot};
 use super::latency::{Kind, times};
 use super::run::{Run, Tally};
 use super::world::NO_STALLS;
-use async_rcu::{BuildError, Rcu};
+use async_rcu::{Rcu, error::BuildError};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use super::element::Element;
 use super::random::Random;
 use super::run::Tally;
 use super::world::World;
-use async_rcu::{Guard, OwnedRcuRef, RcuRef};
+use async_rcu::{Guard, RcuRef, cell::OwnedRcuRef};
 use futures::FutureExt;
 use futures::future::{Either, select};
 use std::sync::Arc;

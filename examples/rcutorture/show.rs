@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::latency::human;
 use super::run::{AGES, Run, STAGES};
-use async_rcu::{MemoryBarrier, Rcu};
+use async_rcu::{Rcu, report::MemoryBarrier};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;

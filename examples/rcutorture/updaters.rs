@@ -6,7 +6,7 @@ use super::random::Random;
 use super::readers::stay;
 use super::run::Tally;
 use super::world::{NO_STALLS, World};
-use async_rcu::{Deferred, GracePeriod, Rcu, RcuCell, Retired};
+use async_rcu::{GracePeriod, Rcu, RcuCell, Retired, cell::Deferred};
 use futures::FutureExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,8 +4,8 @@ use super::element::{Element, Ledger, Removed, Slot};
 use super::run::Run;
 use super::watch::Pipe;
 use async_rcu::{
-    Batch, Builder, ChannelExecutor, GlobalLock, GracePeriod, InlineExecutor, Rcu, RcuCell,
-    SpawnExecutor, Stats, WorkerThread,
+    Batch, Builder, GlobalLock, GracePeriod, Rcu, RcuCell, Stats,
+    executor::{ChannelExecutor, InlineExecutor, SpawnExecutor, WorkerThread},
 };
 use futures::StreamExt;
 use futures::task::{FutureObj, Spawn, SpawnError};

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_rcu::OwnedRcuRef;
+use async_rcu::cell::OwnedRcuRef;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::sleep;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use async_rcu::{ForceEvent, HeldSection, StallReport};
+use async_rcu::report::{ForceEvent, HeldSection, StallReport};
 use serde::Serialize;
 use tokio::sync::broadcast;
 

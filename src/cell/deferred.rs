@@ -10,7 +10,7 @@ use std::ops::Deref;
 /// RCU and kept by count needs.
 ///
 /// ```
-/// use async_rcu::{Deferred, Rcu};
+/// use async_rcu::{Rcu, cell::Deferred};
 /// use std::sync::Arc;
 /// let device = Arc::new(Deferred::new("disk".to_owned()));
 /// let kept = Arc::clone(&device);
@@ -29,7 +29,7 @@ impl<T: Send + 'static> Deferred<T> {
     /// In the [global domain](Rcu::global).
     ///
     /// ```
-    /// use async_rcu::Deferred;
+    /// use async_rcu::cell::Deferred;
     /// let device = Deferred::new("disk");
     /// assert_eq!(*device, "disk");
     /// ```
@@ -40,7 +40,7 @@ impl<T: Send + 'static> Deferred<T> {
     /// In the domain of `rcu`.
     ///
     /// ```
-    /// use async_rcu::{Deferred, Rcu};
+    /// use async_rcu::{Rcu, cell::Deferred};
     /// let rcu = Rcu::new();
     /// drop(Deferred::new_in(&rcu, "disk"));          // retired
     /// assert_eq!(rcu.stats().queued, 1);
@@ -55,7 +55,7 @@ impl<T: Send + 'static> Deferred<T> {
     /// The domain that it will be retired in.
     ///
     /// ```
-    /// use async_rcu::{Deferred, Rcu};
+    /// use async_rcu::{Rcu, cell::Deferred};
     /// let device = Deferred::new("disk");
     /// assert!(Deferred::rcu(&device).same_domain(Rcu::global()));
     /// ```

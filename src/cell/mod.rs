@@ -1,11 +1,12 @@
-//! Floor 6: a value under RCU. Built on the public facade.
-//!
-//! # Invariants
-//! 1. `current` points to a value that was published by this cell and not yet taken out: a `Box`'s, or the first one of a
-//!    cell made by [`RcuCell::none`], which is static.
-//! 2. What is taken out (by swap, exchange or drop) is freed only by way of [`Retired`], after a grace period of the
-//!    cell's domain that starts later. So a section of that domain that loaded it may use it to its end.
-//! 3. Nothing is moved out of a published value or changed in it through the cell.
+//! A value under RCU, references to its versions, and streams of them.
+
+// # Invariants of `RcuCell`
+// 1. `current` points to a value that this cell has published and not yet taken out: the value of a
+//    `Box`, or the static first value of a cell made by `RcuCell::none`.
+// 2. A value that is taken out (by swap, exchange or drop) is freed only through `Retired`, after a
+//    grace period of the cell's domain that starts later. So a section of that domain that loaded
+//    the value may use it until the section ends.
+// 3. The cell never moves anything out of a published value, and never changes it.
 
 mod deferred;
 mod domain_ref;

@@ -130,7 +130,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     /// To a part of the value.
     ///
     /// ```
-    /// use async_rcu::{OwnedRcuRef, RcuCell};
+    /// use async_rcu::{RcuCell, cell::OwnedRcuRef};
     /// let cell = RcuCell::new((1, "one".to_owned()));
     /// let name = OwnedRcuRef::map(cell.read_owned(), |pair| pair.1.as_str());
     /// std::thread::spawn(move || assert_eq!(&*name, "one")).join().unwrap();
@@ -146,7 +146,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     /// To a part that may not be there.
     ///
     /// ```
-    /// use async_rcu::{OwnedRcuRef, RcuCell};
+    /// use async_rcu::{RcuCell, cell::OwnedRcuRef};
     /// let names = RcuCell::new(vec!["a".to_owned()]);
     /// let first = OwnedRcuRef::filter_map(names.read_owned(), |names| names.first()).unwrap();
     /// names.store(Vec::new());
@@ -172,7 +172,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     /// The section, to load other cells in.
     ///
     /// ```
-    /// use async_rcu::{OwnedRcuRef, RcuCell};
+    /// use async_rcu::{RcuCell, cell::OwnedRcuRef};
     /// let (limit, burst) = (RcuCell::new(10), RcuCell::new(3));
     /// let limit = limit.read_owned();
     /// assert_eq!(*limit + *burst.load(OwnedRcuRef::guard(&limit)), 13);
@@ -186,7 +186,7 @@ impl<T: Send + Sync + 'static> OwnedRcuRef<T> {
     /// Moves on to the current value of `cell`: the section is moved to now, so that the old version may be freed.
     ///
     /// ```
-    /// # use async_rcu::{OwnedRcuRef, RcuCell};
+    /// # use async_rcu::{RcuCell, cell::OwnedRcuRef};
     /// let cell = RcuCell::new(1);
     /// let mut value = cell.read_owned();
     /// cell.store(2);

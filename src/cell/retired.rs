@@ -1,6 +1,6 @@
 //! A version that was taken out of its cell, and may still be read.
 
-use crate::{GracePeriod, Rcu, Synchronize};
+use crate::{GracePeriod, Rcu, wait::Synchronize};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -304,7 +304,7 @@ impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for Retired<T> {
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// # use async_rcu::{Reclaim, RcuCell};
+/// # use async_rcu::{RcuCell, cell::Reclaim};
 /// let cell = RcuCell::new(1);
 /// let wait: Reclaim<i32> = cell.swap(2).wait();
 /// assert_eq!(*wait.await, 1);
@@ -334,7 +334,7 @@ impl<T: Send + Sync + 'static> Future for Reclaim<T> {
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// # use async_rcu::{Rcu, RcuCell, ReclaimAll};
+/// # use async_rcu::{Rcu, RcuCell, cell::ReclaimAll};
 /// let cell = RcuCell::new(1);
 /// let old = [cell.swap(2), cell.swap(3)];
 /// let wait: ReclaimAll<i32> = Rcu::global().reclaim_all(old);

@@ -1,13 +1,11 @@
-//! Floor 6: structures under RCU. Built on the public facade.
+//! Collections under RCU: a hash map, a list, an array, and a pointer to build others from.
 //!
-//! Readers take no lock and write nothing; writers of one structure take turns. No element is moved or copied while readers
-//! may see it: each lies behind a pointer, and goes by way of [`Retired`](crate::Retired) or of a callback.
-//!
-//! - [`ptr`]: a pointer that may be null. [`list`]: a list, over [`chain`]. [`vec`]: an array, over [`spine`].
-//!   [`map`]: a hash map.
-//! - [`writers`]: its writers' lock. [`drop_all`]: dropping many values.
-//!
-//! [`chain`] and [`spine`] have orderings of their own, and loom models.
+//! Readers take no lock and write nothing. Writers of a list or an array take turns; writers of a
+//! map lock one bucket. No element is moved or copied while readers may see it: each element is
+//! behind a pointer, and is dropped after a grace period.
+
+// `chain` is under the list, `spine` under the array. Both have orderings of their own, and loom
+// models. `writers` is the writers' lock; `drop_all` drops many values.
 
 pub(crate) mod chain;
 mod drop_all;
@@ -23,6 +21,8 @@ mod writers;
 
 #[cfg(not(rcu_loom))]
 pub use list::{ListIter, ListWriter, RcuList};
+#[cfg(not(rcu_loom))]
+pub use map::{MapIter, MapKeys, MapValues, RcuMap};
 pub use ptr::{CompareExchangeError, RcuPtr};
 #[cfg(not(rcu_loom))]
 pub use vec::{RcuVec, VecIter, VecView, VecWriter};

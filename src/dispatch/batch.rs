@@ -141,7 +141,7 @@ impl Batch {
     ///     .build()?;
     /// rcu.call(|| ());
     /// rcu.blocking_drain();
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     #[expect(
         clippy::len_without_is_empty,
@@ -160,7 +160,7 @@ impl Batch {
     ///
     /// On the grace-period thread (an executor that runs batches where it is called) nothing may wait: there, async callbacks
     /// go to the domain's worker thread instead, and batches under a [`GlobalLock`](crate::GlobalLock) are gone on with as by
-    /// [`InlineExecutor`](crate::InlineExecutor).
+    /// [`InlineExecutor`](crate::executor::InlineExecutor).
     ///
     /// ```
     /// use async_rcu::{Batch, Rcu};
@@ -169,7 +169,7 @@ impl Batch {
     ///     .build()?;
     /// rcu.call(|| println!("on a thread of its own"));
     /// rcu.blocking_drain();
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     ///
     /// # Deadlocks

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// Sends batches down a channel, to be run wherever its [`Batches`] are polled: a `LocalSet`, a GUI's loop, a main loop.
 ///
 /// ```
-/// use async_rcu::{ChannelExecutor, Rcu};
+/// use async_rcu::{Rcu, executor::ChannelExecutor};
 /// use futures::StreamExt;
 /// let (executor, mut batches) = ChannelExecutor::new();
 /// let rcu = Rcu::builder().executor(executor).build()?;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 ///     let batch = batches.next().await.expect("the domain is alive");
 ///     batch.await;
 /// });
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct ChannelExecutor(UnboundedSender<Batch>);
@@ -29,7 +29,7 @@ pub struct ChannelExecutor(UnboundedSender<Batch>);
 /// in it when it is dropped, and those that come after, run on the domain's worker thread.
 ///
 /// ```
-/// use async_rcu::{Batches, ChannelExecutor, Rcu};
+/// use async_rcu::{Rcu, executor::{Batches, ChannelExecutor}};
 /// use futures::StreamExt;
 /// async fn main_loop(mut batches: Batches) {
 ///     while let Some(batch) = batches.next().await {
@@ -41,7 +41,7 @@ pub struct ChannelExecutor(UnboundedSender<Batch>);
 /// rcu.call(|| println!("in the main loop"));
 /// drop(rcu);                                     // the stream ends when the domain has
 /// futures::executor::block_on(main_loop(batches));
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "batches wait until they are taken out and run"]
@@ -51,11 +51,11 @@ impl ChannelExecutor {
     /// The executor, and the stream of what it is given.
     ///
     /// ```
-    /// use async_rcu::{ChannelExecutor, Rcu};
+    /// use async_rcu::{Rcu, executor::ChannelExecutor};
     /// let (executor, batches) = ChannelExecutor::new();
     /// let rcu = Rcu::builder().executor(executor).build()?;
     /// # drop((rcu, batches));
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn new() -> (ChannelExecutor, Batches) {
         let (sender, receiver) = unbounded_channel();
@@ -82,7 +82,7 @@ impl Batches {
     /// The next batch, if there is one by now. For loops that poll.
     ///
     /// ```
-    /// use async_rcu::{ChannelExecutor, Rcu};
+    /// use async_rcu::{Rcu, executor::ChannelExecutor};
     /// let (executor, mut batches) = ChannelExecutor::new();
     /// let rcu = Rcu::builder().executor(executor).build()?;
     /// rcu.call(|| println!("between two frames"));
@@ -93,7 +93,7 @@ impl Batches {
     ///     }
     /// };
     /// batch.run();
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn try_next(&mut self) -> Option<Batch> {
         self.0.try_recv().ok()

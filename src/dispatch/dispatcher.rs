@@ -49,7 +49,7 @@ pub struct PanicReport {
 /// What kind of foreign code panicked.
 ///
 /// ```
-/// use async_rcu::{PanicSource, Rcu};
+/// use async_rcu::{Rcu, report::PanicSource};
 /// use std::sync::mpsc;
 /// let (send, sources) = mpsc::channel();
 /// let rcu = Rcu::builder()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// worker thread: an executor cannot lose callbacks but by leaking them.
 ///
 /// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], `tokio::runtime::Handle`, [`SpawnExecutor`],
-/// [`ChannelExecutor`](crate::ChannelExecutor), `Arc<E>`, and by closures:
+/// [`ChannelExecutor`](crate::executor::ChannelExecutor), `Arc<E>`, and by closures:
 ///
 /// ```
 /// use async_rcu::{Batch, Rcu};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 ///     .build()?;
 /// rcu.call(|| println!("on a thread of its own"));
 /// rcu.blocking_drain();
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 pub trait Executor: Send + Sync + 'static {
     /// Runs the batch, or hands it to where it will be run.
@@ -37,7 +37,7 @@ pub trait Executor: Send + Sync + 'static {
     /// let rcu = async_rcu::Rcu::builder().executor(Threads).build()?;
     /// rcu.call(|| ());
     /// rcu.blocking_drain();
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     fn execute(&self, batch: Batch);
 }
@@ -46,12 +46,12 @@ pub trait Executor: Send + Sync + 'static {
 /// callbacks run beside them, concurrently with each other.
 ///
 /// ```
-/// use async_rcu::{Rcu, WorkerThread};
+/// use async_rcu::{Rcu, executor::WorkerThread};
 /// let rcu = Rcu::builder().name("routes").executor(WorkerThread).build()?;
 /// rcu.call(|| assert_eq!(std::thread::current().name(), Some("rcu-routes-cb")));
 /// rcu.blocking_drain();
 /// assert_eq!(rcu.stats().panicked, 0);
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkerThread;
@@ -61,12 +61,12 @@ pub struct WorkerThread;
 /// callbacks go to the worker thread.
 ///
 /// ```
-/// use async_rcu::{InlineExecutor, Rcu};
+/// use async_rcu::{Rcu, executor::InlineExecutor};
 /// let rcu = Rcu::builder().name("routes").executor(InlineExecutor).build()?;
 /// rcu.call(|| assert_eq!(std::thread::current().name(), Some("rcu-routes")));
 /// rcu.blocking_drain();
 /// assert_eq!(rcu.stats().panicked, 0);
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InlineExecutor;
@@ -74,7 +74,7 @@ pub struct InlineExecutor;
 /// Any `futures::task::Spawn`. Batches that it refuses go to the domain's worker thread.
 ///
 /// ```
-/// use async_rcu::{Rcu, SpawnExecutor};
+/// use async_rcu::{Rcu, executor::SpawnExecutor};
 /// let pool = futures::executor::ThreadPool::new()?;
 /// let rcu = Rcu::builder().executor(SpawnExecutor::new(pool)).build()?;
 /// rcu.call(|| println!("on the pool"));
@@ -88,7 +88,7 @@ impl<S: Spawn + Send + Sync + 'static> SpawnExecutor<S> {
     /// Runs batches as tasks of `spawn`.
     ///
     /// ```
-    /// use async_rcu::SpawnExecutor;
+    /// use async_rcu::executor::SpawnExecutor;
     /// let pool = futures::executor::ThreadPool::new()?;
     /// let executor = SpawnExecutor::new(pool);
     /// # drop(executor);

@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// devices.call(&rcu, |devices| devices.retain(|d| *d != "net"));
 /// rcu.blocking_drain();
 /// assert_eq!(*devices.blocking_lock(), ["disk"]);
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 pub struct GlobalLock<T>(Arc<Mutex<T>>);
 

@@ -18,14 +18,14 @@ const LEAST_STALL: Duration = Duration::from_millis(1);
 /// Sets up a domain; from [`Rcu::builder`].
 ///
 /// ```
-/// use async_rcu::{InlineExecutor, Rcu};
+/// use async_rcu::{Rcu, executor::InlineExecutor};
 /// use std::time::Duration;
 /// let rcu = Rcu::builder()
 ///     .name("routes")
 ///     .executor(InlineExecutor)
 ///     .batch_interval(Duration::from_millis(5))
 ///     .build()?;
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
@@ -39,7 +39,7 @@ pub struct Builder {
 /// Why a domain could not be made.
 ///
 /// ```
-/// use async_rcu::{BuildError, Rcu};
+/// use async_rcu::{Rcu, error::BuildError};
 /// match Rcu::builder().build() {
 ///     Ok(rcu) => drop(rcu),
 ///     Err(BuildError::Thread(error)) => eprintln!("too many threads? {error}"),
@@ -57,7 +57,7 @@ pub enum BuildError {
 /// Why a domain could not be made the global one.
 ///
 /// ```
-/// use async_rcu::{InstallError, Rcu};
+/// use async_rcu::{Rcu, error::InstallError};
 /// Rcu::global();
 /// let late = Rcu::builder().install_global().unwrap_err();
 /// assert!(matches!(late, InstallError::AlreadyStarted));
@@ -95,7 +95,7 @@ impl Builder {
     /// ```
     /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
     /// assert_eq!(format!("{rcu:?}"), r#"Rcu { name: "routes", .. }"#);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -110,7 +110,7 @@ impl Builder {
     /// let rcu = Rcu::builder().executor(tokio::runtime::Handle::current()).build()?;
     /// rcu.call(|| println!("in a task"));
     /// rcu.drain().await;
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// # });
     /// ```
     pub fn executor(mut self, executor: impl Executor) -> Self {
@@ -129,7 +129,7 @@ impl Builder {
     /// state.call(&rcu, |state| *state += 1);
     /// rcu.blocking_drain();
     /// assert_eq!(*state.blocking_lock(), 1);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn global_lock<T: Send + 'static>(mut self, lock: &GlobalLock<T>) -> Self {
         self.lock = Some(lock.erase());
@@ -146,14 +146,14 @@ impl Builder {
     /// // Fewer interruptions, and what is retired waits longer.
     /// let rcu = async_rcu::Rcu::builder().batch_interval(Duration::from_millis(20)).build()?;
     /// # drop(rcu);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn batch_interval(mut self, interval: Duration) -> Self {
         self.settings.batch_interval = interval;
         self
     }
 
-    /// How many callbacks may be pending: queued and not finished, running ones and [permits](crate::Permit) included. Default:
+    /// How many callbacks may be pending: queued and not finished, running ones and [permits](crate::backpressure::Permit) included. Default:
     /// without limit, and then nothing is counted.
     ///
     /// Past half of it, grace periods no longer wait for the [interval](Self::batch_interval). At it,
@@ -167,7 +167,7 @@ impl Builder {
     /// rcu.call(|| ());
     /// assert!(rcu.try_call(|| ()).is_err());
     /// # drop(held);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn max_pending(mut self, n: usize) -> Self {
         self.max_pending = Some(n);
@@ -181,7 +181,7 @@ impl Builder {
     /// use std::time::Duration;
     /// let rcu = async_rcu::Rcu::builder().stall_timeout(Duration::from_secs(1)).build()?;
     /// # drop(rcu);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         // Nothing doubled is nothing: the reports would have no pauses.
@@ -201,7 +201,7 @@ impl Builder {
     ///     .on_stall(|report| eprintln!("{report}"))
     ///     .build()?;
     /// # drop(rcu);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn on_stall(mut self, hook: impl Fn(&StallReport) + Send + Sync + 'static) -> Self {
         self.settings.on_stall = Some(Box::new(hook));
@@ -221,7 +221,7 @@ impl Builder {
     /// rcu.call(|| panic!("a bug of ours"));
     /// rcu.blocking_drain();                          // reported by now
     /// assert_eq!(rcu.stats().panicked, 1);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn on_panic(mut self, hook: impl Fn(&PanicReport) + Send + Sync + 'static) -> Self {
         self.settings.on_panic = Some(Box::new(hook));
@@ -250,7 +250,7 @@ impl Builder {
     /// ```
     /// let rcu = async_rcu::Rcu::builder().build()?;
     /// rcu.blocking_synchronize();
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     ///
     /// # Errors
@@ -272,8 +272,8 @@ impl Builder {
     /// Makes the domain, and makes it what [`Rcu::global`] gives out.
     ///
     /// ```
-    /// use async_rcu::{InlineExecutor, Rcu};
-    /// fn main() -> Result<(), async_rcu::InstallError> {
+    /// use async_rcu::{Rcu, executor::InlineExecutor};
+    /// fn main() -> Result<(), async_rcu::error::InstallError> {
     ///     // First of all, before anything uses the global domain.
     ///     Rcu::builder().executor(InlineExecutor).install_global()?;
     ///     Rcu::global().call(|| println!("on the grace-period thread"));

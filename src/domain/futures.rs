@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker, ready};
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// # let rcu = async_rcu::Rcu::new();
 /// use futures::future::join_all;
-/// let many: Vec<async_rcu::Synchronize> = (0..100).map(|_| rcu.synchronize()).collect();
+/// let many: Vec<async_rcu::wait::Synchronize> = (0..100).map(|_| rcu.synchronize()).collect();
 /// join_all(many).await;                          // a few grace periods, not a hundred
 /// assert!(rcu.stats().grace_periods < 100);
 /// # });

@@ -23,7 +23,7 @@ impl<T: Send + 'static> GlobalLock<T> {
     /// handlers.call(&rcu, |handlers| handlers.retain(|h| *h != "a"));
     /// rcu.blocking_drain();
     /// assert_eq!(*handlers.blocking_lock(), ["b"]);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn call(&self, rcu: &Rcu, f: impl FnOnce(&mut T) + Send + 'static) {
         let lock = self.clone();
@@ -52,7 +52,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
     /// handlers.call(&rcu, |handlers| handlers.clear());
     /// let guard = guard.drain(&rcu).await;           // the callback needs the lock
     /// assert!(guard.is_empty());
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// # });
     /// ```
     pub fn drain(self, rcu: &Rcu) -> DrainUnlocked<T> {
@@ -85,7 +85,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
     /// let guard = handlers.blocking_lock();
     /// handlers.call(&rcu, |handlers| handlers.clear());
     /// assert!(guard.blocking_drain(&rcu).is_empty());
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     ///
     /// # Panics
@@ -126,7 +126,7 @@ impl<T: Send + 'static, F: Future<Output = ()> + Unpin> Relock<T, F> {
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// # use async_rcu::{DrainUnlocked, GlobalLock, Rcu};
+/// # use async_rcu::{GlobalLock, Rcu, global_lock::DrainUnlocked};
 /// let (lock, rcu) = (GlobalLock::new(1), Rcu::new());
 /// let wait: DrainUnlocked<i32> = lock.lock().await.drain(&rcu);
 /// assert!(lock.try_lock().is_some());            // let go by the call
@@ -143,7 +143,7 @@ pub struct DrainUnlocked<T>(Relock<T, Drain>);
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// # use async_rcu::{GlobalLock, Rcu, SynchronizeUnlocked};
+/// # use async_rcu::{GlobalLock, Rcu, global_lock::SynchronizeUnlocked};
 /// let (lock, rcu) = (GlobalLock::new(1), Rcu::new());
 /// let wait: SynchronizeUnlocked<i32> = lock.lock().await.synchronize(&rcu);
 /// assert!(lock.try_lock().is_some());            // let go by the call

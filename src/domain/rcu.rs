@@ -98,7 +98,7 @@ impl Rcu {
     /// ```
     /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
     /// # drop(rcu);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn builder() -> Builder {
         Builder::new()

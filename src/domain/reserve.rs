@@ -16,7 +16,7 @@ use thiserror::Error;
 /// let full = rcu.try_call(|| println!("later, then")).unwrap_err();
 /// assert_eq!(full.to_string(), "as many callbacks are pending as may be");
 /// full.into_inner()();
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 #[derive(Error)]
 #[error("as many callbacks are pending as may be")]
@@ -35,7 +35,7 @@ impl<F> Full<F> {
     ///     Err(full) => full.into_inner()(),          // here and now, then
     /// }
     /// assert_eq!(Arc::strong_count(&mine), 1);
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn into_inner(self) -> F {
         self.0
@@ -103,7 +103,7 @@ impl Rcu {
     /// drop(held);
     /// rcu.blocking_drain();
     /// refused.into_inner()();                     // the closure is ours again
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Rcu {
     ///     rcu.reserve().await.retire(old);        // never more than 100 of them in memory
     /// }
     /// # rcu.drain().await;
-    /// # Ok::<(), async_rcu::BuildError>(())
+    /// # Ok::<(), async_rcu::error::BuildError>(())
     /// # }).unwrap();
     /// ```
     pub fn reserve(&self) -> Reserve {
@@ -151,7 +151,7 @@ impl Rcu {
 /// assert!(rcu.try_call(|| ()).is_err());         // the room is taken
 /// drop(permit);
 /// assert!(rcu.try_call(|| ()).is_ok());
-/// # Ok::<(), async_rcu::BuildError>(())
+/// # Ok::<(), async_rcu::error::BuildError>(())
 /// # });
 /// ```
 #[must_use = "dropping it gives the room back"]

@@ -26,7 +26,7 @@ pub struct Stats {
     /// Those of them that a force, a drain or a full backlog had started at once.
     pub forced: u64,
     /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a [`Retired`](crate::Retired), a
-    /// [`Deferred`](crate::Deferred) or a cell. What is waited for and taken back is none.
+    /// [`Deferred`](crate::cell::Deferred) or a cell. What is waited for and taken back is none.
     pub queued: u64,
     /// Callbacks that have finished, those that panicked included; async ones when their future has. Counted in groups
     /// of up to 62 of one thread, and never more than `queued`; while async callbacks run, it may fall short for a moment.

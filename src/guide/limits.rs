@@ -8,7 +8,7 @@
 //! | a blocking wait in an async context | the call panics, as tokio's own blocking calls do | `tests/blocking.rs` |
 //! | a future of the domain has to wait while its thread has a [`ReadGuard`](crate::ReadGuard) of the domain | debug builds, and builds with the feature `locations`, report the wait at once, with the location of the guard. The future goes on waiting, and so does the grace period | `tests/stalls.rs` |
 //! | a task awaits a grace period while the task itself holds an owned guard of the same domain | the crate cannot tell the task from a slow reader: the future waits, and a stall report names the guard | `tests/stalls.rs` |
-//! | a task awaits `drain` while it holds the global lock | the future waits, and the lock is reported as stalled; use [`GlobalLockGuard::drain`](crate::GlobalLockGuard::drain) | `tests/stalls.rs` |
+//! | a task awaits `drain` while it holds the global lock | the future waits, and the lock is reported as stalled; use [`GlobalLockGuard::drain`](crate::global_lock::GlobalLockGuard::drain) | `tests/stalls.rs` |
 //! | an async callback awaits `drain` or `shutdown` of its own domain, or `reserve` at the limit | reported at once; the callback waits for ever | `tests/stalls.rs` |
 //! | `shutdown` under load | the future is ready after its drain and one attempt to stop | `tests/shutdown.rs` |
 //! | a section, callback, batch or lock takes longer than [`stall_timeout`](crate::Builder::stall_timeout) | reported, with doubling pauses: which one, for how long, where it was made, how many callbacks wait | `tests/stalls.rs` |
@@ -22,7 +22,7 @@
 //! | the executor is a `current_thread` runtime that no thread drives | its batches wait, and are reported as stalled; grace periods go on | `tests/stalls.rs` |
 //! | [`max_pending`](crate::Builder::max_pending) is reached | `try_call` returns the closure, `reserve` waits, `call` and `retire` accept the callback; the domain asks holders of sections to leave, and reports the limit | `tests/backpressure.rs` |
 //! | the last handle is dropped while callbacks are queued | the grace-period thread finishes them, then ends | `tests/shutdown.rs`, `tests/reuse.rs` |
-//! | the grace-period thread cannot be started | [`BuildError`](crate::BuildError) | unit tests of `service` |
+//! | the grace-period thread cannot be started | [`BuildError`](crate::error::BuildError) | unit tests of `service` |
 //! | the grace-period thread cannot be started *again* | callbacks stay queued, and the failure is reported. Every later call, wait or force tries the start again. Meanwhile the waiters drive the domain | unit tests of `service` |
 //! | the worker thread cannot be started | callbacks run on the grace-period thread; async callbacks wait; the domain tries the start again | unit tests of `service` |
 //! | the system refuses the process-wide barrier at the start | readers and grace periods both use fences; [`Stats::barrier`](crate::Stats::barrier) says so | `tests/refused_barrier.rs` |
@@ -41,9 +41,9 @@
 //! | `async_rcu::gp` | debug | a grace period was started | `domain`, `gp`, `elapsed` |
 //! | `async_rcu::gp` | error | the grace-period thread could not be started again | `domain`, `error` |
 //! | `async_rcu::batch` | debug | a batch is handed to the executor | `domain`, `gp`, `len` |
-//! | `async_rcu::stall` | warn | work is stuck: a [`StallReport`](crate::StallReport). Without a subscriber the report goes to standard error | `domain`, `kind`, `pending` |
+//! | `async_rcu::stall` | warn | work is stuck: a [`StallReport`](crate::report::StallReport). Without a subscriber the report goes to standard error | `domain`, `kind`, `pending` |
 //! | `async_rcu::backpressure` | warn | the limit of pending callbacks was reached; the next event of this kind follows only after half of the limit has been free | `domain`, `pending`, `limit` |
-//! | `async_rcu::panic` | error | a panic was caught: a [`PanicReport`](crate::PanicReport) | `domain`, `thread` |
+//! | `async_rcu::panic` | error | a panic was caught: a [`PanicReport`](crate::report::PanicReport) | `domain`, `thread` |
 //!
 //! # Forks
 //! The child of a `fork` has one thread: the thread that forked. In the child every domain counts
@@ -93,7 +93,7 @@
 //! | x86_64 Windows | `FlushProcessWriteBuffers` | `WaitOnAddress` | tests under wine (`ci/targets.sh windows`); `cargo check` for MSVC |
 //! | macOS, FreeBSD | fences | a condition variable | `cargo check`; tests on Linux with that barrier and that sleep (`ci/targets.sh portable`) |
 //! | other Unix | fences | a condition variable | the same code as on macOS |
-//! | WebAssembly without threads | [`BuildError`](crate::BuildError) | | run under node (`ci/targets.sh check`) |
+//! | WebAssembly without threads | [`BuildError`](crate::error::BuildError) | | run under node (`ci/targets.sh check`) |
 //! | no 64-bit atomics (ARMv5, 32-bit MIPS and PowerPC) | does not compile, and says why | | `cargo check` |
 //!
 //! The checks on other machines have these gaps:

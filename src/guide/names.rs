@@ -28,10 +28,10 @@
 //! | `call_rcu(object, function, field)` | [`Rcu::call`](crate::Rcu::call) with the object moved into the closure |
 //! | callbacks under the big lock | [`Builder::global_lock`](crate::Builder::global_lock), [`GlobalLock::call`](crate::GlobalLock::call) |
 //! | `g_free_rcu`, `kfree_rcu` | [`Rcu::retire`](crate::Rcu::retire); dropping a [`Retired`](crate::Retired) |
-//! | a reference count dropped through `call_rcu` (`foo_unref`, `foo_destroy`) | `Arc<`[`Deferred`](crate::Deferred)`<T>>` |
+//! | a reference count dropped through `call_rcu` (`foo_unref`, `foo_destroy`) | `Arc<`[`Deferred`](crate::cell::Deferred)`<T>>` |
 //! | `call_rcu_data`, per-CPU call_rcu threads | an [`Executor`](crate::Executor) |
 //! | `rcu_barrier`, `drain_call_rcu` | [`Rcu::drain`](crate::Rcu::drain) |
-//! | `drain_call_rcu` in a thread that holds the big lock | [`GlobalLockGuard::drain`](crate::GlobalLockGuard::drain) |
+//! | `drain_call_rcu` in a thread that holds the big lock | [`GlobalLockGuard::drain`](crate::global_lock::GlobalLockGuard::drain) |
 //! | `force_rcu` | [`Rcu::force`](crate::Rcu::force) |
 //! | force notifiers (`rcu_add_force_rcu_notifier`) | [`Rcu::on_force`](crate::Rcu::on_force); for one section, [`OwnedReadGuard::release_requested`](crate::OwnedReadGuard::release_requested) |
 //! | `malloc_trim` when idle | [`Builder::on_idle`](crate::Builder::on_idle) |
@@ -54,8 +54,8 @@
 //!
 //! # Differences
 //! - **Order of callbacks.** Callbacks of one thread keep their order within a batch. Batches keep
-//!   their order only on executors that keep it: [`WorkerThread`](crate::WorkerThread),
-//!   [`InlineExecutor`](crate::InlineExecutor), a [`GlobalLock`](crate::GlobalLock).
+//!   their order only on executors that keep it: [`WorkerThread`](crate::executor::WorkerThread),
+//!   [`InlineExecutor`](crate::executor::InlineExecutor), a [`GlobalLock`](crate::GlobalLock).
 //! - **Overlap.** Grace periods overlap. A callback waits for sections that began before its grace
 //!   period, and not for later sections.
 //! - **Domains.** Domains are independent of each other. QEMU and Linux have one domain for the

@@ -74,7 +74,7 @@
 //! flat, however long the task lives (`examples/streaming.rs` measures it).
 //!
 //! ```
-//! use async_rcu::{OwnedRcuRef, RcuCell};
+//! use async_rcu::{RcuCell, cell::OwnedRcuRef};
 //! # async fn send(_: &str) {}
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let page = RcuCell::new("text".to_owned());
@@ -93,7 +93,7 @@
 //! # Keep a value for long, without a section
 //! Use reference counts beside RCU. A [`RcuCell<Arc<T>>`](crate::RcuCell::load_full) is enough in
 //! most cases. If readers can find the object by other ways, the last owner must not free it under
-//! them: then use `Arc<`[`Deferred`](crate::Deferred)`<T>>`.
+//! them: then use `Arc<`[`Deferred`](crate::cell::Deferred)`<T>>`.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -136,7 +136,8 @@
 //!
 //! # Run callbacks where the state is
 //! - Under the program's big lock: [`GlobalLock`](crate::GlobalLock).
-//! - In a loop of your own, a `LocalSet` or a GUI: [`ChannelExecutor`](crate::ChannelExecutor).
+//! - In a loop of your own, a `LocalSet` or a GUI:
+//!   [`ChannelExecutor`](crate::executor::ChannelExecutor).
 //! - On a tokio runtime: `Rcu::builder().executor(handle)`.
 //!
 //! # End the program in order

@@ -24,8 +24,8 @@
 //!
 //! # `current_thread` and paused time
 //! Every future of the crate works on a `current_thread` runtime, because a thread of the domain
-//! detects the end of grace periods. With [`InlineExecutor`](crate::InlineExecutor) or the default
-//! worker, callbacks need no runtime either.
+//! detects the end of grace periods. With [`InlineExecutor`](crate::executor::InlineExecutor) or
+//! the default worker, callbacks need no runtime either.
 //!
 //! tokio's paused time does not stop grace periods, and does not wait for them. While time is
 //! paused, a runtime that has nothing else to do jumps to its next timer, even if a grace period is
@@ -42,10 +42,10 @@
 //! ```
 //!
 //! # Deterministic callbacks
-//! With [`ChannelExecutor`](crate::ChannelExecutor) the test decides when callbacks run:
+//! With [`ChannelExecutor`](crate::executor::ChannelExecutor) the test decides when callbacks run:
 //!
 //! ```
-//! use async_rcu::{ChannelExecutor, Rcu};
+//! use async_rcu::{Rcu, executor::ChannelExecutor};
 //! use futures::StreamExt;
 //! let (executor, mut batches) = ChannelExecutor::new();
 //! let rcu = Rcu::builder().executor(executor).build()?;
@@ -56,7 +56,7 @@
 //!     assert_eq!(batch.len(), 1);
 //!     batch.run();
 //! });
-//! # Ok::<(), async_rcu::BuildError>(())
+//! # Ok::<(), async_rcu::error::BuildError>(())
 //! ```
 //!
 //! # Fences instead of the system's barrier

@@ -199,7 +199,7 @@ fn loom_models_an_async_callback_is_drained() {
 fn loom_models_room_comes_back() {
     check(|| {
         let rcu = crate::Rcu::builder()
-            .executor(crate::InlineExecutor)
+            .executor(crate::executor::InlineExecutor)
             .batch_interval(std::time::Duration::ZERO)
             .max_pending(1)
             .build()

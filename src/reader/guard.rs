@@ -257,7 +257,7 @@ impl OwnedReadGuard {
     /// [refreshes](Self::refresh) it:
     ///
     /// ```
-    /// # use async_rcu::{OwnedRcuRef, RcuCell};
+    /// # use async_rcu::{RcuCell, cell::OwnedRcuRef};
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// # async fn send(_: &str) {}
     /// let page = RcuCell::new("<html>".to_owned());

@@ -3,7 +3,7 @@
 use crate::common::executors::{Driven, on_every_executor};
 use crate::common::{Bomb, Tally, receive, runtime, within};
 use crate::{builder, limited, room};
-use async_rcu::{Batch, ChannelExecutor, GlobalLock, Rcu, RcuCell};
+use async_rcu::{Batch, GlobalLock, Rcu, RcuCell, executor::ChannelExecutor};
 use std::future::pending;
 use std::sync::mpsc;
 use std::thread;

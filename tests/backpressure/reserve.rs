@@ -3,7 +3,10 @@
 use crate::common::executors::{Driven, on_every_executor};
 use crate::common::{Tally, receive, runtime, until, within};
 use crate::{Last, builder, limited, room};
-use async_rcu::{GlobalLock, Permit, Rcu, Reserve};
+use async_rcu::{
+    GlobalLock, Rcu,
+    backpressure::{Permit, Reserve},
+};
 use futures::executor::block_on;
 use std::future::Future;
 use std::pin::Pin;

@@ -4,7 +4,7 @@
 use crate::common::{
     Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, until, within,
 };
-use async_rcu::{InlineExecutor, Rcu, RcuList, RcuVec, Retired};
+use async_rcu::{Rcu, RcuList, RcuVec, Retired, executor::InlineExecutor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;

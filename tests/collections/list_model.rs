@@ -1,6 +1,6 @@
 //! `RcuList` agrees with the standard library's `VecDeque` after each random operation.
 
-use async_rcu::{ListWriter, RcuList};
+use async_rcu::{RcuList, collections::ListWriter};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 

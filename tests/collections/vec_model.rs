@@ -1,6 +1,6 @@
 //! `RcuVec` agrees with the standard library's `Vec` after each random operation.
 
-use async_rcu::{Rcu, RcuVec, VecView};
+use async_rcu::{Rcu, RcuVec, collections::VecView};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Applies an edit to the writer and to a copy of the model. Returns the removed element.
 fn apply(
-    writer: &mut async_rcu::VecWriter<'_, u32>,
+    writer: &mut async_rcu::collections::VecWriter<'_, u32>,
     copy: &mut Vec<u32>,
     edit: Edit,
 ) -> Option<u32> {

@@ -1,7 +1,10 @@
 //! Every kind of executor with its driver, for the suites that run over all of them.
 
 use super::{inline, runtime, worker};
-use async_rcu::{Batch, Builder, ChannelExecutor, Executor, Rcu, SpawnExecutor};
+use async_rcu::{
+    Batch, Builder, Executor, Rcu,
+    executor::{ChannelExecutor, SpawnExecutor},
+};
 use futures::StreamExt;
 use futures::task::{FutureObj, Spawn, SpawnError};
 use std::sync::{Arc, mpsc};

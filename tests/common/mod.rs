@@ -19,7 +19,10 @@ pub(crate) use sections::*;
 pub(crate) use values::*;
 pub(crate) use waits::*;
 
-use async_rcu::{InlineExecutor, Rcu, WorkerThread};
+use async_rcu::{
+    Rcu,
+    executor::{InlineExecutor, WorkerThread},
+};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;

@@ -1,7 +1,10 @@
 //! The stall reports and the tracing events of a domain.
 
 use super::HANG_GUARD;
-use async_rcu::{Builder, Rcu, StallKind, StallReport};
+use async_rcu::{
+    Builder, Rcu,
+    report::{StallKind, StallReport},
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

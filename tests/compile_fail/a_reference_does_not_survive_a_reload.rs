@@ -1,4 +1,4 @@
-use async_rcu::{OwnedRcuRef, RcuCell};
+use async_rcu::{RcuCell, cell::OwnedRcuRef};
 
 pub fn f(cell: &RcuCell<u32>) -> u32 {
     let mut owned = cell.read_owned();

@@ -1,4 +1,4 @@
-use async_rcu::OwnedRcuRef;
+use async_rcu::cell::OwnedRcuRef;
 #[cfg(wrong)]
 use std::cell::Cell as Inner;
 #[cfg(not(wrong))]

@@ -3,7 +3,7 @@
 
 use crate::common::forked::fork;
 use crate::common::{HANG_GUARD, alone, receive, until};
-use async_rcu::{Batch, GlobalLock, InlineExecutor, Rcu, StallKind};
+use async_rcu::{Batch, GlobalLock, Rcu, executor::InlineExecutor, report::StallKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;

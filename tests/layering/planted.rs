@@ -2,7 +2,8 @@
 
 use crate::{Files, MAX_LINES, check, circles, long_lines};
 
-const LIB: &str = "mod cell; pub(crate) fn hidden() {} pub use cell::RcuCell; pub use domain::Rcu;";
+const LIB: &str = "mod cell; pub(crate) fn hidden() {} pub use cell::RcuCell; pub use domain::Rcu; \
+     pub mod wait { pub use crate::domain::Synchronize; }";
 
 fn files(files: &[(&str, &str)]) -> Files {
     let owned = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
@@ -165,6 +166,7 @@ cell/mod.rs: use crate::reader::word::Word; ## see ABOVE
 cell/mod.rs: use crate::hidden; ## see ABOVE
 cell/mod.rs: use crate::collections::RcuList; ## see ABOVE
 collections/x.rs: use crate::{Rcu, cell::{DomainRef, Holder}, sys::prim::Mutex};
+collections/x.rs: use crate::wait::Synchronize;
 collections/x.rs: use crate::cell::Retired; ## see ABOVE
 collections/x.rs: use crate::HIGH::Rcu; ## see ABOVE
 guide/x.rs: use crate::Rcu;

@@ -3,7 +3,11 @@
 
 use crate::common::reports::{self, NEVER, SHORT, Stalls};
 use crate::common::{self, Section, receive, runtime, until, within};
-use async_rcu::{Batch, ChannelExecutor, GlobalLock, InlineExecutor, PanicSource, Rcu, StallKind};
+use async_rcu::{
+    Batch, GlobalLock, Rcu,
+    executor::{ChannelExecutor, InlineExecutor},
+    report::{PanicSource, StallKind},
+};
 use std::process::Output;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

@@ -5,7 +5,7 @@ use crate::common::executors::{Driven, on_every_executor};
 use crate::common::reports::{NEVER, Stalls};
 use crate::common::{receive, runtime, until, within};
 use crate::{TRACKED, only_holder};
-use async_rcu::{GlobalLock, Rcu, RcuCell, StallKind};
+use async_rcu::{GlobalLock, Rcu, RcuCell, report::StallKind};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::mpsc;

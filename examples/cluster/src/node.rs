@@ -29,7 +29,7 @@ use crate::lease::Lease;
 use crate::model::{Revision, Session, Step, Version};
 use crate::report::{Event, Reporter};
 use crate::store::{Error, Membership, TableSource};
-use async_rcu::{OwnedRcuRef, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, cell::OwnedRcuRef};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,7 +114,7 @@ impl Node {
         source: Arc<dyn TableSource>,
         members: Arc<dyn Membership>,
         ttl: Duration,
-    ) -> Result<Self, async_rcu::BuildError> {
+    ) -> Result<Self, async_rcu::error::BuildError> {
         let rcu = Rcu::builder().name(report.who()).build()?;
         Ok(Self {
             inner: Arc::new(Inner {

@@ -10,7 +10,7 @@
 
 use super::{Store, choose};
 use crate::backend::{Backend, BackendCounts};
-use async_rcu::{OwnedRcuRef, Rcu, RcuCell};
+use async_rcu::{Rcu, RcuCell, cell::OwnedRcuRef};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 

@@ -2,7 +2,10 @@
 
 use super::super::ledger::{Entry, Value};
 use super::{Ground, Op, SECTIONS, Under, choose};
-use async_rcu::{ListIter, ListWriter, RcuList};
+use async_rcu::{
+    RcuList,
+    collections::{ListIter, ListWriter},
+};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 

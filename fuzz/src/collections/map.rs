@@ -2,7 +2,7 @@
 
 use super::super::ledger::{Entry, Value};
 use super::{Ground, Op, SECTIONS, Under, choose};
-use async_rcu::{MapIter, RcuMap};
+use async_rcu::{RcuMap, collections::MapIter};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};

@@ -15,7 +15,7 @@ use super::ledger::{Board, Entry, Held, Section, Sections, Seen, Value, open_amo
 use super::panics;
 use super::plan::{Op, choose};
 use arbitrary::{Arbitrary, Result, Unstructured};
-use async_rcu::{InlineExecutor, OwnedReadGuard, Rcu, Retired};
+use async_rcu::{OwnedReadGuard, Rcu, Retired, executor::InlineExecutor};
 use std::sync::Arc;
 
 /// The largest number of operations of a plan.

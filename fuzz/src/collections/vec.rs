@@ -3,7 +3,7 @@
 use super::super::ledger::{Entry, Value};
 use super::super::panics;
 use super::{Ground, Op, SECTIONS, Under, choose};
-use async_rcu::{RcuVec, VecView};
+use async_rcu::{RcuVec, collections::VecView};
 use std::sync::Arc;
 
 /// The largest number of elements.

@@ -5,7 +5,7 @@ use super::super::panics;
 use super::super::plan::choose;
 use super::items::{Cell, Late, MOST, Old, Wait, Watching};
 use super::world::World;
-use async_rcu::{Deferred, RcuCell, Retired};
+use async_rcu::{RcuCell, Retired, cell::Deferred};
 use futures::Stream;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -4,8 +4,9 @@ use super::super::ledger::{Board, Entry, Section, Sections};
 use super::super::panics;
 use super::Make;
 use async_rcu::{
-    Batch, Batches, Builder, ChannelExecutor, Executor, GlobalLock, InlineExecutor, PanicSource,
-    Rcu, SpawnExecutor, WorkerThread,
+    Batch, Builder, Executor, GlobalLock, Rcu,
+    executor::{Batches, ChannelExecutor, InlineExecutor, SpawnExecutor, WorkerThread},
+    report::PanicSource,
 };
 use futures::task::{FutureObj, Spawn, SpawnError};
 use std::sync::atomic::{AtomicU64, Ordering};

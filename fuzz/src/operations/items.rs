@@ -2,8 +2,10 @@
 
 use super::super::ledger::{Entry, Section, Value};
 use async_rcu::{
-    Deferred, Drain, GracePeriod, Permit, RcuCell, Reclaim, ReclaimAll, Reserve, Retired, Shutdown,
-    Synchronize, Watcher,
+    GracePeriod, RcuCell, Retired,
+    backpressure::{Permit, Reserve},
+    cell::{Deferred, Reclaim, ReclaimAll, Watcher},
+    wait::{Drain, Shutdown, Synchronize},
 };
 use std::future::Future;
 use std::pin::Pin;

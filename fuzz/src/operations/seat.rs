@@ -2,7 +2,9 @@
 //! the input decides the order of operations, while guards and queues are those of real threads.
 
 use super::super::ledger::{HANG, Held, Value};
-use async_rcu::{OwnedRcuRef, OwnedReadGuard, Rcu, RcuCell, RcuRef, ReadGuard, Registration};
+use async_rcu::{
+    OwnedReadGuard, Rcu, RcuCell, RcuRef, ReadGuard, cell::OwnedRcuRef, guard::Registration,
+};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;

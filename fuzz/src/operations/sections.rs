@@ -5,7 +5,7 @@ use super::super::panics;
 use super::super::plan::choose;
 use super::seat::{Bound, Free, Pinned};
 use super::world::{Mirror, Owned, World};
-use async_rcu::{OwnedRcuRef, RcuRef};
+use async_rcu::{RcuRef, cell::OwnedRcuRef};
 use std::sync::Arc;
 
 /// The largest number of guards of a seat, and of owned guards.

@@ -5,7 +5,7 @@ use super::super::panics;
 use super::super::plan::choose;
 use super::items::{Cookie, MOST, Wait, Waiting};
 use super::world::{World, pump};
-use async_rcu::{ForceNotifier, Permit};
+use async_rcu::{backpressure::Permit, report::ForceNotifier};
 use futures::task::ArcWake;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

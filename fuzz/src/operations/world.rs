@@ -5,7 +5,7 @@ use super::domain::Domain;
 use super::items::{Cell, Cookie, Late, Old, Waiting, Watching};
 use super::seat::{Free, Local, Seat};
 use super::{Make, Op};
-use async_rcu::{GlobalLock, GlobalLockGuard, Permit, Rcu};
+use async_rcu::{GlobalLock, Rcu, backpressure::Permit, global_lock::GlobalLockGuard};
 use std::sync::Arc;
 
 pub(super) const SEATS: usize = 3;

@@ -16,7 +16,7 @@ use std::slice;
 /// Later pushes, pops and replacements do not change it.
 ///
 /// ```
-/// use async_rcu::{Rcu, RcuVec, VecView};
+/// use async_rcu::{Rcu, RcuVec, collections::VecView};
 /// let array: RcuVec<u32> = (0..3).collect();
 /// let guard = Rcu::global().read();
 /// let view: VecView<'_, u32> = array.load(&guard);

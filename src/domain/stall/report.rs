@@ -55,7 +55,7 @@ pub struct StallReport {
 /// What is stuck.
 ///
 /// ```
-/// use async_rcu::StallKind;
+/// use async_rcu::report::StallKind;
 /// use std::{sync::mpsc, time::Duration};
 /// let (send, kinds) = mpsc::channel();
 /// let rcu = async_rcu::Rcu::builder()
