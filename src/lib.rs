@@ -113,8 +113,9 @@ pub mod guard {
 
 /// Waiting for grace periods and callbacks: cookies, and the futures that [`Rcu`] returns.
 pub mod wait {
-    pub use crate::domain::cookie::GracePeriod;
-    pub use crate::domain::futures::{Drain, Shutdown, Synchronize};
+    pub use crate::domain::drain::Drain;
+    pub use crate::domain::shutdown::Shutdown;
+    pub use crate::domain::synchronize::{GracePeriod, Synchronize};
 }
 
 /// Where callbacks run: the trait [`Executor`] and its implementations.
@@ -138,18 +139,18 @@ pub mod backpressure {
 /// What a domain tells of itself: figures, stalls, forced grace periods, panics.
 pub mod report {
     pub use crate::dispatch::dispatcher::{PanicReport, PanicSource};
-    pub use crate::domain::latency::Latency;
-    pub use crate::domain::stall::ForceNotifier;
+    pub use crate::domain::force::ForceNotifier;
     pub use crate::domain::stall::report::{ForceEvent, HeldSection, StallKind, StallReport};
-    pub use crate::domain::stats::Stats;
+    pub use crate::domain::stats::{Latency, Stats};
     pub use crate::sys::barrier::MemoryBarrier;
 }
 
 /// The errors of all modules.
 pub mod error {
     pub use crate::collections::CompareExchangeError;
-    pub use crate::domain::builder::{BuildError, InstallError};
-    pub use crate::domain::rcu::Timeout;
+    pub use crate::domain::builder::BuildError;
+    pub use crate::domain::drain::Timeout;
+    pub use crate::domain::global::InstallError;
     pub use crate::domain::reserve::Full;
 }
 

@@ -20,8 +20,8 @@
 
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
-use crate::domain::futures::{Parked, wake_all};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
+use crate::sys::wake::{Parked, WakeList};
 use futures_core::Stream;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,7 +63,9 @@ impl<T> Slot<T> {
             waiting = mem::take(&mut latest.waiting);
         }
         drop(latest);
-        wake_all(waiting.into_values());
+        let mut wakers = WakeList::default();
+        waiting.into_values().for_each(|waker| wakers.push(waker));
+        wakers.wake_all();
     }
 }
 

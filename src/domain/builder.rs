@@ -1,8 +1,8 @@
-//! How a domain is made.
+//! Making a domain.
 
+use super::Domain;
 use super::rcu::Rcu;
 use super::stall::report::StallReport;
-use super::{Domain, Settings};
 use crate::dispatch::dispatcher::{Dispatcher, PanicReport};
 use crate::dispatch::executor::{Executor, WorkerThread};
 use crate::dispatch::global_lock::{BigLock, GlobalLock};
@@ -15,7 +15,58 @@ use thiserror::Error;
 /// The least [`Builder::stall_timeout`].
 const LEAST_STALL: Duration = Duration::from_millis(1);
 
-/// Sets up a domain; from [`Rcu::builder`].
+type StallHook = Box<dyn Fn(&StallReport) + Send + Sync>;
+type PanicHook = Box<dyn Fn(&PanicReport) + Send + Sync>;
+type IdleHook = Box<dyn Fn() + Send + Sync>;
+
+/// The settings that a domain keeps.
+pub(super) struct Settings {
+    pub(super) batch_interval: Duration,
+    pub(super) stall_timeout: Duration,
+    pub(super) on_stall: Option<StallHook>,
+    pub(super) on_panic: Option<PanicHook>,
+    pub(super) on_idle: Option<IdleHook>,
+}
+
+impl Rcu {
+    /// Makes a domain with default settings.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuCell};
+    /// let rcu = Rcu::new();
+    /// let cell = RcuCell::new_in(&rcu, 1);
+    /// assert_eq!(*cell.load(&rcu.read()), 1);
+    /// ```
+    ///
+    /// # Panics
+    /// If the grace-period thread cannot be started. [`Builder::build`] returns this as an error.
+    pub fn new() -> Rcu {
+        match Rcu::builder().build() {
+            Ok(rcu) => rcu,
+            Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+        }
+    }
+
+    /// Returns a builder for a domain with settings.
+    ///
+    /// ```
+    /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
+    /// # drop(rcu);
+    /// # Ok::<(), async_rcu::error::BuildError>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Default for Rcu {
+    /// Makes a domain, as [`Rcu::new`] does.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The settings of a domain to be made, from [`Rcu::builder`].
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::InlineExecutor};
@@ -36,7 +87,7 @@ pub struct Builder {
     settings: Settings,
 }
 
-/// Why a domain could not be made.
+/// The reason why a domain could not be made.
 ///
 /// ```
 /// use async_rcu::{Rcu, error::BuildError};
@@ -52,25 +103,6 @@ pub enum BuildError {
     /// The system did not start the grace-period thread.
     #[error("the grace-period thread could not be started")]
     Thread(#[source] io::Error),
-}
-
-/// Why a domain could not be made the global one.
-///
-/// ```
-/// use async_rcu::{Rcu, error::InstallError};
-/// Rcu::global();
-/// let late = Rcu::builder().install_global().unwrap_err();
-/// assert!(matches!(late, InstallError::AlreadyStarted));
-/// ```
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum InstallError {
-    /// The global domain is in use already; it cannot be replaced.
-    #[error("the global domain was started already")]
-    AlreadyStarted,
-    /// The domain could not be made.
-    #[error(transparent)]
-    Build(#[from] BuildError),
 }
 
 impl Builder {
@@ -90,7 +122,7 @@ impl Builder {
         }
     }
 
-    /// The domain's name: its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a number.
+    /// Sets the domain's name. Its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a number.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
@@ -102,7 +134,7 @@ impl Builder {
         self
     }
 
-    /// Who runs callbacks. Default: [`WorkerThread`].
+    /// Sets the executor that runs callbacks. Default: [`WorkerThread`].
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -118,7 +150,8 @@ impl Builder {
         self
     }
 
-    /// Callbacks run under this lock, a time slice after another, on the executor. Default: under none.
+    /// Sets the lock under which callbacks run, one time slice after another, on the executor.
+    /// Default: no lock.
     ///
     /// See [`GlobalLock`]. Waiting for the lock never holds up grace periods.
     ///
@@ -136,14 +169,15 @@ impl Builder {
         self
     }
 
-    /// The least time between two grace periods that only callbacks want. Default: one millisecond.
+    /// Sets the least time between two grace periods that only callbacks wait for. Default: one
+    /// millisecond.
     ///
-    /// Each grace period interrupts every processor that runs this process. The first one after idleness starts at
-    /// once; waits, force and drain do not wait for the interval.
+    /// Each grace period interrupts every processor that runs this process. The first grace period
+    /// of an idle domain starts at once. Waits, force and drain do not wait for the interval.
     ///
     /// ```
     /// use std::time::Duration;
-    /// // Fewer interruptions, and what is retired waits longer.
+    /// // Fewer interruptions, and retired values live longer.
     /// let rcu = async_rcu::Rcu::builder().batch_interval(Duration::from_millis(20)).build()?;
     /// # drop(rcu);
     /// # Ok::<(), async_rcu::error::BuildError>(())
@@ -153,13 +187,14 @@ impl Builder {
         self
     }
 
-    /// How many callbacks may be pending: queued and not finished, running ones and [permits](crate::backpressure::Permit) included. Default:
-    /// without limit, and then nothing is counted.
+    /// Sets a limit for pending callbacks: queued and not finished, with the callbacks that run and
+    /// the [permits](crate::backpressure::Permit). Default: no limit, and no count.
     ///
-    /// Past half of it, grace periods no longer wait for the [interval](Self::batch_interval). At it,
-    /// [`Rcu::try_call`] gives the closure back and [`Rcu::reserve`] waits; [`Rcu::call`] and
-    /// [`Rcu::retire`], which never fail, are taken all the same, have grace periods forced, and are reported (target
-    /// `async_rcu::backpressure`). With a limit, each callback costs an atomic addition to a count that all threads share.
+    /// Above half of the limit, grace periods no longer wait for the
+    /// [interval](Self::batch_interval). At the limit, [`Rcu::try_call`] gives the closure back and
+    /// [`Rcu::reserve`] waits. [`Rcu::call`] and [`Rcu::retire`] never fail: at the limit they still
+    /// queue, force grace periods, and cause a warning (target `async_rcu::backpressure`). With a
+    /// limit, each callback costs an atomic addition to a count that all threads share.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().max_pending(1).build()?;
@@ -174,8 +209,10 @@ impl Builder {
         self
     }
 
-    /// How long a section may hold up a grace period, a callback run, or a batch get nowhere, before that is reported; after
-    /// that with doubling pauses. Default: ten seconds. `Duration::MAX` is never, and less than a millisecond is one.
+    /// Sets the time after which a report is made of a section that holds up a grace period, of a
+    /// callback that runs, or of a batch that makes no progress. Further reports follow with doubling
+    /// pauses. Default: ten seconds. `Duration::MAX` disables the reports. A time below one
+    /// millisecond counts as one millisecond.
     ///
     /// ```
     /// use std::time::Duration;
@@ -184,15 +221,16 @@ impl Builder {
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        // Nothing doubled is nothing: the reports would have no pauses.
+        // Zero doubled is zero: the reports would have no pauses.
         self.settings.stall_timeout = timeout.max(LEAST_STALL);
         self
     }
 
-    /// Called with every stall. Default: none; a warning of target `async_rcu::stall` is emitted in any case, and where no
-    /// subscriber takes it, written to standard error.
+    /// Sets a hook that is called with every stall report. Default: no hook. With and without a hook, a
+    /// warning of target `async_rcu::stall` is emitted, and written to standard error if no
+    /// subscriber takes it.
     ///
-    /// Runs on the grace-period thread, and must be short.
+    /// The hook runs on the grace-period thread, and must be short.
     ///
     /// ```
     /// use std::time::Duration;
@@ -208,18 +246,19 @@ impl Builder {
         self
     }
 
-    /// Called with every panic that was caught: of callbacks, of executors, of hooks. Default: none; an error event of
-    /// target `async_rcu::panic` is emitted in any case.
+    /// Sets a hook that is called with every caught panic of a callback, an executor or a hook.
+    /// Default: no hook. With and without a hook, an error event of target `async_rcu::panic` is
+    /// emitted.
     ///
-    /// Runs on the grace-period thread, and must be short. For what was queued before a [`Rcu::drain`], it has been
-    /// called when that is ready.
+    /// The hook runs on the grace-period thread, and must be short. When a [`Rcu::drain`] is ready,
+    /// the hook has been called for all callbacks that were queued before the drain.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder()
     ///     .on_panic(|report| eprintln!("{report}"))
     ///     .build()?;
     /// rcu.call(|| panic!("a bug of ours"));
-    /// rcu.blocking_drain();                          // reported by now
+    /// rcu.blocking_drain();                          // the hook has been called
     /// assert_eq!(rcu.stats().panicked, 1);
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
@@ -228,16 +267,17 @@ impl Builder {
         self
     }
 
-    /// Called when work was done and there is nothing left to do: a time to give memory back to the system. Default: none.
+    /// Sets a hook that is called when the domain has done work and has none left: a time to give
+    /// memory back to the system. Default: no hook.
     ///
-    /// Runs on the grace-period thread.
+    /// The hook runs on the grace-period thread.
     ///
     /// ```
     /// use std::sync::mpsc;
     /// let (send, idle) = mpsc::channel();
     /// let rcu = async_rcu::Rcu::builder().on_idle(move || drop(send.send(()))).build()?;
     /// rcu.call(|| println!("work"));
-    /// idle.recv()?;                                  // done, and nothing left to do
+    /// idle.recv()?;                                  // no work is left
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on_idle(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
@@ -254,7 +294,8 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// [`BuildError::Thread`] where the system does not start the thread (on targets without threads it never does).
+    /// [`BuildError::Thread`] if the system does not start the thread. On targets without threads it
+    /// never does.
     pub fn build(self) -> Result<Rcu, BuildError> {
         let Builder {
             name,
@@ -267,25 +308,6 @@ impl Builder {
             Dispatcher::new(core.hub, name, executor, lock, max_pending)
         });
         domain.map(Rcu::from_domain).map_err(BuildError::Thread)
-    }
-
-    /// Makes the domain, and makes it what [`Rcu::global`] gives out.
-    ///
-    /// ```
-    /// use async_rcu::{Rcu, executor::InlineExecutor};
-    /// fn main() -> Result<(), async_rcu::error::InstallError> {
-    ///     // First of all, before anything uses the global domain.
-    ///     Rcu::builder().executor(InlineExecutor).install_global()?;
-    ///     Rcu::global().call(|| println!("on the grace-period thread"));
-    ///     Rcu::global().blocking_drain();
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// [`InstallError::AlreadyStarted`] where the global domain is in use; or what [`build`](Self::build) says.
-    pub fn install_global(self) -> Result<&'static Rcu, InstallError> {
-        Rcu::install(self)
     }
 }
 

@@ -1,4 +1,8 @@
-//! Queuing callbacks: the hot path of a writer.
+//! Queuing callbacks (Linux's and QEMU's `call_rcu`): the hot path of a writer.
+//!
+//! A call pushes the callback onto the queue of the thread's record, passes a light fence, and looks
+//! whether the grace-period thread is awake. The light fence pairs with the heavy fence after which
+//! the grace-period thread looks at the queues before it sleeps.
 
 use super::rcu::Rcu;
 use crate::callback::erased::Callback;
@@ -10,10 +14,11 @@ use crate::sys::delay::{self, Window};
 use std::future::Future;
 
 impl Rcu {
-    /// Runs `f` after a grace period, on the domain's executor: `call_rcu`.
+    /// Runs `f` after a grace period, on the domain's executor.
     ///
-    /// Never blocks and never fails. Exactly once, unless the process ends before. A panic in `f` is caught, counted and
-    /// reported. What `f` captures is dropped where it runs; up to three words of it need no allocation of their own.
+    /// Never blocks and never fails. `f` runs exactly once, unless the process ends before. A panic
+    /// in `f` is caught, counted and reported. The captures of `f` are dropped where `f` runs. Up to
+    /// three words of captures need no allocation.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -37,11 +42,10 @@ impl Rcu {
     pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
         let callback = Callback::new(f);
         match local::cached(self.hub, self.core) {
-            // SAFETY: the current thread's record.
+            // SAFETY: the record is the current thread's.
             Some(record) => unsafe { record.local.push(callback) },
             None => self.enqueue_first(callback),
         }
-        // Pairs with the heavy fence behind which the grace-period thread looks at the queues before it sleeps.
         barrier::light();
         delay::at(Window::Published);
         if !self.hub.sleep_state.is_awake() {
@@ -52,7 +56,8 @@ impl Rcu {
     #[cold]
     #[inline(never)]
     fn enqueue_first(&self, callback: Callback<Context>) {
-        // SAFETY: the current thread's record; a temporary one is given up with the callback in it.
+        // SAFETY: the record is the current thread's. A temporary record is given up with the callback
+        // in it.
         unsafe {
             match local::find(self.core) {
                 Found::Mine(record) => record.local.push(callback),
@@ -64,11 +69,12 @@ impl Rcu {
         }
     }
 
-    /// Polls `f` to its end after a grace period: an async `call_rcu`.
+    /// Polls `f` to its end after a grace period.
     ///
-    /// On the tokio runtime that is current at this call; without one, on the domain's executor. Async callbacks run
-    /// concurrently with each other, hold no global lock, and [`drain`](Self::drain) waits for them. One whose runtime is
-    /// shut down before its end is dropped, and counted in [`Stats::cancelled`](crate::Stats::cancelled).
+    /// `f` runs on the tokio runtime that is current at this call, or on the domain's executor if
+    /// there is none. Async callbacks run concurrently with each other and hold no global lock.
+    /// [`drain`](Self::drain) waits for them. If the runtime is shut down before `f` has ended, `f` is
+    /// dropped, and counted in [`Stats::cancelled`](crate::Stats::cancelled).
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -91,7 +97,7 @@ impl Rcu {
         self.enqueue_counted(move |context: &mut Context| context.spawn(run_on, future));
     }
 
-    /// Drops `value` after a grace period, on the domain's executor: `kfree_rcu`.
+    /// Drops `value` after a grace period, on the domain's executor. Linux calls this `kfree_rcu`.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();

@@ -1,24 +1,25 @@
-//! What becomes of domains in the child of a fork.
+//! What happens to domains in the child of a fork.
 //!
-//! The child has one thread: the one that forked. No lock of ours was held by another ([`gate`](crate::sys::gate)), so every
-//! structure behind a lock is whole. What the other threads had in their hands is gone.
+//! The child has one thread: the thread that forked. No other thread held a lock of this crate (see
+//! [`gate`](crate::sys::gate)), so every structure behind a lock is whole. Work that other threads
+//! were in the middle of is gone.
 //!
 //! | what | in the child |
 //! |---|---|
-//! | reader words | kept: references may have been passed to the forking thread; who opened them counts as ended |
+//! | reader words | kept: the forking thread may have references from those sections; the threads that opened them count as ended |
 //! | records of vanished threads | never used again: their threads may have been in the middle of a `call` |
-//! | callbacks queued, collected, ready, or in a batch that waits for our threads | run, here as in the parent |
+//! | callbacks that are queued, collected, ready, or in a batch that waits for a thread of the domain | run, here as in the parent |
 //! | a batch that the forking thread is in the middle of | goes on |
-//! | a batch that another thread was polling, or that a foreign executor has | gone, as far as we know: its ticket closes |
+//! | a batch that another thread was polling, or that a foreign executor has | counts as gone: its ticket closes |
 //! | the domain's threads | stopped, and started again at the next use |
 //!
-//! Nothing foreign runs before `fork` has returned: most children go on to `exec`, and a waker might wait there for a lock of its
-//! own that a vanished thread holds. Who waited for something on the forking thread is woken by the domain's next turn,
-//! whoever it may be that asks for that; who waited elsewhere is gone.
-//!
-//! A thread of ours that forks (a callback did) is still there, and goes on.
+//! No foreign code runs before `fork` has returned. Most children go on to `exec`, and a waker could
+//! wait there for ever for a lock of its own that a vanished thread holds. The domain's next turn
+//! wakes the waiters of the forking thread; other waiters are gone. A thread of the domain that
+//! forks, from a callback, is still there and goes on.
 
 use super::Domain;
+use super::rcu::Rcu;
 use crate::dispatch::here;
 use crate::reader::local;
 use crate::sys::barrier;
@@ -29,10 +30,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 statics! {
-    /// Every domain that there is.
+    /// All domains.
     static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
-    /// Domains without a handle whose thread vanished before it was done. The next thread that is started starts theirs.
+    /// Domains without a handle whose thread vanished before it was done. The next start of a thread
+    /// starts theirs too.
     static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
 }
 
@@ -47,7 +49,7 @@ pub(super) fn delist(domain: &Domain) {
     drop(gone);
 }
 
-/// Those that still have their core. (Of the others somebody has not yet let go; their core may be in here with another.)
+/// Returns the domains that still have their core. Another domain may have the core of the rest.
 fn all() -> Vec<Arc<Domain>> {
     let domains = DOMAINS.lock();
     let mut all: Vec<_> = domains.values().filter_map(Weak::upgrade).collect();
@@ -66,32 +68,54 @@ fn in_child() {
     }
 }
 
-/// Starts the threads of domains that have nobody else to do it.
+/// Starts the threads of domains that no handle can start.
 pub(super) fn revive() {
     let abandoned = std::mem::take(&mut *ABANDONED.lock());
     for domain in abandoned {
         if !domain.kick() {
-            // Dropped, what is collected would be freed under its readers.
+            // A drop would free collected callbacks under their readers.
             ABANDONED.lock().push(domain);
         }
     }
 }
 
-/// In the child of a fork: clears the words of all threads but this one, of all domains.
-///
-/// # Safety
-/// Nothing that was read in sections which other threads had opened is used any more.
-pub(super) unsafe fn clear_vanished() {
-    if !gate::is_child() {
-        return;
-    }
-    for domain in all() {
-        // SAFETY: passed on.
-        unsafe { domain.core.clear_vanished() };
-        if domain.left.lock().is_empty() {
-            domain.core.hub.event.set();
-        } else {
-            domain.kick();
+impl Rcu {
+    /// In the child of a fork, ends the sections of all other threads, in all domains, so that they no
+    /// longer hold up grace periods there.
+    ///
+    /// A forked child has one thread. Domains work in it: callbacks that they had queued run there
+    /// too, and their threads start again at the next use. But sections that other threads had open
+    /// stay open, because the child may still have references from them. They are reported as stalls
+    /// of ended threads. This call does not change the parent. Owned guards that the forking thread
+    /// made are not ended, wherever they were held.
+    ///
+    /// ```
+    /// # use async_rcu::Rcu;
+    /// # fn fork() -> i32 { 0 }
+    /// if fork() == 0 {
+    ///     // SAFETY: this thread has nothing that another thread read under RCU.
+    ///     unsafe { Rcu::after_fork_in_child() };
+    ///     Rcu::global().blocking_synchronize();
+    /// }
+    /// ```
+    ///
+    /// # Safety
+    /// Call it in the child of a fork before the child starts threads, or at any time in a process
+    /// that is not a forked child. Nothing may be used any more that was read in sections which
+    /// other threads than the forking one had opened: no reference, no guard (owned guards
+    /// included), no `RcuRef` or `OwnedRcuRef`. To drop such a guard is allowed.
+    pub unsafe fn after_fork_in_child() {
+        if !gate::is_child() {
+            return;
+        }
+        for domain in all() {
+            // SAFETY: the caller's promise.
+            unsafe { domain.core.clear_vanished() };
+            if domain.left.lock().is_empty() {
+                domain.wake_gp_thread();
+            } else {
+                domain.kick();
+            }
         }
     }
 }
@@ -102,25 +126,25 @@ impl Domain {
         if here::gp_thread_of() != self.dispatcher.id() {
             self.core.hub.sleep_state.give_back();
         }
-        // To join it would be to wait for ever.
-        std::mem::forget(self.take_thread());
+        self.forget_thread();
         let collected = self.driver.lock().lengths_and_tickets();
         let queued: u64 = self
             .core
             .records()
-            // SAFETY: nobody collects: the driver's thread is gone, or it is this one, which is in the middle of foreign code.
+            // SAFETY: no thread collects now. The collecting thread is gone, or it is this one, which
+            // is in the middle of foreign code.
             .map(|record| unsafe { record.local.uncollected() })
             .sum();
         let mut wakers = WakeList::default();
-        self.waiters.take_all(&mut wakers);
+        self.synchronizers.waiters.take_all(&mut wakers);
         self.dispatcher.after_fork(queued, collected, &mut wakers);
-        self.take_stops(&mut wakers);
+        self.stops.take_all(&mut wakers);
         self.left.lock().append(wakers);
-        // Where this is the thread that makes turns, it makes one more.
-        self.core.hub.event.set();
+        // If this is the thread that makes turns, it makes one more.
+        self.wake_gp_thread();
     }
 
-    /// Wakes who waited when this process was forked.
+    /// Wakes the waiters of the process that was forked.
     pub(super) fn wake_left(&self) {
         let mut left = std::mem::take(&mut *self.left.lock());
         left.wake_all();

@@ -1,22 +1,24 @@
 //! The domain of the process.
 //!
-//! Set once, under a lock that a fork waits for, and never taken out again: who finds it may keep the reference.
+//! It is set once, under a lock that a fork waits for, and never taken out again. So a reference to it
+//! may be kept.
 
-use super::builder::{Builder, InstallError};
+use super::builder::{BuildError, Builder};
 use super::rcu::Rcu;
 use crate::sys::prim::{Mutex, statics};
 use std::sync::OnceLock;
+use thiserror::Error;
 
 static GLOBAL: OnceLock<Rcu> = OnceLock::new();
 
 statics! {
-    /// Held while that is set: no fork leaves it half set.
+    /// Held while the global domain is set, so that no fork leaves it half set.
     static INSTALLING: Mutex<()> = Mutex::new(());
 }
 
 impl Rcu {
-    /// The domain of the process, started at first use, and never ended. Callbacks that are queued when `main` returns do
-    /// not run: [`drain`](Self::drain) first.
+    /// Returns the domain of the process. The first use starts it, and it never ends. Callbacks that
+    /// are queued when `main` returns do not run: call [`drain`](Self::drain) first.
     ///
     /// ```
     /// use async_rcu::Rcu;
@@ -25,7 +27,8 @@ impl Rcu {
     /// ```
     ///
     /// # Panics
-    /// Where the grace-period thread cannot be started; [`Builder::install_global`] tells it as an error.
+    /// If the grace-period thread cannot be started. [`Builder::install_global`] returns this as an
+    /// error.
     pub fn global() -> &'static Rcu {
         match GLOBAL.get() {
             Some(rcu) => rcu,
@@ -50,23 +53,61 @@ impl Rcu {
         }
     }
 
-    /// The domain of the process if it is in use.
+    /// Returns the domain of the process, if it was started.
     pub(crate) fn global_if_started() -> Option<&'static Rcu> {
         GLOBAL.get()
     }
+}
 
-    pub(super) fn install(builder: Builder) -> Result<&'static Rcu, InstallError> {
+impl Builder {
+    /// Makes the domain, and makes it the one that [`Rcu::global`] returns.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, executor::InlineExecutor};
+    /// fn main() -> Result<(), async_rcu::error::InstallError> {
+    ///     // First of all, before anything uses the global domain.
+    ///     Rcu::builder().executor(InlineExecutor).install_global()?;
+    ///     Rcu::global().call(|| println!("on the grace-period thread"));
+    ///     Rcu::global().blocking_drain();
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InstallError::AlreadyStarted`] if the global domain was started before, or the error of
+    /// [`build`](Self::build).
+    pub fn install_global(self) -> Result<&'static Rcu, InstallError> {
         if GLOBAL.get().is_some() {
             return Err(InstallError::AlreadyStarted);
         }
-        let rcu = builder.build()?;
+        let rcu = self.build()?;
         let installing = INSTALLING.lock();
         let refused = GLOBAL.set(rcu);
         drop(installing);
-        // With the domain that came too late, if there is one.
-        if refused.is_err() {
-            return Err(InstallError::AlreadyStarted);
+        // `refused` holds the domain that came too late, if another one was first. Its drop is here,
+        // outside the lock.
+        match refused {
+            Ok(()) => GLOBAL.get().ok_or(InstallError::AlreadyStarted),
+            Err(_) => Err(InstallError::AlreadyStarted),
         }
-        GLOBAL.get().ok_or(InstallError::AlreadyStarted)
     }
+}
+
+/// The reason why a domain could not be made the global one.
+///
+/// ```
+/// use async_rcu::{Rcu, error::InstallError};
+/// Rcu::global();
+/// let late = Rcu::builder().install_global().unwrap_err();
+/// assert!(matches!(late, InstallError::AlreadyStarted));
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The global domain was started before, and cannot be replaced.
+    #[error("the global domain was started before")]
+    AlreadyStarted,
+    /// The domain could not be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
 }

@@ -1,7 +1,8 @@
 //! Where the global lock meets the domain.
 
-use super::futures::{Drain, Synchronize};
+use super::drain::Drain;
 use super::rcu::Rcu;
+use super::synchronize::Synchronize;
 use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
 use crate::dispatch::job::{Context, RunOn};
 use std::fmt;

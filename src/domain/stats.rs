@@ -1,13 +1,13 @@
-//! What a domain tells about itself.
+//! The figures of a domain.
 
 use super::Domain;
-use super::latency::Latency;
+use super::rcu::Rcu;
 use crate::sys::barrier::MemoryBarrier;
 use crate::sys::prim::Ordering;
+use hdrhistogram::Histogram;
 use std::time::Duration;
 
-/// Figures of a domain, as of a moment ago; from [`Rcu::stats`](crate::Rcu::stats). Counts are cumulative since the domain
-/// began.
+/// The figures of a domain a moment ago, from [`Rcu::stats`]. Counts begin with the domain.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();
@@ -23,53 +23,66 @@ use std::time::Duration;
 pub struct Stats {
     /// Grace periods started.
     pub grace_periods: u64,
-    /// Those of them that a force, a drain or a full backlog had started at once.
+    /// Grace periods that started at once, because of a force, a drain or a full backlog.
     pub forced: u64,
-    /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a [`Retired`](crate::Retired), a
-    /// [`Deferred`](crate::cell::Deferred) or a cell. What is waited for and taken back is none.
+    /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a
+    /// [`Retired`](crate::Retired), a [`Deferred`](crate::cell::Deferred) or a cell. Values taken
+    /// back through `wait` are not counted.
     pub queued: u64,
-    /// Callbacks that have finished, those that panicked included; async ones when their future has. Counted in groups
-    /// of up to 62 of one thread, and never more than `queued`; while async callbacks run, it may fall short for a moment.
+    /// Callbacks that have finished, callbacks that panicked included. An async callback finishes
+    /// with its future. Counted in groups of up to 62 of one thread, so never above `queued`. While
+    /// async callbacks run, it may be too low for a moment.
     pub finished: u64,
     /// Callbacks and drops of retired values that panicked.
     pub panicked: u64,
-    /// Async callbacks dropped because their runtime was gone.
+    /// Async callbacks that were dropped because their runtime was shut down.
     pub cancelled: u64,
     /// Batches handed to the executor.
     pub batches: u64,
     /// Threads registered as readers or callers.
     pub threads: usize,
-    /// [`OwnedReadGuard`](crate::OwnedReadGuard)s held.
+    /// [`OwnedReadGuard`](crate::OwnedReadGuard)s that exist.
     pub owned_guards: usize,
-    /// How long the oldest open section has lasted, at the least: the time since the first grace period that it holds up was
-    /// started; zero where it holds up none, and `None` where no section is open.
+    /// The least age of the oldest open section: the time since the start of the first grace period
+    /// that it holds up. Zero if it holds up none, and `None` if no section is open.
     pub oldest_section: Option<Duration>,
     /// How long grace periods took.
     pub grace_period_latency: Latency,
-    /// The longest that a callback has taken; short ones are timed together, up to a microsecond.
+    /// The longest time that a callback has taken. Short callbacks are timed together, up to a
+    /// microsecond.
     pub longest_callback: Duration,
     /// Stall reports made.
     pub stalls: u64,
-    /// Which process-wide barrier is in use.
+    /// The process-wide barrier that is in use.
     pub barrier: MemoryBarrier,
 }
 
 impl Domain {
-    /// Callbacks that have finished. An async one whose future is under way is none, though what spawned it is done.
+    /// Returns how many callbacks have finished. An async callback whose future has not ended does not
+    /// count, though the callback that spawned the future is done.
     pub(super) fn finished(&self) -> u64 {
         let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
         let running = self.dispatcher.counts.running.load(Ordering::Relaxed) as u64;
         finished.saturating_sub(running)
     }
 
+    /// Returns how many callbacks are queued and not finished. An async callback is pending until its
+    /// future has ended.
+    pub(super) fn pending(&self) -> u64 {
+        // `finished` is read before `produced`, so it is never above it.
+        let finished = self.finished();
+        let produced: u64 = self.core.records().map(|r| r.local.produced()).sum();
+        produced.saturating_sub(finished)
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let counts = &self.dispatcher.counts;
-        // `finished` before `queued`, so that it is never the greater.
+        // `finished` is read before `queued`, so it is never above it.
         let finished = self.finished();
         let oldest = self.engine.oldest_section();
         Stats {
             grace_periods: self.engine.started(),
-            forced: self.forced.load(Ordering::Relaxed),
+            forced: self.force.started.load(Ordering::Relaxed),
             queued: self.core.records().map(|r| r.local.produced()).sum(),
             finished,
             panicked: counts.panicked.load(Ordering::Relaxed),
@@ -80,8 +93,102 @@ impl Domain {
             oldest_section: oldest.map(|seen| self.driver.lock().age_of(seen)),
             grace_period_latency: self.driver.lock().latency.summary(),
             longest_callback: counts.longest(),
-            stalls: self.stalls.load(Ordering::Relaxed),
+            stalls: self.stalls.reported(),
             barrier: self.barrier,
         }
+    }
+}
+
+impl Rcu {
+    /// Returns the figures of the domain. Reads every record: not for hot paths.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| ());
+    /// rcu.blocking_drain();
+    /// let stats = rcu.stats();
+    /// assert_eq!((stats.queued, stats.finished), (1, 1));
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.domain().stats()
+    }
+}
+
+/// The times that grace periods took, to two significant digits: from the start to the moment at
+/// which the grace-period thread saw the end. A grace period that a waiter started and ended by
+/// itself is not counted.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// rcu.call(|| ());
+/// rcu.blocking_drain();
+/// let took = rcu.stats().grace_period_latency;
+/// println!("{} grace periods, {:?} at the median, {:?} at most", took.count, took.p50, took.max);
+/// assert!(took.p50 <= took.max);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Latency {
+    /// The number of measured grace periods.
+    pub count: u64,
+    /// Half of the grace periods took at most this long.
+    pub p50: Duration,
+    /// 99 of 100 grace periods took at most this long.
+    pub p99: Duration,
+    /// The longest time.
+    pub max: Duration,
+}
+
+/// The range: a hundred nanoseconds to a day. A time outside counts as the nearest bound.
+const LEAST: u64 = 100;
+const MOST: u64 = 24 * 3600 * 1_000_000_000;
+
+/// The measured times. The histogram is made at the first grace period: an idle domain has none.
+#[derive(Debug, Default)]
+pub(super) struct LatencyLog(Option<Histogram<u64>>);
+
+impl LatencyLog {
+    pub(super) fn record(&mut self, took: Duration) {
+        if self.0.is_none() {
+            self.0 = Histogram::new_with_bounds(LEAST, MOST, 2).ok();
+        }
+        if let Some(log) = &mut self.0 {
+            log.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    pub(super) fn summary(&self) -> Latency {
+        self.0
+            .as_ref()
+            .map_or_else(Latency::default, |log| Latency {
+                count: log.len(),
+                p50: Duration::from_nanos(log.value_at_quantile(0.5)),
+                p99: Duration::from_nanos(log.value_at_quantile(0.99)),
+                max: Duration::from_nanos(log.max()),
+            })
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_recorded_times() {
+        let mut log = LatencyLog::default();
+        assert_eq!(log.summary(), Latency::default());
+        for micros in 1..=1000 {
+            log.record(Duration::from_micros(micros));
+        }
+        log.record(Duration::MAX);
+        let latency = log.summary();
+        let near = |a: Duration, micros: u64| {
+            let wanted = Duration::from_micros(micros).as_secs_f64();
+            (a.as_secs_f64() / wanted - 1.0).abs() < 0.02
+        };
+        assert_eq!(latency.count, 1001);
+        assert!(near(latency.p50, 501), "{latency:?}");
+        assert!(near(latency.p99, 991), "{latency:?}");
+        assert!(latency.max >= Duration::from_secs(24 * 3600), "{latency:?}");
     }
 }

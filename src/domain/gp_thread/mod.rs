@@ -1,26 +1,31 @@
-//! What the grace-period thread does: turns, and [rests](sleep) between them.
+//! The grace-period thread: its turns. [`sleep`] says what it does between turns, [`start`] how it is
+//! started and woken.
 //!
 //! # A turn
-//! 1. Take the requests: force, drains, the highest number wanted, a backlog past half of its limit.
-//! 2. Collect the queues, if a grace period is to be started; only then number the drains that were taken.
-//! 3. Start a grace period, which gives what was collected its number. Its fence covers what every producer unlinked.
+//! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
+//! 2. Collect the queues, if a grace period is due. After that, number the drains that were taken.
+//! 3. Start a grace period. The collected callbacks get its number. Its fence covers everything that
+//!    a producer unlinked before it queued one of these callbacks.
 //! 4. Scan, if anything waits.
-//! 5. Outside the lock: wake who waits, tell holders if this was urgent, hand out what is ready, report, poll a batch of its
-//!    own. What is ready stays in the domain until it is handed out, a batch at a time.
+//! 5. Outside the lock: wake waiters, tell holders if this was urgent, hand out what is ready, make
+//!    reports, poll one batch of the thread's own. Ready callbacks stay in the domain until they are
+//!    handed out, one batch at a time.
 //!
-//! Turns go on while they get something done. All state is read anew in each, so that kicks collapse and none masks another.
+//! Turns follow each other while they get something done. Each turn reads all state again, so that
+//! several kicks count as one, and no kick hides another.
 //!
-//! # When a grace period is started
+//! # When a grace period starts
 //! | wanted by | when |
 //! |---|---|
 //! | callbacks | at once after idleness, else `batch_interval` after the last start |
-//! | synchronize, cookies | when fewer than two are unfinished: later ones share the next |
-//! | force, drain, a backlog past half of `max_pending` | at once |
+//! | synchronize, cookies | when fewer than two have not elapsed: later waiters share the next |
+//! | force, drain, a backlog above half of `max_pending` | at once |
 //!
-//! A wanted number counts as started when it is `fenced`, not when somebody has taken it: this thread never waits for
-//! another starter.
+//! A wanted number counts as started when it is `fenced`, not when a starter has taken it: this
+//! thread never waits for another starter.
 
 pub(crate) mod sleep;
+pub(crate) mod start;
 
 use crate::callback::calls::Calls;
 use crate::dispatch::backlog::Backlog;
@@ -30,9 +35,9 @@ use crate::dispatch::here;
 use crate::dispatch::job::Context;
 use crate::dispatch::tickets::Ticket;
 use crate::domain::Domain;
-use crate::domain::latency::LatencyLog;
 use crate::domain::publish::Publisher;
 use crate::domain::stall::Watchdog;
+use crate::domain::stats::LatencyLog;
 use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
 use crate::sys::clock::Instant;
@@ -49,17 +54,17 @@ use std::sync::Arc;
 use std::task::{self, Wake, Waker};
 use std::time::Duration;
 
-/// Starts remembered, to tell the age of a section.
+/// The number of starts that are remembered, to tell the age of a section.
 const STARTS: usize = 1024;
 
-/// A grace period that was started no longer ago may well be over in a moment. (loom's clock stands still.)
+/// A grace period that started less than this ago may end in a moment. (loom's clock stands still.)
 #[cfg(not(rcu_loom))]
 const YOUNG: Duration = Duration::from_micros(20);
 #[cfg(rcu_loom)]
 const YOUNG: Duration = Duration::ZERO;
 
-/// How long the thread lets more waiters come before it starts a grace period for several: for each that is there, and
-/// at the most; it stops when none has come for `QUIET`.
+/// Before it starts a grace period for several waiters, the thread lets more waiters come: this long
+/// for each waiter, and at most `GATHER_MOST`. It stops when no waiter has come for `QUIET`.
 const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
 #[cfg(not(rcu_loom))]
@@ -67,22 +72,23 @@ const QUIET: Duration = Duration::from_micros(10);
 #[cfg(rcu_loom)]
 const QUIET: Duration = Duration::ZERO;
 
-/// The collector's state. Whoever holds its lock is the collector.
+/// The collector's state. The thread that holds its lock is the collector.
 pub(crate) struct GpThread {
-    /// Number of the last collection.
+    /// The number of the last collection.
     collection: u64,
-    /// Collected and waiting for a grace period, oldest first.
+    /// Collections that wait for a grace period, oldest first.
     waiting: VecDeque<Collected>,
-    /// What the last turn took for elapsed: up to it, everyone was woken and everything handed out. `elapsed` itself may be
-    /// further: a caller that scans for itself raises it and tells nobody.
+    /// The `elapsed` of the last turn. All waiters up to it were woken, and all collections up to it
+    /// were handed out. The engine's `elapsed` may be higher: a caller that scans for itself raises
+    /// it and does not wake this thread.
     pub(in crate::domain) handled: Seq,
     last_start: Option<Instant>,
-    /// Elapsed and not yet handed out.
+    /// Collections whose grace period has elapsed, not yet handed out.
     ready: VecDeque<Collected>,
-    /// Starts that have not elapsed, and when they were.
+    /// Grace periods that have not elapsed, and the times of their starts.
     pub(in crate::domain) starts: VecDeque<(Seq, Instant)>,
     pub(in crate::domain) latency: LatencyLog,
-    /// Something was done since the idle hook was last called.
+    /// Work was done since the last call of the idle hook.
     pub(in crate::domain) worked: bool,
     pub(in crate::domain) watchdog: Watchdog,
     pub(in crate::domain) publisher: Publisher,
@@ -94,8 +100,8 @@ pub(in crate::domain) struct Collected {
     ticket: Ticket,
 }
 
-impl GpThread {
-    pub(in crate::domain) fn new() -> Self {
+impl Default for GpThread {
+    fn default() -> Self {
         Self {
             collection: 0,
             waiting: VecDeque::new(),
@@ -109,14 +115,16 @@ impl GpThread {
             publisher: Publisher::default(),
         }
     }
+}
 
-    /// What was collected and not yet handed out: number and length of each.
+impl GpThread {
+    /// Returns the ticket number and the length of each collection that was not yet handed out.
     pub(in crate::domain) fn lengths_and_tickets(&self) -> Vec<(u64, usize)> {
         let all = self.waiting.iter().chain(&self.ready);
         all.map(|c| (c.ticket.number(), c.calls.len())).collect()
     }
 
-    /// All grace periods up to `elapsed` are over.
+    /// Settles the grace periods up to `elapsed`, which have elapsed.
     fn settle(&mut self, elapsed: Seq) {
         self.handled = self.handled.max(elapsed);
         while self.waiting.front().is_some_and(|c| c.seq <= elapsed) {
@@ -128,8 +136,8 @@ impl GpThread {
         }
     }
 
-    /// A caller started a grace period by itself, and it did not end at once: from now on it is timed as those that this
-    /// thread started.
+    /// Takes over a grace period that a caller started and that did not end at once: from now on it is
+    /// timed like the grace periods that this thread started.
     fn adopt(&mut self, fenced: Seq, elapsed: Seq) {
         let known = self.starts.back().map_or(elapsed, |(seq, _)| *seq);
         if fenced > known && self.starts.len() < STARTS {
@@ -137,13 +145,14 @@ impl GpThread {
         }
     }
 
-    /// Whether the newest grace period was started just now.
+    /// Returns whether the newest grace period started just now.
     pub(in crate::domain) fn has_young_start(&self) -> bool {
         let newest = self.starts.back();
         newest.is_some_and(|(_, at)| at.elapsed() < YOUNG)
     }
 
-    /// A lower bound for the age of a section that saw `seen`: the time since the first later start.
+    /// Returns a lower bound for the age of a section that saw `seen`: the time since the first later
+    /// start.
     pub(in crate::domain) fn age_of(&self, seen: Seq) -> Duration {
         let later = self.starts.iter().find(|(seq, _)| *seq > seen);
         later.map_or(Duration::ZERO, |(_, at)| at.elapsed())
@@ -151,26 +160,29 @@ impl GpThread {
 }
 
 /// The body of the grace-period thread.
-pub(in crate::domain) fn run(domain: Arc<Domain>) {
+fn run(domain: Arc<Domain>) {
     here::become_gp_thread(domain.dispatcher.id());
-    // Foreign code is caught closer by. What arrives here is a bug of ours, and readers rely on this thread.
+    // Foreign panics are caught where foreign code is called. A panic that arrives here is a bug of
+    // this crate, and readers rely on this thread.
     let last = or_abort(|| drive(&domain));
     if last {
-        // Here, and not wherever the last batch is let go.
+        // Here, and not where the last batch happens to be dropped.
         domain.dispatcher.dismiss_executor();
     }
-    // The hooks may go with it.
+    // This may drop the hooks.
     let _ = quietly(move || drop(domain));
 }
 
-/// Turns and rests, until the thread goes; `true` where the domain is over with it.
+/// Takes turns and sleeps between them, until the thread stops. Returns `true` if the domain ends with
+/// the thread.
 fn drive(domain: &Arc<Domain>) -> bool {
     let mut looked = Instant::now();
     loop {
-        // Before the turn: whatever is asked during it leaves the event set, and the rest does not last.
+        // Before the turn: a request that is made during the turn leaves the event set, so the
+        // thread does not sleep.
         domain.core.hub.event.reset();
         if domain.turn() {
-            // Under a flood there is no rest, which would look, and try to stop.
+            // Under a flood the thread does not sleep, where it would look for stalls, and try to stop.
             domain.stop_in_passing();
             if looked.elapsed() >= domain.settings.stall_timeout / 2 {
                 domain.look_in_passing();
@@ -178,28 +190,29 @@ fn drive(domain: &Arc<Domain>) -> bool {
             }
             continue;
         }
-        match domain.rest() {
-            Rest::Over => {}
-            Rest::Gone { last } => return last,
+        match domain.sleep() {
+            Slept::Awake => {}
+            Slept::Stopped { last } => return last,
         }
     }
 }
 
-pub(in crate::domain) enum Rest {
-    Over,
-    /// The thread goes; `last`: and the domain, whose core it has given away.
-    Gone {
+/// The outcome of a sleep.
+enum Slept {
+    Awake,
+    /// The thread stops. If it is the domain's last one, it has given the core away.
+    Stopped {
         last: bool,
     },
 }
 
 impl Domain {
-    /// One turn; `true` where it got something done. By the grace-period thread; by a waiter only where that cannot be
-    /// started.
+    /// Takes one turn. Returns `true` if it got something done. A waiter takes a turn only if the
+    /// grace-period thread cannot be started.
     pub(crate) fn turn(self: &Arc<Self>) -> bool {
         self.gather();
         let mut driver = self.driver.lock();
-        let forced = self.force.swap(false, Ordering::AcqRel);
+        let forced = self.force.take();
         let asked = self.dispatcher.tickets.take_asked();
         delay::at(Window::Taken);
         let urgent = forced || !asked.is_empty();
@@ -214,7 +227,7 @@ impl Domain {
         let mut calls = Calls::new();
         if due {
             for record in self.core.records() {
-                // SAFETY: the collector is whoever holds the driver's lock.
+                // SAFETY: this thread holds the driver's lock, so it is the collector.
                 unsafe { record.local.collect(|span| calls.push(span)) };
             }
         }
@@ -245,7 +258,7 @@ impl Domain {
 
         self.core.collect_orphans();
         self.trace_start(started, elapsed);
-        self.waiters.wake_up_to(elapsed);
+        self.synchronizers.waiters.wake_up_to(elapsed);
         self.wake_left();
         if awaited > elapsed {
             self.tell_holders(awaited, urgent);
@@ -262,7 +275,7 @@ impl Domain {
         worked || reported || polled
     }
 
-    /// Hands what is ready to the executor.
+    /// Hands the ready collections to the executor.
     fn hand_out(&self) {
         loop {
             let next = self.driver.lock().ready.pop_front();
@@ -278,7 +291,7 @@ impl Domain {
     fn start_gp(&self, driver: &mut GpThread, urgent: bool) -> Seq {
         let seq = self.engine.start();
         if urgent {
-            self.forced.fetch_add(1, Ordering::Relaxed);
+            self.force.started.fetch_add(1, Ordering::Relaxed);
         }
         let now = Instant::now();
         driver.last_start = Some(now);
@@ -288,49 +301,52 @@ impl Domain {
         seq
     }
 
-    /// Whether somebody waits for a grace period that is not started, and need not share a later one.
+    /// Returns whether to start a grace period for waiters: a waiter wants one that has not started,
+    /// and does not have to share a later one.
     pub(in crate::domain) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }
 
-    /// The highest number that somebody asked for. Without a handle there is nobody left who did.
+    /// Returns the highest number that a waiter asked for. Without a handle there is no waiter.
     fn wanted(&self) -> Seq {
-        match self.ended.load(Ordering::Acquire) {
+        match self.has_ended() {
             true => Seq::FIRST,
-            false => self.wanted.get(),
+            false => self.synchronizers.wanted.get(),
         }
     }
 
-    /// The highest number that something waits for.
+    /// Returns the highest number that a waiter or a collection waits for.
     pub(in crate::domain) fn highest_awaited(&self, driver: &GpThread) -> Seq {
         let collected = driver.waiting.back().map(|c| c.seq);
         self.wanted().max(collected.unwrap_or(Seq::FIRST))
     }
 
     pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
-        // SAFETY: the collector is whoever holds the driver's lock, and has its state in hand.
+        // SAFETY: the caller passes the collector's state, so it holds the driver's lock.
         self.core
             .records()
             .any(|record| unsafe { record.local.has_more() })
     }
 
-    /// How long callbacks must still wait for their grace period to be started. Past half of the limit not at all: who
-    /// passes it kicks this thread, and who calls later need not.
+    /// Returns how long callbacks must still wait for the start of their grace period. Above half of
+    /// the limit they do not wait. The caller that passes half of the limit kicks this thread; later
+    /// callers do not have to.
     pub(in crate::domain) fn until_due(&self, driver: &GpThread) -> Duration {
         let backlog = self.dispatcher.backlog.as_ref();
         driver.last_start.map_or(Duration::ZERO, |last| {
-            match self.ended.load(Ordering::Acquire) || backlog.is_some_and(Backlog::is_pressed) {
+            match self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
                 true => Duration::ZERO,
                 false => self.settings.batch_interval.saturating_sub(last.elapsed()),
             }
         })
     }
 
-    /// Where several wait for a grace period that is not started, more are likely on their way: one start for all of them
-    /// is one interruption of every processor instead of one each.
+    /// Lets more waiters come, if several wait for a grace period that has not started. One start for
+    /// all of them interrupts every processor once, instead of once for each waiter.
     fn gather(&self) {
-        let mut seen = self.waiters.len();
-        if seen < 2 || self.force.load(Ordering::Relaxed) || !self.may_start_for_waiters(false) {
+        let waiters = &self.synchronizers.waiters;
+        let mut seen = waiters.len();
+        if seen < 2 || self.force.is_requested() || !self.may_start_for_waiters(false) {
             return;
         }
         let start = Instant::now();
@@ -338,7 +354,7 @@ impl Domain {
         loop {
             thread::yield_now();
             let now = Instant::now();
-            let len = self.waiters.len();
+            let len = waiters.len();
             if len > seen {
                 seen = len;
                 last = now;
@@ -365,7 +381,7 @@ impl Domain {
         });
     }
 
-    /// Makes the reports that were handed in. `true` where there were any.
+    /// Makes the pending reports. Returns `true` if there were any.
     fn report_all(&self) -> bool {
         let reports = self.dispatcher.take_reports();
         let any = !reports.is_empty() | self.report_notes() | self.report_backlog();
@@ -378,16 +394,16 @@ impl Domain {
                 None => Ok(()),
             };
             if let (Err(message), _) | (_, Err(message)) = (told, hooked) {
-                // Not through the hook that has just panicked.
+                // The hook that has just panicked is not called with this.
                 stderr::tell(format_args!(
-                    "reporting that {report}, the hook panicked too: {message}"
+                    "{report}; and the hook or subscriber panicked when it was told: {message}"
                 ));
             }
         }
         any
     }
 
-    /// Polls the batch whose turn it is on this thread. `true` where it was finished.
+    /// Polls the first of the batches that run on this thread. Returns `true` if it finished.
     fn poll_inline(&self) -> bool {
         let Some(mut batch) = self.dispatcher.pop_inline() else {
             return false;
@@ -401,7 +417,7 @@ impl Domain {
     }
 }
 
-/// The grace-period thread's event as a waker. A waker outlives the domain; the hub is never freed.
+/// The grace-period thread's event as a waker. A waker may outlive the domain; the hub is never freed.
 struct WakeHub(&'static Hub);
 
 impl Wake for WakeHub {

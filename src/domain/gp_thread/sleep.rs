@@ -1,21 +1,28 @@
-//! How the grace-period thread sleeps, and goes.
+//! How the grace-period thread sleeps, and stops.
 //!
-//! # A rest
-//! The event was reset before the turn that found nothing to do. Now: fall asleep, and ask one section that holds up the oldest
-//! grace period to wake us; heavy fence; read everything again; sleep only if nothing came and a section that still holds
-//! it up was asked before the fence; else begin again at the reset. While callbacks wait for the interval to pass it naps by
-//! the clock instead, awake for producers. Without work there is no timer at all.
+//! # Sleeping
+//! The thread has reset the event before the turn that found nothing to do. Then it
+//! 1. sets the sleep state to asleep, and asks one section that holds up the oldest grace period to
+//!    wake it;
+//! 2. passes a heavy fence;
+//! 3. reads everything again. It sleeps only if no work came, and if a section that was asked before
+//!    the fence still holds the grace period up. Otherwise it begins again at the reset.
 //!
-//! # Going
-//! Decided under the driver's lock, as is the end of the last handle: so exactly one of the two gives the core away, and
-//! this thread does not touch it after.
+//! While callbacks wait for the batch interval, the thread naps by the clock, and its sleep state
+//! stays awake. Without work it sets no timer.
+//!
+//! # Stopping
+//! The thread decides under the driver's lock whether it stops. The drop of the last handle takes the
+//! same lock. So exactly one of the two gives the core away, and the thread does not touch the core
+//! after that.
 //!
 //! # Timers
-//! While a grace period is held up, or something that was handed out has not ended, a timer looks for what is stuck. The
-//! first one after something was handed out is short: mostly it is over by then, and the thread sleeps without a timer from then
-//! on, with nobody having had to tell it.
+//! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
+//! thread to look for stalls. The first timer after work was handed out is short. Mostly the work has
+//! ended by then, and the thread sleeps on without a timer. So the end of the work does not have to
+//! wake the thread.
 
-use super::{GpThread, Rest};
+use super::{GpThread, Slept};
 use crate::dispatch::dispatcher::PanicSource;
 use crate::dispatch::here;
 use crate::dispatch::worker::Worker;
@@ -23,23 +30,22 @@ use crate::domain::Domain;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::Ordering;
 use crate::sys::wake::quietly;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two attempts to start a worker that the system refused, while something waits for it.
+/// The time between two attempts to start a worker that the system refused, while work waits for it.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Domain {
-    /// Sleeps until there is something to do, or goes.
-    pub(in crate::domain) fn rest(self: &Arc<Self>) -> Rest {
+    /// Sleeps until there is work, or stops.
+    pub(super) fn sleep(self: &Arc<Self>) -> Slept {
         let hub = self.core.hub;
         let driver = self.driver.lock();
         let awaited = self.highest_awaited(&driver);
         let handled = driver.handled;
         if self.engine.elapsed() > handled {
-            return Rest::Over;
+            return Slept::Awake;
         }
         let holdouts = awaited > handled;
         let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
@@ -47,22 +53,22 @@ impl Domain {
         let young = driver.has_young_start();
         drop(driver);
         delay::at(Window::Resting);
-        // Most sections are shorter than a sleep and its end.
+        // Most sections are shorter than the time to fall asleep and wake up.
         if holdouts && young && self.engine.spin(handled.next()) {
-            return Rest::Over;
+            return Slept::Awake;
         }
 
         if nap.is_none() && !holdouts {
             if worked && self.settings.on_idle.is_some() && !self.dispatcher.tickets.watch() {
                 self.idle();
-                return Rest::Over;
+                return Slept::Awake;
             }
-            if let Some(rest) = self.stop() {
-                return rest;
+            if let Some(stopped) = self.stop() {
+                return stopped;
             }
-        } else if self.stop_asked() {
-            // There is more to do already: that was the attempt.
-            self.stop_tried();
+        } else if self.is_stop_requested() {
+            // There is more work already: the attempt to stop fails.
+            self.stop_attempted();
         }
 
         let stranded = Worker::retry(&self.dispatcher).then_some(RETRY);
@@ -92,12 +98,13 @@ impl Domain {
         }
         delay::at(Window::Awake);
         hub.sleep_state.wake_up();
-        Rest::Over
+        Slept::Awake
     }
 
-    /// The look behind the fence: did anything come, or may anything pass unnoticed?
+    /// Looks again, after the fence. Returns `true` if work came, or if the end of the oldest grace
+    /// period might wake nobody.
     fn must_stay_up(&self, driver: &GpThread, awaited: Seq, napping: bool) -> bool {
-        if self.force.load(Ordering::Acquire)
+        if self.force.is_requested()
             || self.may_start_for_waiters(false)
             || self.dispatcher.tickets.any_asked()
             || self.dispatcher.has_reports()
@@ -123,31 +130,32 @@ impl Domain {
         }
     }
 
-    /// Between two turns: where a stop is asked for and there is more to do already, that was the attempt.
+    /// Between two turns, lets a requested attempt to stop fail if there is more work already.
     pub(in crate::domain) fn stop_in_passing(&self) {
-        if !self.stop_asked() {
+        if !self.is_stop_requested() {
             return;
         }
         let driver = self.driver.lock();
         let more = self.has_queued(&driver) || self.highest_awaited(&driver) > driver.handled;
         drop(driver);
         if more {
-            self.stop_tried();
+            self.stop_attempted();
         }
     }
 
-    /// With nothing queued and nothing awaited: goes, where that is asked for and possible. `None`: sleep.
-    fn stop(&self) -> Option<Rest> {
-        if !self.stop_asked() && !self.ended.load(Ordering::Acquire) {
+    /// Stops, if that was requested and is possible. Nothing is queued or awaited. Returns `None` if the
+    /// thread is to sleep.
+    fn stop(&self) -> Option<Slept> {
+        if !self.is_stop_requested() && !self.has_ended() {
             return None;
         }
         if self.dispatcher.tickets.watch() {
-            // Work is still being run, and the last of it kicks us. For a shutdown that was the attempt.
-            self.stop_tried();
+            // Callbacks still run, and the last one wakes this thread. A shutdown has made its attempt.
+            self.stop_attempted();
             return None;
         }
         if !self.dispatcher.worker.stop() {
-            // Its end kicks us.
+            // The end of the worker wakes this thread.
             return None;
         }
         self.publish_last();
@@ -156,23 +164,23 @@ impl Domain {
         sleep_state.stop();
         delay::at(Window::Stopping);
         barrier::heavy();
-        let rest = if !self.must_stay_up(&driver, driver.handled, false) {
-            let last = self.ended.load(Ordering::Acquire);
+        let stopped = if !self.must_stay_up(&driver, driver.handled, false) {
+            let last = self.has_ended();
             if last {
                 self.recycle();
             }
-            Rest::Gone { last }
+            Slept::Stopped { last }
         } else if sleep_state.take_over() {
-            Rest::Over
+            Slept::Awake
         } else {
-            // Somebody has started another thread, which finds what we found.
-            Rest::Gone { last: false }
+            // A caller has started another thread, which finds the work.
+            Slept::Stopped { last: false }
         };
         drop(driver);
-        if matches!(rest, Rest::Gone { .. }) {
+        if matches!(stopped, Slept::Stopped { .. }) {
             here::leave_gp_thread();
         }
-        self.stop_tried();
-        Some(rest)
+        self.stop_attempted();
+        Some(stopped)
     }
 }

@@ -12,14 +12,12 @@ use crate::domain::Domain;
 use crate::reader::local;
 use crate::reader::location::TRACKED;
 use crate::reader::sequence::Seq;
-use crate::sys::prim::Ordering;
+use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread;
 use crate::sys::wake::quietly;
-use report::{ForceEvent, HeldSection, LISTED, StallKind, StallReport};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Weak};
+use report::{HeldSection, LISTED, StallKind, StallReport};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The first look at what was handed out: short, as mostly it is over by then.
@@ -34,70 +32,30 @@ pub(in crate::domain) struct Watchdog {
     told: Option<(Seq, u32)>,
 }
 
-pub(crate) type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
-
-/// Who wants to be told of forces.
-#[derive(Default)]
-pub(in crate::domain) struct Notifiers {
-    next: u64,
-    all: BTreeMap<u64, ForceHook>,
+/// A domain's stall reports.
+pub(in crate::domain) struct Stalls {
+    /// Reports that other threads hand to the grace-period thread.
+    notes: Mutex<Vec<StallReport>>,
+    reported: AtomicU64,
 }
 
-/// A hook of [`Rcu::on_force`](crate::Rcu::on_force), which is removed when this is dropped.
-///
-/// A call that is under way then may still be going on after the drop.
-///
-/// ```
-/// # let rcu = async_rcu::Rcu::new();
-/// use std::sync::mpsc;
-/// let (send, events) = mpsc::channel();
-/// let notifier = rcu.on_force(move |_| drop(send.send(())));
-/// drop(notifier);                                // no longer called
-/// assert_eq!(events.recv(), Err(mpsc::RecvError));
-/// ```
-#[must_use = "the hook is removed when this is dropped"]
-pub struct ForceNotifier {
-    domain: Weak<Domain>,
-    id: u64,
-}
-
-impl Drop for ForceNotifier {
-    fn drop(&mut self) {
-        if let Some(domain) = self.domain.upgrade() {
-            let hook = domain.notifiers.lock().all.remove(&self.id);
-            drop(hook);
+impl Stalls {
+    pub(in crate::domain) fn new() -> Self {
+        Self {
+            notes: Mutex::new(Vec::new()),
+            reported: AtomicU64::new(0),
         }
     }
-}
 
-impl fmt::Debug for ForceNotifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForceNotifier").finish_non_exhaustive()
+    /// Returns how many reports were made.
+    pub(in crate::domain) fn reported(&self) -> u64 {
+        self.reported.load(Ordering::Relaxed)
     }
 }
 
 impl Domain {
-    /// Callbacks queued and not finished, async ones as long as their future is not over.
-    pub(in crate::domain) fn pending(&self) -> u64 {
-        // `finished` before `produced`, so that it is never the greater.
-        let finished = self.finished();
-        let produced: u64 = self.core.records().map(|r| r.local.produced()).sum();
-        produced.saturating_sub(finished)
-    }
-
-    pub(in crate::domain) fn notify(self: &Arc<Self>, hook: ForceHook) -> ForceNotifier {
-        let mut notifiers = self.notifiers.lock();
-        let id = notifiers.next;
-        notifiers.next += 1;
-        notifiers.all.insert(id, hook);
-        ForceNotifier {
-            domain: Arc::downgrade(self),
-            id,
-        }
-    }
-
     /// The sections that hold up `wanted`, named.
-    fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
+    pub(in crate::domain) fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
         let (sections, total) = self.core.sections_before(wanted, LISTED);
         let driver = self.driver.lock();
         let held = sections.into_iter().map(|section| {
@@ -105,47 +63,6 @@ impl Domain {
             HeldSection::new(section, age)
         });
         (held.collect(), total)
-    }
-
-    /// Asks the sections that hold up `awaited` to end, where that is `urgent` or there is no room for more callbacks.
-    pub(in crate::domain) fn tell_holders(&self, awaited: Seq, urgent: bool) {
-        let full = self
-            .dispatcher
-            .backlog
-            .as_ref()
-            .is_some_and(|b| b.is_full());
-        if !urgent && !full {
-            return;
-        }
-        self.core.hub.release.ask(awaited.min(self.engine.fenced()));
-        if !urgent {
-            return;
-        }
-        let hooks: Vec<ForceHook> = self.notifiers.lock().all.values().cloned().collect();
-        if hooks.is_empty() {
-            return;
-        }
-        let (holders, holders_total) = self.holders(awaited);
-        if holders_total == 0 {
-            // They have heard it, and left.
-            return;
-        }
-        let event = ForceEvent {
-            domain: self.dispatcher.name.clone(),
-            holders,
-            holders_total,
-            pending: self.pending(),
-        };
-        self.telling.store(true, Ordering::Relaxed);
-        for hook in hooks {
-            // With its drop, which may be the last.
-            let event = &event;
-            let called = quietly(move || hook(event));
-            if let Err(message) = called {
-                self.dispatcher.report(PanicSource::Hook, message, None);
-            }
-        }
-        self.telling.store(false, Ordering::Relaxed);
     }
 
     /// Reports what is stuck; tells how long until something may be.
@@ -251,7 +168,7 @@ impl Domain {
     }
 
     fn tell_stall(&self, report: StallReport) {
-        self.stalls.fetch_add(1, Ordering::Relaxed);
+        self.stalls.reported.fetch_add(1, Ordering::Relaxed);
         let heard = quietly(|| {
             tracing::warn!(target: "async_rcu::stall", domain = %report.domain, kind = ?report.kind, pending = report.pending, "{report}");
             tracing::event_enabled!(target: "async_rcu::stall", tracing::Level::WARN)
@@ -290,7 +207,7 @@ impl Domain {
             report.thread = here.name().map(str::to_owned);
             report.thread_id = Some(here.id());
         }
-        self.notes.lock().push(report);
+        self.stalls.notes.lock().push(report);
         self.kick();
         true
     }
@@ -315,12 +232,12 @@ impl Domain {
     }
 
     pub(in crate::domain) fn has_notes(&self) -> bool {
-        !self.notes.lock().is_empty()
+        !self.stalls.notes.lock().is_empty()
     }
 
     /// `true` where there were any.
     pub(in crate::domain) fn report_notes(&self) -> bool {
-        let notes = std::mem::take(&mut *self.notes.lock());
+        let notes = std::mem::take(&mut *self.stalls.notes.lock());
         let any = !notes.is_empty();
         for note in notes {
             self.tell_stall(note);

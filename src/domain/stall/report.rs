@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 /// Sections that a report lists; it counts them all.
-pub(in crate::domain) const LISTED: usize = 32;
+pub(crate) const LISTED: usize = 32;
 
 /// Something takes longer than [`Builder::stall_timeout`](crate::Builder::stall_timeout), or can never end. Given to
 /// [`Builder::on_stall`](crate::Builder::on_stall).
@@ -153,7 +153,7 @@ pub struct ForceEvent {
 }
 
 impl HeldSection {
-    pub(in crate::domain) fn new(section: Section, age: Duration) -> Self {
+    pub(crate) fn new(section: Section, age: Duration) -> Self {
         Self {
             thread: section.owner.thread.name().map(str::to_owned),
             thread_id: section.owner.thread.id(),

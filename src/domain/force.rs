@@ -1,0 +1,195 @@
+//! Forcing: the grace periods under way are to end now. Linux's expedited grace periods, QEMU's
+//! force notifiers.
+//!
+//! A caller sets `requested` and kicks the grace-period thread. The next turn takes the request: it
+//! starts a grace period for all that is queued, and tells the sections that hold grace periods up.
+//! A drain forces too, and so does a backlog that meets its limit.
+
+use super::Domain;
+use super::rcu::Rcu;
+use super::stall::report::ForceEvent;
+use crate::dispatch::dispatcher::PanicSource;
+use crate::dispatch::here;
+use crate::reader::sequence::Seq;
+use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sys::wake::quietly;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
+
+/// A domain's forcing.
+pub(super) struct Force {
+    requested: AtomicBool,
+    /// Grace periods that started at once because of a force or a drain.
+    pub(super) started: AtomicU64,
+    hooks: Mutex<Hooks>,
+    /// The grace-period thread calls the hooks now.
+    telling: AtomicBool,
+}
+
+#[derive(Default)]
+struct Hooks {
+    next: u64,
+    all: BTreeMap<u64, ForceHook>,
+}
+
+impl Force {
+    pub(super) fn new() -> Self {
+        Self {
+            requested: AtomicBool::new(false),
+            started: AtomicU64::new(0),
+            hooks: Mutex::new(Hooks::default()),
+            telling: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns whether a force was requested, and takes the request.
+    pub(super) fn take(&self) -> bool {
+        self.requested.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+}
+
+impl Domain {
+    /// Asks that the grace periods under way end now. Returns `false` if no thread can do it.
+    pub(crate) fn force(self: &Arc<Self>) -> bool {
+        let on_gp_thread = here::gp_thread_of() == self.dispatcher.id();
+        if on_gp_thread && self.force.telling.load(Ordering::Relaxed) {
+            // A hook is being told of a force, and forces: that is done already.
+            return true;
+        }
+        self.force.requested.swap(true, Ordering::AcqRel);
+        self.kick()
+    }
+
+    /// Asks the sections that hold up `awaited` to end, if this is urgent or there is no room for
+    /// more callbacks.
+    pub(super) fn tell_holders(&self, awaited: Seq, urgent: bool) {
+        let backlog = self.dispatcher.backlog.as_ref();
+        if !urgent && !backlog.is_some_and(|backlog| backlog.is_full()) {
+            return;
+        }
+        self.core.hub.release.ask(awaited.min(self.engine.fenced()));
+        if !urgent {
+            return;
+        }
+        let hooks: Vec<ForceHook> = self.force.hooks.lock().all.values().cloned().collect();
+        if hooks.is_empty() {
+            return;
+        }
+        let (holders, holders_total) = self.holders(awaited);
+        if holders_total == 0 {
+            return;
+        }
+        let event = ForceEvent {
+            domain: self.dispatcher.name.clone(),
+            holders,
+            holders_total,
+            pending: self.pending(),
+        };
+        self.force.telling.store(true, Ordering::Relaxed);
+        for hook in hooks {
+            let event = &event;
+            // The hook is dropped inside too: this may be its last owner.
+            let called = quietly(move || hook(event));
+            if let Err(message) = called {
+                self.dispatcher.report(PanicSource::Hook, message, None);
+            }
+        }
+        self.force.telling.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Rcu {
+    /// Asks that the grace periods under way end now. Queued callbacks do not wait for the batch
+    /// interval. The sections that hold grace periods up are told through
+    /// [`is_release_requested`](crate::ReadGuard::is_release_requested),
+    /// [`release_requested`](crate::OwnedReadGuard::release_requested) and
+    /// [`on_force`](Self::on_force).
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let mut guard = rcu.read_owned();
+    /// rcu.call(|| println!("the guard no longer holds this up"));
+    /// rcu.force();
+    /// while !guard.is_release_requested() {
+    ///     std::thread::yield_now();                // the request comes from the grace-period thread
+    /// }
+    /// guard.refresh();
+    /// # rcu.blocking_drain();
+    /// ```
+    pub fn force(&self) {
+        self.domain().force();
+    }
+
+    /// Calls `f` each time that grace periods are forced (by [`force`](Self::force), a drain, or a
+    /// backlog that met its limit) and sections hold them up. `f` is told which sections. The hook
+    /// is removed when the [`ForceNotifier`] is dropped.
+    ///
+    /// `f` runs on the grace-period thread, must be short, and must not wait for the domain. If it
+    /// forces, nothing happens. A handle of the domain that `f` captures keeps the domain alive as
+    /// long as the notifier.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let (send, events) = mpsc::channel();
+    /// let _notifier = rcu.on_force(move |event| drop(send.send(event.holders_total)));
+    /// let guard = rcu.read_owned();
+    /// rcu.call(|| ());
+    /// rcu.force();
+    /// assert_eq!(events.recv()?, 1);
+    /// # drop(guard);
+    /// # Ok::<(), mpsc::RecvError>(())
+    /// ```
+    pub fn on_force(&self, f: impl Fn(&ForceEvent) + Send + Sync + 'static) -> ForceNotifier {
+        let domain = self.domain();
+        let hook = Arc::new(f);
+        let mut hooks = domain.force.hooks.lock();
+        let id = hooks.next;
+        hooks.next += 1;
+        hooks.all.insert(id, hook);
+        ForceNotifier {
+            domain: Arc::downgrade(domain),
+            id,
+        }
+    }
+}
+
+/// A hook of [`Rcu::on_force`]. Its drop removes the hook.
+///
+/// A call of the hook that is under way may still be going on after the drop.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// use std::sync::mpsc;
+/// let (send, events) = mpsc::channel();
+/// let notifier = rcu.on_force(move |_| drop(send.send(())));
+/// drop(notifier);                                // no longer called
+/// assert_eq!(events.recv(), Err(mpsc::RecvError));
+/// ```
+#[must_use = "the hook is removed when this is dropped"]
+pub struct ForceNotifier {
+    domain: Weak<Domain>,
+    id: u64,
+}
+
+impl Drop for ForceNotifier {
+    fn drop(&mut self) {
+        if let Some(domain) = self.domain.upgrade() {
+            let hook = domain.force.hooks.lock().all.remove(&self.id);
+            drop(hook);
+        }
+    }
+}
+
+impl fmt::Debug for ForceNotifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForceNotifier").finish_non_exhaustive()
+    }
+}

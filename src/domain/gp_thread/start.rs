@@ -1,0 +1,146 @@
+//! Starting the grace-period thread, and waking it.
+//!
+//! `SleepState` says whether the thread is awake, asleep or stopped. Stopped is a kind of asleep: a
+//! producer that has work for the thread starts it again. `STOPPED -> AWAKE` is a compare-exchange,
+//! so that one starter wins, or the old thread that finds work while it stops.
+//!
+//! # Two ways to wake the thread
+//! - A *call* publishes in its queue, passes a light fence, and looks at the sleep state. Awake means
+//!   that the thread will read the queue again.
+//! - A *request* (a wait, force, drain, stop, the end) changes what it asks for with a
+//!   read-modify-write or under a lock, and passes a light fence. It starts the thread if the thread
+//!   is stopped, and sets the event, always. A thread that naps by the clock has the sleep state
+//!   awake, and must still hear requests.
+
+use super::run;
+use crate::domain::{Domain, fork};
+use crate::reader::sequence::Seq;
+use crate::sys::barrier;
+use crate::sys::delay::{self, Window};
+use crate::sys::prim::{AtomicU64, Mutex, Ordering};
+use crate::sys::sleep_state::Rouse;
+use crate::sys::stderr;
+use crate::sys::thread::{self, JoinHandle};
+use crate::sys::wake::quietly;
+use std::io;
+use std::sync::Arc;
+
+/// The system's thread.
+pub(in crate::domain) struct ThreadSlot {
+    handle: Mutex<Option<JoinHandle>>,
+    /// How often the system has refused to start the thread since it last did start it.
+    refusals: AtomicU64,
+}
+
+impl ThreadSlot {
+    pub(in crate::domain) fn new() -> Self {
+        Self {
+            handle: Mutex::new(None),
+            refusals: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Domain {
+    /// Starts the thread. The caller has set the sleep state to awake.
+    pub(in crate::domain) fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        delay::at(Window::Starting);
+        // The lock is held until the handle is in its place. A caller that finds the thread stopped
+        // under this lock therefore finds the stopped thread's handle.
+        let mut handle = self.thread.handle.lock();
+        let thread = thread::spawn(format!("rcu-{}", self.dispatcher.name), move || run(shared))?;
+        *handle = Some(thread);
+        Ok(())
+    }
+
+    /// Starts the thread. If that fails, sets the sleep state back to stopped, so that the next
+    /// caller with work tries again, and wakes the waiters, which poll again.
+    pub(in crate::domain) fn spawn_or_give_back(self: &Arc<Self>) -> bool {
+        match self.spawn() {
+            Ok(()) => {
+                self.thread.refusals.store(0, Ordering::Relaxed);
+                fork::revive();
+                true
+            }
+            Err(error) => {
+                self.core.hub.sleep_state.give_back();
+                // Waiters try again all the time: the first, second, fourth, ... refusal is reported.
+                let refusals = self.thread.refusals.fetch_add(1, Ordering::Relaxed) + 1;
+                if refusals.is_power_of_two() {
+                    self.report_refusal(&error);
+                }
+                self.synchronizers.waiters.wake_up_to(Seq::LAST);
+                self.dispatcher.tickets.wake_all();
+                self.stop_attempted();
+                false
+            }
+        }
+    }
+
+    fn report_refusal(&self, error: &io::Error) {
+        let name = &self.dispatcher.name;
+        let heard = quietly(|| {
+            tracing::error!(
+                target: "async_rcu::gp",
+                domain = %name,
+                %error,
+                "the system refused to start the grace-period thread; work stays queued"
+            );
+            tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
+        });
+        if heard != Ok(true) {
+            stderr::tell(format_args!(
+                "RCU domain \"{name}\": the system refused to start the grace-period thread \
+                 ({error}); work stays queued"
+            ));
+        }
+    }
+
+    /// Wakes or starts the thread for a producer that found it not awake.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn rouse(self: &Arc<Self>) {
+        match self.core.hub.sleep_state.rouse() {
+            Rouse::Nothing => {}
+            Rouse::Wake => self.wake_gp_thread(),
+            Rouse::Start => {
+                self.spawn_or_give_back();
+            }
+        }
+    }
+
+    /// Wakes or starts the thread for a request. Returns `false` if no thread can be started.
+    pub(crate) fn kick(self: &Arc<Self>) -> bool {
+        barrier::light();
+        let sleep_state = &self.core.hub.sleep_state;
+        if sleep_state.is_stopped() && sleep_state.take_over() && !self.spawn_or_give_back() {
+            return false;
+        }
+        self.wake_gp_thread();
+        true
+    }
+
+    pub(in crate::domain) fn wake_gp_thread(&self) {
+        self.core.hub.event.set();
+    }
+
+    pub(in crate::domain) fn gp_thread_is_stopped(&self) -> bool {
+        self.core.hub.sleep_state.is_stopped()
+    }
+
+    /// Takes the handle of the thread, if the thread is stopped.
+    pub(in crate::domain) fn take_stopped_thread(&self) -> Option<JoinHandle> {
+        let mut handle = self.thread.handle.lock();
+        // The driver's lock: a thread that only checks whether it can stop is not seen as stopped.
+        let driver = self.driver.lock();
+        let stopped = self.gp_thread_is_stopped();
+        drop(driver);
+        if stopped { handle.take() } else { None }
+    }
+
+    /// In the child of a fork, forgets the thread: a join would wait for ever.
+    pub(in crate::domain) fn forget_thread(&self) {
+        std::mem::forget(self.thread.handle.lock().take());
+    }
+}

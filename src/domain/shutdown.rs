@@ -1,0 +1,161 @@
+//! Stopping a domain's threads: a drain, then one attempt to stop.
+//!
+//! A caller joins the list of stops. The grace-period thread makes an attempt when it has nothing
+//! left to do, or finds that it has more to do; either way it empties the list. A thread that was
+//! stopped before the caller joined does not answer, so the caller looks at the thread's state after
+//! it has joined.
+
+use super::Domain;
+use super::drain::Drain;
+use super::rcu::Rcu;
+use crate::dispatch::block::block_on;
+use crate::sys::barrier;
+use crate::sys::wait_list::{Place, WaitList};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// The callers that wait for an attempt to stop the grace-period thread.
+pub(super) type Stops = WaitList<()>;
+
+impl Domain {
+    pub(super) fn is_stop_requested(&self) -> bool {
+        self.stops.len() != 0
+    }
+
+    /// The attempt was made, with any outcome.
+    pub(super) fn stop_attempted(&self) {
+        self.stops.with(|(), waiting| waiting.wake_all());
+    }
+
+    /// Waits until the stopped threads are gone from the system.
+    fn join(&self) {
+        let thread = self.take_stopped_thread();
+        let worker = self.dispatcher.worker.take_thread();
+        for thread in thread.into_iter().chain(worker) {
+            thread.join();
+        }
+    }
+}
+
+impl Rcu {
+    /// Drains, then stops the domain's threads. Later work starts them again.
+    ///
+    /// Makes one attempt to stop. The future is also ready if the attempt finds new work.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| println!("the last one"));
+    /// rcu.shutdown().await;
+    /// rcu.call(|| println!("starts the threads again"));
+    /// # rcu.drain().await;
+    /// # });
+    /// ```
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown {
+            drain: Drain::new(self.clone(), "shutdown"),
+            state: State::Draining,
+        }
+    }
+
+    /// Drains, stops the domain's threads, and blocks this thread until then. If no other thread
+    /// shuts down at the same time, the stopped threads are gone from the system when this returns.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.call(|| println!("the last one"));
+    /// rcu.blocking_shutdown();
+    /// assert_eq!(rcu.stats().finished, 1);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`blocking_synchronize`](Self::blocking_synchronize).
+    #[track_caller]
+    pub fn blocking_shutdown(&self) {
+        self.assert_may_wait("blocking_shutdown");
+        block_on(self.shutdown(), None);
+        self.domain().join();
+    }
+}
+
+/// Future of [`Rcu::shutdown`]: ready after the domain was drained, and its threads were stopped or
+/// found more work.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::new();
+/// rcu.call(|| println!("runs before"));
+/// rcu.shutdown().await;
+/// assert_eq!(rcu.stats().finished, 1);
+/// # });
+/// ```
+///
+/// # Cancel safety
+/// May be dropped at any point. The callbacks run all the same, and the threads may stop or not.
+#[must_use = "futures do nothing unless polled"]
+pub struct Shutdown {
+    drain: Drain,
+    state: State,
+}
+
+enum State {
+    Draining,
+    Stopping(Option<Place<()>>),
+    Done,
+}
+
+impl Future for Shutdown {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.drain).poll(cx));
+        let domain = this.drain.rcu().domain();
+        match &mut this.state {
+            State::Done => return Poll::Ready(()),
+            State::Draining => {
+                let mut place = None;
+                domain.stops.join(&mut place, cx.waker(), |()| ());
+                this.state = State::Stopping(place);
+                // No kick: this must not start a thread that has stopped by now.
+                barrier::light();
+                domain.wake_gp_thread();
+                if !domain.gp_thread_is_stopped() {
+                    return Poll::Pending;
+                }
+            }
+            State::Stopping(Some(place)) => {
+                let waits = domain.stops.rejoin(*place, cx.waker());
+                if waits && !domain.gp_thread_is_stopped() {
+                    return Poll::Pending;
+                }
+            }
+            State::Stopping(None) => {}
+        }
+        this.leave();
+        Poll::Ready(())
+    }
+}
+
+impl Shutdown {
+    fn leave(&mut self) {
+        if let State::Stopping(place) = &mut self.state {
+            self.drain.rcu().domain().stops.leave(place);
+        }
+        self.state = State::Done;
+    }
+}
+
+impl Drop for Shutdown {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").finish_non_exhaustive()
+    }
+}

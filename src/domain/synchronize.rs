@@ -1,0 +1,325 @@
+//! Waiting for a grace period: the future, its blocking twin, and cookies.
+//!
+//! A waiter asks for a grace period by number: it raises `wanted`, and kicks the grace-period thread.
+//! It joins the list of waiters under that number, then looks again whether the grace period has
+//! elapsed. If the thread is stopped and cannot be started, each poll takes the thread's turn and
+//! wakes itself, so that the wait still ends.
+
+use super::Domain;
+use super::rcu::Rcu;
+use crate::dispatch::block::block_on;
+use crate::reader::sequence::{Mark, Seq};
+use crate::sys::prim::{AtomicUsize, Ordering};
+use crate::sys::wait_list::{Place, WaitList};
+use std::cmp;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// A domain's waiters for grace periods.
+pub(crate) struct Synchronizers {
+    pub(crate) waiters: WaitList<Seq>,
+    /// The highest grace period that a waiter asked for.
+    pub(super) wanted: Mark,
+    /// The `Synchronize` futures that exist.
+    futures: AtomicUsize,
+}
+
+impl Synchronizers {
+    pub(super) fn new(elapsed: Seq) -> Self {
+        Self {
+            waiters: WaitList::new(()),
+            wanted: Mark::at(elapsed),
+            futures: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Domain {
+    /// Asks for a grace period by number. Returns `false` if no thread can start it.
+    pub(crate) fn want(self: &Arc<Self>, seq: Seq) -> bool {
+        self.synchronizers.wanted.raise(seq);
+        self.kick()
+    }
+}
+
+/// A cookie: a grace period, by its number.
+///
+/// [`Rcu::grace_period`] and [`Rcu::start_grace_period`] return cookies. Cookies of one domain are
+/// ordered by the starts of their grace periods: `rcu.grace_period() > cookie` says that the
+/// cookie's grace period has started. Cookies of different domains are neither equal nor ordered.
+///
+/// ```
+/// # let rcu = async_rcu::Rcu::new();
+/// let cookie = rcu.grace_period();
+/// assert!(!rcu.has_elapsed(cookie));
+/// rcu.blocking_synchronize();
+/// assert!(rcu.has_elapsed(cookie));
+/// assert!(rcu.grace_period() > cookie);          // the cookie's grace period has started
+/// assert!(async_rcu::Rcu::new().grace_period() != cookie);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GracePeriod {
+    domain: u64,
+    seq: Seq,
+}
+
+impl GracePeriod {
+    /// Returns the number, for the domain that gave the cookie out.
+    #[track_caller]
+    fn of(self, domain: &Domain) -> Seq {
+        assert!(
+            self.domain == domain.id,
+            "this GracePeriod is a cookie of another Rcu, whose grace periods are unknown here"
+        );
+        self.seq
+    }
+}
+
+impl PartialOrd for GracePeriod {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        (self.domain == other.domain).then(|| self.seq.cmp(&other.seq))
+    }
+}
+
+impl Rcu {
+    /// Waits for a grace period: until every section that existed at the first poll has ended.
+    ///
+    /// Any number of waiters share grace periods.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// rcu.synchronize().await;
+    /// # });
+    /// ```
+    pub fn synchronize(&self) -> Synchronize {
+        Synchronize::new(self.clone(), None)
+    }
+
+    /// Waits for a grace period, and blocks the thread.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let hook: RcuPtr<fn()> = RcuPtr::from(Box::new((|| ()) as fn()));
+    /// hook.store(None);
+    /// Rcu::global().blocking_synchronize();
+    /// // No thread is inside the hook any more: the program may tear down what the hook uses.
+    /// ```
+    ///
+    /// # Panics
+    /// If the call would wait for itself: while this thread holds a [`ReadGuard`](crate::ReadGuard)
+    /// of this domain, inside a callback of this domain, or on a grace-period thread. In an async
+    /// context it panics as tokio's own blocking calls do.
+    #[track_caller]
+    pub fn blocking_synchronize(&self) {
+        self.assert_may_wait("blocking_synchronize");
+        let engine = &self.domain().engine;
+        let target = match engine.try_start_and_scan() {
+            Some(own) if engine.has_elapsed(own) || engine.spin(own) => return,
+            Some(own) => own,
+            None => engine.next(),
+        };
+        block_on(Synchronize::new(self.clone(), Some(target)), None);
+    }
+
+    /// Returns a cookie for the next grace period, and does not start it. When that grace period has
+    /// elapsed, no reader sees what was unlinked before this call.
+    ///
+    /// Linux calls this `get_state_synchronize_rcu`.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let cookie = rcu.grace_period();
+    /// assert!(!rcu.has_elapsed(cookie));
+    /// rcu.blocking_synchronize();
+    /// assert!(rcu.has_elapsed(cookie));
+    /// ```
+    pub fn grace_period(&self) -> GracePeriod {
+        let domain = self.domain();
+        GracePeriod {
+            domain: domain.id,
+            seq: domain.engine.next(),
+        }
+    }
+
+    /// Returns a cookie for the next grace period, and asks for it: it starts soon. A section that
+    /// begins before that start still holds it up.
+    ///
+    /// Linux calls this `start_poll_synchronize_rcu`.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let cookie = rcu.start_grace_period();
+    /// // ... other work ...
+    /// while !rcu.has_elapsed(cookie) {
+    ///     std::thread::yield_now();
+    /// }
+    /// ```
+    pub fn start_grace_period(&self) -> GracePeriod {
+        let cookie = self.grace_period();
+        self.want(cookie);
+        cookie
+    }
+
+    /// Asks for the start of a cookie's grace period.
+    pub(crate) fn want(&self, cookie: GracePeriod) {
+        let domain = self.domain();
+        domain.want(cookie.of(domain));
+    }
+
+    /// Returns whether a cookie's grace period has elapsed. Never blocks.
+    ///
+    /// ```
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let cookie = rcu.grace_period();
+    /// let held = rcu.read_owned();
+    /// rcu.start_grace_period();
+    /// assert!(!rcu.has_elapsed(cookie));
+    /// drop(held);
+    /// rcu.blocking_synchronize();
+    /// assert!(rcu.has_elapsed(cookie));
+    /// ```
+    ///
+    /// # Panics
+    /// With a cookie of another domain.
+    #[track_caller]
+    pub fn has_elapsed(&self, cookie: GracePeriod) -> bool {
+        let domain = self.domain();
+        domain.engine.has_elapsed(cookie.of(domain))
+    }
+
+    /// Waits for a cookie's grace period, and asks for its start if it has not started.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let rcu = async_rcu::Rcu::new();
+    /// let unlinked = rcu.grace_period();             // after the last of several changes
+    /// // ... other work, during which the grace period may elapse ...
+    /// rcu.wait_for(unlinked).await;
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// With a cookie of another domain.
+    #[track_caller]
+    pub fn wait_for(&self, cookie: GracePeriod) -> Synchronize {
+        Synchronize::new(self.clone(), Some(cookie.of(self.domain())))
+    }
+}
+
+/// Future of [`Rcu::synchronize`] and [`Rcu::wait_for`]: ready when the grace period has elapsed.
+///
+/// Its grace period starts soon after the first poll. If two grace periods have not elapsed, it
+/// starts when the older one has, so that any number of waiters needs few. A section that begins
+/// before that start may hold it up. [`Rcu::force`] starts a grace period at once.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let rcu = async_rcu::Rcu::new();
+/// use async_rcu::wait::Synchronize;
+/// use futures::future::join_all;
+/// let many: Vec<Synchronize> = (0..100).map(|_| rcu.synchronize()).collect();
+/// join_all(many).await;                          // a few grace periods, not a hundred
+/// assert!(rcu.stats().grace_periods < 100);
+/// # });
+/// ```
+///
+/// # Cancel safety
+/// May be dropped at any point. The grace period may happen all the same.
+///
+/// # Deadlocks
+/// A task that awaits this future while it holds a guard of the same domain waits for ever.
+#[must_use = "futures do nothing unless polled"]
+pub struct Synchronize {
+    rcu: Rcu,
+    target: Option<Seq>,
+    place: Option<Place<Seq>>,
+    polled: bool,
+    /// A report says that this future cannot end.
+    noted: bool,
+}
+
+impl Synchronize {
+    fn new(rcu: Rcu, target: Option<Seq>) -> Self {
+        let futures = &rcu.domain().synchronizers.futures;
+        futures.fetch_add(1, Ordering::Relaxed);
+        Self {
+            rcu,
+            target,
+            place: None,
+            polled: false,
+            noted: false,
+        }
+    }
+
+    /// At the first poll of a future that is alone: starts the grace period itself, and scans for
+    /// its end at once.
+    fn begin(&mut self, waker: &Waker) {
+        let domain = self.rcu.domain();
+        let engine = &domain.engine;
+        let over = self.target.is_some_and(|target| engine.has_elapsed(target));
+        if over || domain.synchronizers.futures.load(Ordering::Relaxed) > 1 {
+            return;
+        }
+        // The own number is at least the target, which was the next number when it was taken.
+        let own = engine.try_start_and_scan_for(waker.data().addr());
+        self.target = self.target.or(own);
+    }
+
+    fn leave(&mut self) {
+        self.rcu
+            .domain()
+            .synchronizers
+            .waiters
+            .leave(&mut self.place);
+    }
+}
+
+impl Future for Synchronize {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !std::mem::replace(&mut this.polled, true) {
+            this.begin(cx.waker());
+        }
+        let domain = this.rcu.domain();
+        let target = *this.target.get_or_insert_with(|| domain.engine.next());
+        if domain.engine.has_elapsed(target) {
+            this.leave();
+            return Poll::Ready(());
+        }
+        let waiters = &domain.synchronizers.waiters;
+        waiters.join(&mut this.place, cx.waker(), |()| target);
+        if !domain.want(target) {
+            domain.turn();
+            cx.waker().wake_by_ref();
+        }
+        // The look after the joining.
+        if domain.engine.has_elapsed(target) {
+            this.leave();
+            return Poll::Ready(());
+        }
+        if !this.noted {
+            this.noted = domain.note_deadlock("synchronize", false);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Synchronize {
+    fn drop(&mut self) {
+        let futures = &self.rcu.domain().synchronizers.futures;
+        futures.fetch_sub(1, Ordering::Relaxed);
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Synchronize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Synchronize").finish_non_exhaustive()
+    }
+}
