@@ -51,8 +51,6 @@ const KNOWN_CIRCLES: &[&str] = &[
     "collections/map/raw/locked.rs collections/map/raw/resize.rs collections/map/raw/table.rs",
     "dispatch/batch.rs dispatch/dispatcher.rs dispatch/executor.rs dispatch/global_lock.rs \
      dispatch/job.rs dispatch/runtime.rs dispatch/tickets.rs dispatch/worker.rs",
-    "domain/builder.rs domain/futures.rs domain/rcu.rs",
-    "domain/mod.rs domain/stall/report.rs",
     "reader/hub.rs reader/release.rs",
 ];
 

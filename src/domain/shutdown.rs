@@ -113,7 +113,7 @@ impl Future for Shutdown {
         let this = &mut *self;
         ready!(Pin::new(&mut this.drain).poll(cx));
         let domain = this.drain.rcu().domain();
-        match &mut this.state {
+        let waits = match &mut this.state {
             State::Done => return Poll::Ready(()),
             State::Draining => {
                 let mut place = None;
@@ -122,17 +122,15 @@ impl Future for Shutdown {
                 // No kick: this must not start a thread that has stopped by now.
                 barrier::light();
                 domain.wake_gp_thread();
-                if !domain.gp_thread_is_stopped() {
-                    return Poll::Pending;
-                }
+                true
             }
-            State::Stopping(Some(place)) => {
-                let waits = domain.stops.rejoin(*place, cx.waker());
-                if waits && !domain.gp_thread_is_stopped() {
-                    return Poll::Pending;
-                }
+            State::Stopping(place) => {
+                place.is_some_and(|place| domain.stops.rejoin(place, cx.waker()))
             }
-            State::Stopping(None) => {}
+        };
+        // The look after the joining.
+        if waits && !domain.gp_thread_is_stopped() {
+            return Poll::Pending;
         }
         this.leave();
         Poll::Ready(())

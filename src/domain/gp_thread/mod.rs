@@ -42,9 +42,9 @@ use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
 use crate::sys::clock::Instant;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::Ordering;
+use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
-use crate::sys::thread;
+use crate::sys::thread::{self, JoinHandle};
 use crate::sys::unwind::or_abort;
 use crate::sys::wake::quietly;
 use std::collections::VecDeque;
@@ -156,6 +156,22 @@ impl GpThread {
     pub(in crate::domain) fn age_of(&self, seen: Seq) -> Duration {
         let later = self.starts.iter().find(|(seq, _)| *seq > seen);
         later.map_or(Duration::ZERO, |(_, at)| at.elapsed())
+    }
+}
+
+/// The system's thread.
+pub(in crate::domain) struct ThreadSlot {
+    handle: Mutex<Option<JoinHandle>>,
+    /// How often the system has refused to start the thread since it last did start it.
+    refusals: AtomicU64,
+}
+
+impl ThreadSlot {
+    pub(in crate::domain) fn new() -> Self {
+        Self {
+            handle: Mutex::new(None),
+            refusals: AtomicU64::new(0),
+        }
     }
 }
 

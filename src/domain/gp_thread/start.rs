@@ -17,29 +17,13 @@ use crate::domain::{Domain, fork};
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::{AtomicU64, Mutex, Ordering};
+use crate::sys::prim::Ordering;
 use crate::sys::sleep_state::Rouse;
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
 use crate::sys::wake::quietly;
 use std::io;
 use std::sync::Arc;
-
-/// The system's thread.
-pub(in crate::domain) struct ThreadSlot {
-    handle: Mutex<Option<JoinHandle>>,
-    /// How often the system has refused to start the thread since it last did start it.
-    refusals: AtomicU64,
-}
-
-impl ThreadSlot {
-    pub(in crate::domain) fn new() -> Self {
-        Self {
-            handle: Mutex::new(None),
-            refusals: AtomicU64::new(0),
-        }
-    }
-}
 
 impl Domain {
     /// Starts the thread. The caller has set the sleep state to awake.
