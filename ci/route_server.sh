@@ -289,9 +289,10 @@ usage() {
     exit 2
 }
 
-case ${1:-} in
+kind=${1:-}
+case $kind in
 curl) asked_with_curl ;;
 page) shift && page "$@" ;;
 *) usage ;;
 esac
-echo "route_server $1: all checks pass"
+echo "route_server $kind: all checks pass"
