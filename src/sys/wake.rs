@@ -7,11 +7,10 @@ use super::gate::Origin;
 use super::unwind::catch;
 use std::task::Waker;
 
-/// Wakers taken out under one lock at most; bounds the time that the lock is held.
-#[cfg(not(rcu_loom))]
-const CHUNK: usize = 64;
-#[cfg(rcu_loom)]
-const CHUNK: usize = 1;
+crate::sys::prim::model_const! {
+    /// The most wakers taken out under one lock. It bounds the time that the lock is held.
+    const CHUNK: usize = 64, loom 1;
+}
 
 /// A waker that waits in a list to be called.
 #[derive(Debug)]

@@ -28,6 +28,14 @@ macro_rules! statics {
 }
 pub(crate) use statics;
 
+/// Constants: the values for models.
+macro_rules! model_const {
+    ($($(#[$doc:meta])* $vis:vis const $name:ident: $kind:ty = $value:expr, loom $model:expr;)*) => {
+        $($(#[$doc])* $vis const $name: $kind = $model;)*
+    };
+}
+pub(crate) use model_const;
+
 /// loom has no compiler fence and needs none: its light fence is always the real one.
 pub(crate) fn compiler_fence(order: Ordering) {
     fence(order);

@@ -20,6 +20,14 @@ macro_rules! statics {
 }
 pub(crate) use statics;
 
+/// Constants with a smaller value in loom's models, where rare cases have to be common.
+macro_rules! model_const {
+    ($($(#[$doc:meta])* $vis:vis const $name:ident: $kind:ty = $value:expr, loom $model:expr;)*) => {
+        $($(#[$doc])* $vis const $name: $kind = $value;)*
+    };
+}
+pub(crate) use model_const;
+
 /// A lock whose holder never runs foreign code, so that a panic under it is a bug of ours: poison is passed over. No fork
 /// happens while another thread holds it.
 #[derive(Debug, Default)]
