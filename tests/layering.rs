@@ -86,7 +86,6 @@ const LONG_LINES: &[&str] = &[
     "src/loom_models",
     "src/reader",
     "src/domain",
-    "src/sys",
 ];
 
 type Files = Vec<(String, String)>;

@@ -1,4 +1,4 @@
-/* x86-TSO for Promela: memory, a store buffer for each processor, and the two fences of src/sys/barrier.
+/* x86-TSO for Promela: memory, a store buffer for each processor, and the two fences of src/sys/barrier.rs.
  *
  * A plain store waits in its processor's buffer, first in, first out. A load looks into its own
  * buffer first. Read-modify-writes and fences wait until the buffer is empty. The process-wide
