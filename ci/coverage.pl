@@ -37,7 +37,7 @@ sub source {
     chomp(my @lines = <$in>);
     my $end = @lines;
     for my $at (1 .. $#lines) {
-        if ($lines[$at] =~ /^mod tests \{/ && $lines[$at - 1] =~ /^#\[cfg\(.*\btest\b/) {
+        if ($lines[$at] =~ /^\s*mod tests \{/ && $lines[$at - 1] =~ /^\s*#\[cfg\(.*\btest\b/) {
             $end = $at;
             last;
         }

@@ -20,6 +20,40 @@
 
 pub(crate) use platform::{Origin, Pass, is_child, on_fork};
 
+#[cfg(not(all(unix, not(rcu_loom))))]
+mod platform {
+    #[derive(Debug)]
+    pub(crate) struct Pass;
+
+    impl Pass {
+        #[inline(always)]
+        pub(crate) fn enter() -> Self {
+            Self
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Origin;
+
+    impl Origin {
+        #[inline(always)]
+        pub(crate) fn here() -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn has_vanished(self) -> bool {
+            false
+        }
+    }
+
+    pub(crate) fn is_child() -> bool {
+        false
+    }
+
+    pub(crate) fn on_fork(_in_child: fn()) {}
+}
+
 /// Unix: by `pthread_atfork`.
 #[cfg(all(unix, not(rcu_loom)))]
 mod platform {
@@ -223,38 +257,4 @@ mod platform {
             comer.join().unwrap();
         }
     }
-}
-
-#[cfg(not(all(unix, not(rcu_loom))))]
-mod platform {
-    #[derive(Debug)]
-    pub(crate) struct Pass;
-
-    impl Pass {
-        #[inline(always)]
-        pub(crate) fn enter() -> Self {
-            Self
-        }
-    }
-
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Origin;
-
-    impl Origin {
-        #[inline(always)]
-        pub(crate) fn here() -> Self {
-            Self
-        }
-
-        #[inline(always)]
-        pub(crate) fn has_vanished(self) -> bool {
-            false
-        }
-    }
-
-    pub(crate) fn is_child() -> bool {
-        false
-    }
-
-    pub(crate) fn on_fork(_in_child: fn()) {}
 }

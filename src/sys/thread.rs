@@ -128,6 +128,75 @@ mod platform {
     }
 }
 
+/// std's threads always work on systems without fork.
+#[cfg(not(all(unix, not(rcu_loom))))]
+mod raw {
+    use std::io;
+
+    #[derive(Debug)]
+    pub(crate) enum Handle {}
+
+    impl Handle {
+        pub(super) fn join(self) {
+            match self {}
+        }
+    }
+
+    pub(super) fn is_needed() -> bool {
+        false
+    }
+
+    pub(super) fn spawn(_name: String, _f: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(not(all(test, not(rcu_loom))))]
+#[inline]
+fn permit(_name: &str) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+use seam::permit;
+
+/// In unit tests: threads that the system refuses, by name.
+#[cfg(all(test, not(rcu_loom)))]
+pub(crate) mod seam {
+    use std::io;
+    use std::sync::{Mutex, PoisonError};
+
+    static REFUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    /// While this exists, threads of that name cannot be started.
+    #[derive(Debug)]
+    pub(crate) struct Refusal(String);
+
+    /// Refuses threads of this name.
+    pub(crate) fn refuse(name: &str) -> Refusal {
+        let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.push(name.to_owned());
+        Refusal(name.to_owned())
+    }
+
+    impl Drop for Refusal {
+        fn drop(&mut self) {
+            let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(place) = refused.iter().position(|name| *name == self.0) {
+                refused.swap_remove(place);
+            }
+        }
+    }
+
+    pub(super) fn permit(name: &str) -> io::Result<()> {
+        let refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+        match refused.iter().any(|refused| refused == name) {
+            true => Err(io::Error::other("refused by a test")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Threads in the child of a fork, made by a system call.
 ///
 /// std's threads take a lock of std when they start and when they end. If a fork leaves a thread
@@ -227,75 +296,6 @@ mod raw {
                     received.recv().unwrap();
                 }
             }
-        }
-    }
-}
-
-/// std's threads always work on systems without fork.
-#[cfg(not(all(unix, not(rcu_loom))))]
-mod raw {
-    use std::io;
-
-    #[derive(Debug)]
-    pub(crate) enum Handle {}
-
-    impl Handle {
-        pub(super) fn join(self) {
-            match self {}
-        }
-    }
-
-    pub(super) fn is_needed() -> bool {
-        false
-    }
-
-    pub(super) fn spawn(_name: String, _f: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-#[cfg(not(all(test, not(rcu_loom))))]
-#[inline]
-fn permit(_name: &str) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(all(test, not(rcu_loom)))]
-use seam::permit;
-
-/// In unit tests: threads that the system refuses, by name.
-#[cfg(all(test, not(rcu_loom)))]
-pub(crate) mod seam {
-    use std::io;
-    use std::sync::{Mutex, PoisonError};
-
-    static REFUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-    /// While this exists, threads of that name cannot be started.
-    #[derive(Debug)]
-    pub(crate) struct Refusal(String);
-
-    /// Refuses threads of this name.
-    pub(crate) fn refuse(name: &str) -> Refusal {
-        let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.push(name.to_owned());
-        Refusal(name.to_owned())
-    }
-
-    impl Drop for Refusal {
-        fn drop(&mut self) {
-            let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(place) = refused.iter().position(|name| *name == self.0) {
-                refused.swap_remove(place);
-            }
-        }
-    }
-
-    pub(super) fn permit(name: &str) -> io::Result<()> {
-        let refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
-        match refused.iter().any(|refused| refused == name) {
-            true => Err(io::Error::other("refused by a test")),
-            false => Ok(()),
         }
     }
 }
