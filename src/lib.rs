@@ -69,7 +69,8 @@
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!(
-    "async-rcu needs 64-bit atomics, which this target does not have: the number of a grace period must never wrap"
+    "async-rcu needs 64-bit atomics, since the number of a grace period must never wrap; \
+     this target has none"
 );
 
 mod callback;
