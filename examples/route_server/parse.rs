@@ -62,16 +62,18 @@ pub(crate) fn read(
     table: &mut TableBuilder,
 ) -> Result<(), LoadError> {
     let cannot_read = |error| LoadError::in_file(file, format!("cannot read: {error}"));
-    // The CSV reader skips a byte order mark only if its first read returns all 3 bytes of the mark.
+    // The CSV reader skips a byte order mark only if its first read returns the whole mark and more.
+    // So the mark is skipped here, and the first read returns the byte after the mark alone.
     let mut head = Vec::new();
-    let first = input.by_ref().take(3).read_to_end(&mut head);
+    let first = input.by_ref().take(4).read_to_end(&mut head);
     first.map_err(cannot_read)?;
+    let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         // The CSV reader passes rows of any length, so that this parser makes the message about a
         // wrong row.
         .flexible(true)
-        .from_reader(LineByLine::new(head.as_slice().chain(input)));
+        .from_reader(LineByLine::new(head.chain(input)));
     let mut record = StringRecord::new();
     let mut rows = 0u64;
     loop {
