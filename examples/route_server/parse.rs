@@ -62,8 +62,8 @@ pub(crate) fn read(
     table: &mut TableBuilder,
 ) -> Result<(), LoadError> {
     let cannot_read = |error| LoadError::in_file(file, format!("cannot read: {error}"));
-    // The CSV reader skips a byte order mark only if its first read returns the whole mark and more.
-    // So the mark is skipped here, and the first read returns the byte after the mark alone.
+    // The CSV reader skips a byte order mark only if its first read returns more than the mark. So
+    // the mark is skipped here, and then the first read returns only the byte after the mark.
     let mut head = Vec::new();
     let first = input.by_ref().take(4).read_to_end(&mut head);
     first.map_err(cannot_read)?;
