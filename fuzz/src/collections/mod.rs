@@ -3,8 +3,8 @@
 //!
 //! The input is a [`CollectionPlan`]: the collection, then operations of four bytes each. The
 //! elements are values of the ledger, which checks that each is freed once, and after the sections
-//! that were open when it was taken out. A walk is checked against the documentation's promises, and
-//! a view against a copy that was made when the view was loaded.
+//! that were open when it was taken out. A walk is checked against the documentation's promises,
+//! and a view against a copy that was made when the view was loaded.
 
 mod list;
 mod map;
