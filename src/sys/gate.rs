@@ -13,12 +13,12 @@
 //! for nothing but locks, and the holders of these are inside too. So the wait is short. The counts
 //! are spread over several cache lines.
 //!
-//! What a thread leaves somewhere for others may carry its [`Origin`]. After a fork, the origin
-//! tells whether that thread exists in the child.
+//! What a thread leaves somewhere for others may carry its [`ThreadNumber`]. After a fork, the
+//! number tells whether that thread exists in the child.
 //!
 //! On systems without fork, and under loom, all of this does nothing.
 
-pub(crate) use platform::{Origin, Pass, is_child, on_fork};
+pub(crate) use platform::{Pass, ThreadNumber, is_child, on_fork};
 
 #[cfg(not(all(unix, not(rcu_loom))))]
 mod platform {
@@ -33,16 +33,16 @@ mod platform {
     }
 
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Origin;
+    pub(crate) struct ThreadNumber;
 
-    impl Origin {
+    impl ThreadNumber {
         #[inline(always)]
-        pub(crate) fn here() -> Self {
+        pub(crate) fn current() -> Self {
             Self
         }
 
         #[inline(always)]
-        pub(crate) fn has_vanished(self) -> bool {
+        pub(crate) fn was_left_behind(self) -> bool {
             false
         }
     }
@@ -75,9 +75,9 @@ mod platform {
     static IN_CHILD: OnceLock<fn()> = OnceLock::new();
     /// The next thread's number.
     static NEXT: AtomicUsize = AtomicUsize::new(1);
-    /// The number of forks between the first process and this one.
-    static GENERATION: AtomicUsize = AtomicUsize::new(0);
-    /// The number of the thread that made the last fork.
+    /// `NEXT` at the last fork: threads with lower numbers were left behind, except `SURVIVOR`,
+    /// which made the fork. 0 in a process that is not a forked child.
+    static OLD: AtomicUsize = AtomicUsize::new(0);
     static SURVIVOR: AtomicUsize = AtomicUsize::new(0);
 
     thread_local! {
@@ -86,7 +86,6 @@ mod platform {
         static NUMBER: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// Returns the current thread's number, which no other thread ever has.
     fn number() -> usize {
         let mut mine = NUMBER.get();
         if mine == 0 {
@@ -101,26 +100,19 @@ mod platform {
         &INSIDE[number() % STRIPES]
     }
 
-    /// A thread, and the process in which it ran.
+    /// The number of a thread, which no other thread ever has.
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Origin {
-        thread: usize,
-        generation: usize,
-    }
+    pub(crate) struct ThreadNumber(usize);
 
-    impl Origin {
-        /// Returns the current thread.
-        pub(crate) fn here() -> Self {
-            Self {
-                thread: number(),
-                generation: GENERATION.load(Ordering::Relaxed),
-            }
+    impl ThreadNumber {
+        /// Returns the current thread's number.
+        pub(crate) fn current() -> Self {
+            Self(number())
         }
 
         /// Returns whether a fork has left the thread behind.
-        pub(crate) fn has_vanished(self) -> bool {
-            self.generation != GENERATION.load(Ordering::Relaxed)
-                && self.thread != SURVIVOR.load(Ordering::Relaxed)
+        pub(crate) fn was_left_behind(self) -> bool {
+            self.0 < OLD.load(Ordering::Relaxed) && self.0 != SURVIVOR.load(Ordering::Relaxed)
         }
     }
 
@@ -183,7 +175,7 @@ mod platform {
 
     /// Returns whether this process is the child of a fork of one that had threads of this crate.
     pub(crate) fn is_child() -> bool {
-        GENERATION.load(Ordering::Relaxed) != 0
+        OLD.load(Ordering::Relaxed) != 0
     }
 
     /// Returns 1 if the forking thread itself is inside, else 0.
@@ -219,7 +211,7 @@ mod platform {
         }
         stripe().store(own(), Ordering::SeqCst);
         SURVIVOR.store(number(), Ordering::SeqCst);
-        GENERATION.fetch_add(1, Ordering::SeqCst);
+        OLD.store(NEXT.load(Ordering::Relaxed), Ordering::SeqCst);
         open();
         if let Some(in_child) = IN_CHILD.get() {
             in_child();

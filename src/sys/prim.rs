@@ -88,7 +88,7 @@ mod platform {
     #[derive(Debug)]
     pub(crate) struct MutexGuard<'a, T> {
         guard: std::sync::MutexGuard<'a, T>,
-        /// Dropped after the lock is free.
+        /// After the guard, so that the thread counts itself out after it has unlocked.
         _pass: Pass,
     }
 

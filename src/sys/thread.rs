@@ -164,9 +164,13 @@ use seam::permit;
 #[cfg(all(test, not(rcu_loom)))]
 pub(crate) mod seam {
     use std::io;
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     static REFUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    fn refused() -> MutexGuard<'static, Vec<String>> {
+        REFUSED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// While this exists, threads of that name cannot be started.
     #[derive(Debug)]
@@ -174,23 +178,18 @@ pub(crate) mod seam {
 
     /// Refuses threads of this name.
     pub(crate) fn refuse(name: &str) -> Refusal {
-        let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.push(name.to_owned());
+        refused().push(name.to_owned());
         Refusal(name.to_owned())
     }
 
     impl Drop for Refusal {
         fn drop(&mut self) {
-            let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(place) = refused.iter().position(|name| *name == self.0) {
-                refused.swap_remove(place);
-            }
+            refused().retain(|name| *name != self.0);
         }
     }
 
     pub(super) fn permit(name: &str) -> io::Result<()> {
-        let refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
-        match refused.iter().any(|refused| refused == name) {
+        match refused().iter().any(|refused| refused == name) {
             true => Err(io::Error::other("refused by a test")),
             false => Ok(()),
         }

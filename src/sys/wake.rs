@@ -3,7 +3,7 @@
 //! In the child of a fork, wakers that other threads left behind are neither called nor dropped.
 //! They are foreign code, and might wait for ever for a lock that such a thread holds there.
 
-use super::gate::Origin;
+use super::gate::ThreadNumber;
 use super::unwind::catch;
 use std::task::Waker;
 
@@ -17,20 +17,20 @@ crate::sys::prim::model_const! {
 pub(crate) struct Parked {
     /// `None` only during the drop.
     waker: Option<Waker>,
-    by: Origin,
+    by: ThreadNumber,
 }
 
 impl Parked {
-    /// Clones the waker, which is foreign code. The current thread is its origin.
+    /// Clones the waker, which is foreign code. The waker counts as the current thread's.
     pub(crate) fn of(waker: &Waker) -> Self {
         Self {
             waker: Some(waker.clone()),
-            by: Origin::here(),
+            by: ThreadNumber::current(),
         }
     }
 
     fn wake(mut self) {
-        if !self.by.has_vanished() {
+        if !self.by.was_left_behind() {
             if let Some(waker) = self.waker.take() {
                 waker.wake();
             }
@@ -40,7 +40,7 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        if self.by.has_vanished() {
+        if self.by.was_left_behind() {
             std::mem::forget(self.waker.take());
         }
     }
