@@ -37,7 +37,7 @@ sub source {
     chomp(my @lines = <$in>);
     my $end = @lines;
     for my $at (1 .. $#lines) {
-        if ($lines[$at] =~ /^mod tests \{/ && $lines[$at - 1] =~ /^#\[cfg\(.*\btest\b/) {
+        if ($lines[$at] =~ /^\s*mod tests \{/ && $lines[$at - 1] =~ /^\s*#\[cfg\(.*\btest\b/) {
             $end = $at;
             last;
         }
@@ -92,13 +92,15 @@ for my $file (sort keys %hits) {
     for my $line (sort { $a <=> $b } keys %{ $hits{$file} }) {
         next if $line > $source->{end} || $source->{lines}[$line - 1] =~ /^\s*[\])};,?]+$/;
         $table{$row}{lines}++;
-        if ($hits{$file}{$line}) { $table{$row}{reached}++ } else { push @uncovered, [$file, $line] }
+        my $hit = $hits{$file}{$line};
+        if ($hit) { $table{$row}{reached}++ } else { push @uncovered, [$file, $line] }
     }
     for my $place (sort keys %{ $branches{$file} || {} }) {
         my ($line) = split ' ', $place;
         next if $line > $source->{end};
         $table{$row}{branches}++;
-        if ($branches{$file}{$place}) { $table{$row}{taken}++ } else { push @halves, [$file, $line] }
+        my $taken = $branches{$file}{$place};
+        if ($taken) { $table{$row}{taken}++ } else { push @halves, [$file, $line] }
     }
 }
 

@@ -2,7 +2,7 @@
  * preloads it.
  *
  * After wine's loader has opened ntdll.so, the first instructions of that function become a jump to
- * `barrier` below. If a newer wine has a barrier of its own, this one replaces it and is as good. */
+ * `barrier` below. If a newer wine has its own barrier, this one replaces it and is as good. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -55,7 +55,8 @@ void *dlopen(const char *name, int flags)
     if (handle && strcmp(last ? last + 1 : name ? name : "", "ntdll.so") == 0) {
         function = dlsym(handle, "NtFlushProcessWriteBuffers");
         must(function != NULL, "this wine has no NtFlushProcessWriteBuffers");
-        must(syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0, "membarrier is refused");
+        must(syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0,
+             "the system refuses membarrier");
         replace(function);
     }
     return handle;

@@ -2,9 +2,9 @@
 //!
 //! Readers never wait and never write to shared memory. A writer publishes a new version. The old
 //! version is reclaimed after a *grace period*, when every reader that could still see it has left.
-//! One dedicated thread detects the end of grace periods. An [executor] of your choice
-//! runs the deferred work, or one task that holds your [global lock](global_lock) does. Waiting is a
-//! future, with a blocking twin.
+//! One dedicated thread detects the end of grace periods. An [executor] of your choice runs the
+//! deferred work, or one task that holds your [global lock](global_lock) does. Waiting is a future,
+//! with a blocking twin.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -69,7 +69,8 @@
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!(
-    "async-rcu needs 64-bit atomics, which this target does not have: the number of a grace period must never wrap"
+    "async-rcu needs 64-bit atomics, since the number of a grace period must never wrap; \
+     this target has none"
 );
 
 mod callback;

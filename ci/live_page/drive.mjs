@@ -36,13 +36,19 @@ async function until(page, what, test, arg) {
 }
 
 const state = (page, wanted) =>
-  until(page, `the stream is ${wanted}`, (w) => document.getElementById("connection").dataset.state === w, wanted);
+  until(
+    page,
+    `the stream is ${wanted}`,
+    (w) => document.getElementById("connection").dataset.state === w,
+    wanted,
+  );
 const value = (page, name, least, most = least) =>
   until(
     page,
     `the figure ${name} is ${least} to ${most}`,
     ([n, a, b]) => {
-      const number = Number(document.querySelector(`[data-value="${n}"]`).textContent.replace(/^v|,/g, ""));
+      const text = document.querySelector(`[data-value="${n}"]`).textContent;
+      const number = Number(text.replace(/^v|,/g, ""));
       return number >= a && number <= b;
     },
     [name, least, most],
@@ -51,7 +57,10 @@ const says = (page, selector, pattern) =>
   until(
     page,
     `${selector} says ${pattern}`,
-    ([s, p]) => [...document.querySelectorAll(s)].some((element) => new RegExp(p).test(element.textContent)),
+    ([s, p]) => {
+      const elements = [...document.querySelectorAll(s)];
+      return elements.some((element) => new RegExp(p).test(element.textContent));
+    },
     [selector, pattern],
   );
 const note = (page, name, pattern) => says(page, `[data-note="${name}"]`, pattern);
@@ -107,7 +116,11 @@ async function clickEachButton(page, url, place) {
   await page.click("#reload button");
   await answer(page, "reload", "^Version 2 is in use");
   await value(page, "version", 2);
-  await until(page, "the latency is known", () => document.querySelector('[data-value="p99"]').textContent !== "–");
+  await until(
+    page,
+    "the latency is known",
+    () => document.querySelector('[data-value="p99"]').textContent !== "–",
+  );
 
   step("Hold: the stall report names the place");
   await page.fill("#seconds", "30");
@@ -115,7 +128,8 @@ async function clickEachButton(page, url, place) {
   await answer(page, "hold", "^Version 2 is held for 30");
   await value(page, "guards", 1);
   await says(page, "#reports > .stall .place", place);
-  await says(page, "#reports > .stall", "blocked for .* by 1 read-side section; \\d+ callbacks? pending");
+  const report = "blocked for .* by 1 read-side section; \\d+ callbacks? pending";
+  await says(page, "#reports > .stall", report);
 
   step("Reload under it: the old version waits");
   await page.click("#reload button");
@@ -225,7 +239,11 @@ async function main(browserPage) {
   await refuse(page, console);
 
   step("a second viewer, and a pause");
-  const second = await browserPage({ viewport: { width: 360, height: 780 }, colorScheme: "dark", reducedMotion: "reduce" });
+  const second = await browserPage({
+    viewport: { width: 360, height: 780 },
+    colorScheme: "dark",
+    reducedMotion: "reduce",
+  });
   await second.page.goto(server.url);
   await state(second.page, "live");
   await says(second.page, "#reports .place", place);
@@ -236,7 +254,10 @@ async function main(browserPage) {
   await value(second.page, "version", 3);
   await second.page.click("#pause");
   await value(second.page, "version", 4);
-  const moves = await second.page.$eval("button", (button) => getComputedStyle(button).transitionDuration);
+  const moves = await second.page.$eval(
+    "button",
+    (button) => getComputedStyle(button).transitionDuration,
+  );
   if (moves !== "0s") {
     fail(`with reduced motion, buttons change within ${moves}`);
   }
@@ -267,7 +288,12 @@ async function main(browserPage) {
 }
 
 // The browser has a new and empty user-data folder, and removes it at the end.
-const browser = await chromium.launch({ executablePath: executable, headless: true, args: FLAGS, timeout: HANG });
+const browser = await chromium.launch({
+  executablePath: executable,
+  headless: true,
+  args: FLAGS,
+  timeout: HANG,
+});
 const browserPage = async (options) => {
   const page = await (await browser.newContext(options)).newPage();
   page.setDefaultTimeout(HANG);

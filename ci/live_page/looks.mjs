@@ -14,11 +14,17 @@ export const settled = (page) =>
     await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
   });
 
+/** Opens or closes all `details` elements. */
+const openAll = (page, open) =>
+  page.evaluate((open) => {
+    document.querySelectorAll("details").forEach((details) => (details.open = open));
+  }, open);
+
 /** Fails if axe-core finds a problem, in any size, in light or dark colours. */
 export async function checkAccessibility(page, sizes) {
   const before = page.viewportSize();
   // A rule sees the content of a `details` element only when the element is open.
-  await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+  await openAll(page, true);
   await page.evaluate(axe);
   for (const size of sizes) {
     for (const colorScheme of ["light", "dark"]) {
@@ -26,7 +32,8 @@ export async function checkAccessibility(page, sizes) {
       await page.emulateMedia({ colorScheme });
       await settled(page);
       const { violations, passes } = await page.evaluate(() => globalThis.axe.run());
-      console.log(`live_page: axe-core, ${colorScheme}, ${size.width} px: ${passes.length} rules passed`);
+      const where = `${colorScheme}, ${size.width} px`;
+      console.log(`live_page: axe-core, ${where}: ${passes.length} rules passed`);
       if (violations.length > 0) {
         const each = violations.flatMap(({ id, help, nodes }) =>
           nodes.map(({ html, failureSummary }) => `${id}: ${help}\n  ${html}\n  ${failureSummary}`),
@@ -38,7 +45,7 @@ export async function checkAccessibility(page, sizes) {
       }
     }
   }
-  await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = false)));
+  await openAll(page, false);
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize(before);
 }
@@ -46,23 +53,27 @@ export async function checkAccessibility(page, sizes) {
 /** Fails if a page of one of these widths scrolls sideways, except within the table. */
 export async function checkWidth(page, widths) {
   const before = page.viewportSize();
-  await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+  await openAll(page, true);
   for (const width of widths) {
     await page.setViewportSize({ width, height: 780 });
     // The charts learn their new size in the next frame.
     await settled(page);
     const wide = await page.evaluate(() => {
       const root = document.documentElement;
+      const isBeyond = (element) =>
+        !element.closest(".scroll, .hidden") &&
+        element.getBoundingClientRect().right > root.clientWidth + 1;
       const beyond = [...document.body.querySelectorAll("*")]
-        .filter((element) => !element.closest(".scroll, .hidden") && element.getBoundingClientRect().right > root.clientWidth + 1)
+        .filter(isBeyond)
         .map((element) => `${element.tagName.toLowerCase()} ${element.id || element.className}`);
-      return root.scrollWidth > root.clientWidth ? [`the page is ${root.scrollWidth} px wide`, ...beyond] : beyond;
+      const isWide = root.scrollWidth > root.clientWidth;
+      return isWide ? [`the page is ${root.scrollWidth} px wide`, ...beyond] : beyond;
     });
     if (wide.length > 0) {
       fail(`at ${width} px: ${wide.join("; ")}`);
     }
     console.log(`live_page: ${width} px: nothing is wider`);
   }
-  await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = false)));
+  await openAll(page, false);
   await page.setViewportSize(before);
 }

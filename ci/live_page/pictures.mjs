@@ -59,7 +59,8 @@ async function traffic(url, began) {
 /** The page down to the second stall report. */
 async function throughReports(page) {
   const last = await page.locator("#reports > .stall").nth(1).boundingBox();
-  return { fullPage: true, clip: { x: 0, y: 0, width: WIDE.width, height: Math.ceil(last.y + last.height) + MARGIN } };
+  const height = Math.ceil(last.y + last.height) + MARGIN;
+  return { fullPage: true, clip: { x: 0, y: 0, width: WIDE.width, height } };
 }
 
 /** Puts the guide's two pictures into HTML, because rustdoc copies no files. */
@@ -68,7 +69,11 @@ async function inline(folder) {
     const data = (await readFile(join(folder, name))).toString("base64");
     return `<img alt="${alt}" width="${width}" src="data:image/png;base64,${data}">\n`;
   };
-  const wide = await picture("live-wide-light.png", "The page: six figures with charts of the last minute, four buttons, stall reports", WIDE);
+  const wide = await picture(
+    "live-wide-light.png",
+    "The page: six figures with charts of the last minute, four buttons, stall reports",
+    WIDE,
+  );
   const phone = await picture("live-phone-dark.png", "The same page on a phone, dark", PHONE);
   return `${wide}\n${phone}`;
 }

@@ -28,7 +28,9 @@ export class Server {
   /** Starts a server, and waits until it listens. */
   static async start(program, listen, ...args) {
     const server = new Server();
-    server.child = spawn(program, ["--listen", listen, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    server.child = spawn(program, ["--listen", listen, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     running.add(server.child);
     server.ended = new Promise((resolve) => {
       server.child.on("exit", (status, signal) => {
@@ -37,7 +39,9 @@ export class Server {
       });
     });
     server.errors = "";
-    server.child.stderr.on("data", (text) => (server.errors = (server.errors + text).slice(-10_000)));
+    server.child.stderr.on("data", (text) => {
+      server.errors = (server.errors + text).slice(-10_000);
+    });
     const lines = createInterface({ input: server.child.stdout });
     const listening = new Promise((resolve) => {
       lines.on("line", (line) => {
@@ -48,7 +52,9 @@ export class Server {
         }
       });
     });
-    const gone = server.ended.then((status) => fail(`the server ended (${status}):\n${server.errors}`));
+    const gone = server.ended.then((status) =>
+      fail(`the server ended (${status}):\n${server.errors}`),
+    );
     gone.catch(() => {});
     await within("the server listens", Promise.race([listening, gone]));
     return server;
@@ -67,7 +73,8 @@ export class Server {
 /** Looks up random addresses in one request. */
 export async function lookUp(url, many) {
   const part = () => Math.floor(Math.random() * 256);
-  const addresses = Array.from({ length: many }, () => `${1 + (part() % 223)}.${part()}.${part()}.${part()}`);
+  const address = () => `${1 + (part() % 223)}.${part()}.${part()}.${part()}`;
+  const addresses = Array.from({ length: many }, address);
   const answer = await fetch(`${url}/lookup`, { method: "POST", body: JSON.stringify(addresses) });
   if (answer.status !== 200) {
     fail(`POST /lookup: ${answer.status}: ${await answer.text()}`);

@@ -1,4 +1,5 @@
-/* How the grace-period thread sleeps: src/domain/gp_thread/sleep.rs and driver.rs, src/sys/{doze,event}.rs, src/reader/record.rs.
+/* How the grace-period thread sleeps: src/domain/gp_thread, src/sys/{sleep_state,event}.rs,
+ * src/reader/record.rs.
  *
  * CALLERS threads queue ROUNDS callbacks each. FORCERS threads (0 or 1) queue one and force. If
  * LEAVERS is 1 or 2, a waiter asks for a grace period, and so many sections block it. The sections
@@ -64,7 +65,7 @@ inline KICK()
 #endif
 }
 
-/* Rcu::enqueue_counted, Doze::rouse. */
+/* Rcu::enqueue_counted, SleepState::rouse. */
 inline CALL(queue, number)
 {
     STORE(QUEUE + queue, number);

@@ -1,4 +1,5 @@
-/* How the grace-period thread stops, undoes it, and is started again: src/domain/{domain,rest,futures}.rs, src/sys/sleep_state.rs.
+/* How the grace-period thread stops, goes on instead, and is started again: src/domain,
+ * src/sys/sleep_state.rs.
  *
  * CALLERS threads queue ROUNDS callbacks each. WAITERS threads (0 or 1) ask for a grace period.
  * ASKERS threads ask the thread to stop, and wait until it has tried to. Two threads must never
@@ -38,7 +39,7 @@ byte started, turning;
 
 #define SET SWAP(old, EVENT, 1)
 
-/* Doze::take_over. */
+/* SleepState::take_over. */
 inline TAKE_OVER()
 {
 #ifdef RESTART_BY_STORE
@@ -71,7 +72,7 @@ proctype caller(byte me)
         n++;
         STORE(QUEUE + me, n);
         LIGHT;
-        /* Doze::is_awake, Domain::rouse. */
+        /* SleepState::is_awake, Domain::rouse. */
         LOAD(old, DOZE);
         if
         :: old != AWAKE ->
@@ -190,7 +191,7 @@ proctype gp_thread(byte me)
     ::
         SWAP(old, EVENT, 0);
         d_step { turning++; assert(turning == 1) }
-        /* A turn, under the driver's lock. */
+        /* A turn, under the thread's lock. */
         buffer[me].length == 0;
         worked = false;
         do

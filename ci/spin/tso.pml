@@ -1,4 +1,5 @@
-/* x86-TSO for Promela: memory, a store buffer for each processor, and the two fences of src/sys/barrier.
+/* x86-TSO for Promela: memory, a store buffer for each processor, and the two fences of
+ * src/sys/barrier.rs.
  *
  * A plain store waits in its processor's buffer, first in, first out. A load looks into its own
  * buffer first. Read-modify-writes and fences wait until the buffer is empty. The process-wide
@@ -123,7 +124,7 @@ inline CAS(won, variable, seen, content)
 #define HEAVY HEAVY_FENCE
 #endif
 
-/* States of the doze, src/sys/sleep_state.rs. */
+/* States of the consumer, src/sys/sleep_state.rs. */
 #define AWAKE 0
 #define ASLEEP 1
 #define STOPPED 2

@@ -17,7 +17,8 @@ pub(crate) fn draw(all: &[(&str, Seen)]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
-         <title>Memory and living versions over time, with listening and with deaf readers</title>\n\
+         <title>Memory and living versions over time, \
+         with listening and with deaf readers</title>\n\
          <style>text {{ fill: #333 }} line, .frame {{ stroke: #999 }} .paper {{ fill: #fff }} \
          @media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} \
          line, .frame {{ stroke: #666 }} .paper {{ fill: #161616 }} }}</style>\n\

@@ -58,15 +58,22 @@ impl std::error::Error for LoadError {}
 /// Adds all rows of `input` to `table`. Messages name the input `file`.
 pub(crate) fn read(
     file: &str,
-    input: impl BufRead,
+    mut input: impl BufRead,
     table: &mut TableBuilder,
 ) -> Result<(), LoadError> {
+    let cannot_read = |error| LoadError::in_file(file, format!("cannot read: {error}"));
+    // The CSV reader skips a byte order mark only if its first read returns more than the mark. So
+    // the mark is skipped here, and then the first read returns only the byte after the mark.
+    let mut head = Vec::new();
+    let first = input.by_ref().take(4).read_to_end(&mut head);
+    first.map_err(cannot_read)?;
+    let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         // The CSV reader passes rows of any length, so that this parser makes the message about a
         // wrong row.
         .flexible(true)
-        .from_reader(LineByLine::new(input));
+        .from_reader(LineByLine::new(head.chain(input)));
     let mut record = StringRecord::new();
     let mut rows = 0u64;
     loop {
@@ -78,9 +85,7 @@ pub(crate) fn read(
             Ok(false) => return Ok(()),
             Err(error) => {
                 return Err(match error.into_kind() {
-                    ErrorKind::Io(error) => {
-                        LoadError::in_file(file, format!("cannot read: {error}"))
-                    }
+                    ErrorKind::Io(error) => cannot_read(error),
                     ErrorKind::Utf8 { err, .. } => {
                         let field = err.field() + 1;
                         LoadError::in_line(file, line, format!("field {field} is not valid UTF-8"))

@@ -25,17 +25,12 @@ use crossbeam_utils::CachePadded;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-/// Slots in a chunk, which makes it two kilobytes.
-#[cfg(not(rcu_loom))]
-pub(super) const SLOTS: usize = 62;
-#[cfg(rcu_loom)]
-pub(super) const SLOTS: usize = 2;
-
-/// Empty chunks that a queue keeps: what goes beyond is freed.
-#[cfg(not(rcu_loom))]
-const SPARES: usize = 16;
-#[cfg(rcu_loom)]
-const SPARES: usize = 2;
+crate::sys::prim::model_const! {
+    /// Slots of a chunk. A chunk takes two kilobytes.
+    pub(super) const SLOTS: usize = 62, loom 2;
+    /// Empty chunks that a queue keeps. It frees the others.
+    const SPARES: usize = 16, loom 2;
+}
 
 #[derive(Debug)]
 pub(super) struct Chunk<C: 'static> {

@@ -14,17 +14,12 @@ use crate::sys::wake::quietly;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a batch runs before it yields to whatever else its executor has to do.
-#[cfg(not(rcu_loom))]
-const SLICE: Duration = Duration::from_micros(200);
-#[cfg(rcu_loom)]
-const SLICE: Duration = Duration::ZERO;
-
-/// Callbacks are timed together as long as they take less than this, so many at the most.
-#[cfg(not(rcu_loom))]
-const GROUP_TIME: Duration = Duration::from_micros(1);
-#[cfg(rcu_loom)]
-const GROUP_TIME: Duration = Duration::ZERO;
+crate::sys::prim::model_const! {
+    /// How long a batch runs before it yields to the other work of its executor.
+    const SLICE: Duration = Duration::from_micros(200), loom Duration::ZERO;
+    /// Callbacks are timed together while they take less than this, `GROUP_MOST` of them at most.
+    const GROUP_TIME: Duration = Duration::from_micros(1), loom Duration::ZERO;
+}
 const GROUP_MOST: usize = 16;
 
 /// The callbacks of one collection, and what they are given.

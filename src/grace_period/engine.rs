@@ -60,18 +60,13 @@ struct Caller {
 /// Words that a caller looks at by itself at the most; more are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
 
-/// Between two tasks that each start a grace period of their own at their first poll: one that follows another sooner
-/// shares the next, and so does the one that follows that.
-#[cfg(not(rcu_loom))]
-const APART: Duration = Duration::from_micros(50);
-#[cfg(rcu_loom)]
-const APART: Duration = Duration::ZERO;
-
-/// How long a grace period is looked at again and again before somebody sleeps on it: most sections are short.
-#[cfg(not(rcu_loom))]
-const SPIN: Duration = Duration::from_micros(5);
-#[cfg(rcu_loom)]
-const SPIN: Duration = Duration::ZERO;
+crate::sys::prim::model_const! {
+    /// The time between two tasks that each start a grace period of their own at their first poll.
+    /// A task that follows another one sooner shares the next grace period.
+    const APART: Duration = Duration::from_micros(50), loom Duration::ZERO;
+    /// How long a waiter looks at a grace period before it sleeps. Most sections are short.
+    const SPIN: Duration = Duration::from_micros(5), loom Duration::ZERO;
+}
 
 /// What a scan before a sleep found.
 #[derive(Debug)]

@@ -16,19 +16,17 @@ use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, AtomicPtr, Ordering, UnsafeCell};
 use std::ptr;
 
-/// Words in a block; with the flag it fills four cache lines. One under loom, so that growth is common.
-#[cfg(not(rcu_loom))]
-const WORDS: usize = 31;
-#[cfg(rcu_loom)]
-const WORDS: usize = 1;
+crate::sys::prim::model_const! {
+    /// Words of a block. With its flag, a block fills four cache lines.
+    const WORDS: usize = 31, loom 1;
+}
 
 /// Full blocks that a claim looks at before it adds new ones: bounds a claim's time, and growth stays geometric.
 const LOOK: usize = 64;
-/// Claims between two rounds of parking, and blocks that such a round looks at.
-#[cfg(not(rcu_loom))]
-const ROUND: u32 = 256;
-#[cfg(rcu_loom)]
-const ROUND: u32 = 1;
+crate::sys::prim::model_const! {
+    /// Claims between two rounds of parking, and blocks that a round looks at.
+    const ROUND: u32 = 256, loom 1;
+}
 
 #[derive(Debug)]
 #[repr(C, align(64))]

@@ -23,11 +23,10 @@ use crate::sys::thread::{self, Thread};
 use std::ptr;
 use std::slice;
 
-/// Records in the first group, and at least in every other. One under loom, so that growth is common.
-#[cfg(not(rcu_loom))]
-const GROUP: usize = 4;
-#[cfg(rcu_loom)]
-const GROUP: usize = 1;
+crate::sys::prim::model_const! {
+    /// Records of the first group, and the least number in every other group.
+    const GROUP: usize = 4, loom 1;
+}
 
 /// What a floor above keeps beside each thread's reader word.
 pub(crate) trait Local: Send + Sync + 'static {

@@ -1,13 +1,17 @@
-//! A level-triggered event: many set it, one waits.
+//! A level-triggered event: many threads set it, one thread waits for it.
 //!
 //! # States
-//! `EMPTY -> WAITING` the waiter, about to sleep; `EMPTY | WAITING -> SET` a setter, which wakes the waiter in the second
-//! case; `WAITING -> EMPTY` the waiter, when its time is over; `SET -> EMPTY` the waiter, by [`Event::reset`].
+//! - `EMPTY -> WAITING`: the waiter, about to sleep.
+//! - `EMPTY -> SET`: a setter.
+//! - `WAITING -> SET`: a setter, which then wakes the waiter.
+//! - `WAITING -> EMPTY`: the waiter, when its time is over.
+//! - `SET -> EMPTY`: the waiter, by [`Event::reset`].
 //!
 //! # Order
-//! [`set`](Event::set) and [`reset`](Event::reset) are read-modify-writes with acquire and release. So what came before a
-//! `set` is seen after the `reset` that took it away, and a `reset` cannot hide a `set` whose cause the waiter does not
-//! then see. The waiter resets first and looks at its causes after; kicks collapse and none masks another.
+//! [`set`](Event::set) and [`reset`](Event::reset) are read-modify-writes with acquire and release.
+//! So after a `reset` the waiter sees everything that came before the `set` that the `reset` took
+//! away. The waiter resets first and then looks for what it has to do. So several sets may collapse
+//! into one, but no set is lost.
 
 use super::clock::Instant;
 use super::delay::{self, Window};
@@ -26,15 +30,6 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    #[cfg(not(rcu_loom))]
-    pub(crate) const fn new() -> Self {
-        Self {
-            state: AtomicU32::new(EMPTY),
-            park: Park::new(),
-        }
-    }
-
-    #[cfg(rcu_loom)]
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU32::new(EMPTY),
@@ -42,19 +37,20 @@ impl Event {
         }
     }
 
-    /// Sets the event, and wakes its waiter if that sleeps.
+    /// Sets the event, and wakes the waiter if it sleeps.
     pub(crate) fn set(&self) {
         if self.state.swap(SET, Ordering::AcqRel) == WAITING {
             self.park.wake(&self.state);
         }
     }
 
-    /// Takes the event away. By the waiter only.
+    /// Takes the event away. Only the waiter calls this.
     pub(crate) fn reset(&self) {
         self.state.swap(EMPTY, Ordering::AcqRel);
     }
 
-    /// Sleeps until the event is set or `timeout` is over; tells whether it was set, and leaves it so. By one thread at a time.
+    /// Sleeps until the event is set or `timeout` is over. Returns whether the event is set, and
+    /// leaves it set. Only one thread may wait at a time.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         let armed =
             self.state

@@ -1,19 +1,20 @@
-//! Floor 0: what the machine offers. Knows nothing of RCU.
+//! Floor 0: what the machine offers. It knows nothing of RCU.
 //!
-//! - [`prim`]: atomics, cells, locks; `std`'s, or loom's under `--cfg rcu_loom`.
-//! - [`clock`]: the time; [`unwind`]: panics.
-//! - [`barrier`]: the asymmetric fence: free on the many side, a process-wide barrier on the one side.
-//! - [`event`]: a level-triggered event for one sleeper.
-//! - [`sleep_state`]: whether that sleeper has to be woken at all.
-//! - [`thread`]: named threads, and the name of the current one. [`stderr`]: the last resort of a report.
-//! - [`delay`]: where a thread that stops at the wrong moment is tried out.
-//! - [`gate`]: no fork while another thread holds one of our locks.
-//! - [`wait_list`]: wakers under keys, woken outside the lock.
-//! - [`wake`]: calling foreign code that must not take a thread down.
+//! - [`prim`]: atomics, cells, locks, statics; `seq_cst`: loom's atomics.
+//! - [`clock`]: the time. [`unwind`]: panics.
+//! - [`barrier`]: the asymmetric fence, free on one side and process-wide on the other.
+//! - [`event`]: a level-triggered event for one sleeper, which sleeps in `park`.
+//! - [`sleep_state`]: whether that sleeper has to be woken.
+//! - [`thread`]: named threads. [`stderr`]: the last resort of a report.
+//! - [`delay`]: delays between the critical steps, for tests.
+//! - [`gate`]: no fork while another thread holds a lock of this crate.
+//! - [`wake`]: calling wakers. [`wait_list`]: a list of waiters.
 //!
-//! `std::sync::atomic`, `std::thread` and system calls are named here and nowhere else.
+//! Only this floor names `std::sync::atomic`, `std::thread` and system calls. A file begins with a
+//! contract and has one inline module `platform` for each way to keep it.
 //!
-//! `--cfg rcu_portable` takes the barrier and the sleep that systems without a better one get, on any system: for tests of them.
+//! `--cfg rcu_portable` selects the barrier and the sleep for systems without a better one, on any
+//! system, so that tests reach them.
 
 pub(crate) mod barrier;
 pub(crate) mod clock;
@@ -21,9 +22,9 @@ pub(crate) mod delay;
 pub(crate) mod event;
 pub(crate) mod gate;
 mod park;
-#[cfg_attr(not(rcu_loom), path = "prim/native.rs")]
-#[cfg_attr(rcu_loom, path = "prim/loom.rs")]
 pub(crate) mod prim;
+#[cfg(rcu_loom)]
+mod seq_cst;
 pub(crate) mod sleep_state;
 pub(crate) mod stderr;
 pub(crate) mod thread;

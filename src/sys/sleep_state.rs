@@ -1,16 +1,17 @@
-//! Whether the one consumer has to be woken: the flag that producers look at instead of an event.
+//! Whether the one consumer has to be woken: the flag that producers read instead of an event.
 //!
 //! # States
-//! | state | meaning | who leaves it |
+//! | state | the consumer | left by |
 //! |---|---|---|
-//! | `AWAKE` | it will look at the queues again by itself | the consumer |
-//! | `ASLEEP` | it sleeps, or is about to | whoever wakes it, once, by compare-exchange; or itself |
-//! | `STOPPED` | there is no consumer, or it is about to go | one compare-exchange wins: a starter, or the old consumer that undoes it |
+//! | `AWAKE` | will look at the queues again by itself | the consumer |
+//! | `ASLEEP` | sleeps, or is about to | the consumer, or one waker by compare-exchange |
+//! | `STOPPED` | does not exist, or is about to end | a starter or the old consumer, by compare-exchange |
 //!
 //! # Order
-//! A producer publishes its work, passes a light fence, and looks here. The consumer changes the state, passes a heavy
-//! fence, and looks at the work again. So one of them sees the other ([`barrier`](super::barrier)'s contract): a
-//! producer that reads `AWAKE` has its work seen.
+//! A producer publishes its work, does a light fence, and reads the state. The consumer changes the
+//! state, does a heavy fence, and looks at the work again. By the contract of
+//! [`barrier`](super::barrier), one of them sees the other. So if a producer reads `AWAKE`, the
+//! consumer sees its work.
 
 use super::prim::{AtomicU8, Ordering};
 
@@ -18,14 +19,14 @@ const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 const STOPPED: u8 = 2;
 
-/// What a producer that found the consumer not awake has to do.
+/// What a producer has to do if the consumer is not awake.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rouse {
-    /// Another one does it.
+    /// Nothing: another thread does it.
     Nothing,
-    /// The consumer slept: set its event.
+    /// Set the event of the consumer, which slept.
     Wake,
-    /// There was no consumer, and the caller is the one that starts it.
+    /// Start a consumer. There is none, and no other thread starts one.
     Start,
 }
 
@@ -37,7 +38,7 @@ impl SleepState {
         Self(AtomicU8::new(STOPPED))
     }
 
-    /// The producer's look, behind its light fence.
+    /// Producer: after its light fence.
     #[inline(always)]
     pub(crate) fn is_awake(&self) -> bool {
         self.0.load(Ordering::Relaxed) == AWAKE
@@ -47,37 +48,39 @@ impl SleepState {
         self.0.load(Ordering::Acquire) == STOPPED
     }
 
-    /// Consumer: about to sleep. A heavy fence and another look at all work must follow.
+    /// Consumer: before it sleeps. A heavy fence and another look at all work must follow.
     pub(crate) fn fall_asleep(&self) {
         self.0.store(ASLEEP, Ordering::Relaxed);
     }
 
-    /// Consumer: awake again. Nobody else moves the state from `AWAKE`, and a waker's move to it is the same.
+    /// Consumer: awake again. No other thread moves the state from `AWAKE`, and a waker moves it to
+    /// `AWAKE` too.
     ///
-    /// A swap where a store would do: to loom, a later [`stop`](Self::stop) may else come before the waker's exchange.
+    /// A store would do, but with a store loom may order a later [`stop`](Self::stop) before the
+    /// waker's exchange.
     pub(crate) fn wake_up(&self) {
         self.0.swap(AWAKE, Ordering::Relaxed);
     }
 
-    /// Consumer: about to go. A heavy fence and another look at all work must follow.
+    /// Consumer: before it ends. A heavy fence and another look at all work must follow.
     pub(crate) fn stop(&self) {
         self.0.store(STOPPED, Ordering::Relaxed);
     }
 
-    /// `STOPPED -> AWAKE`: a starter before it starts a consumer, or the old consumer that found work. Exactly one of
-    /// them gets `true`; an old consumer that does not must go.
+    /// `STOPPED -> AWAKE`: a starter before it starts a consumer, or an old consumer that found
+    /// work. Exactly one of them gets `true`. An old consumer that gets `false` must end.
     pub(crate) fn take_over(&self) -> bool {
         self.0
             .compare_exchange(STOPPED, AWAKE, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// A starter that could not start: the next one tries again.
+    /// Starter: the start failed. The next producer tries again.
     pub(crate) fn give_back(&self) {
         self.0.store(STOPPED, Ordering::Release);
     }
 
-    /// Producer, off the hot path: who is to be woken or started?
+    /// Producer, off the hot path: whether to wake or to start the consumer.
     #[cold]
     pub(crate) fn rouse(&self) -> Rouse {
         let seen = self

@@ -72,7 +72,7 @@ impl<K: Ord + Copy> Waiting<K> {
         }
     }
 
-    /// Wakes the waiters in the first `n` places after the lock is released. They keep their places.
+    /// Wakes the first `n` waiters after the lock is released. They keep their places.
     pub(crate) fn wake_first(&mut self, n: usize) {
         for place in self.places.values_mut().take(n) {
             if let Some(waker) = place.take() {

@@ -1,37 +1,36 @@
-//! Calling wakers: outside locks, in chunks, and whatever they do.
+//! Calling wakers: outside of locks, in chunks, and with their panics contained.
 //!
-//! In the child of a fork, wakers that other threads left behind are neither called nor dropped: they are foreign code, and
-//! would wait for ever for a lock of theirs that such a thread holds there.
+//! In the child of a fork, wakers that other threads left behind are neither called nor dropped.
+//! They are foreign code, and might wait for ever for a lock that such a thread holds there.
 
-use super::gate::Origin;
+use super::gate::ThreadNumber;
 use super::unwind::catch;
 use std::task::Waker;
 
-/// Wakers taken out under one lock at most; bounds the time that the lock is held.
-#[cfg(not(rcu_loom))]
-const CHUNK: usize = 64;
-#[cfg(rcu_loom)]
-const CHUNK: usize = 1;
+crate::sys::prim::model_const! {
+    /// The most wakers taken out under one lock. It bounds the time that the lock is held.
+    const CHUNK: usize = 64, loom 1;
+}
 
 /// A waker that waits in a list to be called.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    /// `None` only while it goes.
+    /// `None` only during the drop.
     waker: Option<Waker>,
-    by: Origin,
+    by: ThreadNumber,
 }
 
 impl Parked {
-    /// Of the current thread. Clones, which is foreign code.
+    /// Clones the waker, which is foreign code. The waker counts as the current thread's.
     pub(crate) fn of(waker: &Waker) -> Self {
         Self {
             waker: Some(waker.clone()),
-            by: Origin::here(),
+            by: ThreadNumber::current(),
         }
     }
 
     fn wake(mut self) {
-        if !self.by.has_vanished() {
+        if !self.by.was_left_behind() {
             if let Some(waker) = self.waker.take() {
                 waker.wake();
             }
@@ -41,13 +40,13 @@ impl Parked {
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        if self.by.has_vanished() {
+        if self.by.was_left_behind() {
             std::mem::forget(self.waker.take());
         }
     }
 }
 
-/// Wakers that were taken out of a lock, to be called after it.
+/// Wakers that a thread took out under a lock, to call them after it released the lock.
 #[derive(Debug, Default)]
 pub(crate) struct WakeList(Vec<Parked>);
 
@@ -68,8 +67,8 @@ impl WakeList {
         self.0.append(&mut others.0);
     }
 
-    /// Calls them all. One that panics does not keep the others from being called; its panic is swallowed, as it has
-    /// already been reported by the panic hook.
+    /// Calls all the wakers, even if one of them panics. The panic hook has reported the panic by
+    /// then, so it is not reported again.
     pub(crate) fn wake_all(&mut self) {
         for waker in self.0.drain(..) {
             let _ = quietly(move || waker.wake());
@@ -84,7 +83,7 @@ impl WakeList {
     }
 }
 
-/// Runs foreign code that must not take this thread down. `Err` where it panicked, with the message.
+/// Runs foreign code that must not end this thread. If it panics, returns the message.
 pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     catch(f).map_err(|payload| {
         let message = payload

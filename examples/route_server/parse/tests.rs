@@ -77,6 +77,29 @@ fn line_ends_and_a_byte_order_mark_do_not_matter() {
 }
 
 #[test]
+fn a_byte_order_mark_may_be_split_over_pieces_of_the_reader() {
+    let texts = [
+        "1.0.0.0,1.0.0.1,1,a\n",
+        "\n\u{ff},1\n",
+        "\u{feff}1.0.0.0,",
+        "",
+    ];
+    for text in texts.map(|text| format!("\u{feff}{text}")) {
+        for size in 1..5 {
+            let pieces = std::io::BufReader::with_capacity(size, text.as_bytes());
+            let mut table = TableBuilder::new(1);
+            let in_pieces = read("t.csv", pieces, &mut table).map(|()| table.build());
+            let summary = |table: Table| table.summary().rows;
+            assert_eq!(
+                in_pieces.map(summary),
+                parse(&text).map(summary),
+                "{text:?} by {size}"
+            );
+        }
+    }
+}
+
+#[test]
 fn first_and_last_addresses_of_both_families() {
     let ones = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     let table = parse(format!(

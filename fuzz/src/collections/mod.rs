@@ -1,10 +1,10 @@
 //! `RcuMap`, `RcuList`, `RcuVec` and `RcuPtr`, compared with the standard library's collections.
 //! Walks, views and references are held while the collections change.
 //!
-//! The input is a [`CollectionPlan`]: the collection, then operations of four bytes each. The elements are
-//! values of the ledger, which checks that each is freed once, and after the sections that were
-//! open when it was taken out. A walk is checked against the documentation's promises, and a view
-//! against a copy that was made when the view was loaded.
+//! The input is a [`CollectionPlan`]: the collection, then operations of four bytes each. The
+//! elements are values of the ledger, which checks that each is freed once, and after the sections
+//! that were open when it was taken out. A walk is checked against the documentation's promises,
+//! and a view against a copy that was made when the view was loaded.
 
 mod list;
 mod map;

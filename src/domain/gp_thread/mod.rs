@@ -57,20 +57,18 @@ use std::time::Duration;
 /// The number of starts that are remembered, to tell the age of a section.
 const STARTS: usize = 1024;
 
-/// A grace period that started less than this ago may end in a moment. (loom's clock stands still.)
-#[cfg(not(rcu_loom))]
-const YOUNG: Duration = Duration::from_micros(20);
-#[cfg(rcu_loom)]
-const YOUNG: Duration = Duration::ZERO;
+crate::sys::prim::model_const! {
+    /// A grace period younger than this may well end in a moment.
+    const YOUNG: Duration = Duration::from_micros(20), loom Duration::ZERO;
+}
 
 /// Before it starts a grace period for several waiters, the thread lets more waiters come: this long
 /// for each waiter, and at most `GATHER_MOST`. It stops when no waiter has come for `QUIET`.
 const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
-#[cfg(not(rcu_loom))]
-const QUIET: Duration = Duration::from_micros(10);
-#[cfg(rcu_loom)]
-const QUIET: Duration = Duration::ZERO;
+crate::sys::prim::model_const! {
+    const QUIET: Duration = Duration::from_micros(10), loom Duration::ZERO;
+}
 
 /// The collector's state. The thread that holds its lock is the collector.
 pub(crate) struct GpThread {

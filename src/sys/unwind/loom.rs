@@ -1,4 +1,4 @@
-//! Nothing is caught: what panics in a model is loom, or the model, and what they found is to be seen.
+//! Nothing is caught: a panic in a model is a finding of loom or of the model.
 
 use std::any::Any;
 

@@ -8,7 +8,7 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> 
     catch_unwind(AssertUnwindSafe(f))
 }
 
-/// Runs the body of a thread of ours, which others rely on: a panic in it is a bug, and ends the process.
+/// Runs the body of a thread of this crate. A panic in it is a bug, and ends the process.
 pub(crate) fn or_abort<R>(f: impl FnOnce() -> R) -> R {
     match catch(f) {
         Ok(done) => done,

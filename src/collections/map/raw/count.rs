@@ -3,10 +3,9 @@
 use crate::sys::prim::{AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-#[cfg(not(rcu_loom))]
-const STRIPES: usize = 8;
-#[cfg(rcu_loom)]
-const STRIPES: usize = 1;
+crate::sys::prim::model_const! {
+    const STRIPES: usize = 8, loom 1;
+}
 
 /// An entry is counted up and down in the stripe of its hash. A taking out may be counted before the putting in, as both are
 /// counted after the lock is left: so stripes wrap, and what is negative is none.

@@ -15,17 +15,12 @@ use super::hash::Tag;
 use super::parker::Parker;
 use crate::sys::prim::{AtomicU64, Ordering};
 
-/// Slots of a bucket. The tags' bytes are six in any case.
-#[cfg(not(rcu_loom))]
-pub(crate) const SLOTS: usize = 6;
-#[cfg(rcu_loom)]
-pub(crate) const SLOTS: usize = 2;
-
-/// How often a waiter looks again before it sleeps. Who holds a lock stores a few words; models sleep at once.
-#[cfg(not(rcu_loom))]
-const SPINS: u32 = 100;
-#[cfg(rcu_loom)]
-const SPINS: u32 = 0;
+crate::sys::prim::model_const! {
+    /// Slots of a bucket. A bucket has six bytes for tags in any case.
+    pub(crate) const SLOTS: usize = 6, loom 2;
+    /// How often a waiter looks again before it sleeps. A lock's holder stores only a few words.
+    const SPINS: u32 = 100, loom 0;
+}
 
 const LOCKED: u64 = 1 << 63;
 const PARKED: u64 = 1 << 62;

@@ -21,11 +21,10 @@ use super::{Hashed, Raw};
 use crate::sys::prim::{AtomicBool, AtomicUsize, Ordering};
 use std::ptr::NonNull;
 
-/// Buckets that a write moves, at the least.
-#[cfg(not(rcu_loom))]
-const RUN: usize = 16;
-#[cfg(rcu_loom)]
-const RUN: usize = 1;
+crate::sys::prim::model_const! {
+    /// The least number of buckets that a write moves.
+    const RUN: usize = 16, loom 1;
+}
 /// Looking at a moved bucket costs less.
 const SWEEP: usize = 16;
 

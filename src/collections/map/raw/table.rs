@@ -11,19 +11,13 @@ use crate::sys::prim::{AtomicBool, AtomicPtr, Ordering, Pass, UnsafeCell};
 use crossbeam_utils::CachePadded;
 use std::ptr;
 
-/// The smallest table, and the entries for a bucket that a table is made for: with four of six slots taken on the average,
-/// nine in ten buckets have no overflow.
-#[cfg(not(rcu_loom))]
-mod size {
-    pub(super) const MIN_BITS: u32 = 2;
-    pub(super) const LOAD: usize = 4;
+crate::sys::prim::model_const! {
+    /// The smallest table has `1 << MIN_BITS` buckets.
+    const MIN_BITS: u32 = 2, loom 1;
+    /// Entries per bucket that a table is made for. With four of six slots taken on average, nine
+    /// in ten buckets have no overflow.
+    const LOAD: usize = 4, loom 1;
 }
-#[cfg(rcu_loom)]
-mod size {
-    pub(super) const MIN_BITS: u32 = 1;
-    pub(super) const LOAD: usize = 1;
-}
-use size::{LOAD, MIN_BITS};
 
 pub(crate) struct Table<E> {
     buckets: Buckets<E>,

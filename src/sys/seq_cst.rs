@@ -1,9 +1,11 @@
-//! loom's atomics, with SeqCst made what it is.
+//! loom's atomics, with SeqCst accesses that order as SeqCst does.
 //!
-//! loom takes SeqCst loads, stores and read-modify-writes for acquire and release: what two of them order between each other
-//! it would call lost. Its SeqCst *fences* do order. So each SeqCst access gets one, before it or after it: a model whose
-//! protocol rests on such accesses is run [both ways](Fences). In each, two of them on one thread have a fence between. And one
-//! that is weakened is found: the first of two where fences come after, the second where they come before.
+//! loom treats SeqCst loads, stores and read-modify-writes as acquire and release, so it does not
+//! know what two of them order between each other. Its SeqCst *fences* do order. So each SeqCst
+//! access gets a fence, before it or after it. A model that relies on SeqCst accesses runs
+//! [both ways](Fences). Either way, two such accesses on one thread have a fence between them. If
+//! one of the two is weakened, a model finds it: the first access in the run with fences after, the
+//! second in the run with fences before.
 
 use loom::sync::atomic;
 use std::cell::Cell;
@@ -11,7 +13,7 @@ use std::fmt;
 
 pub(crate) use atomic::Ordering;
 
-/// Where the fence of a SeqCst access is.
+/// The side of a SeqCst access on which its fence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fences {
     Before,
@@ -19,18 +21,19 @@ pub(crate) enum Fences {
 }
 
 std::thread_local! {
-    // A model's threads are all of one thread of the system.
+    // All threads of a model run on one thread of the system.
     static FENCES: Cell<Fences> = const { Cell::new(Fences::Before) };
     static SWITCH: Cell<bool> = const { Cell::new(false) };
 }
 
 loom::lazy_static! {
-    /// What every fence touches, so that the order of two fences is one that loom tries both ways.
+    /// Every fence accesses this, so that loom tries both orders of two fences.
     static ref STEP: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
 }
 
-/// Has the models that this thread will run switch threads at fences too. loom does so at accesses alone: a fence is done at once
-/// with the access before it. Nothing is ordered by it that the fences themselves do not order.
+/// Makes the later models of this thread switch threads at fences too. loom itself switches only at
+/// accesses, and does a fence at once with the access before it. The switch orders nothing that the
+/// fences themselves do not order.
 pub(crate) fn switch_at_fences() {
     SWITCH.set(true);
 }
@@ -42,7 +45,7 @@ pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
-/// Chooses for the models that this thread will run.
+/// Chooses the side for the later models of this thread.
 pub(crate) fn choose_fences(fences: Fences) {
     FENCES.set(fences);
 }

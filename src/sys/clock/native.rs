@@ -1,3 +1,0 @@
-//! std's.
-
-pub(crate) use std::time::Instant;

@@ -1,0 +1,252 @@
+//! Keeps a fork from happening while another thread holds a lock of this crate. In the child, that
+//! lock would never be released.
+//!
+//! # Protocol
+//! A thread takes every lock inside a *pass*: it counts itself in before it locks, unless it is
+//! inside already, and out after it has unlocked. A fork *closes* the gate, waits until no other
+//! thread is inside, and opens the gate again in both processes. A thread that counts itself in and
+//! then finds the gate closed counts itself out again and waits until the gate is open. Both sides
+//! change their own state before they look at the other's, and all four accesses are SeqCst. So one
+//! of the two gives way.
+//!
+//! A thread that is inside may enter again, since the fork waits for it anyway. Threads inside wait
+//! for nothing but locks, and the holders of these are inside too. So the wait is short. The counts
+//! are spread over several cache lines.
+//!
+//! What a thread leaves somewhere for others may carry its [`ThreadNumber`]. After a fork, the
+//! number tells whether that thread exists in the child.
+//!
+//! On systems without fork, and under loom, all of this does nothing.
+
+pub(crate) use platform::{Pass, ThreadNumber, is_child, on_fork};
+
+#[cfg(not(all(unix, not(rcu_loom))))]
+mod platform {
+    #[derive(Debug)]
+    pub(crate) struct Pass;
+
+    impl Pass {
+        #[inline(always)]
+        pub(crate) fn enter() -> Self {
+            Self
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct ThreadNumber;
+
+    impl ThreadNumber {
+        #[inline(always)]
+        pub(crate) fn current() -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn was_left_behind(self) -> bool {
+            false
+        }
+    }
+
+    pub(crate) fn is_child() -> bool {
+        false
+    }
+
+    pub(crate) fn on_fork(_in_child: fn()) {}
+}
+
+/// Unix: by `pthread_atfork`.
+#[cfg(all(unix, not(rcu_loom)))]
+mod platform {
+    use crate::sys::stderr::tell;
+    use crossbeam_utils::CachePadded;
+    use std::cell::Cell;
+    use std::marker::PhantomData;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread::yield_now;
+
+    const STRIPES: usize = 16;
+
+    /// How many threads are inside.
+    static INSIDE: [CachePadded<AtomicUsize>; STRIPES] =
+        [const { CachePadded::new(AtomicUsize::new(0)) }; STRIPES];
+    /// Set while a thread forks. One thread forks at a time.
+    static CLOSED: AtomicBool = AtomicBool::new(false);
+    static IN_CHILD: OnceLock<fn()> = OnceLock::new();
+    /// The next thread's number.
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    /// `NEXT` at the last fork: threads with lower numbers were left behind, except `SURVIVOR`,
+    /// which made the fork. 0 in a process that is not a forked child.
+    static OLD: AtomicUsize = AtomicUsize::new(0);
+    static SURVIVOR: AtomicUsize = AtomicUsize::new(0);
+
+    thread_local! {
+        static DEPTH: Cell<usize> = const { Cell::new(0) };
+        /// 0 until the thread has a number.
+        static NUMBER: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn number() -> usize {
+        let mut mine = NUMBER.get();
+        if mine == 0 {
+            mine = NEXT.fetch_add(1, Ordering::Relaxed);
+            NUMBER.set(mine);
+        }
+        mine
+    }
+
+    /// Returns the count that the current thread uses.
+    fn stripe() -> &'static AtomicUsize {
+        &INSIDE[number() % STRIPES]
+    }
+
+    /// The number of a thread, which no other thread ever has.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct ThreadNumber(usize);
+
+    impl ThreadNumber {
+        /// Returns the current thread's number.
+        pub(crate) fn current() -> Self {
+            Self(number())
+        }
+
+        /// Returns whether a fork has left the thread behind.
+        pub(crate) fn was_left_behind(self) -> bool {
+            self.0 < OLD.load(Ordering::Relaxed) && self.0 != SURVIVOR.load(Ordering::Relaxed)
+        }
+    }
+
+    /// Keeps the current thread inside until the pass is dropped. Not `Send`.
+    #[derive(Debug)]
+    pub(crate) struct Pass(PhantomData<*mut ()>);
+
+    impl Pass {
+        #[inline]
+        pub(crate) fn enter() -> Self {
+            let depth = DEPTH.get();
+            if depth == 0 {
+                let inside = stripe();
+                inside.fetch_add(1, Ordering::SeqCst);
+                // Pairs with `prepare`, which closes and then counts.
+                while CLOSED.load(Ordering::SeqCst) {
+                    wait_outside(inside);
+                }
+            }
+            DEPTH.set(depth + 1);
+            Self(PhantomData)
+        }
+    }
+
+    #[cold]
+    fn wait_outside(inside: &AtomicUsize) {
+        inside.fetch_sub(1, Ordering::SeqCst);
+        while CLOSED.load(Ordering::SeqCst) {
+            yield_now();
+        }
+        inside.fetch_add(1, Ordering::SeqCst);
+    }
+
+    impl Drop for Pass {
+        #[inline]
+        fn drop(&mut self) {
+            let depth = DEPTH.get() - 1;
+            DEPTH.set(depth);
+            if depth == 0 {
+                stripe().fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Runs `in_child` in the child of every later fork, when every lock is free. Only the first
+    /// call counts.
+    pub(crate) fn on_fork(in_child: fn()) {
+        if IN_CHILD.set(in_child).is_err() {
+            return;
+        }
+        // SAFETY: the three are functions of this program, which stay as long as it runs.
+        let error = unsafe { libc::pthread_atfork(Some(prepare), Some(open), Some(child)) };
+        if error != 0 {
+            tell(format_args!(
+                "pthread_atfork fails with error {error}: RCU domains will not work in the \
+                 children of forks"
+            ));
+        }
+    }
+
+    /// Returns whether this process is the child of a fork of one that had threads of this crate.
+    pub(crate) fn is_child() -> bool {
+        OLD.load(Ordering::Relaxed) != 0
+    }
+
+    /// Returns 1 if the forking thread itself is inside, else 0.
+    fn own() -> usize {
+        usize::from(DEPTH.get() != 0)
+    }
+
+    extern "C" fn prepare() {
+        while CLOSED.swap(true, Ordering::SeqCst) {
+            yield_now();
+        }
+        // Pairs with `Pass::enter`.
+        let count = || {
+            INSIDE
+                .iter()
+                .map(|n| n.load(Ordering::SeqCst))
+                .sum::<usize>()
+        };
+        while count() > own() {
+            yield_now();
+        }
+    }
+
+    extern "C" fn open() {
+        CLOSED.store(false, Ordering::SeqCst);
+    }
+
+    extern "C" fn child() {
+        // Threads that counted themselves in and found the gate closed may have been left behind
+        // before they counted themselves out.
+        for inside in &INSIDE {
+            inside.store(0, Ordering::SeqCst);
+        }
+        stripe().store(own(), Ordering::SeqCst);
+        SURVIVOR.store(number(), Ordering::SeqCst);
+        OLD.store(NEXT.load(Ordering::Relaxed), Ordering::SeqCst);
+        open();
+        if let Some(in_child) = IN_CHILD.get() {
+            in_child();
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn passes_nest_and_are_counted_once() {
+            let before = DEPTH.get();
+            let outer = Pass::enter();
+            let inner = Pass::enter();
+            assert_eq!(DEPTH.get(), before + 2);
+            drop(outer);
+            assert!(stripe().load(Ordering::SeqCst) >= 1);
+            drop(inner);
+            assert_eq!(DEPTH.get(), before);
+        }
+
+        #[test]
+        fn a_thread_that_comes_while_the_gate_is_closed_waits_outside() {
+            // As in a fork, with the threads of other tests coming and going.
+            prepare();
+            let comer = std::thread::spawn(|| drop(Pass::enter()));
+            let crowded = INSIDE.iter().filter(|n| n.load(Ordering::SeqCst) > 1);
+            assert_eq!(
+                crowded.count(),
+                0,
+                "at most one that is about to go out again"
+            );
+            open();
+            comer.join().unwrap();
+        }
+    }
+}

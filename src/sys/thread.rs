@@ -1,0 +1,300 @@
+//! Named threads.
+
+#[cfg(all(test, rcu_loom))]
+pub(crate) use platform::wait_for_all;
+pub(crate) use platform::yield_now;
+use std::io;
+pub(crate) use std::thread::{Thread, ThreadId, current};
+
+/// A thread that may be waited for. If this is dropped, the thread goes on by itself.
+#[derive(Debug)]
+pub(crate) enum JoinHandle {
+    Std(platform::JoinHandle<()>),
+    Raw(raw::Handle),
+}
+
+impl JoinHandle {
+    /// Waits until the system has forgotten the thread.
+    pub(crate) fn join(self) {
+        match self {
+            // A panic of the thread is caught within it, or aborts.
+            JoinHandle::Std(thread) => drop(thread.join()),
+            JoinHandle::Raw(thread) => thread.join(),
+        }
+    }
+}
+
+/// Starts a thread. `ps -L` and debuggers show its name (Linux keeps 15 bytes of it).
+pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
+    // `Builder::spawn` panics on a NUL byte in the name, so the name ends there.
+    let name = name.split('\0').next().unwrap_or_default().to_owned();
+    permit(&name)?;
+    if raw::is_needed() {
+        return raw::spawn(name, Box::new(f)).map(JoinHandle::Raw);
+    }
+    let thread = platform::Builder::new().name(name).spawn(f)?;
+    Ok(JoinHandle::Std(thread))
+}
+
+/// Returns the name of the current thread, for reports.
+pub(crate) fn current_name() -> Option<String> {
+    current().name().map(str::to_owned)
+}
+
+/// Fails on targets that have no threads. Some of them panic if they are asked for the time, so
+/// this must be asked first. (On `wasm32-unknown-unknown` std has no threads even with atomics.)
+#[cfg(all(
+    target_family = "wasm",
+    any(target_os = "unknown", not(target_feature = "atomics"))
+))]
+pub(crate) fn are_supported() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Succeeds on targets that have threads.
+#[cfg(not(all(
+    target_family = "wasm",
+    any(target_os = "unknown", not(target_feature = "atomics"))
+)))]
+pub(crate) fn are_supported() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(rcu_loom))]
+mod platform {
+    pub(crate) use std::thread::yield_now;
+    pub(super) use std::thread::{Builder, JoinHandle};
+}
+
+/// loom's threads, counted. A model that leaves threads behind waits for their end, since statics
+/// end with the model's main thread.
+#[cfg(rcu_loom)]
+mod platform {
+    use crate::sys::event::Event;
+    use crate::sys::prim::{AtomicUsize, Ordering, statics};
+    use std::io;
+    use std::sync::Arc;
+
+    pub(super) use loom::thread::JoinHandle;
+    pub(crate) use loom::thread::yield_now;
+
+    struct All {
+        living: AtomicUsize,
+        ended: Event,
+    }
+
+    statics! {
+        /// Shared, since the last thread may still be in `set` when the waiter goes on.
+        static ALL: Arc<All> = Arc::new(All {
+            living: AtomicUsize::new(0),
+            ended: Event::new(),
+        });
+    }
+
+    pub(super) struct Builder;
+
+    impl Builder {
+        pub(super) fn new() -> Self {
+            Self
+        }
+
+        pub(super) fn name(self, _name: String) -> Self {
+            self
+        }
+
+        /// The count orders nothing but the thread's end before the model's end.
+        pub(super) fn spawn(self, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+            let all = Arc::clone(&ALL);
+            all.living.fetch_add(1, Ordering::Relaxed);
+            loom::thread::Builder::new().spawn(move || {
+                f();
+                if all.living.fetch_sub(1, Ordering::Release) == 1 {
+                    all.ended.set();
+                }
+            })
+        }
+    }
+
+    /// Ends a model: waits until every thread that the crate itself started has ended.
+    pub(crate) fn wait_for_all() {
+        loop {
+            ALL.ended.reset();
+            // A plain load might read an old value.
+            if ALL.living.fetch_add(0, Ordering::Acquire) == 0 {
+                return;
+            }
+            ALL.ended.wait(None);
+        }
+    }
+}
+
+/// std's threads always work on systems without fork.
+#[cfg(not(all(unix, not(rcu_loom))))]
+mod raw {
+    use std::io;
+
+    #[derive(Debug)]
+    pub(crate) enum Handle {}
+
+    impl Handle {
+        pub(super) fn join(self) {
+            match self {}
+        }
+    }
+
+    pub(super) fn is_needed() -> bool {
+        false
+    }
+
+    pub(super) fn spawn(_name: String, _f: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(not(all(test, not(rcu_loom))))]
+#[inline]
+fn permit(_name: &str) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+use seam::permit;
+
+/// In unit tests: threads that the system refuses, by name.
+#[cfg(all(test, not(rcu_loom)))]
+pub(crate) mod seam {
+    use std::io;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    static REFUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    fn refused() -> MutexGuard<'static, Vec<String>> {
+        REFUSED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While this exists, threads of that name cannot be started.
+    #[derive(Debug)]
+    pub(crate) struct Refusal(String);
+
+    /// Refuses threads of this name.
+    pub(crate) fn refuse(name: &str) -> Refusal {
+        refused().push(name.to_owned());
+        Refusal(name.to_owned())
+    }
+
+    impl Drop for Refusal {
+        fn drop(&mut self) {
+            refused().retain(|name| *name != self.0);
+        }
+    }
+
+    pub(super) fn permit(name: &str) -> io::Result<()> {
+        match refused().iter().any(|refused| refused == name) {
+            true => Err(io::Error::other("refused by a test")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Threads in the child of a fork, made by a system call.
+///
+/// std's threads take a lock of std when they start and when they end. If a fork leaves a thread
+/// behind that holds it, then in the child every thread that std starts waits for ever.
+#[cfg(all(unix, not(rcu_loom)))]
+mod raw {
+    use crate::sys::gate;
+    use std::ffi::{CString, c_void};
+    use std::io;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::ptr;
+
+    /// A thread that is neither joined nor detached.
+    #[derive(Debug)]
+    pub(crate) struct Handle(libc::pthread_t);
+
+    struct Start {
+        name: CString,
+        f: Box<dyn FnOnce() + Send>,
+    }
+
+    pub(super) fn is_needed() -> bool {
+        gate::is_child()
+    }
+
+    pub(super) fn spawn(name: String, f: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
+        let name = CString::new(name).unwrap_or_default();
+        let start = Box::into_raw(Box::new(Start { name, f }));
+        let mut id = std::mem::MaybeUninit::uninit();
+        let (to, default) = (id.as_mut_ptr(), ptr::null());
+        // SAFETY: if the thread starts, `main` takes the box over, once.
+        let error = unsafe { libc::pthread_create(to, default, main, start.cast()) };
+        if error != 0 {
+            // SAFETY: the pointer made above; no thread has it.
+            drop(unsafe { Box::from_raw(start) });
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: `pthread_create` writes the id if it succeeds.
+        Ok(Handle(unsafe { id.assume_init() }))
+    }
+
+    extern "C" fn main(start: *mut c_void) -> *mut c_void {
+        // SAFETY: the box that `spawn` gave to this thread.
+        let Start { name, f } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+        set_name(name);
+        if catch_unwind(AssertUnwindSafe(f)).is_err() {
+            std::process::abort();
+        }
+        ptr::null_mut()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn set_name(name: CString) {
+        let mut name = name.into_bytes();
+        // Linux refuses longer names.
+        name.truncate(15);
+        let name = CString::new(name).unwrap_or_default();
+        // SAFETY: the current thread, and a string that ends.
+        unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn set_name(_name: CString) {}
+
+    impl Handle {
+        pub(super) fn join(self) {
+            let this = std::mem::ManuallyDrop::new(self);
+            // SAFETY: neither joined nor detached before, as `self` is consumed.
+            unsafe { libc::pthread_join(this.0, ptr::null_mut()) };
+        }
+    }
+
+    impl Drop for Handle {
+        fn drop(&mut self) {
+            // SAFETY: neither joined nor detached before.
+            unsafe { libc::pthread_detach(self.0) };
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::sync::mpsc;
+
+        #[test]
+        fn runs_and_is_joined_or_goes_on_by_itself() {
+            let (send, received) = mpsc::channel();
+            for joined in [true, false] {
+                let send = send.clone();
+                let f = Box::new(move || send.send(()).unwrap());
+                let thread = spawn("raw-test".into(), f).unwrap();
+                if joined {
+                    thread.join();
+                    received.try_recv().unwrap();
+                } else {
+                    drop(thread);
+                    received.recv().unwrap();
+                }
+            }
+        }
+    }
+}

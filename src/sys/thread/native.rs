@@ -1,4 +1,0 @@
-//! std's.
-
-pub(crate) use std::thread::yield_now;
-pub(super) use std::thread::{Builder, JoinHandle};
