@@ -58,7 +58,7 @@ use std::time::Duration;
 const STARTS: usize = 1024;
 
 crate::sys::prim::model_const! {
-    /// A grace period younger than this may well end in a moment.
+    /// A grace period that started less than this ago may end in a moment. (loom's clock stands still.)
     const YOUNG: Duration = Duration::from_micros(20), loom Duration::ZERO;
 }
 
