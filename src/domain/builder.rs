@@ -122,7 +122,8 @@ impl Builder {
         }
     }
 
-    /// Sets the domain's name. Its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a number.
+    /// Sets the domain's name. Its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a
+    /// number.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
@@ -192,9 +193,9 @@ impl Builder {
     ///
     /// Above half of the limit, grace periods no longer wait for the
     /// [interval](Self::batch_interval). At the limit, [`Rcu::try_call`] gives the closure back and
-    /// [`Rcu::reserve`] waits. [`Rcu::call`] and [`Rcu::retire`] never fail: at the limit they still
-    /// queue, force grace periods, and cause a warning (target `async_rcu::backpressure`). With a
-    /// limit, each callback costs an atomic addition to a count that all threads share.
+    /// [`Rcu::reserve`] waits. [`Rcu::call`] and [`Rcu::retire`] never fail: at the limit they
+    /// still queue, force grace periods, and cause a warning (target `async_rcu::backpressure`).
+    /// With a limit, each callback costs an atomic addition to a count that all threads share.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().max_pending(1).build()?;
@@ -210,9 +211,9 @@ impl Builder {
     }
 
     /// Sets the time after which a report is made of a section that holds up a grace period, of a
-    /// callback that runs, or of a batch that makes no progress. Further reports follow with doubling
-    /// pauses. Default: ten seconds. `Duration::MAX` disables the reports. A time below one
-    /// millisecond counts as one millisecond.
+    /// callback that runs, or of a batch that makes no progress. Further reports follow with
+    /// doubling pauses. Default: ten seconds. `Duration::MAX` disables the reports. A time below
+    /// one millisecond counts as one millisecond.
     ///
     /// ```
     /// use std::time::Duration;
@@ -226,8 +227,8 @@ impl Builder {
         self
     }
 
-    /// Sets a hook that is called with every stall report. Default: no hook. With and without a hook, a
-    /// warning of target `async_rcu::stall` is emitted, and written to standard error if no
+    /// Sets a hook that is called with every stall report. Default: no hook. With and without a
+    /// hook, a warning of target `async_rcu::stall` is emitted, and written to standard error if no
     /// subscriber takes it.
     ///
     /// The hook runs on the grace-period thread, and must be short.
@@ -294,8 +295,8 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// [`BuildError::Thread`] if the system does not start the thread. On targets without threads it
-    /// never does.
+    /// [`BuildError::Thread`] if the system does not start the thread. On targets without threads
+    /// it never does.
     pub fn build(self) -> Result<Rcu, BuildError> {
         let Builder {
             name,

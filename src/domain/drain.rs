@@ -1,9 +1,9 @@
 //! Waiting for callbacks: Linux's `rcu_barrier`, QEMU's `drain_call_rcu`.
 //!
 //! A drain asks for a number at its first poll, forces, and waits until no ticket up to that number
-//! is open; see [`tickets`](crate::dispatch::tickets). In the child of a fork the number is lost, and
-//! the drain asks again. If the grace-period thread is stopped and cannot be started, each poll takes
-//! the thread's turn and wakes itself, so that the wait still ends.
+//! is open; see [`tickets`](crate::dispatch::tickets). In the child of a fork the number is lost,
+//! and the drain asks again. If the grace-period thread is stopped and cannot be started, each poll
+//! takes the thread's turn and wakes itself, so that the wait still ends.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -33,8 +33,8 @@ impl Rcu {
     /// Waits until every callback that was queued before the first poll has finished, async
     /// callbacks included. Forces.
     ///
-    /// A callback that another thread queued counts if its `call` happened before the first poll, in
-    /// the sense of the memory model. If nothing is queued, the future is ready at once.
+    /// A callback that another thread queued counts if its `call` happened before the first poll,
+    /// in the sense of the memory model. If nothing is queued, the future is ready at once.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -120,8 +120,8 @@ pub struct Timeout(());
 /// May be dropped at any point. The callbacks run all the same.
 ///
 /// # Deadlocks
-/// It waits for ever if an async callback of the same domain awaits it, or a task that holds a guard
-/// of the domain or the global lock under which the domain's callbacks run.
+/// It waits for ever if an async callback of the same domain awaits it, or a task that holds a
+/// guard of the domain or the global lock under which the domain's callbacks run.
 #[must_use = "futures do nothing unless polled"]
 pub struct Drain {
     rcu: Rcu,

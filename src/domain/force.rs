@@ -118,7 +118,7 @@ impl Rcu {
     /// rcu.call(|| println!("the guard no longer holds this up"));
     /// rcu.force();
     /// while !guard.is_release_requested() {
-    ///     std::thread::yield_now();                // the request comes from the grace-period thread
+    ///     std::thread::yield_now();                  // the grace-period thread makes the request
     /// }
     /// guard.refresh();
     /// # rcu.blocking_drain();

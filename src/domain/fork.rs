@@ -13,10 +13,10 @@
 //! | a batch that another thread was polling, or that a foreign executor has | counts as gone: its ticket closes |
 //! | the domain's threads | stopped, and started again at the next use |
 //!
-//! No foreign code runs before `fork` has returned. Most children go on to `exec`, and a waker could
-//! wait there for ever for a lock of its own that a vanished thread holds. The domain's next turn
-//! wakes the waiters of the forking thread; other waiters are gone. A thread of the domain that
-//! forks, from a callback, is still there and goes on.
+//! No foreign code runs before `fork` has returned. Most children go on to `exec`, and a waker
+//! could wait there for ever for a lock of its own that a vanished thread holds. The domain's next
+//! turn wakes the waiters of the forking thread; other waiters are gone. A thread of the domain
+//! that forks, from a callback, is still there and goes on.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -33,8 +33,8 @@ statics! {
     /// All domains.
     static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
-    /// Domains without a handle whose thread vanished before it was done. The next start of a thread
-    /// starts theirs too.
+    /// Domains without a handle whose thread vanished before it was done. The next start of a
+    /// thread starts theirs too.
     static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
 }
 
@@ -80,14 +80,14 @@ pub(super) fn revive() {
 }
 
 impl Rcu {
-    /// In the child of a fork, ends the sections of all other threads, in all domains, so that they no
-    /// longer hold up grace periods there.
+    /// In the child of a fork, ends the sections of all other threads, in all domains, so that they
+    /// no longer hold up grace periods there.
     ///
     /// A forked child has one thread. Domains work in it: callbacks that they had queued run there
     /// too, and their threads start again at the next use. But sections that other threads had open
-    /// stay open, because the child may still have references from them. They are reported as stalls
-    /// of ended threads. This call does not change the parent. Owned guards that the forking thread
-    /// made are not ended, wherever they were held.
+    /// stay open, because the child may still have references from them. They are reported as
+    /// stalls of ended threads. This call does not change the parent. Owned guards that the forking
+    /// thread made are not ended, wherever they were held.
     ///
     /// ```
     /// # use async_rcu::Rcu;
@@ -131,8 +131,8 @@ impl Domain {
         let queued: u64 = self
             .core
             .records()
-            // SAFETY: no thread collects now. The collecting thread is gone, or it is this one, which
-            // is in the middle of foreign code.
+            // SAFETY: no thread collects now. The collecting thread is gone, or it is this one,
+            // which is in the middle of foreign code.
             .map(|record| unsafe { record.local.uncollected() })
             .sum();
         let mut wakers = WakeList::default();

@@ -1,7 +1,7 @@
 //! The domain of the process.
 //!
-//! It is set once, under a lock that a fork waits for, and never taken out again. So a reference to it
-//! may be kept.
+//! It is set once, under a lock that a fork waits for, and never taken out again. So a reference to
+//! it may be kept.
 
 use super::builder::{BuildError, Builder};
 use super::rcu::Rcu;
@@ -17,8 +17,8 @@ statics! {
 }
 
 impl Rcu {
-    /// Returns the domain of the process. The first use starts it, and it never ends. Callbacks that
-    /// are queued when `main` returns do not run: call [`drain`](Self::drain) first.
+    /// Returns the domain of the process. The first use starts it, and it never ends. Callbacks
+    /// that are queued when `main` returns do not run: call [`drain`](Self::drain) first.
     ///
     /// ```
     /// use async_rcu::Rcu;
@@ -84,8 +84,8 @@ impl Builder {
         let installing = INSTALLING.lock();
         let refused = GLOBAL.set(rcu);
         drop(installing);
-        // `refused` holds the domain that came too late, if another one was first. Its drop is here,
-        // outside the lock.
+        // `refused` holds the domain that came too late, if another one was first. Its drop is
+        // here, outside the lock.
         match refused {
             Ok(()) => GLOBAL.get().ok_or(InstallError::AlreadyStarted),
             Err(_) => Err(InstallError::AlreadyStarted),

@@ -15,10 +15,10 @@
 //! | the child of a fork | [`fork`] |
 //!
 //! # The end
-//! When the last handle is dropped, the grace-period thread finishes everything that is queued. Then
-//! it puts the core into the list of cores that a new domain may take once all their records are
-//! free. Whether the thread or the last handle gives the core away is decided under the driver's
-//! lock.
+//! When the last handle is dropped, the grace-period thread finishes everything that is queued.
+//! Then it puts the core into the list of cores that a new domain may take once all their records
+//! are free. Whether the thread or the last handle gives the core away is decided under the
+//! driver's lock.
 
 pub(crate) mod builder;
 pub(crate) mod call;

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 /// A handle to an RCU domain: sections, grace periods, and callbacks that run after them.
 ///
-/// Clones share one domain: its readers, its callbacks, its grace-period thread. Domains do not wait
-/// for each other's readers. A library makes a domain of its own. A program without special needs
-/// uses [`Rcu::global`].
+/// Clones share one domain: its readers, its callbacks, its grace-period thread. Domains do not
+/// wait for each other's readers. A library makes a domain of its own. A program without special
+/// needs uses [`Rcu::global`].
 ///
 /// After the last handle is dropped, the queued callbacks still run, and then the domain's threads
 /// end.
@@ -39,9 +39,9 @@ pub struct Rcu {
     /// The core's hub, kept here for the hot paths.
     pub(super) hub: &'static Hub,
     pub(super) core: &'static DomainCore,
-    /// Not 0 if callbacks are counted one by one, because there is a limit. This is not a `bool`: an
-    /// `Option<Rcu>`, which every cell has, would use the `bool` as its tag, and every read would
-    /// load one more word.
+    /// Not 0 if callbacks are counted one by one, because there is a limit. This is not a `bool`:
+    /// an `Option<Rcu>`, which every cell has, would use the `bool` as its tag, and every read
+    /// would load one more word.
     limited: u8,
     handle: Arc<Handle>,
 }

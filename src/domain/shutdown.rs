@@ -2,8 +2,8 @@
 //!
 //! A caller joins the list of stops. The grace-period thread makes an attempt when it has nothing
 //! left to do, or finds that it has more to do; either way it empties the list. A thread that was
-//! stopped before the caller joined does not answer, so the caller looks at the thread's state after
-//! it has joined.
+//! stopped before the caller joined does not answer, so the caller looks at the thread's state
+//! after it has joined.
 
 use super::Domain;
 use super::drain::Drain;

@@ -58,16 +58,16 @@ pub struct Stats {
 }
 
 impl Domain {
-    /// Returns how many callbacks have finished. An async callback whose future has not ended does not
-    /// count, though the callback that spawned the future is done.
+    /// Returns how many callbacks have finished. An async callback whose future has not ended does
+    /// not count, though the callback that spawned the future is done.
     pub(super) fn finished(&self) -> u64 {
         let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
         let running = self.dispatcher.counts.running.load(Ordering::Relaxed) as u64;
         finished.saturating_sub(running)
     }
 
-    /// Returns how many callbacks are queued and not finished. An async callback is pending until its
-    /// future has ended.
+    /// Returns how many callbacks are queued and not finished. An async callback is pending until
+    /// its future has ended.
     pub(super) fn pending(&self) -> u64 {
         // `finished` is read before `produced`, so it is never above it.
         let finished = self.finished();

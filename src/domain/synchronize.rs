@@ -1,9 +1,9 @@
 //! Waiting for a grace period: the future, its blocking twin, and cookies.
 //!
-//! A waiter asks for a grace period by number: it raises `wanted`, and kicks the grace-period thread.
-//! It joins the list of waiters under that number, then looks again whether the grace period has
-//! elapsed. If the thread is stopped and cannot be started, each poll takes the thread's turn and
-//! wakes itself, so that the wait still ends.
+//! A waiter asks for a grace period by number: it raises `wanted`, and kicks the grace-period
+//! thread. It joins the list of waiters under that number, then looks again whether the grace
+//! period has elapsed. If the thread is stopped and cannot be started, each poll takes the thread's
+//! turn and wakes itself, so that the wait still ends.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -125,8 +125,8 @@ impl Rcu {
         block_on(Synchronize::new(self.clone(), Some(target)), None);
     }
 
-    /// Returns a cookie for the next grace period, and does not start it. When that grace period has
-    /// elapsed, no reader sees what was unlinked before this call.
+    /// Returns a cookie for the next grace period, and does not start it. When that grace period
+    /// has elapsed, no reader sees what was unlinked before this call.
     ///
     /// Linux calls this `get_state_synchronize_rcu`.
     ///

@@ -1,4 +1,5 @@
-//! Where threads cannot be started: nothing is lost, waiting goes on, and the next one that has work tries again.
+//! The system refuses to start threads: no callback is lost, waits still end, and the next caller
+//! with work tries again.
 
 use super::builder::BuildError;
 use super::rcu::Rcu;
@@ -12,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Longer in a build for an emulator or a checker, see `ci/lib.sh`.
+/// The time after which a test reports a hang. It is longer in a build for an emulator or a
+/// checker, see `ci/lib.sh`.
 const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
     None => Duration::from_secs(30),
     Some(_) => Duration::from_secs(600),
@@ -22,19 +24,17 @@ const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
 fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < HANG, "does not come: {what}");
+        assert!(start.elapsed() < HANG, "it does not happen: {what}");
         std::thread::yield_now();
     }
 }
 
-/// A domain whose threads are stopped.
+/// Returns a domain whose threads are stopped.
 fn stopped(name: &str) -> Rcu {
     let rcu = Rcu::builder().name(name).build().unwrap();
     rcu.call(|| ());
     rcu.blocking_shutdown();
-    until("the stop", || {
-        rcu.domain().core.hub.sleep_state.is_stopped()
-    });
+    until("the stop", || rcu.domain().gp_thread_is_stopped());
     rcu
 }
 
@@ -63,7 +63,7 @@ fn a_domain_that_cannot_be_made_is_an_error_with_the_reason() {
     assert_eq!(error.source().unwrap().to_string(), "refused by a test");
     let installed = Rcu::builder().name("never").install_global();
     let message = installed.unwrap_err().to_string();
-    assert!(message.contains("could not be started") || message.contains("started already"));
+    assert!(message.contains("could not be started") || message.contains("started before"));
     drop(refusal);
     Rcu::builder()
         .name("never")
@@ -74,7 +74,8 @@ fn a_domain_that_cannot_be_made_is_an_error_with_the_reason() {
 
 #[test]
 fn new_panics_with_the_reason() {
-    // Its name is a number that nobody knows before: so all that this process may come to.
+    // The name of the new domain is the next number, and other tests make domains at the same time.
+    // So all numbers that this process may reach are refused.
     let id = Rcu::new().domain().id;
     let refusals: Vec<_> = (id..id + 200)
         .map(|id| refuse(&format!("rcu-{id}")))
@@ -94,7 +95,7 @@ fn a_call_stays_queued_until_a_later_one_starts_the_thread() {
         rcu.call(ran.callback());
     }
     rcu.force();
-    assert!(rcu.domain().core.hub.sleep_state.is_stopped());
+    assert!(rcu.domain().gp_thread_is_stopped());
     assert_eq!((ran.count(), rcu.stats().queued), (0, 101));
     drop(refusal);
     rcu.call(ran.callback());
@@ -104,10 +105,10 @@ fn a_call_stays_queued_until_a_later_one_starts_the_thread() {
 }
 
 #[test]
-fn who_waits_drives_the_domain_meanwhile() {
+fn a_waiter_takes_the_turns_of_a_thread_that_cannot_be_started() {
     let rcu = stopped("driven");
     let ran = Ran::default();
-    // No worker either: what is ready runs where the domain is driven.
+    // The worker is refused too, so ready callbacks run on the thread that takes the turns.
     let refusals = [refuse("rcu-driven"), refuse("rcu-driven-cb")];
     let held = rcu.read_owned();
     rcu.call(ran.callback());
@@ -115,7 +116,7 @@ fn who_waits_drives_the_domain_meanwhile() {
         rcu.blocking_drain_timeout(Duration::from_millis(5))
             .is_err()
     );
-    assert_eq!(ran.count(), 0, "a section holds it up, driven or not");
+    assert_eq!(ran.count(), 0, "a section holds the grace period up");
     drop(held);
     rcu.blocking_synchronize();
     rcu.synchronize().now_or_never();
@@ -126,7 +127,7 @@ fn who_waits_drives_the_domain_meanwhile() {
 }
 
 #[test]
-fn several_waiters_drive_it_together() {
+fn several_waiters_take_turns_together() {
     let rcu = stopped("several");
     let ran = Ran::default();
     let refusals = [refuse("rcu-several"), refuse("rcu-several-cb")];
@@ -182,24 +183,28 @@ fn without_a_worker_callbacks_run_on_the_grace_period_thread_and_async_ones_wait
     );
     assert_eq!(ran.count(), 0);
     drop(refusal);
-    // The grace-period thread tries again by itself.
+    // The grace-period thread tries by itself to start the worker again.
     rcu.blocking_drain();
     assert_eq!(ran.count(), 1);
 }
 
 #[test]
-fn the_last_handle_may_go_while_no_thread_can_be_started() {
+fn the_last_handle_may_be_dropped_while_no_thread_can_be_started() {
     let rcu = stopped("orphaned");
     let ran = Ran::default();
     let refusal = refuse("rcu-orphaned");
     rcu.call(ran.callback());
     drop(rcu);
-    assert_eq!(ran.count(), 0, "leaked, and that was told; never run early");
+    assert_eq!(
+        ran.count(),
+        0,
+        "the callback is leaked, and does not run early"
+    );
     drop(refusal);
 }
 
 #[test]
-fn a_restart_under_an_inline_executor() {
+fn threads_restart_under_an_inline_executor() {
     let rcu = Rcu::builder()
         .name("inline")
         .executor(InlineExecutor)

@@ -1,15 +1,15 @@
-//! The grace-period thread: its turns. [`sleep`] says what it does between turns, [`start`] how it is
-//! started and woken.
+//! The grace-period thread: its turns. [`sleep`] says what it does between turns, [`start`] how it
+//! is started and woken.
 //!
 //! # A turn
 //! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
 //! 2. Collect the queues, if a grace period is due. After that, number the drains that were taken.
-//! 3. Start a grace period. The collected callbacks get its number. Its fence covers everything that
-//!    a producer unlinked before it queued one of these callbacks.
+//! 3. Start a grace period. The collected callbacks get its number. Its fence covers everything
+//!    that a producer unlinked before it queued one of these callbacks.
 //! 4. Scan, if anything waits.
 //! 5. Outside the lock: wake waiters, tell holders if this was urgent, hand out what is ready, make
-//!    reports, poll one batch of the thread's own. Ready callbacks stay in the domain until they are
-//!    handed out, one batch at a time.
+//!    reports, poll one batch of the thread's own. Ready callbacks stay in the domain until they
+//!    are handed out, one batch at a time.
 //!
 //! Turns follow each other while they get something done. Each turn reads all state again, so that
 //! several kicks count as one, and no kick hides another.
@@ -58,12 +58,13 @@ use std::time::Duration;
 const STARTS: usize = 1024;
 
 crate::sys::prim::model_const! {
-    /// A grace period that started less than this ago may end in a moment. (loom's clock stands still.)
+    /// A grace period that started less than this ago may end in a moment. (loom's clock stands
+    /// still.)
     const YOUNG: Duration = Duration::from_micros(20), loom Duration::ZERO;
 }
 
-/// Before it starts a grace period for several waiters, the thread lets more waiters come: this long
-/// for each waiter, and at most `GATHER_MOST`. It stops when no waiter has come for `QUIET`.
+/// Before it starts a grace period for several waiters, the thread lets more waiters come: this
+/// long for each waiter, and at most `GATHER_MOST`. It stops when no waiter has come for `QUIET`.
 const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
 crate::sys::prim::model_const! {
@@ -76,9 +77,9 @@ pub(crate) struct GpThread {
     collection: u64,
     /// Collections that wait for a grace period, oldest first.
     waiting: VecDeque<Collected>,
-    /// The `elapsed` of the last turn. All waiters up to it were woken, and all collections up to it
-    /// were handed out. The engine's `elapsed` may be higher: a caller that scans for itself raises
-    /// it and does not wake this thread.
+    /// The `elapsed` of the last turn. All waiters up to it were woken, and all collections up to
+    /// it were handed out. The engine's `elapsed` may be higher: a caller that scans for itself
+    /// raises it and does not wake this thread.
     pub(in crate::domain) handled: Seq,
     last_start: Option<Instant>,
     /// Collections whose grace period has elapsed, not yet handed out.
@@ -134,8 +135,8 @@ impl GpThread {
         }
     }
 
-    /// Takes over a grace period that a caller started and that did not end at once: from now on it is
-    /// timed like the grace periods that this thread started.
+    /// Takes over a grace period that a caller started and that did not end at once: from now on it
+    /// is timed like the grace periods that this thread started.
     fn adopt(&mut self, fenced: Seq, elapsed: Seq) {
         let known = self.starts.back().map_or(elapsed, |(seq, _)| *seq);
         if fenced > known && self.starts.len() < STARTS {
@@ -149,8 +150,8 @@ impl GpThread {
         newest.is_some_and(|(_, at)| at.elapsed() < YOUNG)
     }
 
-    /// Returns a lower bound for the age of a section that saw `seen`: the time since the first later
-    /// start.
+    /// Returns a lower bound for the age of a section that saw `seen`: the time since the first
+    /// later start.
     pub(in crate::domain) fn age_of(&self, seen: Seq) -> Duration {
         let later = self.starts.iter().find(|(seq, _)| *seq > seen);
         later.map_or(Duration::ZERO, |(_, at)| at.elapsed())
@@ -187,8 +188,8 @@ fn run(domain: Arc<Domain>) {
     let _ = quietly(move || drop(domain));
 }
 
-/// Takes turns and sleeps between them, until the thread stops. Returns `true` if the domain ends with
-/// the thread.
+/// Takes turns and sleeps between them, until the thread stops. Returns `true` if the domain ends
+/// with the thread.
 fn drive(domain: &Arc<Domain>) -> bool {
     let mut looked = Instant::now();
     loop {
@@ -196,7 +197,8 @@ fn drive(domain: &Arc<Domain>) -> bool {
         // thread does not sleep.
         domain.core.hub.event.reset();
         if domain.turn() {
-            // Under a flood the thread does not sleep, where it would look for stalls, and try to stop.
+            // Under a flood the thread does not sleep, where it would look for stalls, and try to
+            // stop.
             domain.stop_in_passing();
             if looked.elapsed() >= domain.settings.stall_timeout / 2 {
                 domain.look_in_passing();
@@ -315,8 +317,8 @@ impl Domain {
         seq
     }
 
-    /// Returns whether to start a grace period for waiters: a waiter wants one that has not started,
-    /// and does not have to share a later one.
+    /// Returns whether to start a grace period for waiters: a waiter wants one that has not
+    /// started, and does not have to share a later one.
     pub(in crate::domain) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }
@@ -342,9 +344,9 @@ impl Domain {
             .any(|record| unsafe { record.local.has_more() })
     }
 
-    /// Returns how long callbacks must still wait for the start of their grace period. Above half of
-    /// the limit they do not wait. The caller that passes half of the limit kicks this thread; later
-    /// callers do not have to.
+    /// Returns how long callbacks must still wait for the start of their grace period. Above half
+    /// of the limit they do not wait. The caller that passes half of the limit kicks this thread;
+    /// later callers do not have to.
     pub(in crate::domain) fn until_due(&self, driver: &GpThread) -> Duration {
         let backlog = self.dispatcher.backlog.as_ref();
         driver.last_start.map_or(Duration::ZERO, |last| {
@@ -355,8 +357,8 @@ impl Domain {
         })
     }
 
-    /// Lets more waiters come, if several wait for a grace period that has not started. One start for
-    /// all of them interrupts every processor once, instead of once for each waiter.
+    /// Lets more waiters come, if several wait for a grace period that has not started. One start
+    /// for all of them interrupts every processor once, instead of once for each waiter.
     fn gather(&self) {
         let waiters = &self.synchronizers.waiters;
         let mut seen = waiters.len();
@@ -384,14 +386,26 @@ impl Domain {
         if let Some(seq) = started {
             // A subscriber is foreign code.
             let _ = quietly(|| {
-                tracing::debug!(target: "async_rcu::gp", domain = %self.dispatcher.name, gp = seq.raw(), elapsed = elapsed.raw(), "started");
+                tracing::debug!(
+                    target: "async_rcu::gp",
+                    domain = %self.dispatcher.name,
+                    gp = seq.raw(),
+                    elapsed = elapsed.raw(),
+                    "started"
+                );
             });
         }
     }
 
     fn trace_batch(&self, seq: Seq, len: usize) {
         let _ = quietly(|| {
-            tracing::debug!(target: "async_rcu::batch", domain = %self.dispatcher.name, gp = seq.raw(), len, "ready");
+            tracing::debug!(
+                target: "async_rcu::batch",
+                domain = %self.dispatcher.name,
+                gp = seq.raw(),
+                len,
+                "ready"
+            );
         });
     }
 
@@ -401,7 +415,12 @@ impl Domain {
         let any = !reports.is_empty() | self.report_notes() | self.report_backlog();
         for Pending { report, _ticket } in reports {
             let told = quietly(|| {
-                tracing::error!(target: "async_rcu::panic", domain = %report.domain, thread = report.thread, "{report}");
+                tracing::error!(
+                    target: "async_rcu::panic",
+                    domain = %report.domain,
+                    thread = report.thread,
+                    "{report}"
+                );
             });
             let hooked = match &self.settings.on_panic {
                 Some(hook) => quietly(|| hook(&report)),
@@ -431,7 +450,8 @@ impl Domain {
     }
 }
 
-/// The grace-period thread's event as a waker. A waker may outlive the domain; the hub is never freed.
+/// The grace-period thread's event as a waker. A waker may outlive the domain; the hub is never
+/// freed.
 struct WakeHub(&'static Hub);
 
 impl Wake for WakeHub {

@@ -5,22 +5,22 @@
 //! 1. sets the sleep state to asleep, and asks one section that holds up the oldest grace period to
 //!    wake it;
 //! 2. passes a heavy fence;
-//! 3. reads everything again. It sleeps only if no work came, and if a section that was asked before
-//!    the fence still holds the grace period up. Otherwise it begins again at the reset.
+//! 3. reads everything again. It sleeps only if no work came, and if a section that was asked
+//!    before the fence still holds the grace period up. Otherwise it begins again at the reset.
 //!
 //! While callbacks wait for the batch interval, the thread naps by the clock, and its sleep state
 //! stays awake. Without work it sets no timer.
 //!
 //! # Stopping
-//! The thread decides under the driver's lock whether it stops. The drop of the last handle takes the
-//! same lock. So exactly one of the two gives the core away, and the thread does not touch the core
-//! after that.
+//! The thread decides under the driver's lock whether it stops. The drop of the last handle takes
+//! the same lock. So exactly one of the two gives the core away, and the thread does not touch the
+//! core after that.
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
-//! thread to look for stalls. The first timer after work was handed out is short. Mostly the work has
-//! ended by then, and the thread sleeps on without a timer. So the end of the work does not have to
-//! wake the thread.
+//! thread to look for stalls. The first timer after work was handed out is short. Mostly the work
+//! has ended by then, and the thread sleeps on without a timer. So the end of the work does not
+//! have to wake the thread.
 
 use super::{GpThread, Slept};
 use crate::dispatch::dispatcher::PanicSource;
@@ -34,7 +34,8 @@ use crate::sys::wake::quietly;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time between two attempts to start a worker that the system refused, while work waits for it.
+/// The time between two attempts to start a worker that the system refused, while work waits for
+/// it.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Domain {
@@ -143,14 +144,15 @@ impl Domain {
         }
     }
 
-    /// Stops, if that was requested and is possible. Nothing is queued or awaited. Returns `None` if the
-    /// thread is to sleep.
+    /// Stops, if that was requested and is possible. Nothing is queued or awaited. Returns `None`
+    /// if the thread is to sleep.
     fn stop(&self) -> Option<Slept> {
         if !self.is_stop_requested() && !self.has_ended() {
             return None;
         }
         if self.dispatcher.tickets.watch() {
-            // Callbacks still run, and the last one wakes this thread. A shutdown has made its attempt.
+            // Callbacks still run, and the last one wakes this thread. A shutdown has made its
+            // attempt.
             self.stop_attempted();
             return None;
         }

@@ -5,12 +5,12 @@
 //! so that one starter wins, or the old thread that finds work while it stops.
 //!
 //! # Two ways to wake the thread
-//! - A *call* publishes in its queue, passes a light fence, and looks at the sleep state. Awake means
-//!   that the thread will read the queue again.
+//! - A *call* publishes in its queue, passes a light fence, and looks at the sleep state. Awake
+//!   means that the thread will read the queue again.
 //! - A *request* (a wait, force, drain, stop, the end) changes what it asks for with a
-//!   read-modify-write or under a lock, and passes a light fence. It starts the thread if the thread
-//!   is stopped, and sets the event, always. A thread that naps by the clock has the sleep state
-//!   awake, and must still hear requests.
+//!   read-modify-write or under a lock, and passes a light fence. It starts the thread if the
+//!   thread is stopped, and sets the event, always. A thread that naps by the clock has the sleep
+//!   state awake, and must still hear requests.
 
 use super::run;
 use crate::domain::{Domain, fork};
@@ -49,7 +49,8 @@ impl Domain {
             }
             Err(error) => {
                 self.core.hub.sleep_state.give_back();
-                // Waiters try again all the time: the first, second, fourth, ... refusal is reported.
+                // Waiters try again all the time: the first, second, fourth, ... refusal is
+                // reported.
                 let refusals = self.thread.refusals.fetch_add(1, Ordering::Relaxed) + 1;
                 if refusals.is_power_of_two() {
                     self.report_refusal(&error);
