@@ -6,11 +6,11 @@
 //!
 //! | what | in the child |
 //! |---|---|
-//! | reader words | kept: the forking thread may have references from those sections; the threads that opened them count as ended |
-//! | records of vanished threads | never used again: their threads may have been in the middle of a `call` |
-//! | callbacks that are queued, collected, ready, or in a batch that waits for a thread of the domain | run, here as in the parent |
+//! | reader words | kept: the child may have references from those sections |
+//! | records of vanished threads | never used again: a thread may have been inside `call` |
+//! | callbacks queued, collected, ready, or in a batch of the domain's threads | run in both |
 //! | a batch that the forking thread is in the middle of | goes on |
-//! | a batch that another thread was polling, or that a foreign executor has | counts as gone: its ticket closes |
+//! | a batch of another thread or a foreign executor | counts as gone: its ticket closes |
 //! | the domain's threads | stopped, and started again at the next use |
 //!
 //! No foreign code runs before `fork` has returned. Most children go on to `exec`, and a waker

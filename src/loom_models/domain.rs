@@ -1,7 +1,8 @@
-//! Whole domains: the service's own turns, rests, stops and restarts, from the public face down.
+//! Whole domains, through the public API: turns, sleep, stops and restarts.
 //!
-//! The grace-period thread is loom's, the clock stands still and no timer ever fires: who is to be woken is woken by somebody,
-//! or loom reports that nothing goes on. A model ends when all threads have: nothing may be left behind.
+//! The grace-period thread is a loom thread. The clock stands still, so no timer fires: if a thread
+//! that must be woken is not woken, loom reports a deadlock. A model ends when all threads have
+//! ended, so no work may be left.
 
 use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::dispatch::block::block_on;
@@ -9,18 +10,19 @@ use crate::domain::cores_left;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
 
-/// The thread's turn, without a preemption: loom has few.
+/// Lets the grace-period thread run, and does not cost one of loom's few preemptions.
 fn let_it_rest() {
     thread::yield_now();
 }
 
-/// A domain that is over has given its core away, once: no two others would get it.
+/// Checks that an ended domain has given its core away once, so that no two domains get the core.
 fn is_over() {
     wait_for_all();
     assert_eq!(cores_left(), 1);
 }
 
-/// The last handle goes with work queued: exactly one of it and the thread gives the core away.
+/// The last handle is dropped while work is queued. Either the drop or the thread gives the core
+/// away, never both.
 #[test]
 fn loom_models_the_end() {
     check(|| {
@@ -33,7 +35,7 @@ fn loom_models_the_end() {
     });
 }
 
-/// A call wakes the thread, or finds it awake; nobody asks for anything else.
+/// A call wakes the thread, or finds it awake. There is no other request.
 #[test]
 fn loom_models_a_call_is_run() {
     check(|| {
@@ -46,7 +48,7 @@ fn loom_models_a_call_is_run() {
     });
 }
 
-/// Two queue at once; the drain of one of them waits for its own at the least.
+/// Two threads call at once. The drain of one thread waits at least for its own callback.
 #[test]
 fn loom_models_a_drain_beside_a_call() {
     check(|| {
@@ -67,7 +69,7 @@ fn loom_models_a_drain_beside_a_call() {
     });
 }
 
-/// Somebody queues while the thread stops: it goes on, or is started again.
+/// A thread calls while the grace-period thread stops. It goes on, or is started again.
 #[test]
 fn loom_models_a_call_beside_a_shutdown() {
     check_with_fewer(1, || {
@@ -85,7 +87,7 @@ fn loom_models_a_call_beside_a_shutdown() {
     });
 }
 
-/// Two find it stopped: one starts it.
+/// Two callers find the thread stopped. One of them starts it.
 #[test]
 fn loom_models_two_calls_after_a_shutdown() {
     check(|| {
@@ -103,7 +105,7 @@ fn loom_models_two_calls_after_a_shutdown() {
     });
 }
 
-/// The last handle goes while the thread stops: exactly one of the two gives the core away.
+/// The last handle is dropped while the thread stops. Exactly one of the two gives the core away.
 #[test]
 fn loom_models_the_end_beside_a_stop() {
     check(|| {
@@ -123,7 +125,7 @@ fn loom_models_the_end_beside_a_stop() {
     });
 }
 
-/// Somebody waits for a reader that is inside, or comes later.
+/// A waiter waits for a reader whose section is open, or begins later.
 #[test]
 fn loom_models_a_wait_for_a_reader() {
     check(|| {
@@ -145,7 +147,7 @@ fn loom_models_a_wait_for_a_reader() {
     });
 }
 
-/// Two wait, the one for a number that the other may have started.
+/// Two waiters: one waits for a number that the other may have started.
 #[test]
 fn loom_models_two_waits_for_a_reader() {
     check(|| {
@@ -164,7 +166,8 @@ fn loom_models_two_waits_for_a_reader() {
     });
 }
 
-/// What was asked for and is waited for by nobody elapses too. (A second shutdown finds nothing to stop.)
+/// A grace period that a caller asked for elapses although no caller waits for it. The second
+/// shutdown finds nothing to stop.
 #[test]
 fn loom_models_a_cookie_that_is_asked_for_elapses() {
     check(|| {
@@ -194,7 +197,7 @@ fn loom_models_an_async_callback_is_drained() {
     });
 }
 
-/// Whoever waits for room gets that of a callback which has run.
+/// A waiter gets the room of a callback that has run.
 #[test]
 fn loom_models_room_comes_back() {
     check(|| {
