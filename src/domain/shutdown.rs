@@ -56,7 +56,8 @@ impl Rcu {
     pub fn shutdown(&self) -> Shutdown {
         Shutdown {
             drain: Drain::new(self.clone(), "shutdown"),
-            state: State::Draining,
+            place: None,
+            done: false,
         }
     }
 
@@ -97,13 +98,9 @@ impl Rcu {
 #[must_use = "futures do nothing unless polled"]
 pub struct Shutdown {
     drain: Drain,
-    state: State,
-}
-
-enum State {
-    Draining,
-    Stopping(Option<Place<()>>),
-    Done,
+    /// The place among the stops, once the future has joined them.
+    place: Option<Place<()>>,
+    done: bool,
 }
 
 impl Future for Shutdown {
@@ -113,42 +110,32 @@ impl Future for Shutdown {
         let this = &mut *self;
         ready!(Pin::new(&mut this.drain).poll(cx));
         let domain = this.drain.rcu().domain();
-        let waits = match &mut this.state {
-            State::Done => return Poll::Ready(()),
-            State::Draining => {
-                let mut place = None;
-                domain.stops.join(&mut place, cx.waker(), |()| ());
-                this.state = State::Stopping(place);
+        if this.done {
+            return Poll::Ready(());
+        }
+        let waits = match this.place {
+            Some(place) => domain.stops.rejoin(place, cx.waker()),
+            None => {
+                domain.stops.join(&mut this.place, cx.waker(), |()| ());
                 // No kick: this must not start a thread that has stopped by now.
                 barrier::light();
                 domain.wake_gp_thread();
                 true
-            }
-            State::Stopping(place) => {
-                place.is_some_and(|place| domain.stops.rejoin(place, cx.waker()))
             }
         };
         // The look after the joining.
         if waits && !domain.gp_thread_is_stopped() {
             return Poll::Pending;
         }
-        this.leave();
+        domain.stops.leave(&mut this.place);
+        this.done = true;
         Poll::Ready(())
-    }
-}
-
-impl Shutdown {
-    fn leave(&mut self) {
-        if let State::Stopping(place) = &mut self.state {
-            self.drain.rcu().domain().stops.leave(place);
-        }
-        self.state = State::Done;
     }
 }
 
 impl Drop for Shutdown {
     fn drop(&mut self) {
-        self.leave();
+        self.drain.rcu().domain().stops.leave(&mut self.place);
     }
 }
 
