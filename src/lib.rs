@@ -132,6 +132,16 @@ pub mod global_lock {
     pub use crate::domain::locked::{DrainUnlocked, SynchronizeUnlocked};
 }
 
+/// Building structures under RCU of your own: what the [collections] of this crate are built from.
+///
+/// A structure keeps a [`DomainRef`](structures::DomainRef) and checks guards against it. What it
+/// unlinks it gives to [`Rcu::retire_raw`] or [`Rcu::call_unchecked`], which free it after a grace
+/// period, or returns as [`Retired::from_raw`] or [`Retired::from_holder`]. [`RcuPtr`] needs no
+/// `unsafe`, and is enough for many structures.
+pub mod structures {
+    pub use crate::cell::structures::{DomainRef, Holder};
+}
+
 /// Limiting the pending callbacks: what [`Rcu::reserve`] returns.
 pub mod backpressure {
     pub use crate::domain::reserve::{Permit, Reserve};

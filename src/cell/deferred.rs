@@ -4,10 +4,10 @@ use crate::Rcu;
 use std::fmt;
 use std::ops::Deref;
 
-/// Dropping it retires the value: it is freed after a grace period, on the domain's executor.
+/// A value that dropping this retires: it is freed after a grace period, on the domain's executor.
 ///
-/// `Arc<Deferred<T>>` is a reference count whose last owner does not free under readers: what an object that is found under
-/// RCU and kept by count needs.
+/// `Arc<Deferred<T>>` is a reference count whose last owner does not free the value under readers.
+/// Objects that are found under RCU and kept by count need this.
 ///
 /// ```
 /// use async_rcu::{Rcu, cell::Deferred};
@@ -20,13 +20,13 @@ use std::ops::Deref;
 /// # Rcu::global().blocking_drain();
 /// ```
 pub struct Deferred<T: Send + 'static> {
-    /// `None` only while it is dropped.
+    /// `None` only while this is dropped.
     value: Option<Box<T>>,
     rcu: Rcu,
 }
 
 impl<T: Send + 'static> Deferred<T> {
-    /// In the [global domain](Rcu::global).
+    /// Makes one in the [global domain](Rcu::global).
     ///
     /// ```
     /// use async_rcu::cell::Deferred;
@@ -37,7 +37,7 @@ impl<T: Send + 'static> Deferred<T> {
         Self::new_in(Rcu::global(), value)
     }
 
-    /// In the domain of `rcu`.
+    /// Makes one in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, cell::Deferred};
@@ -52,7 +52,7 @@ impl<T: Send + 'static> Deferred<T> {
         }
     }
 
-    /// The domain that it will be retired in.
+    /// Returns the domain that the value will be retired in.
     ///
     /// ```
     /// use async_rcu::{Rcu, cell::Deferred};

@@ -9,32 +9,33 @@
 // 3. The cell never moves anything out of a published value, and never changes it.
 
 mod deferred;
-mod domain_ref;
 mod refs;
 mod retired;
+pub(crate) mod structures;
 mod watch;
 
 pub use deferred::Deferred;
-pub(crate) use domain_ref::DomainRef;
 pub use refs::{OwnedRcuRef, RcuRef};
-pub(crate) use retired::Holder;
 pub use retired::{Reclaim, ReclaimAll, Retired};
 pub use watch::{Changed, Watcher};
 
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{Guard, Rcu};
-use retired::Version;
+use retired::Reclaimer;
 use std::convert::Infallible;
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use watch::Watched;
+use structures::DomainRef;
+use watch::WatchLink;
 
 /// A value that is read without cost and replaced as a whole: configuration, routes, tables.
 ///
-/// Readers load a pointer inside a section; writers publish a new value and retire the old one, which is dropped on the
-/// domain's executor when no reader can see it any more. Lead with [`with`](Self::with), which cannot hold a
-/// section too long; use [`read_owned`](Self::read_owned) to keep one version across `.await`.
+/// Readers load a pointer inside a section. Writers publish a new value and retire the old one: the
+/// domain's executor drops it when no reader can see it any more. Prefer [`with`](Self::with),
+/// which cannot hold a section for long. Use [`read_owned`](Self::read_owned) to keep one version
+/// across `.await`.
 ///
 /// ```
 /// use async_rcu::RcuCell;
@@ -48,12 +49,16 @@ use watch::Watched;
 pub struct RcuCell<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
     domain: DomainRef,
-    first: Option<First<T>>,
-    watched: Watched<T>,
+    first: Option<&'static First<T>>,
+    watched: WatchLink<T>,
 }
 
-/// The version that is static, and how to make an equal one.
-type First<T> = (&'static T, fn() -> T);
+/// The static version that a cell may begin with.
+struct First<T: 'static> {
+    version: &'static T,
+    /// Makes an equal value, since the static one cannot be moved.
+    reclaimer: Reclaimer<T>,
+}
 
 impl<T: Send + Sync + 'static> RcuCell<T> {
     /// A cell in the [global domain](Rcu::global).
@@ -80,11 +85,11 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
             current: AtomicPtr::new(Box::into_raw(Box::new(value))),
             domain: DomainRef::of(rcu),
             first: None,
-            watched: Watched::by_nobody(),
+            watched: WatchLink::new(),
         }
     }
 
-    /// The domain that guards must be of.
+    /// Returns the domain that guards must be of.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -111,7 +116,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         f(self.get(&guard))
     }
 
-    /// The current value, in a section of this thread that lasts as long as the reference.
+    /// Returns the current value, in a section of this thread that lasts as long as the reference.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -129,7 +134,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         unsafe { RcuRef::new(guard, value) }
     }
 
-    /// The current value, in a section that may be held across `.await` and sent to other threads.
+    /// Returns the current value, in a section that may be held across `.await` and sent to other
+    /// threads.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -149,7 +155,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         unsafe { OwnedRcuRef::new(guard, value) }
     }
 
-    /// The current value, in a section that is already open: several cells, one section.
+    /// Returns the current value, in a section that is already open: several cells, one section.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuCell};
@@ -159,7 +165,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the value.
+    /// If the guard is of another domain, which does not protect the value.
     #[inline]
     #[track_caller]
     pub fn load<'g>(&self, guard: &'g impl Guard) -> &'g T {
@@ -169,21 +175,19 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn assert_covered(&self, guard: &impl Guard) {
-        if !self.domain.covers(guard) {
-            wrong_domain();
-        }
+    fn assert_covered(&self, guard: &impl Guard) {
+        self.domain.assert_covers(guard, "RcuCell");
     }
 
-    /// For a guard that is known to be of this cell's domain.
+    /// Returns the current value, for a guard that is known to be of this cell's domain.
     #[inline(always)]
     fn get<'g>(&self, _guard: &'g impl Guard) -> &'g T {
-        // SAFETY: loaded in a section of the cell's domain, which lasts for 'g (invariants 1, 2). Acquire: pairs with the
-        // publication, so that the value is seen whole.
+        // SAFETY: loaded in a section of the cell's domain, which lasts for 'g (invariants 1, 2).
+        // Acquire pairs with the publication, so that the value is seen whole.
         unsafe { &*self.current.load(Ordering::Acquire) }
     }
 
-    /// Publishes `value`; the old one is retired.
+    /// Publishes `value`, and retires the old one.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -192,28 +196,39 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// assert_eq!(limit.with(|n| *n), 20);
     /// ```
     pub fn store(&self, value: T) {
-        drop(self.swap(value));
+        let old = self.exchange(value);
+        // SAFETY: taken out here, and once.
+        unsafe { self.retire(old) };
     }
 
-    /// Publishes `value`; the old one is given out as [`Retired`], to look at, to wait for, or to drop.
+    /// Publishes `value`, and returns the old one as [`Retired`], to look at, to wait for, or to
+    /// drop.
     ///
     /// ```
     /// use async_rcu::RcuCell;
     /// let limit = RcuCell::new(10);
     /// let old = limit.swap(20);
-    /// assert_eq!(*old, 10);                          // others may still be looking at it too
+    /// assert_eq!(*old, 10);                          // readers may still look at it
     /// ```
     pub fn swap(&self, value: T) -> Retired<T> {
-        // Release publishes the new value; Acquire makes the old one ours to look at; SeqCst for the watchers.
-        let old = self
-            .current
-            .swap(Box::into_raw(Box::new(value)), Ordering::SeqCst);
+        let old = self.exchange(value);
         // SAFETY: taken out here, and once.
-        unsafe { self.replaced(old) }
+        unsafe { self.retired(old) }
     }
 
-    /// Publishes what `f` makes of the current value: read, copy, update. Tried again until nobody came between, so `f` may
-    /// be called several times; a lost attempt's value is dropped.
+    fn exchange(&self, value: T) -> *mut T {
+        let new = Box::into_raw(Box::new(value));
+        // Release publishes the new value; Acquire shows the old one whole; SeqCst for the
+        // watchers.
+        let old = self.current.swap(new, Ordering::SeqCst);
+        // Before the old one is retired.
+        self.watched.tell(&self.current);
+        old
+    }
+
+    /// Publishes what `f` makes of the current value: read, copy, update. If another writer came
+    /// between, this tries again. So `f` may be called several times; the value of a lost attempt
+    /// is dropped.
     ///
     /// For updates that wait between reading and publishing, hold a lock of your own around them.
     ///
@@ -230,7 +245,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         }
     }
 
-    /// [`update`](Self::update) that may give up: an error of `f` leaves everything as it was.
+    /// [`update`](Self::update) that may give up: an error of `f` leaves the cell as it was.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -243,7 +258,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// # Errors
     /// What `f` returns.
     pub fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<Retired<T>, E> {
-        // One section from the read to the exchange: what was read cannot be freed and its address used again between.
+        // One section from the read to the exchange: the version that was read cannot be freed, so
+        // its address cannot be used again between them.
         let section = self.rcu().read();
         loop {
             let seen = self.current.load(Ordering::Acquire);
@@ -254,10 +270,12 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
                     .compare_exchange(seen, new, Ordering::SeqCst, Ordering::Relaxed);
             match exchanged {
                 Ok(old) => {
-                    // The wakers of watchers need not run in it.
+                    // The wakers of watchers run outside of the section.
                     drop(section);
+                    // Before the old one is retired.
+                    self.watched.tell(&self.current);
                     // SAFETY: taken out here, and once.
-                    return Ok(unsafe { self.replaced(old) });
+                    return Ok(unsafe { self.retired(old) });
                 }
                 // SAFETY: made above and not published.
                 Err(_) => drop(unsafe { Box::from_raw(new) }),
@@ -265,7 +283,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         }
     }
 
-    /// The value as [`Retired`], as if swapped out; references under guards may still be there.
+    /// Returns the value as [`Retired`], as if it were swapped out. References under guards may
+    /// still exist.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -283,43 +302,53 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         let retired = unsafe { this.retired(old) };
         // SAFETY: not used again; `ManuallyDrop` keeps them from being dropped twice.
         unsafe {
-            std::ptr::drop_in_place(&raw mut this.domain);
-            std::ptr::drop_in_place(&raw mut this.watched);
+            ptr::drop_in_place(&raw mut this.domain);
+            ptr::drop_in_place(&raw mut this.watched);
         }
         retired
     }
 
-    /// # Safety
-    /// `old` was in `current`, and has just been taken out by the caller.
-    unsafe fn replaced(&self, old: *mut T) -> Retired<T> {
-        // Before it is retired.
-        self.watched.tell(&self.current);
-        // SAFETY: passed on.
-        unsafe { self.retired(old) }
+    fn as_first(&self, version: *const T) -> Option<&'static First<T>> {
+        self.first.filter(|first| ptr::eq(first.version, version))
     }
 
     /// # Safety
-    /// As [`replaced`](Self::replaced); or the cell goes, and its slot is closed.
+    /// `old` was in `current`, has been taken out by the caller, and is given here once. Watchers
+    /// have been told.
     unsafe fn retired(&self, old: *mut T) -> Retired<T> {
-        let version = match self.first {
-            Some((first, make)) if std::ptr::eq(first, old) => Version::Static(first, make),
-            // SAFETY: invariant 1: it came from a box, and is now ours alone to free (invariant 2).
-            _ => unsafe { Version::boxed(old) },
-        };
-        Retired::new(self.rcu(), version)
+        match self.as_first(old) {
+            Some(first) => {
+                let version = NonNull::from(first.version);
+                // SAFETY: static.
+                unsafe { Retired::new(self.rcu(), version, ptr::null_mut(), &first.reclaimer) }
+            }
+            // SAFETY: from a box (invariant 1), and freed by way of this alone (invariant 2).
+            None => unsafe { Retired::from_raw(self.rcu(), old) },
+        }
     }
-}
 
-#[cold]
-#[track_caller]
-fn wrong_domain() -> ! {
-    panic!("the guard is of another Rcu than the RcuCell, and does not protect its value");
+    /// Retires a version that is not given out.
+    ///
+    /// # Safety
+    /// As [`retired`](Self::retired).
+    unsafe fn retire(&self, old: *mut T) {
+        if self.as_first(old).is_none() {
+            // SAFETY: from a box (invariant 1), and freed by way of this alone (invariant 2).
+            unsafe { self.rcu().retire_raw(old) };
+        }
+    }
 }
 
 // loom's atomics are not made in a `const fn`.
 #[cfg(not(rcu_loom))]
 impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
-    const NONE: &'static Option<T> = &None;
+    const NONE: &'static First<Option<T>> = &First {
+        version: &None,
+        reclaimer: Reclaimer {
+            free: None,
+            take: |_| Box::new(None),
+        },
+    };
 
     /// An empty cell in the [global domain](Rcu::global), for statics.
     ///
@@ -330,19 +359,19 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
     /// assert_eq!(CONFIG.with(|c| c.clone()).as_deref(), Some("loaded"));
     /// ```
     pub const fn none() -> Self {
-        // Named once: two mentions of a constant need not have one address.
-        let none = Self::NONE;
+        // Named once: two uses of a constant need not have one address.
+        let first = Self::NONE;
         Self {
-            current: AtomicPtr::new(std::ptr::from_ref(none).cast_mut()),
+            current: AtomicPtr::new(ptr::from_ref(first.version).cast_mut()),
             domain: DomainRef::GLOBAL,
-            first: Some((none, || None)),
-            watched: Watched::by_nobody(),
+            first: Some(first),
+            watched: WatchLink::new(),
         }
     }
 }
 
 impl<T: Send + Sync + 'static> RcuCell<Arc<T>> {
-    /// The current value with a count of its own: to keep for long, without a section.
+    /// Returns the current value with a count of its own, to keep for long without a section.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -361,14 +390,8 @@ impl<T: Send + Sync + 'static> Drop for RcuCell<T> {
     fn drop(&mut self) {
         self.watched.close();
         let old = self.current.load(Ordering::Acquire);
-        if self
-            .first
-            .is_some_and(|(first, _)| std::ptr::eq(first, old))
-        {
-            return;
-        }
         // SAFETY: taken out here, and once.
-        drop(unsafe { self.retired(old) });
+        unsafe { self.retire(old) };
     }
 }
 

@@ -1,15 +1,18 @@
-//! A value and the section that protects it, in one.
+//! A version of a value together with the section that protects it.
 
 use super::RcuCell;
 use crate::{OwnedReadGuard, ReadGuard};
 use std::fmt;
 use std::ops::Deref;
 
-/// A reference to a version of a value, and the section of this thread that protects it. From [`RcuCell::read`].
+/// A reference to a version of a value, with the section of this thread that protects it. From
+/// [`RcuCell::read`].
 ///
-/// What is not a method of `T` is an associated function, so as not to stand before one: `RcuRef::map(this, f)`.
+/// Methods of this type are associated functions, `RcuRef::map(this, f)`, so that they do not hide
+/// methods of `T`.
 ///
-/// A part that [`map`](Self::map) chooses lives as long as the section, so that no shorter borrow can be smuggled in:
+/// The part that [`map`](Self::map) chooses lives as long as the section, so that `f` cannot return
+/// a shorter borrow:
 ///
 /// ```compile_fail
 /// use async_rcu::{RcuCell, RcuRef};
@@ -34,11 +37,11 @@ pub struct RcuRef<'a, T: ?Sized + 'a> {
     guard: ReadGuard<'a>,
 }
 
-/// A reference to a version of a value that may be held across `.await`, sent and dropped anywhere, and the section that
-/// protects it. From [`RcuCell::read_owned`].
+/// A reference to a version of a value, with the section that protects it. It may be held across
+/// `.await`, sent and dropped anywhere. From [`RcuCell::read_owned`].
 ///
 /// ```compile_fail,E0277
-/// // What is shared between threads must be `Sync`.
+/// // Values that threads share must be `Sync`.
 /// async_rcu::RcuCell::new(std::cell::Cell::new(1));
 /// ```
 /// ```
@@ -64,7 +67,7 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
         Self { value, guard }
     }
 
-    /// To a part of the value.
+    /// Maps to a part of the value.
     ///
     /// ```
     /// # use async_rcu::{RcuCell, RcuRef};
@@ -80,7 +83,7 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
         }
     }
 
-    /// To a part that may not be there.
+    /// Maps to a part of the value that may not exist.
     ///
     /// ```
     /// use async_rcu::{RcuCell, RcuRef};
@@ -92,7 +95,7 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// `this`, where `f` returns `None`.
+    /// `this`, if `f` returns `None`.
     pub fn filter_map<U: ?Sized>(
         this: Self,
         f: impl FnOnce(&T) -> Option<&U>,
@@ -106,7 +109,7 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
         }
     }
 
-    /// The section, to load other cells in.
+    /// Returns the section, to load other cells in it.
     ///
     /// ```
     /// use async_rcu::{RcuCell, RcuRef};
@@ -127,7 +130,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
         Self { value, guard }
     }
 
-    /// To a part of the value.
+    /// Maps to a part of the value.
     ///
     /// ```
     /// use async_rcu::{RcuCell, cell::OwnedRcuRef};
@@ -143,7 +146,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
         }
     }
 
-    /// To a part that may not be there.
+    /// Maps to a part of the value that may not exist.
     ///
     /// ```
     /// use async_rcu::{RcuCell, cell::OwnedRcuRef};
@@ -155,7 +158,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     /// ```
     ///
     /// # Errors
-    /// `this`, where `f` returns `None`.
+    /// `this`, if `f` returns `None`.
     pub fn filter_map<U: ?Sized>(
         this: Self,
         f: impl FnOnce(&T) -> Option<&U>,
@@ -169,7 +172,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
         }
     }
 
-    /// The section, to load other cells in.
+    /// Returns the section, to load other cells in it.
     ///
     /// ```
     /// use async_rcu::{RcuCell, cell::OwnedRcuRef};
@@ -183,7 +186,8 @@ impl<T: ?Sized> OwnedRcuRef<T> {
 }
 
 impl<T: Send + Sync + 'static> OwnedRcuRef<T> {
-    /// Moves on to the current value of `cell`: the section is moved to now, so that the old version may be freed.
+    /// Moves on to the current value of `cell`. The section begins anew, so that the old version
+    /// may be freed.
     ///
     /// ```
     /// # use async_rcu::{RcuCell, cell::OwnedRcuRef};
@@ -196,54 +200,38 @@ impl<T: Send + Sync + 'static> OwnedRcuRef<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the cell is of another domain; the reference is then as it was.
+    /// If the cell is of another domain; the reference is then as it was.
     #[track_caller]
     pub fn reload(this: &mut Self, cell: &RcuCell<T>) {
         cell.assert_covered(&this.guard);
-        // No reference to the old value is left: `this` is borrowed mutably.
+        // `this` is borrowed mutably, so no reference to the old value is left.
         this.guard.refresh();
         this.value = cell.load(&this.guard);
     }
 }
 
-impl<T: ?Sized> Deref for RcuRef<'_, T> {
-    type Target = T;
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        // SAFETY: valid as long as the section, which ends with `self`.
-        unsafe { &*self.value }
-    }
-}
+macro_rules! as_reference {
+    ($($name:ty),*) => {$(
+        impl<T: ?Sized> Deref for $name {
+            type Target = T;
+            #[inline(always)]
+            fn deref(&self) -> &T {
+                // SAFETY: valid as long as the section, which ends with `self`.
+                unsafe { &*self.value }
+            }
+        }
 
-impl<T: ?Sized> Deref for OwnedRcuRef<T> {
-    type Target = T;
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        // SAFETY: valid as long as the section, which ends with `self`.
-        unsafe { &*self.value }
-    }
-}
+        impl<T: ?Sized + fmt::Debug> fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).fmt(f)
+            }
+        }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RcuRef<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
+        impl<T: ?Sized + fmt::Display> fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).fmt(f)
+            }
+        }
+    )*};
 }
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedRcuRef<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RcuRef<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for OwnedRcuRef<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+as_reference!(RcuRef<'_, T>, OwnedRcuRef<T>);

@@ -1,94 +1,67 @@
-//! A version that was taken out of its cell, and may still be read.
+//! A version that was taken out of its cell or collection, and that readers may still see.
 
+use super::structures::Holder;
 use crate::{GracePeriod, Rcu, wait::Synchronize};
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, ready};
 
-/// Where a version lies.
-pub(super) enum Version<T: 'static> {
-    /// In a box that readers may still look into: no `Box`, which would claim it alone.
-    Boxed(NonNull<T>, PhantomData<Box<T>>),
-    /// In the program; and how to make an equal one.
-    Static(&'static T, fn() -> T),
-    /// In something larger, a node or an entry, which is freed with it. Not in a box, but owned like one.
-    Within(NonNull<T>, Owner, PhantomData<Box<T>>),
+/// How a retired value and the allocation that holds it are freed.
+pub(super) struct Reclaimer<T: 'static> {
+    /// Frees the allocation with the value. `None`: the value is static.
+    pub(super) free: Option<unsafe fn(*mut ())>,
+    /// Frees the allocation, and moves the value to a box.
+    pub(super) take: unsafe fn(*mut ()) -> Box<T>,
 }
 
-/// What a value lies in, as its collection made it.
-#[derive(Clone, Copy)]
-pub(super) struct Owner {
-    owner: NonNull<()>,
-    free: unsafe fn(NonNull<()>),
-    /// `NonNull<T>` of a box that the value was moved to. Erased like the others.
-    take: unsafe fn(NonNull<()>) -> NonNull<()>,
+/// # Safety
+/// `value` came from a `Box<T>`, nothing else frees it, and no reader is left.
+unsafe fn free<T>(value: *mut ()) {
+    // SAFETY: by the caller's word.
+    drop(unsafe { Box::from_raw(value.cast::<T>()) });
 }
 
-impl<T: 'static> Version<T> {
-    /// # Safety
-    /// `value` came from a box, and nobody else will free it.
-    pub(super) unsafe fn boxed(value: *mut T) -> Self {
-        // SAFETY: a box's pointer is not null.
-        Version::Boxed(unsafe { NonNull::new_unchecked(value) }, PhantomData)
-    }
+/// # Safety
+/// As [`free`].
+unsafe fn take<T>(value: *mut ()) -> Box<T> {
+    // SAFETY: by the caller's word.
+    unsafe { Box::from_raw(value.cast::<T>()) }
+}
 
-    /// # Safety
-    /// No reader is left.
-    unsafe fn into_box(self) -> Box<T> {
-        match self {
-            // SAFETY: by `boxed`, and readers are gone.
-            Version::Boxed(value, _) => unsafe { Box::from_raw(value.as_ptr()) },
-            Version::Static(_, make) => Box::new(make()),
-            // SAFETY: by `within`, and readers are gone: `take` gives a box of `T` away.
-            Version::Within(_, owner, _) => unsafe {
-                Box::from_raw((owner.take)(owner.owner).cast::<T>().as_ptr())
-            },
+/// # Safety
+/// As [`free`], for a `Box<H>`.
+unsafe fn take_from<H: Holder>(holder: *mut ()) -> Box<H::Value> {
+    // SAFETY: by the caller's word.
+    let holder = unsafe { Box::from_raw(holder.cast::<H>()) };
+    Box::new(holder.into_value())
+}
+
+impl<T: 'static> Reclaimer<T> {
+    const OF_BOX: &'static Self = &Self {
+        free: Some(free::<T>),
+        take: take::<T>,
+    };
+
+    const fn of<H: Holder<Value = T>>() -> &'static Self {
+        const {
+            &Self {
+                free: Some(free::<H>),
+                take: take_from::<H>,
+            }
         }
     }
 }
 
-/// Something that holds a `T` among other things, and is freed as a whole: what [`Retired::within`] needs to know.
-pub(crate) trait Holder<T>: Sized {
-    /// Where the value is. Keeps the pointer's provenance over the whole holder.
-    ///
-    /// # Safety
-    /// `this` points to a living holder.
-    unsafe fn value(this: NonNull<Self>) -> NonNull<T>;
-
-    /// Frees the holder and moves the value out of it.
-    ///
-    /// # Safety
-    /// As [`free`](Self::free).
-    unsafe fn take(this: NonNull<Self>) -> Box<T>;
-
-    /// Frees the holder with the value.
-    ///
-    /// # Safety
-    /// Once, with no reader left.
-    unsafe fn free(this: NonNull<Self>);
-}
-
-unsafe fn take_erased<T, H: Holder<T>>(owner: NonNull<()>) -> NonNull<()> {
-    // SAFETY: passed on.
-    let value = Box::into_raw(unsafe { H::take(owner.cast()) });
-    // SAFETY: a box's pointer is not null.
-    unsafe { NonNull::new_unchecked(value) }.cast()
-}
-
-unsafe fn free_erased<T, H: Holder<T>>(owner: NonNull<()>) {
-    // SAFETY: passed on.
-    unsafe { H::free(owner.cast()) }
-}
-
-/// A version that was taken out of a cell. Readers may still see it, so it is given out only after a grace period.
+/// A version that was taken out of a cell or a collection. Readers may still see it, so it is given
+/// out only after a grace period.
 ///
-/// Look at it ([`Deref`]), [wait](Self::wait) for it, or drop it: then it is freed after a grace period, on the domain's
-/// executor. Not `must_use`: dropping it is the usual thing to do.
+/// Look at it ([`Deref`]), [wait](Self::wait) for it, or drop it. Dropping it frees it after a
+/// grace period, on the domain's executor. It is not `must_use`, since dropping it is the usual
+/// thing to do.
 ///
 /// ```
 /// # use async_rcu::RcuCell;
@@ -96,56 +69,103 @@ unsafe fn free_erased<T, H: Holder<T>>(owner: NonNull<()>) {
 /// let table = RcuCell::new(vec![1, 2, 3]);
 /// let old = table.swap(vec![4]);
 /// assert_eq!(old.len(), 3);
-/// let owned: Box<Vec<i32>> = old.wait().await;   // nobody else sees it any more
+/// let owned: Box<Vec<i32>> = old.wait().await;   // no reader sees it any more
 /// # });
 /// ```
 pub struct Retired<T: Send + Sync + 'static> {
-    rcu: ManuallyDrop<Rcu>,
-    version: ManuallyDrop<Version<T>>,
-    /// Elapsed, no reader is left.
+    rcu: Rcu,
+    /// When it has elapsed, no reader is left.
     gp: GracePeriod,
+    value: NonNull<T>,
+    /// The allocation that holds the value.
+    holder: *mut (),
+    reclaimer: &'static Reclaimer<T>,
 }
 
-// SAFETY: owns a `T` that is `Send`, and lends it out while readers do too: `Sync`.
+// SAFETY: owns a `T`, and a holder, that are `Send`. Readers use the `T` meanwhile: it is `Sync`.
 unsafe impl<T: Send + Sync + 'static> Send for Retired<T> {}
 // SAFETY: lends out `&T` only.
 unsafe impl<T: Send + Sync + 'static> Sync for Retired<T> {}
 
 impl<T: Send + Sync + 'static> Retired<T> {
-    /// For a version of a cell of `rcu`, just taken out.
-    pub(super) fn new(rcu: &Rcu, version: Version<T>) -> Self {
+    /// # Safety
+    /// `value` was unlinked from a structure of `rcu`, and lives until `holder` is given to one of
+    /// `reclaimer`'s functions, which may be done once no reader is left.
+    pub(super) unsafe fn new(
+        rcu: &Rcu,
+        value: NonNull<T>,
+        holder: *mut (),
+        reclaimer: &'static Reclaimer<T>,
+    ) -> Self {
         Self {
             gp: rcu.grace_period(),
-            rcu: ManuallyDrop::new(rcu.clone()),
-            version: ManuallyDrop::new(version),
+            rcu: rcu.clone(),
+            value,
+            holder,
+            reclaimer,
         }
     }
 
-    /// For a boxed value that was reachable by readers of `rcu`, and no longer is.
+    /// A value that was just unlinked from a structure of `rcu`, in a box of its own.
+    ///
+    /// For structures of your own, to give out what they unlink as this crate's collections do. To
+    /// free the value without giving it out, use [`Rcu::retire_raw`], which costs less.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, Retired};
+    /// use std::ptr;
+    /// use std::sync::atomic::{AtomicPtr, Ordering};
+    /// let current = AtomicPtr::new(Box::into_raw(Box::new("v1")));
+    /// let old = current.swap(ptr::null_mut(), Ordering::AcqRel);
+    /// // SAFETY: from a box, unlinked by the swap, and given away here only.
+    /// let old = unsafe { Retired::from_raw(Rcu::global(), old) };
+    /// assert_eq!(*old.blocking_wait(), "v1");
+    /// ```
     ///
     /// # Safety
-    /// `value` came from a box, nobody else will free it, and it is reached by sections of `rcu` alone, none of which begins
-    /// to reach it from now on.
-    pub(crate) unsafe fn boxed(rcu: &Rcu, value: NonNull<T>) -> Self {
-        Self::new(rcu, Version::Boxed(value, PhantomData))
+    /// - `value` came from [`Box::into_raw`], and nothing else frees it.
+    /// - It was unlinked before this call: no section that begins later can reach it.
+    /// - Only sections of `rcu` reached it.
+    ///
+    /// The compiler cannot see which pointers other threads can still load, so the caller answers
+    /// for it.
+    pub unsafe fn from_raw(rcu: &Rcu, value: *mut T) -> Self {
+        // SAFETY: a box's pointer is not null; the rest by the caller's word.
+        unsafe {
+            let place = NonNull::new_unchecked(value);
+            Self::new(rcu, place, value.cast(), Reclaimer::OF_BOX)
+        }
     }
 
-    /// For a value inside something larger, which goes with it.
+    /// A value whose node was just unlinked from a structure of `rcu`.
+    ///
+    /// The node is freed with the value. [`Holder`](crate::structures::Holder) has an example.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, Retired, structures::Holder};
+    /// # struct Entry(u32, String);
+    /// # impl Holder for Entry {
+    /// #     type Value = String;
+    /// #     fn value(&self) -> &String { &self.1 }
+    /// #     fn into_value(self) -> String { self.1 }
+    /// # }
+    /// let entry = Box::into_raw(Box::new(Entry(7, "seven".to_owned())));
+    /// // SAFETY: from a box, and no reader can find it.
+    /// let old = unsafe { Retired::from_holder(Rcu::global(), entry) };
+    /// assert_eq!(*old.blocking_wait(), "seven");
+    /// ```
     ///
     /// # Safety
-    /// As [`boxed`](Self::boxed), for the holder and all that is in it, which may be sent to other threads.
-    pub(crate) unsafe fn within<H: Holder<T>>(rcu: &Rcu, holder: NonNull<H>) -> Self {
-        let owner = Owner {
-            owner: holder.cast(),
-            free: free_erased::<T, H>,
-            take: take_erased::<T, H>,
-        };
-        // SAFETY: the holder lives, by the caller's word.
-        let value = unsafe { H::value(holder) };
-        Self::new(rcu, Version::Within(value, owner, PhantomData))
+    /// As [`from_raw`](Self::from_raw), for the node and what it owns. Until no reader is left,
+    /// nothing writes to the node but by way of atomics and locks that it shares.
+    pub unsafe fn from_holder<H: Holder<Value = T>>(rcu: &Rcu, holder: *mut H) -> Self {
+        // SAFETY: alive and shared, by the caller's word.
+        let value = NonNull::from(unsafe { (*holder).value() });
+        // SAFETY: the value is the holder's, which lives until it is freed.
+        unsafe { Self::new(rcu, value, holder.cast(), Reclaimer::of::<H>()) }
     }
 
-    /// Waits until no reader can see the value, and gives it out.
+    /// Waits until no reader can see the value, and returns it.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -153,7 +173,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// let file = RcuCell::new("v1.log".to_owned());
     /// let old = file.swap("v2.log".to_owned());
     /// let old = old.wait().await;
-    /// println!("nobody writes {old} any more");
+    /// println!("no reader writes {old} any more");
     /// # });
     /// ```
     pub fn wait(self) -> Reclaim<T> {
@@ -163,7 +183,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
         }
     }
 
-    /// [`wait`](Self::wait), blocking the thread.
+    /// [`wait`](Self::wait) that blocks the thread.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -173,19 +193,21 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// ```
     ///
     /// # Panics
-    /// As [`Rcu::blocking_synchronize`]; the value is then freed after a grace period.
+    /// As [`Rcu::blocking_synchronize`]. The value is then freed after a grace period.
     #[track_caller]
     pub fn blocking_wait(self) -> Box<T> {
         self.rcu.assert_may_wait("blocking_wait");
         if !self.rcu.has_elapsed(self.gp) {
-            // Covers the value's own grace period, which was to be the next when it was taken out.
+            // Covers the value's own grace period, which was the next one when the value was taken
+            // out.
             self.rcu.blocking_synchronize();
         }
         // SAFETY: its grace period has elapsed.
         unsafe { self.take() }
     }
 
-    /// The value, if no reader can see it any more. If not, its grace period is asked for, so that a later try may succeed.
+    /// Returns the value, if no reader can see it any more. Otherwise its grace period is
+    /// requested, so that a later try may succeed.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -201,7 +223,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// ```
     ///
     /// # Errors
-    /// `self`, where it is too early.
+    /// `self`, if it is too early.
     pub fn try_take(self) -> Result<Box<T>, Self> {
         if self.rcu.has_elapsed(self.gp) {
             // SAFETY: its grace period has elapsed.
@@ -214,15 +236,15 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// # Safety
     /// Its grace period has elapsed.
     unsafe fn take(self) -> Box<T> {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: each taken once, and `this` is not dropped; no reader is left, by the caller's word.
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so each is taken once; no reader is left.
         unsafe {
-            ManuallyDrop::drop(&mut this.rcu);
-            ManuallyDrop::take(&mut this.version).into_box()
+            drop(ptr::read(&this.rcu));
+            (this.reclaimer.take)(this.holder)
         }
     }
 
-    /// The domain that the value was retired in.
+    /// Returns the domain that the value was retired in.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuCell};
@@ -237,60 +259,19 @@ impl<T: Send + Sync + 'static> Retired<T> {
 impl<T: Send + Sync + 'static> Deref for Retired<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        match &*self.version {
-            // SAFETY: not freed before `self` gives it away.
-            Version::Boxed(value, _) | Version::Within(value, ..) => unsafe { value.as_ref() },
-            Version::Static(value, _) => value,
-        }
+        // SAFETY: lives as long as `self` has not given it away.
+        unsafe { self.value.as_ref() }
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for Retired<T> {
     fn drop(&mut self) {
-        // SAFETY: taken once: this is the drop.
-        let (rcu, version) = unsafe {
-            (
-                ManuallyDrop::take(&mut self.rcu),
-                ManuallyDrop::take(&mut self.version),
-            )
-        };
-        match version {
-            Version::Static(..) => {}
-            Version::Boxed(value, _) => {
-                let value = Last(value);
-                rcu.call(move || value.free());
-            }
-            Version::Within(_, owner, _) => {
-                let holder = LastHolder(owner.owner, owner.free);
-                rcu.call(move || holder.free());
-            }
+        let holder = self.holder;
+        if let Some(free) = self.reclaimer.free {
+            // SAFETY: what it frees is `Send`, was unlinked when `self` was made, and is freed
+            // once.
+            unsafe { self.rcu.call_unchecked(move || free(holder)) };
         }
-    }
-}
-
-/// The same, with what it lies in.
-struct LastHolder(NonNull<()>, unsafe fn(NonNull<()>));
-
-// SAFETY: the only owner of what may be sent to other threads, by `within`.
-unsafe impl Send for LastHolder {}
-
-impl LastHolder {
-    fn free(self) {
-        // SAFETY: as in `Last::free`; once, as `self` is consumed.
-        unsafe { (self.1)(self.0) }
-    }
-}
-
-/// A value on its way to be freed, behind a grace period that was not over when it was put on its way.
-struct Last<T>(NonNull<T>);
-
-// SAFETY: the only owner of a `T` that is `Send`.
-unsafe impl<T: Send> Send for Last<T> {}
-
-impl<T> Last<T> {
-    fn free(self) {
-        // SAFETY: runs after a grace period that started after the value was taken out: no reader is left.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
@@ -312,7 +293,7 @@ impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for Retired<T> {
 /// ```
 ///
 /// # Cancel safety
-/// Dropped before, it leaves the value to be freed after a grace period.
+/// Dropping the future before it is ready leaves the value to be freed after a grace period.
 #[must_use = "futures do nothing unless polled"]
 pub struct Reclaim<T: Send + Sync + 'static> {
     wait: Synchronize,
@@ -343,7 +324,7 @@ impl<T: Send + Sync + 'static> Future for Reclaim<T> {
 /// ```
 ///
 /// # Cancel safety
-/// Dropped before, it leaves the values to be freed after a grace period.
+/// Dropping the future before it is ready leaves the values to be freed after a grace period.
 #[must_use = "futures do nothing unless polled"]
 pub struct ReclaimAll<T: Send + Sync + 'static> {
     wait: Option<Synchronize>,
@@ -351,7 +332,7 @@ pub struct ReclaimAll<T: Send + Sync + 'static> {
 }
 
 impl Rcu {
-    /// Waits for many versions with one grace period, and gives them out in the order in which they came.
+    /// Waits for many versions with one grace period, and returns them in their order.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuCell};
@@ -364,7 +345,7 @@ impl Rcu {
     /// ```
     ///
     /// # Panics
-    /// Where one of them was retired in another domain; all are then freed after a grace period.
+    /// If one of them was retired in another domain. All are then freed after a grace period.
     #[track_caller]
     pub fn reclaim_all<T: Send + Sync + 'static>(
         &self,

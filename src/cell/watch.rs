@@ -1,128 +1,123 @@
-//! Being told of new versions of a cell.
+//! Watchers of a cell, which are told of new versions.
 //!
 //! # Protocol
-//! A cell that somebody watches has a *slot*: the latest version, its number, and who waits. Writers change the slot after
-//! they have taken the old version out of the cell and before they retire it: under the slot's lock they read the cell's
-//! pointer anew, so that of several writers the last to come here leaves the newest there, whoever's that is.
-//! Dropping the cell closes the slot, before the last version is retired.
+//! A cell that has had a watcher shares a [`Watched`] with its watchers: the latest version, its
+//! number, and the waiters. A writer renews it after it has taken the old version out of the cell
+//! and before it retires that version. The writer reads the cell's pointer anew under the lock. So
+//! of several writers, the last one to take the lock leaves the newest version there, whichever
+//! writer made it. Dropping the cell closes the `Watched` before the last version is retired.
 //!
-//! A watcher begins a section, then locks the slot and takes what is there: that was not retired when the lock was taken,
-//! so it is retired after the section began.
+//! A watcher begins a section, then takes the lock and the version that is there. This version was
+//! not retired when the lock was taken, so it is retired after the section began.
 //!
-//! Nobody is kept from missing each other by a lock until there is a slot: a writer *swaps*, then *looks* for
-//! watchers; who subscribes *installs* the slot and counts itself, then *reads* the cell. All four are SeqCst: either the
-//! writer finds the watcher, or the watcher reads what the writer has swapped in. A slot without watchers may hold a version
-//! that is long gone: nobody looks into it before it was read anew.
+//! No lock orders a writer and a new watcher before there is a `Watched`. The writer *swaps* the
+//! version, then *looks* for watchers. The watcher *installs* the `Watched` and counts itself, then
+//! *reads* the cell. All four are SeqCst: either the writer finds the watcher, or the watcher reads
+//! what the writer has swapped in. A `Watched` without watchers may hold a version that is long
+//! freed. It is renewed before a watcher looks at it.
 //!
 //! # Invariants
-//! 1. While `watchers` is not 0, `latest` was not retired when the slot's lock was last taken, or it is closed.
-//! 2. A cell's slot is installed once, and the cell owns a share of it.
+//! 1. While `watchers` is not 0, the version in `latest` was not retired when the lock was last
+//!    taken, or `latest` is closed.
+//! 2. A cell's `Watched` is installed once, and the cell owns a share of it.
 
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
-use crate::sys::prim::{AtomicPtr, AtomicUsize, Mutex, Ordering};
-use crate::sys::wake::{Parked, WakeList};
+use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sys::wait_list::{Place, WaitList};
 use futures_core::Stream;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-pub(super) struct Slot<T> {
-    latest: Mutex<Latest<T>>,
+/// What a cell shares with those who watch it: the latest version, and who waits for the next.
+pub(super) struct Watched<T> {
+    latest: WaitList<(), Latest<T>>,
     watchers: AtomicUsize,
 }
 
 struct Latest<T> {
-    /// Null: the cell is gone.
+    /// Null: the cell has been dropped.
     value: *const T,
     version: u64,
-    next: u64,
-    waiting: BTreeMap<u64, Parked>,
 }
 
-// SAFETY: the pointer is to a `T` that all threads may see, and that is freed by whoever retires it.
-unsafe impl<T: Send + Sync> Send for Slot<T> {}
+// SAFETY: the pointer is to a `T` that all threads may see, and that this does not free.
+unsafe impl<T: Send + Sync> Send for Watched<T> {}
 // SAFETY: as above; the rest is behind a lock.
-unsafe impl<T: Send + Sync> Sync for Slot<T> {}
+unsafe impl<T: Send + Sync> Sync for Watched<T> {}
 
-impl<T> Slot<T> {
-    /// Puts what `current` tells under the lock, where that is new, and wakes who waits. `replaced`: something is new in any
-    /// case where addresses cannot tell, because values without a size all have the same.
+impl<T> Watched<T> {
+    /// Stores what `current` returns under the lock, if it is new, and wakes all who wait.
+    /// `replaced`: it is new even if the address is equal, since values without a size share one.
     fn renew(&self, current: impl FnOnce() -> *const T, replaced: bool) {
-        let mut latest = self.latest.lock();
-        let value = current();
-        let mut waiting = BTreeMap::new();
-        if !ptr::eq(latest.value, value) || (replaced && size_of::<T>() == 0) {
-            latest.value = value;
-            latest.version += 1;
-            waiting = mem::take(&mut latest.waiting);
-        }
-        drop(latest);
-        let mut wakers = WakeList::default();
-        waiting.into_values().for_each(|waker| wakers.push(waker));
-        wakers.wake_all();
+        self.latest.with(|latest, waiting| {
+            let value = current();
+            if !ptr::eq(latest.value, value) || (replaced && size_of::<T>() == 0) {
+                latest.value = value;
+                latest.version += 1;
+                waiting.wake_all();
+            }
+        });
     }
 }
 
-/// A cell's place for its slot. Null: nobody has ever watched.
-pub(super) struct Watched<T>(AtomicPtr<Slot<T>>);
+/// A cell's pointer to its [`Watched`]. Null: the cell has never had a watcher.
+pub(super) struct WatchLink<T>(AtomicPtr<Watched<T>>);
 
-impl<T> Watched<T> {
+impl<T> WatchLink<T> {
     #[cfg(not(rcu_loom))]
-    pub(super) const fn by_nobody() -> Self {
+    pub(super) const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     #[cfg(rcu_loom)]
-    pub(super) fn by_nobody() -> Self {
+    pub(super) fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// The slot, if somebody watches now.
-    fn slot(&self) -> Option<&Slot<T>> {
+    /// Returns what is shared with the watchers, if there are any now.
+    fn watched(&self) -> Option<&Watched<T>> {
         // SAFETY: null, or installed and owned by the cell that `self` is part of (invariant 2).
-        let slot = unsafe { self.0.load(Ordering::SeqCst).as_ref() }?;
-        (slot.watchers.load(Ordering::SeqCst) != 0).then_some(slot)
+        let watched = unsafe { self.0.load(Ordering::SeqCst).as_ref() }?;
+        (watched.watchers.load(Ordering::SeqCst) != 0).then_some(watched)
     }
 
-    /// Writer, after it has taken a version out of the cell, and before it retires that.
+    /// Called by a writer after it has taken a version out of the cell and before it retires it.
     #[inline]
     pub(super) fn tell(&self, cell: &AtomicPtr<T>) {
-        if let Some(slot) = self.slot() {
-            slot.renew(|| cell.load(Ordering::SeqCst), true);
+        if let Some(watched) = self.watched() {
+            watched.renew(|| cell.load(Ordering::SeqCst), true);
         }
     }
 
-    /// The cell goes; before its last version is retired.
+    /// Called when the cell is dropped, before its last version is retired.
     pub(super) fn close(&self) {
-        if let Some(slot) = self.slot() {
-            slot.renew(ptr::null, false);
+        if let Some(watched) = self.watched() {
+            watched.renew(ptr::null, false);
         }
     }
 
-    /// The slot, installed now if there is none.
-    fn install(&self) -> Arc<Slot<T>> {
-        let mut slot = self.0.load(Ordering::SeqCst);
-        if slot.is_null() {
-            let new = Arc::into_raw(Arc::new(Slot {
-                latest: Mutex::new(Latest {
-                    value: ptr::null(),
-                    version: 0,
-                    next: 0,
-                    waiting: BTreeMap::new(),
-                }),
+    /// Returns a share of what the link points to, which is made now if there is none.
+    fn install(&self) -> Arc<Watched<T>> {
+        let mut watched = self.0.load(Ordering::SeqCst);
+        if watched.is_null() {
+            let latest = Latest {
+                value: ptr::null(),
+                version: 0,
+            };
+            let new = Arc::into_raw(Arc::new(Watched {
+                latest: WaitList::new(latest),
                 watchers: AtomicUsize::new(0),
             }))
             .cast_mut();
-            let installed = self
-                .0
-                .compare_exchange(slot, new, Ordering::SeqCst, Ordering::SeqCst);
-            slot = match installed {
+            let installed =
+                self.0
+                    .compare_exchange(watched, new, Ordering::SeqCst, Ordering::SeqCst);
+            watched = match installed {
                 Ok(_) => new,
                 Err(first) => {
                     // SAFETY: made above, and installed nowhere.
@@ -133,26 +128,26 @@ impl<T> Watched<T> {
         }
         // SAFETY: the cell owns a share (invariant 2); this makes another.
         unsafe {
-            Arc::increment_strong_count(slot);
-            Arc::from_raw(slot)
+            Arc::increment_strong_count(watched);
+            Arc::from_raw(watched)
         }
     }
 }
 
-impl<T> Drop for Watched<T> {
+impl<T> Drop for WatchLink<T> {
     fn drop(&mut self) {
-        let slot = self.0.load(Ordering::Acquire);
-        if !slot.is_null() {
+        let watched = self.0.load(Ordering::Acquire);
+        if !watched.is_null() {
             // SAFETY: the cell's share (invariant 2).
-            drop(unsafe { Arc::from_raw(slot) });
+            drop(unsafe { Arc::from_raw(watched) });
         }
     }
 }
 
-/// Tells of new versions of a cell: the latest one only, whatever was missed. From [`RcuCell::subscribe`].
+/// Receives new versions of a cell, always the latest one. From [`RcuCell::subscribe`].
 ///
-/// A `Stream` of [`OwnedRcuRef`]s, or [`changed`](Self::changed) in a loop. Each holds its section until it is dropped; the
-/// watcher itself holds none.
+/// A `Stream` of [`OwnedRcuRef`]s; or call [`changed`](Self::changed) in a loop. Each reference
+/// holds its section until it is dropped. The watcher itself holds no section.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -167,16 +162,16 @@ impl<T> Drop for Watched<T> {
 /// # });
 /// ```
 pub struct Watcher<T: Send + Sync + 'static> {
-    slot: Arc<Slot<T>>,
+    watched: Arc<Watched<T>>,
     rcu: Rcu,
-    /// The newest version that was given out, or current when this began.
+    /// The newest version that was given out, or that was current when this began.
     seen: u64,
     /// Its place among those that wait.
-    place: Option<u64>,
+    place: Option<Place<()>>,
 }
 
 impl<T: Send + Sync + 'static> RcuCell<T> {
-    /// A watcher that tells of versions published from now on.
+    /// Makes a watcher that receives versions published from now on.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -191,15 +186,15 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// # });
     /// ```
     ///
-    /// While a cell is watched, a writer takes a lock for a moment; readers never do.
+    /// While a cell has watchers, its writers take a lock for a moment. Readers never do.
     pub fn subscribe(&self) -> Watcher<T> {
-        let slot = self.watched.install();
+        let watched = self.watched.install();
         // Before the cell is read: see the protocol.
-        slot.watchers.fetch_add(1, Ordering::SeqCst);
-        slot.renew(|| self.current.load(Ordering::SeqCst), false);
-        let seen = slot.latest.lock().version;
+        watched.watchers.fetch_add(1, Ordering::SeqCst);
+        watched.renew(|| self.current.load(Ordering::SeqCst), false);
+        let seen = watched.latest.with(|latest, _| latest.version);
         Watcher {
-            slot,
+            watched,
             rcu: self.rcu().clone(),
             seen,
             place: None,
@@ -208,7 +203,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 }
 
 impl<T: Send + Sync + 'static> Watcher<T> {
-    /// Waits for a version that is newer than the last one given out; `None` once the cell is gone.
+    /// Waits for a version that is newer than the last one this watcher returned. Returns `None`
+    /// once the cell is dropped.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -226,7 +222,8 @@ impl<T: Send + Sync + 'static> Watcher<T> {
         Changed(self)
     }
 
-    /// The present version, whether it was given out before or not; `None` once the cell is gone.
+    /// Returns the present version, also if this watcher has returned it before. Returns `None`
+    /// once the cell is dropped.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -237,35 +234,31 @@ impl<T: Send + Sync + 'static> Watcher<T> {
     /// assert!(watcher.latest().is_none());
     /// ```
     pub fn latest(&mut self) -> Option<OwnedRcuRef<T>> {
+        // Before the lock: see the protocol.
         let guard = self.rcu.read_owned();
-        let latest = self.slot.latest.lock();
-        let value = latest.value;
-        self.seen = latest.version;
-        drop(latest);
-        // SAFETY: not retired when the lock was taken (invariant 1), after the guard's section began.
+        let value = self.watched.latest.with(|latest, _| {
+            self.seen = latest.version;
+            latest.value
+        });
+        // SAFETY: not retired when the lock was taken (invariant 1), in the guard's section.
         (!value.is_null()).then(|| unsafe { OwnedRcuRef::new(guard, value) })
     }
 
+    fn has_news(&self) -> bool {
+        let is_new = |latest: &mut Latest<T>| latest.version != self.seen || latest.value.is_null();
+        self.watched.latest.with(|latest, _| is_new(latest))
+    }
+
     fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedRcuRef<T>>> {
-        let waker = Parked::of(cx.waker());
-        // Before the lock: see the protocol.
-        let guard = self.rcu.read_owned();
-        let mut latest = self.slot.latest.lock();
-        if latest.version == self.seen && !latest.value.is_null() {
-            let place = *self.place.get_or_insert_with(|| {
-                latest.next += 1;
-                latest.next
-            });
-            let old = latest.waiting.insert(place, waker);
-            drop(latest);
-            drop(old);
-            return Poll::Pending;
+        if !self.has_news() {
+            let list = &self.watched.latest;
+            list.join(&mut self.place, cx.waker(), |_| ());
+            if !self.has_news() {
+                return Poll::Pending;
+            }
         }
-        self.seen = latest.version;
-        let value = latest.value;
-        drop(latest);
-        // SAFETY: as in `latest`.
-        Poll::Ready((!value.is_null()).then(|| unsafe { OwnedRcuRef::new(guard, value) }))
+        self.watched.latest.leave(&mut self.place);
+        Poll::Ready(self.latest())
     }
 }
 
@@ -279,16 +272,12 @@ impl<T: Send + Sync + 'static> Stream for Watcher<T> {
 
 impl<T: Send + Sync + 'static> Drop for Watcher<T> {
     fn drop(&mut self) {
-        let old = match self.place {
-            Some(place) => self.slot.latest.lock().waiting.remove(&place),
-            None => None,
-        };
-        self.slot.watchers.fetch_sub(1, Ordering::SeqCst);
-        drop(old);
+        self.watched.latest.leave(&mut self.place);
+        self.watched.watchers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Future of [`Watcher::changed`]: a newer version, or `None` once the cell is gone.
+/// Future of [`Watcher::changed`]: a newer version, or `None` once the cell is dropped.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -304,7 +293,7 @@ impl<T: Send + Sync + 'static> Drop for Watcher<T> {
 /// ```
 ///
 /// # Cancel safety
-/// Dropped before it is ready, it has taken nothing: the version is there for the next one.
+/// A future that is dropped before it is ready has taken nothing: the next one returns the version.
 #[must_use = "futures do nothing unless polled"]
 pub struct Changed<'a, T: Send + Sync + 'static>(&'a mut Watcher<T>);
 

@@ -1,41 +1,46 @@
-//! A chain of nodes, with one writer at a time and readers that go forward: the core of `RcuList`.
+//! A chain of nodes with one writer at a time, and readers that go forward: the core of `RcuList`.
 //!
 //! # States of a node
 //! | state | moved there by | reached by |
 //! |---|---|---|
-//! | private | whoever makes it | its maker, in a [`Run`] |
-//! | linked | a writer: Release store to the link before it | everybody |
-//! | removed | a writer: Release store of what is behind it to the link before it | sections that began before |
-//! | freed | a callback, or `Retired`, after a grace period that starts after the removal | nobody |
+//! | private | the thread that makes it | this thread, in a [`Run`] |
+//! | linked | a writer: Release store to the link before it | all threads |
+//! | removed | a writer: Release store of what follows it to the link before it | sections that began before |
+//! | freed | a callback, or `Retired`, after a grace period that starts after the removal | no thread |
 //!
-//! A node goes through these once, in this order; it is never linked again and never moved along the chain.
+//! A node goes through these states once, in this order. It is never linked again, and never moved
+//! along the chain.
 //!
 //! # Order
-//! A link is stored with Release, after the node that it will point to is whole, and followed with Acquire. A removal is
-//! Release too: it publishes anew a node that another writer may have made, whose own publication this writer has seen
-//! by way of the lock and the reader has not.
+//! A link is stored with Release, after the node that it will point to is whole, and followed with
+//! Acquire. A removal is Release too: it publishes anew a node that another writer may have made.
+//! This writer has seen that node's publication through the lock; the reader has not.
 //!
 //! # A reader on a removed node
-//! It goes on by the node's own link, which still leads to where it led. What stands there may have been removed since, and
-//! retired. Say A was removed first, then B behind it. A section that stands on A reached it by links that were stored
-//! before A's removal, so it does not count as begun after a grace period that starts behind that removal: it holds that
-//! one up. B's grace period starts behind B's removal, later still, and what holds up the one holds up every later one. So B
-//! is there as long as the section, and so on along the chain. The walk ends: each step leads to a node that was behind
-//! the last one in the order of the list, removed or not.
+//! The reader continues by the removed node's own link, which still leads to where it led. The node
+//! there may have been removed since, and retired. Say A was removed first, then B after it. A
+//! section that stands on A reached it by links that were stored before A's removal. So the section
+//! does not count as begun after a grace period that starts after that removal: it holds that grace
+//! period up. B's grace period starts after B's removal, later still, and a section that holds up
+//! one grace period holds up every later one. So B lives as long as the section, and so on along
+//! the chain. The walk ends: each step leads to a node that was after the last one in the order of
+//! the list, removed or not.
 //!
 //! # Invariants
-//! 1. The head link and each linked node's link point to a linked node or are null; the last one's is null.
-//! 2. Only the holder of the writers' lock stores links, and only the head link and those of linked nodes. So a removed
-//!    node's link stays as it was.
-//! 3. `Tail` is the last linked node, null where there is none.
-//! 4. A removed node is freed once, with all sections ended that could reach it.
+//! 1. The head link and each linked node's link point to a linked node or are null; the last one's
+//!    is null.
+//! 2. Only the holder of the writers' lock stores links, and only the head link and those of linked
+//!    nodes. So a removed node's link does not change.
+//! 3. `Tail` is the last linked node, null if there is none.
+//! 4. A removed node is freed once, after all sections that could reach it have ended.
 
 use super::drop_all::DropAll;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-/// Where the next node is; null at the end. Shown to its collection, which makes the first in a `const fn`.
+/// A pointer to the next node; null at the end. Visible to the list, which makes the first one in a
+/// `const fn`.
 #[derive(Debug)]
 pub(crate) struct Link<T>(pub(super) AtomicPtr<Node<T>>);
 
@@ -46,13 +51,14 @@ pub(crate) struct Node<T> {
 }
 
 impl<T> Link<T> {
-    /// The next node, for a reader.
+    /// Returns the next node, for a reader.
     #[inline(always)]
     pub(crate) fn follow(&self) -> *mut Node<T> {
         self.0.load(Ordering::Acquire)
     }
 
-    /// The same for the writer, before whom all links were stored: by itself, or under the lock that it has now.
+    /// Returns the next node, for the writer. All links were stored before: by itself, or under the
+    /// lock that it holds now.
     pub(crate) fn peek(&self) -> *mut Node<T> {
         self.0.load(Ordering::Relaxed)
     }
@@ -68,11 +74,11 @@ impl<T> Default for Link<T> {
     }
 }
 
-/// The end of a chain: what the writers' lock guards.
+/// The end of a chain, which the writers' lock guards.
 #[derive(Debug)]
 pub(crate) struct Tail<T>(*mut Node<T>);
 
-// SAFETY: a pointer into the chain, used by the holder of the writers' lock alone.
+// SAFETY: a pointer into the chain, which only the holder of the writers' lock uses.
 unsafe impl<T: Send> Send for Tail<T> {}
 
 impl<T> Tail<T> {
@@ -82,19 +88,20 @@ impl<T> Tail<T> {
         self.0
     }
 
-    /// The link behind `before`, or the head where that is null.
+    /// Returns the link after `before`, or the head if `before` is null.
     ///
     /// # Safety
-    /// `before` is null or a linked node, and the writers' lock is held as long as the link is used.
-    pub(crate) unsafe fn behind(head: &Link<T>, before: *mut Node<T>) -> &Link<T> {
+    /// `before` is null or a linked node, and the writers' lock is held as long as the link is
+    /// used.
+    pub(crate) unsafe fn link_after(head: &Link<T>, before: *mut Node<T>) -> &Link<T> {
         match before.is_null() {
             true => head,
-            // SAFETY: linked, and nobody else removes it while the lock is held.
+            // SAFETY: linked, and no other writer removes it while the lock is held.
             false => unsafe { &(*before).next },
         }
     }
 
-    /// Links a run behind `before`; at the front where that is null.
+    /// Links a run after `before`, or at the front if `before` is null.
     ///
     /// # Safety
     /// This is the tail of `head`, the writers' lock is held, and `before` is null or linked.
@@ -105,7 +112,7 @@ impl<T> Tail<T> {
             return;
         }
         // SAFETY: by the caller's word.
-        let link = unsafe { Self::behind(head, before) };
+        let link = unsafe { Self::link_after(head, before) };
         let next = link.peek();
         // SAFETY: the run's last node, private as yet.
         unsafe { &(*last).next }.point(next);
@@ -115,13 +122,14 @@ impl<T> Tail<T> {
         }
     }
 
-    /// Takes out the node behind `before`, or the first one; null where there is none.
+    /// Takes out the node after `before`, or the first one if `before` is null. Returns null if
+    /// there is none.
     ///
     /// # Safety
-    /// As for [`insert`](Self::insert). What comes back is the caller's to free by invariant 4.
+    /// As for [`insert`](Self::insert). The caller frees what this returns, by invariant 4.
     pub(crate) unsafe fn remove(&mut self, head: &Link<T>, before: *mut Node<T>) -> *mut Node<T> {
         // SAFETY: by the caller's word.
-        let link = unsafe { Self::behind(head, before) };
+        let link = unsafe { Self::link_after(head, before) };
         let removed = link.peek();
         if !removed.is_null() {
             // SAFETY: linked (invariant 1).
@@ -134,8 +142,8 @@ impl<T> Tail<T> {
         removed
     }
 
-    /// Takes out the node behind `before` and puts another in its place, in one step; null, and nothing is done, where there
-    /// is none.
+    /// Replaces the node after `before`, in one step, and returns the old one. Does nothing and
+    /// returns null if there is none.
     ///
     /// # Safety
     /// As for [`remove`](Self::remove).
@@ -146,7 +154,7 @@ impl<T> Tail<T> {
         by: Box<Node<T>>,
     ) -> *mut Node<T> {
         // SAFETY: by the caller's word.
-        let link = unsafe { Self::behind(head, before) };
+        let link = unsafe { Self::link_after(head, before) };
         let removed = link.peek();
         if !removed.is_null() {
             // SAFETY: linked (invariant 1).
@@ -161,7 +169,7 @@ impl<T> Tail<T> {
         removed
     }
 
-    /// Takes out all nodes, still linked among themselves; null where there are none.
+    /// Takes out all nodes, which stay linked among themselves. Returns null if there are none.
     ///
     /// # Safety
     /// As for [`remove`](Self::remove); [`free_all`] frees them.
@@ -176,13 +184,14 @@ impl<T> Tail<T> {
 /// Frees a node with its value.
 ///
 /// # Safety
-/// Once, with no reader left.
+/// Called once, when no reader is left.
 pub(crate) unsafe fn free<T>(node: NonNull<Node<T>>) {
     // SAFETY: nodes come from boxes, and this one is the caller's alone.
     drop(unsafe { Box::from_raw(node.as_ptr()) });
 }
 
-/// Frees a node and all that are linked behind it, without recursion. A value that panics does not save the others.
+/// Frees a node and all nodes after it, without recursion. A panicking drop does not skip the
+/// others.
 ///
 /// # Safety
 /// As for [`free`], for each of them.
@@ -192,14 +201,14 @@ unsafe fn drop_all<T>(first: *mut Node<T>) -> DropAll {
     while let Some(node) = NonNull::new(at) {
         // SAFETY: not freed yet.
         at = unsafe { &(*node.as_ptr()).next }.peek();
-        // SAFETY: by the caller's word; not looked at again.
+        // SAFETY: by the caller's word; not used again.
         drop_all.run(|| unsafe { free(node) });
     }
     drop_all
 }
 
-/// Frees a node and all that are linked behind it, without recursion. A value that panics does not save the others; the
-/// first panic goes on at the end.
+/// Frees a node and all nodes after it, without recursion. A panicking drop does not skip the
+/// others; the first panic continues at the end.
 ///
 /// # Safety
 /// As for [`free`], for each of them.
@@ -208,7 +217,7 @@ pub(crate) unsafe fn free_all<T>(first: *mut Node<T>) {
     unsafe { drop_all(first) }.end();
 }
 
-/// Private nodes in a row, to be linked in one step.
+/// A row of private nodes, to be linked in one step.
 #[derive(Debug)]
 pub(crate) struct Run<T> {
     first: *mut Node<T>,
@@ -264,8 +273,9 @@ impl<T> Default for Run<T> {
 
 impl<T> Drop for Run<T> {
     fn drop(&mut self) {
-        // Not linked: what was to fill it is unwinding, and a second panic would end the process.
-        // SAFETY: private to this run, which owns them.
+        // Not linked: the code that fills it is unwinding, and a second panic would end the
+        // process.
+        // SAFETY: private to this run, which owns the nodes.
         unsafe { drop_all(self.first) }.end_quietly();
     }
 }

@@ -1,10 +1,10 @@
-//! Dropping many values of others, where one that panics must not save the rest.
+//! Dropping many values, where a panicking drop must not skip the others.
 
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs drops one by one; the first panic goes on when all have run.
+/// Runs drops one by one. The first panic continues when all have run.
 #[derive(Debug, Default)]
 pub(crate) struct DropAll {
     first: Option<Box<dyn Any + Send>>,
@@ -12,7 +12,7 @@ pub(crate) struct DropAll {
 
 impl DropAll {
     pub(crate) fn run(&mut self, drops: impl FnOnce()) {
-        // What is broken by a panic is on its way out.
+        // Values that a panic leaves broken are being dropped.
         let Err(payload) = catch_unwind(AssertUnwindSafe(drops)) else {
             return;
         };
@@ -22,14 +22,14 @@ impl DropAll {
         }
     }
 
-    /// The first panic, if there was one, goes on.
+    /// Continues the first panic, if there was one.
     pub(crate) fn end(self) {
         if let Some(payload) = self.first {
             resume_unwind(payload);
         }
     }
 
-    /// For one who is unwinding already.
+    /// Discards the first panic, for a caller that is unwinding already.
     pub(crate) fn end_quietly(self) {
         if let Some(payload) = self.first {
             discard(payload);
@@ -37,7 +37,7 @@ impl DropAll {
     }
 }
 
-/// The payload of a panic is a value of others too.
+/// Drops the payload of a panic, which may panic too.
 fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(again);
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use std::panic::panic_any;
 
-    /// Panics when it is dropped, with another of its kind while there are any.
+    /// Panics when it is dropped, with another bomb while there are any.
     struct Bomb(u32);
 
     impl Drop for Bomb {

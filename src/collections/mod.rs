@@ -7,6 +7,54 @@
 // `chain` is under the list, `spine` under the array. Both have orderings of their own, and loom
 // models. `writers` is the writers' lock; `drop_all` drops many values.
 
+/// What a list and an array have in common, by way of their `new`, `append` and `iter`.
+#[cfg(not(rcu_loom))]
+macro_rules! sequence_traits {
+    ($name:ident) => {
+        impl<T: Send + Sync + 'static> Default for $name<T> {
+            /// Empty, in the [global domain](Rcu::global).
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl<T: Send + Sync + 'static> FromIterator<T> for $name<T> {
+            /// In the [global domain](Rcu::global).
+            fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+                let made = Self::new();
+                made.append(values);
+                made
+            }
+        }
+
+        impl<T: Send + Sync + 'static> Extend<T> for $name<T> {
+            /// As [`append`](Self::append).
+            #[track_caller]
+            fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+                self.append(values);
+            }
+        }
+
+        impl<T: Send + Sync + 'static> Extend<T> for &$name<T> {
+            /// As `append`.
+            #[track_caller]
+            fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
+                self.append(values);
+            }
+        }
+
+        impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for $name<T> {
+            /// Reads it in a section of its own.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let guard = self.rcu().read();
+                f.debug_list().entries(self.iter(&guard)).finish()
+            }
+        }
+    };
+}
+#[cfg(not(rcu_loom))]
+use sequence_traits;
+
 pub(crate) mod chain;
 mod drop_all;
 #[cfg(not(rcu_loom))]

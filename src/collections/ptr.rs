@@ -1,15 +1,16 @@
 //! A pointer under RCU that may be null.
 //!
 //! # Invariants
-//! 1. `current` is null or points to a value that was published here and not yet taken out; the value lies where
-//!    [`into_stored`] put it.
-//! 2. What is taken out (by swap, exchange or drop) is freed only by way of [`Retired`], after a grace period of the
-//!    pointer's domain that starts later. So a section of that domain that loaded it may use it to its end.
+//! 1. `current` is null or points to a value that was published here and not yet taken out. The
+//!    value lies where [`into_stored`] put it.
+//! 2. A value that is taken out (by swap, exchange or drop) is freed only through [`Retired`] or
+//!    [`Rcu::retire_raw`], after a grace period of the pointer's domain that starts later. So a
+//!    section of that domain that loaded it may use it until the section ends.
 //! 3. Nothing is moved out of a published value or changed in it.
-//! 4. A value that lies in `current` has an address that no other value has while it is allocated, also where its type has
-//!    no size: then it lies inside a [`Sizeless`], between two bytes.
+//! 4. While a value is allocated, no other value has its address. This holds also if its type has
+//!    no size: then the value lies inside a [`Sizeless`], between two bytes.
 
-use crate::cell::{DomainRef, Holder};
+use crate::structures::{DomainRef, Holder};
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;
@@ -19,13 +20,14 @@ use thiserror::Error;
 
 const NAME: &str = "RcuPtr";
 
-/// A pointer that may be null, to build one's own structures from: trees, tries, chains.
+/// A pointer that may be null, to build structures of your own from: trees, tries, chains.
 ///
-/// It owns what it points to, as an `Option<Box<T>>` does. Readers load it under a guard; writers swap it, and what they take
-/// out is [`Retired`]. QEMU's `atomic_rcu_read` and `atomic_rcu_set`, liburcu's `rcu_dereference`, `rcu_xchg_pointer` and
-/// `rcu_cmpxchg_pointer`. For one value that is always there, take an [`RcuCell`](crate::RcuCell).
+/// It owns its value, as an `Option<Box<T>>` does. Readers load it under a guard. Writers swap it,
+/// and what they take out is [`Retired`]. QEMU's `atomic_rcu_read` and `atomic_rcu_set`, liburcu's
+/// `rcu_dereference`, `rcu_xchg_pointer` and `rcu_cmpxchg_pointer`. For one value that is always
+/// there, use an [`RcuCell`](crate::RcuCell).
 ///
-/// A binary search tree, into which any number of threads insert at once, while others look up:
+/// A binary search tree, into which any number of threads insert while others look up:
 ///
 /// ```
 /// use async_rcu::{Guard, Rcu, RcuPtr};
@@ -45,7 +47,11 @@ const NAME: &str = "RcuPtr";
 ///
 /// impl Tree {
 ///     /// The node with this key; else the null pointer where it belongs.
-///     fn find<'g>(&'g self, key: u32, guard: &'g impl Guard) -> Result<&'g Node, &'g RcuPtr<Node>> {
+///     fn find<'g>(
+///         &'g self,
+///         key: u32,
+///         guard: &'g impl Guard,
+///     ) -> Result<&'g Node, &'g RcuPtr<Node>> {
 ///         let mut place = &self.root;
 ///         while let Some(node) = place.load(guard) {
 ///             if key == node.key {
@@ -95,20 +101,22 @@ const NAME: &str = "RcuPtr";
 /// ```
 ///
 /// # Complexity
-/// Every operation is O(1) and wait-free, but for allocation and deallocation. Values of a type without a size are put in a
-/// box of three bytes or more, so that each has an address of its own.
+/// Every operation is O(1) and wait-free, except for allocation and deallocation. A value of a type
+/// without a size is put in a box of three bytes or more, so that it has an address of its own.
 ///
 /// # Drop
-/// Dropping the pointer retires what it points to: references taken under a guard outlive it. What lies below, in pointers
-/// inside the value, is retired when the value is dropped. So a structure is freed level by level: a grace period for each,
-/// no recursion. For a chain of a million that is long: take an [`RcuList`](crate::RcuList).
+/// Dropping the pointer retires its value: references taken under a guard outlive the pointer.
+/// Pointers inside the value are retired when the value is dropped. So a structure is freed level
+/// by level, with a grace period for each level and without recursion. For a chain of a million
+/// that takes long: use an [`RcuList`](crate::RcuList).
 pub struct RcuPtr<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
     domain: DomainRef,
 }
 
 impl<T: Send + Sync + 'static> RcuPtr<T> {
-    /// A null pointer in the [global domain](Rcu::global), which this does not start: for statics.
+    /// A null pointer in the [global domain](Rcu::global), which this does not start, so that it
+    /// can be a static.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -173,7 +181,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         }
     }
 
-    /// The domain that guards must be of.
+    /// Returns the domain that guards must be of.
     ///
     /// ```
     /// use async_rcu::RcuPtr;
@@ -185,7 +193,8 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         self.domain.rcu()
     }
 
-    /// What it points to, or `None` where it is null. Bound to the guard, not to the pointer.
+    /// Returns the value, or `None` if the pointer is null. The reference is bound to the guard,
+    /// not to the pointer.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -193,21 +202,21 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// let guard = Rcu::global().read();
     /// let seen = peer.load(&guard);
     /// peer.store(None);
-    /// assert_eq!(seen, Some(&"10.0.0.1"));           // there until the guard goes
+    /// assert_eq!(seen, Some(&"10.0.0.1"));           // there until the guard is dropped
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the value.
+    /// If the guard is of another domain, which does not protect the value.
     #[inline]
     #[track_caller]
     pub fn load<'g>(&self, guard: &'g impl Guard) -> Option<&'g T> {
         self.domain.assert_covers(guard, NAME);
-        // SAFETY: null, or loaded in a section of the pointer's domain, which lasts for 'g (invariants 1, 2). Acquire: pairs
-        // with the publication, so that the value is seen whole.
+        // SAFETY: null, or loaded in a section of the pointer's domain, which lasts for 'g
+        // (invariants 1, 2). Acquire pairs with the publication, so that the value is seen whole.
         unsafe { self.current.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Whether it is null. Needs no guard, as nothing is looked at.
+    /// Returns whether it is null. Needs no guard, since it does not look at the value.
     ///
     /// ```
     /// use async_rcu::RcuPtr;
@@ -218,7 +227,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         self.current.load(Ordering::Relaxed).is_null()
     }
 
-    /// Publishes `value`; what was there is retired.
+    /// Publishes `value`, and retires the old value.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -227,10 +236,13 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// assert_eq!(peer.load(&Rcu::global().read()), Some(&"10.0.0.2"));
     /// ```
     pub fn store(&self, value: Option<Box<T>>) {
-        drop(self.swap(value));
+        let old = self.exchange(value);
+        // SAFETY: taken out here, and once.
+        unsafe { self.retire(old) };
     }
 
-    /// Publishes `value`; what was there is given out as [`Retired`], to look at, to wait for, or to drop.
+    /// Publishes `value`, and returns the old value as [`Retired`], to look at, to wait for, or to
+    /// drop.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -238,21 +250,26 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// let peer = RcuPtr::from(Box::new("10.0.0.1"));
     /// let old = peer.swap(None).unwrap();
     /// let old: Box<&str> = old.wait().await;
-    /// println!("nobody talks to {old} any more");
+    /// println!("no reader talks to {old} any more");
     /// # });
     /// ```
     pub fn swap(&self, value: Option<Box<T>>) -> Option<Retired<T>> {
-        // AcqRel: Release publishes the new value; Acquire makes the old one ours to look at.
-        let old = self.current.swap(into_stored(value), Ordering::AcqRel);
+        let old = self.exchange(value);
         // SAFETY: taken out here, and once.
         unsafe { self.retired(old) }
     }
 
-    /// Publishes `new` where the pointer is still at `current`, which an earlier [`load`](Self::load) gave; what was there is
-    /// given out.
+    fn exchange(&self, value: Option<Box<T>>) -> *mut T {
+        // AcqRel: Release publishes the new value; Acquire shows the old one whole.
+        self.current.swap(into_stored(value), Ordering::AcqRel)
+    }
+
+    /// Publishes `new` if the pointer is still `current`, which an earlier [`load`](Self::load)
+    /// returned. Returns the old value.
     ///
-    /// Values are compared by address. As `current` is borrowed for the call, what it refers to has not been freed, and
-    /// no newer value can have come to lie in its place. That holds for types without a size too.
+    /// Values are compared by address. Since `current` is borrowed for the call, its value has not
+    /// been freed, and no newer value can have its address. This holds for types without a size,
+    /// too.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -266,10 +283,10 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// ```
     ///
     /// # Errors
-    /// Where it is elsewhere: where it was, to try again, and `new`.
+    /// If the pointer is not `current`: the value that it has, to try again, and `new`.
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the value.
+    /// If the guard is of another domain, which does not protect the value.
     #[track_caller]
     pub fn compare_exchange<'g>(
         &self,
@@ -296,7 +313,8 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         }
     }
 
-    /// What it points to as [`Retired`], as if swapped out; references under guards may still be there.
+    /// Returns the value as [`Retired`], as if it were swapped out. References under guards may
+    /// still exist.
     ///
     /// ```
     /// use async_rcu::RcuPtr;
@@ -309,21 +327,35 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     /// # Safety
-    /// `old` was in `current`, and has just been taken out by the caller.
+    /// `old` was in `current`, has been taken out by the caller, and is given here once.
     unsafe fn retired(&self, old: *mut T) -> Option<Retired<T>> {
         let old = NonNull::new(old)?;
-        // SAFETY: by invariants 1 and 2 it is ours to free, reached by sections of the domain alone, and lies in a `Sizeless`
-        // or in a box.
+        // SAFETY: in a box or in a `Sizeless` (invariant 1), and freed by this alone (invariant 2).
         Some(unsafe {
             match size_of::<T>() {
-                0 => Retired::within(self.rcu(), Sizeless::around(old)),
-                _ => Retired::boxed(self.rcu(), old),
+                0 => Retired::from_holder(self.rcu(), Sizeless::around(old.as_ptr())),
+                _ => Retired::from_raw(self.rcu(), old.as_ptr()),
             }
         })
     }
+
+    /// # Safety
+    /// As [`retired`](Self::retired).
+    unsafe fn retire(&self, old: *mut T) {
+        if old.is_null() {
+            return;
+        }
+        // SAFETY: as in `retired`.
+        unsafe {
+            match size_of::<T>() {
+                0 => self.rcu().retire_raw(Sizeless::around(old)),
+                _ => self.rcu().retire_raw(old),
+            }
+        }
+    }
 }
 
-/// The pointer was not where it was thought to be. From [`RcuPtr::compare_exchange`].
+/// The error of [`RcuPtr::compare_exchange`]: the pointer was changed by another writer.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuPtr};
@@ -336,49 +368,42 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
 #[derive(Debug, Error)]
 #[error("the pointer was changed meanwhile")]
 pub struct CompareExchangeError<'g, T> {
-    /// Where it was.
+    /// The value that the pointer had.
     pub current: Option<&'g T>,
-    /// What was to be published.
+    /// The value that was to be published.
     pub new: Option<Box<T>>,
 }
 
-/// A value without a size, in a place of its own: an address inside this allocation, neither at its beginning nor at its
-/// end, where one next to it ends or begins.
+/// A value without a size, at an address inside this allocation. It is neither at the beginning nor
+/// at the end, where a neighbouring allocation ends or begins.
 #[repr(C)]
 struct Sizeless<T> {
     before: u8,
     value: T,
-    behind: u8,
+    after: u8,
 }
 
 impl<T> Sizeless<T> {
     /// # Safety
     /// `value` came from [`into_stored`], and is of a type without a size.
-    unsafe fn around(value: NonNull<T>) -> NonNull<Self> {
+    unsafe fn around(value: *mut T) -> *mut Self {
         // SAFETY: it lies in a `Sizeless`, and the pointer was made from one to all of that.
         unsafe { value.byte_sub(offset_of!(Self, value)).cast() }
     }
 }
 
-impl<T> Holder<T> for Sizeless<T> {
-    unsafe fn value(this: NonNull<Self>) -> NonNull<T> {
-        // SAFETY: alive, by the caller's word; a field's address is not null.
-        unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).value) }
+impl<T: Send + Sync + 'static> Holder for Sizeless<T> {
+    type Value = T;
+    fn value(&self) -> &T {
+        &self.value
     }
-
-    unsafe fn take(this: NonNull<Self>) -> Box<T> {
-        // SAFETY: comes from a box; once, with no reader left, by the caller's word.
-        let this = unsafe { Box::from_raw(this.as_ptr()) };
-        Box::new(this.value)
-    }
-
-    unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: as in `take`.
-        drop(unsafe { Box::from_raw(this.as_ptr()) });
+    fn into_value(self) -> T {
+        self.value
     }
 }
 
-/// Where a value lies while it is published. A value of a type with a size stays where it is.
+/// Puts a value where it lies while it is published. A value of a type with a size stays in its
+/// box.
 fn into_stored<T>(value: Option<Box<T>>) -> *mut T {
     match value {
         None => ptr::null_mut(),
@@ -387,25 +412,24 @@ fn into_stored<T>(value: Option<Box<T>>) -> *mut T {
             let place = Box::into_raw(Box::new(Sizeless {
                 before: 0,
                 value: *value,
-                behind: 0,
+                after: 0,
             }));
-            // SAFETY: alive. The pointer may be led back to the whole.
+            // SAFETY: alive. A pointer to the whole can be made from this one.
             unsafe { &raw mut (*place).value }
         }
     }
 }
 
-/// The way back.
+/// Undoes [`into_stored`].
 ///
 /// # Safety
 /// `stored` came from [`into_stored`], and is the caller's alone.
 unsafe fn from_stored<T>(stored: *mut T) -> Option<Box<T>> {
-    let stored = NonNull::new(stored)?;
     // SAFETY: by the caller's word it lies in a `Sizeless` or in a box, with no reader.
-    Some(unsafe {
+    (!stored.is_null()).then(|| unsafe {
         match size_of::<T>() {
-            0 => Sizeless::take(Sizeless::around(stored)),
-            _ => Box::from_raw(stored.as_ptr()),
+            0 => Box::new(Box::from_raw(Sizeless::around(stored)).value),
+            _ => Box::from_raw(stored),
         }
     })
 }
@@ -414,7 +438,7 @@ impl<T: Send + Sync + 'static> Drop for RcuPtr<T> {
     fn drop(&mut self) {
         let old = self.current.load(Ordering::Acquire);
         // SAFETY: taken out here, and once.
-        drop(unsafe { self.retired(old) });
+        unsafe { self.retire(old) };
     }
 }
 

@@ -1,12 +1,13 @@
-//! The spine of an array: a length and pointers to the elements, in one allocation. The core of `RcuVec`.
+//! The spine of an array: a length and pointers to the elements, in one allocation. It is the core
+//! of `RcuVec`.
 //!
 //! # States of a spine
 //! | state | moved there by | reached by |
 //! |---|---|---|
 //! | private | the writer that makes it | itself |
-//! | current | Release store of the array's pointer | everybody |
+//! | current | Release store of the array's pointer | all threads |
 //! | old | Release store of the next one | sections that began before |
-//! | freed | a callback after a grace period that starts later; its elements are not freed with it | nobody |
+//! | freed | a callback after a grace period that starts later; its elements are not freed with it | no thread |
 //!
 //! # States of a slot of the current spine
 //! | state | which | written |
@@ -15,28 +16,32 @@
 //! | left | from `len` to the high-water mark: it was visible, and some reader may hold a view that reaches it | never |
 //! | free | at or above the mark | by the writer: a pointer to a whole element, before `len` is raised over it |
 //!
-//! A push onto a free slot is done in place. Onto a left one it is not: a view taken before must go on to show the old
-//! element. When a grace period has gone by since `len` was lowered last, no section is left that saw more, and what was left is
-//! free ([`HighWater`]). Otherwise the writer makes a new spine, as it does to grow and to exchange an element.
+//! A push onto a free slot is done in place. A push onto a left slot is not: a view that was taken
+//! before must continue to show the old element. When a grace period has elapsed since `len` was
+//! last lowered, no section is left that saw more, and the left slots are free ([`HighWater`]).
+//! Otherwise the writer makes a new spine, as it does to grow and to replace an element.
 //!
 //! # Order
-//! - `len` is raised with Release after the slot is written, and loaded with Acquire by a reader, which thereby sees each
-//!   slot below it and the element behind that. So slots themselves are Relaxed. A spine's first slots are published with
-//!   the spine, by Release and Acquire of the array's pointer.
-//! - `len` is lowered with Release too, so that it publishes what an earlier, larger one did.
-//! - A view is a spine and a `len` of that spine, loaded once: never the length of one and the slots of another.
+//! - `len` is raised with Release after the slot is written, and a reader loads it with Acquire. So
+//!   the reader sees each slot below it and the element of that slot, and the slots themselves are
+//!   Relaxed. A spine's first slots are published with the spine, by Release and Acquire of the
+//!   array's pointer.
+//! - `len` is lowered with Release too, so that it publishes what an earlier, larger `len` did.
+//! - A view is a spine and a `len` of that spine, loaded once. It is never the length of one spine
+//!   and the slots of another.
 //!
 //! # Why what a view shows is still there
-//! An element is retired when it is out of the current spine's visible part: popped, or not copied to the next
-//! spine. A section that can reach it loaded the old spine, or the higher `len`, and so does not count as begun after a grace
-//! period that starts behind the change. What held up that one holds up every later one: so elements that go from later
-//! spines are there as well.
+//! An element is retired when it is out of the visible part of the current spine: popped, or not
+//! copied to the next spine. A section that can reach it loaded the old spine, or the higher `len`.
+//! So it does not count as begun after a grace period that starts after the change. A section that
+//! holds up one grace period holds up every later one: so elements that are taken out of later
+//! spines live as long, too.
 //!
 //! # Invariants
-//! 1. A spine's allocation is a header and `capacity` slots behind it, all initialised.
+//! 1. A spine's allocation is a header followed by `capacity` slots, all initialised.
 //! 2. Slots below `len` point to elements, which are owned by the current spine's array.
 //! 3. Only the holder of the writers' lock writes, and only a private or the current spine.
-//! 4. A spine is freed once, with all sections ended that could reach it.
+//! 4. A spine is freed once, after all sections that could reach it have ended.
 
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -51,11 +56,11 @@ const LEAST: usize = 4;
 pub(crate) struct Header<T> {
     len: AtomicUsize,
     capacity: usize,
-    /// Where the slots begin.
+    /// The beginning of the slots.
     slots: [AtomicPtr<T>; 0],
 }
 
-/// A spine, by pointer: copies are the same spine, and none frees it by itself.
+/// A pointer to a spine. Copies are the same spine, and dropping them does not free it.
 #[derive(Debug)]
 pub(crate) struct Spine<T>(NonNull<Header<T>>);
 
@@ -77,10 +82,10 @@ fn layout<T>(capacity: usize) -> Layout {
 }
 
 impl<T> Spine<T> {
-    /// A private one, empty, with room for so many.
+    /// Makes a private, empty spine with room for so many.
     ///
     /// # Panics
-    /// Where that is more than an allocation may have.
+    /// If that is more than an allocation may have.
     pub(crate) fn with_room(len: usize) -> Self {
         let capacity = len.checked_next_power_of_two().unwrap_or(len).max(LEAST);
         let layout = layout::<T>(capacity);
@@ -111,13 +116,13 @@ impl<T> Spine<T> {
         self.0.as_ptr()
     }
 
-    /// Where the slots begin, with the provenance of the whole.
+    /// Returns the beginning of the slots, with the provenance of the whole.
     fn first(self) -> *mut AtomicPtr<T> {
         // SAFETY: inside the allocation (invariant 1).
         unsafe { (&raw mut (*self.0.as_ptr()).slots).cast() }
     }
 
-    /// What a reader sees: the slots below a `len` that is loaded here.
+    /// Returns what a reader sees: the slots below a `len` that is loaded here.
     ///
     /// # Safety
     /// The spine was loaded in a section that lasts for `'g`, or is the caller's alone.
@@ -130,9 +135,9 @@ impl<T> Spine<T> {
     }
 
     /// # Safety
-    /// The writers' lock is held, or the spine is private. So for all that follow.
+    /// The writers' lock is held, or the spine is private. The same holds for all functions below.
     pub(crate) unsafe fn len(self) -> usize {
-        // SAFETY: not freed while the writer looks.
+        // SAFETY: not freed while the writer uses it.
         unsafe { &(*self.0.as_ptr()).len }.load(Ordering::Relaxed)
     }
 
@@ -143,7 +148,7 @@ impl<T> Spine<T> {
         unsafe { (*self.0.as_ptr()).capacity }
     }
 
-    /// The element behind a visible slot.
+    /// Returns the element of a visible slot.
     ///
     /// # Safety
     /// See [`len`](Self::len); `at` is below that.
@@ -161,23 +166,23 @@ impl<T> Spine<T> {
         unsafe { &*self.first().add(at) }.store(element.as_ptr(), Ordering::Relaxed);
     }
 
-    /// Shows as many slots.
+    /// Makes the slots below `len` visible.
     ///
     /// # Safety
     /// See [`len`](Self::len); the slots below `len` are written.
     pub(crate) unsafe fn set_len(self, len: usize) {
-        // SAFETY: not freed while the writer looks.
+        // SAFETY: not freed while the writer uses it.
         unsafe { &(*self.0.as_ptr()).len }.store(len, Ordering::Release);
     }
 
-    /// A private spine with room for `room`, and the first `len` elements of this one.
+    /// Makes a private spine with room for `room`, and the first `len` elements of this one.
     ///
     /// # Safety
-    /// See [`len`](Self::len); `len` is at most that, and at most `room`.
+    /// See [`len`](Self::len); the argument is at most that, and at most `room`.
     pub(crate) unsafe fn copy(self, len: usize, room: usize) -> Self {
         let copy = Self::with_room(room);
         for at in 0..len {
-            // SAFETY: visible in the one, and in the other within the capacity.
+            // SAFETY: visible in this spine, and within the capacity of the copy.
             unsafe { copy.set(at, self.get(at)) };
         }
         // SAFETY: written just now.
@@ -188,7 +193,7 @@ impl<T> Spine<T> {
     /// Frees the spine, without its elements.
     ///
     /// # Safety
-    /// Once, with no reader left.
+    /// Called once, when no reader is left.
     pub(crate) unsafe fn free(self) {
         // SAFETY: invariant 1; the capacity is that of the allocation.
         unsafe {
@@ -200,8 +205,8 @@ impl<T> Spine<T> {
     }
 }
 
-/// Which slots of the current spine some reader may know: a mark, and the grace period since it was lowered. `C` is the cookie
-/// of that.
+/// Which slots of the current spine a reader may know: a mark, and the grace period since `len` was
+/// last lowered. `C` is that grace period's cookie.
 #[derive(Debug)]
 pub(crate) struct HighWater<C> {
     mark: usize,
@@ -209,7 +214,7 @@ pub(crate) struct HighWater<C> {
 }
 
 impl<C> HighWater<C> {
-    /// Of a new spine.
+    /// Makes the mark of a new spine.
     pub(crate) const fn at(len: usize) -> Self {
         Self {
             mark: len,
@@ -217,22 +222,23 @@ impl<C> HighWater<C> {
         }
     }
 
-    /// `len` has been raised to this, in place.
+    /// Notes that `len` has been raised to this, in place.
     pub(crate) fn raise(&mut self, len: usize) {
         self.mark = self.mark.max(len);
     }
 
-    /// `len` has been lowered; `next` is the next grace period after that.
+    /// Notes that `len` has been lowered; `next` is the next grace period after that.
     pub(crate) fn lower(&mut self, next: C) {
         self.lowered = Some(next);
     }
 
-    /// Whether the slots at and above `len`, which is the current one, are free.
+    /// Returns whether the slots at and above `len`, which is the current one, are free.
     pub(crate) fn is_free(&mut self, len: usize, elapsed: impl FnOnce(&C) -> bool) -> bool {
         if len >= self.mark {
             return true;
         }
-        // Since the last lowering, `len` is where it is now: to raise it in place, this would have had to be true.
+        // `len` has not changed since it was last lowered: raising it in place needs this to be
+        // `true`.
         let gone_by = self.lowered.as_ref().is_some_and(elapsed);
         if gone_by {
             *self = Self::at(len);

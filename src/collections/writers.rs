@@ -1,18 +1,22 @@
-//! The lock of a structure's writers, which knows its holder.
+//! The lock of a structure's writers, which knows the thread that holds it.
 //!
-//! Users' code may run while it is held, where that cannot be avoided: the predicate of `retain`, and whatever is done
-//! between the edits of a writer's handle. Where that code writes the same structure, it would wait for itself: it panics
-//! instead. `holder` is the address of a byte of the holding thread, or 0. A thread finds its own there only if it
-//! stored it itself and has not stored 0 since, so Relaxed is enough; what others find there is of no use to them.
+//! Users' code may run while the lock is held, where this cannot be avoided: the predicate of
+//! `retain`, and what a thread does between the edits of a writer's handle. If that code writes the
+//! same structure, it would wait for itself, so it panics instead. `holder` is the address of a
+//! byte of the holding thread, or 0. A thread finds its own address there only if it stored it
+//! itself and has not stored 0 since. So Relaxed is enough: addresses of other threads do not
+//! matter.
 //!
 //! # Invariants
-//! 1. What the lock guards is whole whenever users' code runs, so that a panic under it leaves nothing to mend.
+//! 1. What the lock guards is whole whenever users' code runs, so that a panic under it leaves
+//!    nothing to mend.
 
 use crate::sys::prim::{AtomicUsize, LongMutex, LongMutexGuard, Ordering};
 use std::ops::{Deref, DerefMut};
 
 thread_local! {
-    /// Its address tells living threads apart. No destructor, so that it is there to the thread's last instruction.
+    /// Its address differs between living threads. It has no destructor, so that it exists until
+    /// the thread's last instruction.
     static MARK: u8 = const { 0 };
 }
 
@@ -26,7 +30,7 @@ pub(super) struct Writers<S> {
     holder: AtomicUsize,
 }
 
-/// The lock, held.
+/// The held lock.
 #[derive(Debug)]
 pub(super) struct Writing<'a, S> {
     state: LongMutexGuard<'a, S>,
@@ -41,7 +45,8 @@ impl<S> Writers<S> {
         }
     }
 
-    /// Waits for the lock. `what` is what is about to be done, and `handle` what this thread may be holding.
+    /// Waits for the lock. `what` is the operation, and `handle` the type that this thread may
+    /// hold.
     #[track_caller]
     pub(super) fn lock(&self, what: &'static str, handle: &'static str) -> Writing<'_, S> {
         let this = this_thread();
@@ -61,13 +66,14 @@ impl<S> Writers<S> {
 #[track_caller]
 fn would_wait_for_itself(what: &str, handle: &str) -> ! {
     panic!(
-        "deadlock: {what} on a thread that is writing the same structure already: it holds a {handle}, or this is called by a closure that was given to it"
+        "deadlock: {what} on a thread that is writing the same structure already: \
+         it holds a {handle}, or this is called by a closure that was given to it"
     );
 }
 
 impl<S> Drop for Writing<'_, S> {
     fn drop(&mut self) {
-        // Before the lock is let go, which is when `state` is dropped.
+        // Before the lock is released, which happens when `state` is dropped.
         self.holder.store(0, Ordering::Relaxed);
     }
 }

@@ -88,8 +88,15 @@ impl Rcu {
     }
 
     /// Returns whether the guard is of this domain.
+    ///
+    /// ```
+    /// use async_rcu::Rcu;
+    /// let rcu = Rcu::new();
+    /// assert!(rcu.covers(&rcu.read()));
+    /// assert!(!rcu.covers(&Rcu::new().read()));
+    /// ```
     #[inline(always)]
-    pub(crate) fn covers(&self, guard: &impl Guard) -> bool {
+    pub fn covers(&self, guard: &impl Guard) -> bool {
         guard.hub() == HubId::of(self.hub)
     }
 

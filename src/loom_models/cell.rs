@@ -1,4 +1,5 @@
-//! Cells and pointers on a whole domain: no version is freed under a reader, and each is seen whole.
+//! Cells and pointers on a whole domain: no version is freed under a reader, and each is seen
+//! whole.
 
 use super::{Value, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::sys::thread::wait_for_all;
@@ -7,7 +8,7 @@ use loom::thread;
 use std::mem::forget;
 use std::sync::Arc;
 
-/// A reader that registers, or has, beside a writer that takes the old version back.
+/// A reader that registers during the model, beside a writer that takes the old version back.
 #[test]
 fn loom_models_a_version_is_taken_back() {
     check(|| {
@@ -17,7 +18,7 @@ fn loom_models_a_version_is_taken_back() {
             let cell = Arc::clone(&cell);
             thread::spawn(move || cell.with(Value::look))
         };
-        // Its drop is a write.
+        // Its drop is a write that loom sees.
         drop(cell.swap(Value::new(2)).blocking_wait());
         reader.join().unwrap();
         drop((cell, rcu));
@@ -25,7 +26,7 @@ fn loom_models_a_version_is_taken_back() {
     });
 }
 
-/// The same for one that is left to the domain, beside an owned guard that is dropped elsewhere.
+/// A version that is left to the domain, beside an owned guard that another thread drops.
 #[test]
 fn loom_models_a_version_is_left_to_the_domain() {
     check(|| {
@@ -41,7 +42,7 @@ fn loom_models_a_version_is_left_to_the_domain() {
     });
 }
 
-/// A version is tried for, and left to the domain where it is too early.
+/// A version is tried for, and left to the domain if it is too early.
 #[test]
 fn loom_models_a_version_is_tried_for() {
     check(|| {
@@ -58,7 +59,7 @@ fn loom_models_a_version_is_tried_for() {
     });
 }
 
-/// A version that was published is seen whole. (Nothing is freed: the domain's thread stays stopped.)
+/// A published version is seen whole. (Nothing is freed: the domain's thread stays stopped.)
 #[test]
 fn loom_models_a_version_is_seen_whole() {
     check_with_fewer(0, || {
@@ -77,7 +78,7 @@ fn loom_models_a_version_is_seen_whole() {
     });
 }
 
-/// Two update: neither is lost, and each is given what it replaced. (As above.)
+/// Two threads update: neither update is lost, and each thread gets what it replaced. (As above.)
 #[test]
 fn loom_models_two_update() {
     check_with_fewer(0, || {
@@ -99,7 +100,7 @@ fn loom_models_two_update() {
     });
 }
 
-/// A pointer is stored, looked at and exchanged. (As above.)
+/// A pointer is swapped, read and exchanged. (As above.)
 #[test]
 fn loom_models_a_pointer() {
     check_with_fewer(0, || {

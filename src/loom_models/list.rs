@@ -1,19 +1,19 @@
-//! The chain of a list: nodes are whole when they are found, and there as long as the section in which they were.
+//! The chain of a list: nodes are whole when a reader finds them, and live as long as its section.
 //!
-//! All fail where a node is freed without its grace period. The first fails where the link of a removed node is cut; the
-//! others, where `Link::point` stores Relaxed or `Link::follow` loads Relaxed.
+//! All models fail if a node is freed without its grace period. The first fails if the link of a
+//! removed node is cut. The others fail if `Link::point` stores Relaxed or `Link::follow` loads
+//! Relaxed.
 
-use super::{ALIVE, ModelCore, engine, scan_until};
+use super::{ALIVE, ModelCore, engine, in_section, scan_until};
 use crate::collections::chain::{Link, Node, Run, Tail};
 use crate::grace_period::engine::Engine;
-use crate::reader::registry::Record;
 use crate::sys::prim::Mutex;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use std::ptr;
 
-/// A value that loom watches.
+/// A value whose accesses loom checks.
 struct Value {
     name: u32,
     life: UnsafeCell<u32>,
@@ -33,12 +33,12 @@ struct List {
     tail: Mutex<Tail<Value>>,
 }
 
-// SAFETY: what nodes hold is what loom watches: it fails where two threads touch it unordered.
+// SAFETY: loom checks the values of nodes: it fails if two threads touch one unordered.
 unsafe impl Send for List {}
 // SAFETY: as above.
 unsafe impl Sync for List {}
 
-/// A node that was taken out.
+/// A node that was taken out of the list.
 struct Removed(*mut Node<Value>);
 
 // SAFETY: as for `List`.
@@ -59,14 +59,14 @@ impl List {
         Arc::new(list)
     }
 
-    /// A walk, inside a section: looks at each value, and gives their names.
+    /// Walks inside a section: looks at each value, and returns their names.
     fn walk(&self) -> Vec<u32> {
         let mut names = Vec::new();
         let mut link = &self.head;
-        // SAFETY: that what is found is alive is what is shown here.
+        // SAFETY: the model shows that what is found is alive.
         while let Some(node) = unsafe { link.follow().as_ref() } {
             let value = &node.value;
-            // SAFETY: shared access; loom checks that nobody writes at the same time.
+            // SAFETY: shared access; loom checks that no thread writes at the same time.
             value.life.with(|life| assert_eq!(unsafe { *life }, ALIVE));
             names.push(value.name);
             link = &node.next;
@@ -88,7 +88,7 @@ impl List {
         Removed(unsafe { self.tail.lock().remove(&self.head, ptr::null_mut()) })
     }
 
-    /// Takes out the node behind the first.
+    /// Takes out the node after the first.
     fn remove_second(&self) -> Removed {
         let mut tail = self.tail.lock();
         let first = self.head.peek();
@@ -98,25 +98,17 @@ impl List {
 }
 
 impl Removed {
-    /// After a grace period.
+    /// Frees the node, after a grace period.
     fn free(self) {
-        // SAFETY: loom checks that nobody reads at the same time.
+        // SAFETY: loom checks that no thread reads at the same time.
         unsafe { &(*self.0).value.life }.with_mut(|life| unsafe { *life = 0 });
     }
 }
 
-/// A thread that walks in one section.
+/// Starts a thread that walks in one section.
 fn walks(core: ModelCore, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
     let list = list.clone();
-    let record: &'static Record<()> = core.acquire();
-    thread::spawn(move || {
-        // SAFETY: handed to this thread, which alone uses it, paired.
-        unsafe { record.reader.enter(record.hub()) };
-        let names = list.walk();
-        // SAFETY: its pair.
-        unsafe { record.reader.leave() };
-        names
-    })
+    in_section(core.acquire(), move || list.walk())
 }
 
 fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
@@ -125,7 +117,8 @@ fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
     removed.free();
 }
 
-/// What a reader stands on is removed, and then what is behind that; each is freed after a grace period of its own.
+/// The node that a reader stands on is removed, and then the node after it. Each is freed after a
+/// grace period of its own.
 #[test]
 fn loom_models_a_reader_on_a_removed_node() {
     loom::model(|| {
@@ -148,7 +141,7 @@ fn loom_models_a_reader_on_a_removed_node() {
     });
 }
 
-/// One that is freed is followed by one that is added at the other end.
+/// A node is freed, and one is added at the other end.
 #[test]
 fn loom_models_a_node_added_behind_a_removed_one() {
     loom::model(|| {
@@ -164,7 +157,8 @@ fn loom_models_a_node_added_behind_a_removed_one() {
     });
 }
 
-/// A writer removes what stands before a node that another writer has made: the reader finds it whole by the first's link.
+/// A writer removes the node before one that another writer has made. The reader finds that node
+/// whole, through the first link.
 #[test]
 fn loom_models_a_node_of_another_writer() {
     loom::model(|| {
@@ -186,7 +180,7 @@ fn loom_models_a_node_of_another_writer() {
     });
 }
 
-/// A node is put in the place of another in one step: there is always one of them.
+/// A node replaces another in one step: one of the two is always there.
 #[test]
 fn loom_models_a_replaced_node() {
     loom::model(|| {

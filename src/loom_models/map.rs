@@ -1,19 +1,21 @@
-//! The map's buckets: nothing that lasts is missed, nothing is put in twice, and nothing is freed under a reader.
+//! The map's buckets: a lasting entry is not missed, a key is not put in twice, and nothing is
+//! freed under a reader.
 //!
-//! Two slots for each bucket, two buckets in the smallest table, and one bucket moved with each help.
+//! Under loom a bucket has two slots, the smallest table two buckets, and a helper moves one
+//! bucket.
 
-use super::{engine, scan_until};
-use crate::collections::map::raw::table::Table;
+use super::{engine, in_section, scan_until};
+use crate::collections::map::raw::table::{Old, Table};
 use crate::collections::map::raw::walk::Walk;
-use crate::collections::map::raw::{Hashed, Old, Raw};
+use crate::collections::map::raw::{Hashed, Raw};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 use std::ptr::NonNull;
 
 struct Item {
     hash: u64,
-    /// Written by who frees it.
+    /// Written when the item is freed.
     alive: UnsafeCell<bool>,
 }
 
@@ -23,10 +25,10 @@ impl Hashed for Item {
     }
 }
 
-/// Entries are never really freed, so that a use after that is loom's to find.
+/// Makes an item, whose memory is leaked, so that loom finds a use after it is freed.
 fn item(hash: u64) -> NonNull<Item> {
     let alive = UnsafeCell::new(false);
-    // A write that loom sees, and that has to come before every look.
+    // A write that loom sees, and that has to happen before every look.
     // SAFETY: not shared yet.
     alive.with_mut(|alive| unsafe { *alive = true });
     NonNull::from(Box::leak(Box::new(Item { hash, alive })))
@@ -34,7 +36,7 @@ fn item(hash: u64) -> NonNull<Item> {
 
 struct Model(Raw<Item>);
 
-// SAFETY: the items' cells are what loom watches.
+// SAFETY: loom checks the accesses to the items' cells.
 unsafe impl Send for Model {}
 // SAFETY: as above.
 unsafe impl Sync for Model {}
@@ -49,11 +51,11 @@ impl Model {
     }
 
     fn root(&self) -> &Table<Item> {
-        // SAFETY: in a section, or while nothing is freed; else it is loom's to find.
+        // SAFETY: in a section, or while nothing is freed; otherwise loom fails.
         unsafe { self.0.root() }
     }
 
-    /// Whether it was not there.
+    /// Returns whether the hash was not there.
     fn insert(&self, hash: u64) -> bool {
         let root = self.root();
         let (mut locked, place) = self.0.locate(root, hash, |_| true);
@@ -78,10 +80,10 @@ impl Model {
         Some(locked.replace(&place, item(hash)))
     }
 
-    /// Looks it up, and at it.
+    /// Finds the item, and looks at it.
     fn find(&self, hash: u64) -> bool {
         let found = self.root().find(hash, |_| true);
-        // SAFETY: a look, which loom sees.
+        // SAFETY: a read, which loom checks.
         found.is_some_and(|item| item.alive.with(|alive| unsafe { *alive }))
     }
 
@@ -102,38 +104,42 @@ impl Model {
     }
 }
 
-/// After its grace period: nobody may look at it at the same time, or later.
+/// Frees an item in name, after its grace period: no thread may look at it at the same time or
+/// later.
 fn free(item: NonNull<Item>) {
     // SAFETY: items are leaked.
     let item = unsafe { item.as_ref() };
-    // SAFETY: by the caller; else it is loom's to find.
+    // SAFETY: by the caller; otherwise loom fails.
     item.alive.with_mut(|alive| unsafe { *alive = false });
 }
 
-/// After their grace period, or with all threads joined.
+/// Frees tables, after their grace period or with all threads joined.
 fn free_tables(old: impl IntoIterator<Item = Old<Item>>) {
     for table in old {
-        // SAFETY: by the caller; else it is loom's to find.
+        // SAFETY: by the caller; otherwise loom fails.
         unsafe { table.free() };
     }
 }
 
-/// Of the first and the second half of all hashes; and with `FIRST`, of one bucket and one tag.
+/// Starts a thread that uses the map.
+fn beside<R: 'static>(map: &Arc<Model>, f: impl FnOnce(&Model) -> R + 'static) -> JoinHandle<R> {
+    let map = map.clone();
+    thread::spawn(move || f(&map))
+}
+
+/// Hashes of the first and the second half; the third shares a bucket and a tag with `FIRST`.
 const FIRST: u64 = 1;
 const SECOND: u64 = 1 << 63 | 1;
 const BESIDE_FIRST: u64 = 2;
-/// The same home in the smallest table and another in the next.
+/// A hash with the home of `FIRST` in the smallest table, and another home in the next.
 const APART: u64 = 1 << 62;
 
-/// A reader that finds what lasts, while its table is moved.
+/// A reader finds lasting entries while their table is moved.
 #[test]
 fn loom_models_a_lasting_entry_is_found_while_its_table_is_moved() {
     loom::model(|| {
         let map = Model::new(0, &[FIRST, SECOND]);
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || assert!(map.find(FIRST) && map.find(SECOND)))
-        };
+        let reader = beside(&map, |map| assert!(map.find(FIRST) && map.find(SECOND)));
         let old = map.grow();
         reader.join().unwrap();
         assert_eq!(old.len(), 1);
@@ -141,18 +147,15 @@ fn loom_models_a_lasting_entry_is_found_while_its_table_is_moved() {
     });
 }
 
-/// Two move a table: it is given out to be retired once, or not yet.
+/// Two threads move a table: it is returned to be retired once, or not yet.
 #[test]
 fn loom_models_two_move_a_table() {
     loom::model(|| {
         let map = Model::new(0, &[FIRST, SECOND]);
-        let helper = {
-            let map = map.clone();
-            thread::spawn(move || map.help())
-        };
+        let helper = beside(&map, |map| map.help());
         let old = map.grow();
         let other = helper.join().unwrap();
-        // Neither waits for a bucket that the other has locked; the next write that helps sweeps.
+        // Neither waits for a bucket that the other has locked. The next write that helps sweeps.
         let rest = map.help();
         assert_eq!(old.iter().chain(&other).chain(&rest).count(), 1);
         assert!(map.find(FIRST) && map.find(SECOND));
@@ -160,20 +163,14 @@ fn loom_models_two_move_a_table() {
     });
 }
 
-/// What one moved is found by who sees the table that another made current.
+/// A reader that sees the table that one thread made current finds what another thread moved.
 #[test]
 fn loom_models_the_work_of_all_movers_is_seen() {
     loom::model(|| {
-        // The third one starts the next table; nothing is moved yet.
+        // The third entry starts the next table; nothing is moved yet.
         let map = Model::new(0, &[FIRST, SECOND, SECOND + 1]);
-        let mover = {
-            let map = map.clone();
-            thread::spawn(move || map.help())
-        };
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || assert!(map.find(FIRST)))
-        };
+        let mover = beside(&map, |map| map.help());
+        let reader = beside(&map, |map| assert!(map.find(FIRST)));
         let old = map.help();
         let other = mover.join().unwrap();
         reader.join().unwrap();
@@ -181,24 +178,16 @@ fn loom_models_the_work_of_all_movers_is_seen() {
     });
 }
 
-/// An entry is copied to the next table, taken out of that, and freed after a grace period: a reader that still looks at
-/// the old table, whose bucket holds the address, does not see it freed, nor the table.
+/// An entry is copied to the next table, taken out of that, and freed after a grace period. A
+/// reader that still looks at the old table, whose bucket holds the address, sees neither the entry
+/// nor the table freed.
 #[test]
 fn loom_models_an_entry_is_retired_once_for_all_tables() {
     loom::model(|| {
         let (core, engine) = engine();
         let map = Model::new(0, &[FIRST]);
-        let record = core.acquire();
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter(record.hub()) };
-                map.find(FIRST);
-                // SAFETY: its pair.
-                unsafe { record.reader.leave() };
-            })
-        };
+        let readers = map.clone();
+        let reader = in_section(core.acquire(), move || readers.find(FIRST));
         let old = map.grow();
         assert_eq!(old.len(), 1);
         let item = map.remove(FIRST).unwrap();
@@ -210,27 +199,15 @@ fn loom_models_an_entry_is_retired_once_for_all_tables() {
     });
 }
 
-/// The same, taken out by one who came through the old table while another one moves it.
+/// The same, taken out by a writer that came through the old table while another thread moves it.
 #[test]
 fn loom_models_an_entry_is_taken_out_beside_a_move() {
     loom::model(|| {
         let (core, engine) = engine();
         let map = Model::new(0, &[FIRST]);
-        let record = core.acquire();
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter(record.hub()) };
-                map.find(FIRST);
-                // SAFETY: its pair.
-                unsafe { record.reader.leave() };
-            })
-        };
-        let mover = {
-            let map = map.clone();
-            thread::spawn(move || map.grow())
-        };
+        let readers = map.clone();
+        let reader = in_section(core.acquire(), move || readers.find(FIRST));
+        let mover = beside(&map, |map| map.grow());
         let item = map.replace(FIRST).unwrap();
         let seq = engine.start();
         scan_until(&engine, seq);
@@ -242,15 +219,12 @@ fn loom_models_an_entry_is_taken_out_beside_a_move() {
     });
 }
 
-/// Two put one key in: one of them does, and the loser sees it.
+/// Two threads insert one key: one succeeds, and the other one sees it.
 #[test]
 fn loom_models_one_of_two_puts_a_key_in() {
     loom::model(|| {
         let map = Model::new(0, &[]);
-        let other = {
-            let map = map.clone();
-            thread::spawn(move || map.insert(FIRST))
-        };
+        let other = beside(&map, |map| map.insert(FIRST));
         let ours = map.insert(FIRST);
         assert!(map.find(FIRST));
         assert!(ours ^ other.join().unwrap());
@@ -258,7 +232,8 @@ fn loom_models_one_of_two_puts_a_key_in() {
     });
 }
 
-/// Three at one bucket: who waits is woken, also where the one before it left a mark that is gone by then.
+/// Three writers at one bucket: a waiter is woken, also if the mark of the waiter before it is
+/// gone.
 #[test]
 fn loom_models_writers_that_wait_are_woken() {
     loom::model(|| {
@@ -274,19 +249,16 @@ fn loom_models_writers_that_wait_are_woken() {
     });
 }
 
-/// A writer whose bucket is moved under it writes to where it was moved.
+/// A writer whose bucket is moved meanwhile writes to the new bucket.
 #[test]
 fn loom_models_what_is_put_in_beside_a_move_is_not_lost() {
     loom::model(|| {
         let map = Model::new(0, &[FIRST]);
-        let writer = {
-            let map = map.clone();
-            thread::spawn(move || {
-                assert!(map.insert(APART));
-                assert!(!map.insert(FIRST));
-                assert!(map.find(APART));
-            })
-        };
+        let writer = beside(&map, |map| {
+            assert!(map.insert(APART));
+            assert!(!map.insert(FIRST));
+            assert!(map.find(APART));
+        });
         let old = map.grow();
         writer.join().unwrap();
         assert!(map.find(FIRST) && map.find(APART));
@@ -297,20 +269,17 @@ fn loom_models_what_is_put_in_beside_a_move_is_not_lost() {
     });
 }
 
-/// Who finds an entry and looks again finds it again: the tag is set before the slot is filled. The reader's word may be
-/// one from when another entry of the same tag was in the slot.
+/// A reader that finds an entry finds it again: the tag is set before the slot is filled. The
+/// reader's word may be from when another entry of the same tag was in the slot.
 #[test]
 fn loom_models_what_was_found_is_found_again() {
     loom::model(|| {
         let map = Model::new(0, &[BESIDE_FIRST]);
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || {
-                if map.find(FIRST) {
-                    assert!(map.find(FIRST));
-                }
-            })
-        };
+        let reader = beside(&map, |map| {
+            if map.find(FIRST) {
+                assert!(map.find(FIRST));
+            }
+        });
         map.remove(BESIDE_FIRST).unwrap();
         assert!(map.insert(FIRST));
         reader.join().unwrap();
@@ -322,47 +291,38 @@ fn loom_models_what_was_found_is_found_again() {
 fn loom_models_what_was_found_in_the_overflow_is_found_again() {
     loom::model(|| {
         let map = Model::new(4, &[BESIDE_FIRST, FIRST + 2, FIRST + 3]);
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || {
-                if map.find(FIRST) {
-                    assert!(map.find(FIRST));
-                }
-            })
-        };
+        let reader = beside(&map, |map| {
+            if map.find(FIRST) {
+                assert!(map.find(FIRST));
+            }
+        });
         map.remove(FIRST + 3).unwrap();
         assert!(map.insert(FIRST));
         reader.join().unwrap();
     });
 }
 
-/// A bucket that is hung on a full one is seen whole.
+/// An overflow bucket is seen whole.
 #[test]
 fn loom_models_an_overflow_bucket_is_seen_whole() {
     loom::model(|| {
         let map = Model::new(4, &[BESIDE_FIRST, FIRST + 2]);
-        let reader = {
-            let map = map.clone();
-            thread::spawn(move || {
-                if map.find(FIRST) {
-                    assert!(map.find(FIRST));
-                }
-            })
-        };
+        let reader = beside(&map, |map| {
+            if map.find(FIRST) {
+                assert!(map.find(FIRST));
+            }
+        });
         assert!(map.insert(FIRST));
         reader.join().unwrap();
     });
 }
 
-/// Two buckets become one while another walks: each entry is seen once.
+/// Two buckets become one while another thread walks: it sees each entry once.
 #[test]
 fn loom_models_a_walk_sees_each_entry_once_while_buckets_are_joined() {
     loom::model(|| {
         let map = Model::new(4, &[FIRST, APART]);
-        let walker = {
-            let map = map.clone();
-            thread::spawn(move || assert_eq!(map.walk(), [FIRST, APART]))
-        };
+        let walker = beside(&map, |map| assert_eq!(map.walk(), [FIRST, APART]));
         let old = map.shrink();
         walker.join().unwrap();
         assert_eq!(old.len(), 1);

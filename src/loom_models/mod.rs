@@ -100,16 +100,25 @@ pub(super) fn scan_until(engine: &Engine<()>, seq: Seq) {
     }
 }
 
-/// A thread that reads in one section of this record, which it alone uses.
-pub(super) fn reads(record: &'static Record<()>, cell: &Arc<Cell>) -> JoinHandle<()> {
-    let cell = cell.clone();
+/// Starts a thread that runs `f` in one section of this record, which only this thread uses.
+pub(super) fn in_section<R: 'static>(
+    record: &'static Record<()>,
+    f: impl FnOnce() -> R + 'static,
+) -> JoinHandle<R> {
     thread::spawn(move || {
-        // SAFETY: handed to this thread, which alone uses it, paired.
+        // SAFETY: handed to this thread, which alone uses it; paired with `leave`.
         unsafe { record.reader.enter(record.hub()) };
-        cell.look();
+        let result = f();
         // SAFETY: its pair.
         unsafe { record.reader.leave() };
+        result
     })
+}
+
+/// Starts a thread that reads in one section of this record.
+pub(super) fn reads(record: &'static Record<()>, cell: &Arc<Cell>) -> JoinHandle<()> {
+    let cell = cell.clone();
+    in_section(record, move || cell.look())
 }
 
 /// The writer: unlinks, waits for a grace period of its own, and frees.

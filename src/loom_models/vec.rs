@@ -1,11 +1,11 @@
-//! The spine of an array: a view shows whole elements, does not change, and shows none that is freed.
+//! The spine of an array: a view shows whole elements, does not change, and shows no freed element.
 //!
-//! They fail where `len` is raised or loaded Relaxed, where a spine is published Relaxed, where an element is freed without a
-//! grace period, and the last where slots that were visible are written again before one has gone by.
+//! The models fail if `len` is raised or loaded Relaxed, if a spine is published Relaxed, or if an
+//! element is freed without a grace period. The last model fails if slots that were visible are
+//! written again before a grace period has elapsed.
 
-use super::{ALIVE, ModelCore, engine, scan_until};
+use super::{ALIVE, ModelCore, engine, in_section, scan_until};
 use crate::collections::spine::{Header, HighWater, Spine};
-use crate::reader::registry::Record;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use loom::cell::UnsafeCell;
@@ -13,13 +13,13 @@ use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use std::ptr::{self, NonNull};
 
-/// An element that loom watches.
+/// An element whose accesses loom checks.
 struct Value {
     name: u32,
     life: UnsafeCell<u32>,
 }
 
-/// A new element, which is never freed but by name.
+/// Makes an element, whose memory is leaked.
 fn value(name: u32) -> NonNull<Value> {
     let life = UnsafeCell::new(0);
     // SAFETY: not shared yet.
@@ -27,16 +27,16 @@ fn value(name: u32) -> NonNull<Value> {
     NonNull::from(Box::leak(Box::new(Value { name, life })))
 }
 
-/// After a grace period.
+/// Frees the element in name, after a grace period.
 fn free(element: NonNull<Value>) {
-    // SAFETY: loom checks that nobody reads at the same time.
+    // SAFETY: loom checks that no thread reads at the same time.
     unsafe { &element.as_ref().life }.with_mut(|life| unsafe { *life = 0 });
 }
 
-/// The pointer of an array; its one writer is the model's main thread.
+/// The pointer of an array, whose only writer is the model's main thread.
 struct Array(AtomicPtr<Header<Value>>);
 
-// SAFETY: elements are what loom watches: it fails where two threads touch one unordered.
+// SAFETY: loom checks the elements: it fails if two threads touch one unordered.
 unsafe impl Send for Array {}
 // SAFETY: as above.
 unsafe impl Sync for Array {}
@@ -73,7 +73,7 @@ impl Array {
         }
     }
 
-    /// A view, inside a section: looks at its elements twice, and gives their names.
+    /// Takes a view inside a section, looks at its elements twice, and returns their names.
     fn look(&self) -> Vec<u32> {
         let spine = Spine::from_raw(self.0.load(Ordering::Acquire)).unwrap();
         // SAFETY: loaded in a section.
@@ -82,9 +82,9 @@ impl Array {
             let look = |slot: &AtomicPtr<Value>| {
                 let element = slot.load(Ordering::Relaxed);
                 assert!(!element.is_null(), "a slot that was not written");
-                // SAFETY: that it is alive is what is shown here.
+                // SAFETY: the model shows that it is alive.
                 let element = unsafe { &*element };
-                // SAFETY: shared access; loom checks that nobody writes at the same time.
+                // SAFETY: shared access; loom checks that no thread writes at the same time.
                 element
                     .life
                     .with(|life| assert_eq!(unsafe { *life }, ALIVE));
@@ -97,7 +97,7 @@ impl Array {
         seen
     }
 
-    /// Takes it apart, when nobody reads any more.
+    /// Frees the spine, when all readers have ended.
     fn end(&self) {
         // SAFETY: alone.
         unsafe { self.spine().free() };
@@ -105,18 +105,10 @@ impl Array {
     }
 }
 
-/// A thread that looks in one section.
+/// Starts a thread that looks in one section.
 fn looks(core: ModelCore, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
     let array = array.clone();
-    let record: &'static Record<()> = core.acquire();
-    thread::spawn(move || {
-        // SAFETY: handed to this thread, which alone uses it, paired.
-        unsafe { record.reader.enter(record.hub()) };
-        let names = array.look();
-        // SAFETY: its pair.
-        unsafe { record.reader.leave() };
-        names
-    })
+    in_section(core.acquire(), move || array.look())
 }
 
 /// Elements are pushed in place under a reader.
@@ -134,7 +126,8 @@ fn loom_models_pushes_in_place() {
     });
 }
 
-/// An element is exchanged by way of a new spine; the old one is freed with it, and the new one pushed to.
+/// An element is replaced with a new spine. The old spine is freed with the element, and the new
+/// spine gets a push.
 #[test]
 fn loom_models_a_new_spine() {
     loom::model(|| {
@@ -161,7 +154,8 @@ fn loom_models_a_new_spine() {
     });
 }
 
-/// A slot is popped and used again: in place where a grace period has gone by, which somebody else may drive, else not at all.
+/// A slot is popped and used again: in place if a grace period has elapsed, which another thread
+/// may drive, and otherwise not at all.
 #[test]
 fn loom_models_a_slot_used_again() {
     loom::model(|| {

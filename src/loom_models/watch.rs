@@ -1,7 +1,9 @@
-//! Watchers of a cell: a writer finds them or they find what it wrote; the newest is known in the end; who waits is woken.
+//! Watchers of a cell: a writer finds them, or they find what it wrote; in the end the newest
+//! version is known; a waiter is woken.
 //!
-//! The protocol rests on SeqCst accesses: both ways of giving them fences. Nothing is freed, and the domain's thread stays
-//! stopped: what watchers do is done under guards, and `cell` has models of those.
+//! The protocol needs SeqCst accesses, so the models run both ways of giving them fences. Nothing
+//! is freed, and the domain's thread stays stopped: watchers read under guards, which `cell` has
+//! models of.
 
 use super::{Value, each_way, stopped_rcu};
 use crate::RcuCell;
@@ -29,7 +31,7 @@ fn writer(cell: &Cell) -> JoinHandle<()> {
     })
 }
 
-/// Somebody subscribes while somebody else stores.
+/// A thread subscribes while another stores.
 #[test]
 fn loom_models_a_subscription_beside_a_store() {
     each_way(|| {
@@ -42,7 +44,7 @@ fn loom_models_a_subscription_beside_a_store() {
     });
 }
 
-/// The same where there is a slot already, which nobody watches now.
+/// The same if the cell has had a watcher before.
 #[test]
 fn loom_models_a_second_subscription_beside_a_store() {
     each_way(|| {
@@ -56,7 +58,7 @@ fn loom_models_a_second_subscription_beside_a_store() {
     });
 }
 
-/// Who waits is woken.
+/// A waiting watcher is woken.
 #[test]
 fn loom_models_a_watcher_is_woken() {
     each_way(|| {
@@ -70,7 +72,7 @@ fn loom_models_a_watcher_is_woken() {
     });
 }
 
-/// Of two writers the last to come leaves the newest.
+/// The last of two writers leaves the newest version.
 #[test]
 fn loom_models_two_stores_beside_a_watcher() {
     each_way(|| {

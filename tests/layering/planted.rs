@@ -158,14 +158,17 @@ sys/mod.rs: use super as root; ## hides what is imported
 sys/mod.rs: extern crate self as root; ## hides what is imported
 sys/mod.rs: use crate::loom_models::x; ## lower floors alone
 sys/mod.rs: use crate::guide::x; ## lower floors alone
-cell/mod.rs: use crate::{Rcu, RcuCell}; use crate::reader::guard::Guard;
-cell/mod.rs: use crate::HIGH::X; use super::Rcu; use crate::sys::prim::X;
+cell/mod.rs: use crate::{Rcu, RcuCell}; use crate::sys::wait_list::WaitList;
+cell/mod.rs: use crate::reader::guard::Guard; ## see ABOVE
+cell/mod.rs: use super::Rcu; use crate::sys::prim::X;
+cell/mod.rs: use crate::HIGH::X; ## see ABOVE
 cell/mod.rs: use crate::sys::event::Event; ## see ABOVE
 cell/mod.rs: use crate::sys; ## see ABOVE
 cell/mod.rs: use crate::reader::word::Word; ## see ABOVE
 cell/mod.rs: use crate::hidden; ## see ABOVE
 cell/mod.rs: use crate::collections::RcuList; ## see ABOVE
-collections/x.rs: use crate::{Rcu, cell::{DomainRef, Holder}, sys::prim::Mutex};
+collections/x.rs: use crate::{Rcu, sys::prim::{Mutex, Ordering}};
+collections/x.rs: use crate::cell::DomainRef; ## see ABOVE
 collections/x.rs: use crate::wait::Synchronize;
 collections/x.rs: use crate::cell::Retired; ## see ABOVE
 collections/x.rs: use crate::HIGH::Rcu; ## see ABOVE

@@ -4,10 +4,11 @@ use super::super::chain::Node;
 use std::fmt;
 use std::iter::FusedIterator;
 
-/// A walk along an [`RcuList`](crate::RcuList), from its front, bound to the guard that it reads under. From
-/// [`RcuList::iter`](crate::RcuList::iter).
+/// A walk along an [`RcuList`](crate::RcuList) from its front, bound to the guard that it reads
+/// under. From [`RcuList::iter`](crate::RcuList::iter).
 ///
-/// It goes on by the links as they are when it steps. It may be sent where the guard's reference may be kept.
+/// Each step follows the link as it is then. The walk may be sent if a reference to the guard may
+/// be.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -17,20 +18,20 @@ use std::iter::FusedIterator;
 /// assert_eq!(even, [&2, &4]);
 /// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
-pub struct ListIter<'g, T>(At<'g, T>);
-
-/// All references are to nodes that sections protect for `'g`, by the invariants of the list.
-enum At<'g, T> {
-    /// Before this one: the first when the walk began. No link, which is the list's and may be gone before the guard.
-    Before(&'g Node<T>),
-    /// Behind this one.
-    Behind(&'g Node<T>),
-    End,
+pub struct ListIter<'g, T> {
+    /// The node before the next step, or the first node if `passed` is `false`. No link to it, as
+    /// that is the list's, which may be dropped before the guard. The section protects the node for
+    /// `'g`, by the invariants of the list.
+    at: Option<&'g Node<T>>,
+    passed: bool,
 }
 
 impl<'g, T> ListIter<'g, T> {
     pub(super) fn from(first: Option<&'g Node<T>>) -> Self {
-        Self(first.map_or(At::End, At::Before))
+        Self {
+            at: first,
+            passed: false,
+        }
     }
 }
 
@@ -39,21 +40,14 @@ impl<'g, T> Iterator for ListIter<'g, T> {
 
     #[inline]
     fn next(&mut self) -> Option<&'g T> {
-        let node = match self.0 {
-            At::Before(node) => node,
-            At::Behind(node) => {
-                // SAFETY: null, or a node that is there as long as the section in which its forerunner was reached:
-                // "A reader on a removed node" in `chain`.
-                let Some(next) = (unsafe { node.next.follow().as_ref::<'g>() }) else {
-                    self.0 = At::End;
-                    return None;
-                };
-                next
-            }
-            At::End => return None,
-        };
-        self.0 = At::Behind(node);
-        Some(&node.value)
+        if self.passed {
+            let link = &self.at?.next;
+            // SAFETY: null, or a node that lives as long as the section in which the node before it
+            // was reached: "A reader on a removed node" in `chain`.
+            self.at = unsafe { link.follow().as_ref::<'g>() };
+        }
+        self.passed = true;
+        Some(&self.at?.value)
     }
 }
 
@@ -61,16 +55,12 @@ impl<T> FusedIterator for ListIter<'_, T> {}
 
 impl<T> Clone for ListIter<'_, T> {
     fn clone(&self) -> Self {
-        Self(match self.0 {
-            At::Before(node) => At::Before(node),
-            At::Behind(node) => At::Behind(node),
-            At::End => At::End,
-        })
+        Self { ..*self }
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for ListIter<'_, T> {
-    /// What is left of the walk, as it stands.
+    /// Shows what is left of the walk.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }

@@ -1,10 +1,11 @@
-//! A list under RCU. [`chain`](super::chain) has the protocol; here are its owner, its readers and its writers.
+//! A list under RCU: its owner and its readers. [`chain`](super::chain) has the protocol.
 //!
 //! # Invariants
-//! 1. `head`, with `Tail` under the writers' lock, keeps the invariants of `chain`. All its nodes come from this list.
-//! 2. A node that is taken out is freed only by way of [`Retired`] or of a callback of `domain`'s domain, queued after it was
-//!    taken out: after a grace period that starts later. So a section of that domain that reached it may use it to
-//!    its end.
+//! 1. `head`, with `Tail` under the writers' lock, keeps the invariants of `chain`. All its nodes
+//!    come from this list.
+//! 2. A node that is taken out is freed only through [`Retired`] or a callback of `domain`'s domain
+//!    that is queued afterwards: after a grace period that starts later. So a section of that
+//!    domain that reached the node may use it until the section ends.
 //! 3. `len` is the number of linked nodes whenever the writers' lock is free.
 
 mod iter;
@@ -15,19 +16,21 @@ pub use write::ListWriter;
 
 use super::chain::{self, Link, Node, Run, Tail};
 use super::writers::Writers;
-use crate::cell::{DomainRef, Holder};
+use crate::structures::{DomainRef, Holder};
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 const NAME: &str = "RcuList";
 
-/// A list that is walked all the time and changed now and then: handlers, listeners, memory regions.
+/// A list that is walked all the time and changed now and then: handlers, listeners, memory
+/// regions.
 ///
-/// Readers go from the front to the back, wait-free, under a guard. One that stands on an element which is being removed
-/// keeps the element and finishes its walk; it sees what is behind it as it is then. Writers take turns; [`write`](Self::write)
-/// makes several edits in one turn, anywhere in the list.
+/// Readers go from the front to the back, wait-free, under a guard. A reader on an element that is
+/// being removed keeps the element and finishes its walk, and sees the elements after it as they
+/// are then. Writers take turns. [`write`](Self::write) makes several edits in one turn, anywhere
+/// in the list.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -43,20 +46,22 @@ const NAME: &str = "RcuList";
 /// # Complexity
 /// | operation | time |
 /// |---|---|
-/// | `push_front`, `push_back`, `pop_front`, `front`, `len`, an edit where the writer stands, one step of either | O(1) |
+/// | `push_front`, `push_back`, `pop_front`, `front`, `len` | O(1) |
+/// | an edit where a writer stands, one step of a walk or a writer | O(1) |
 /// | `append` | O(added), of which O(1) is under the writers' lock |
 /// | `clear`, drop | O(1) here; O(n) in one callback after a grace period |
 /// | `retain` | O(n), and one callback for all that goes |
 ///
-/// An element costs an allocation, which holds it beside one pointer.
+/// An element costs an allocation, which also holds one pointer.
 ///
 /// # Drop
-/// Dropping a list retires its elements, in one callback that frees them one by one, without recursion. References taken
-/// under a guard outlive the list. Where elements panic when they are dropped, all are dropped, and one panic is reported.
+/// Dropping a list retires its elements, in one callback that frees them one by one, without
+/// recursion. References taken under a guard outlive the list. If elements panic when they are
+/// dropped, all are dropped, and one panic is reported.
 ///
 /// # Deadlocks
-/// Writers wait for each other: for a [`ListWriter`] that is not dropped, for ever. A thread that would wait for itself
-/// panics instead. No element is dropped while the writers' lock is held.
+/// Writers wait for each other; if a [`ListWriter`] is never dropped, for ever. A thread that would
+/// wait for itself panics instead. No element is dropped while the writers' lock is held.
 pub struct RcuList<T: Send + Sync + 'static> {
     head: Link<T>,
     len: AtomicUsize,
@@ -65,7 +70,8 @@ pub struct RcuList<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> RcuList<T> {
-    /// An empty list in the [global domain](Rcu::global), which this does not start: for statics.
+    /// An empty list in the [global domain](Rcu::global), which this does not start, so that it can
+    /// be a static.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -99,7 +105,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         }
     }
 
-    /// The domain that guards must be of.
+    /// Returns the domain that guards must be of.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -111,7 +117,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.domain.rcu()
     }
 
-    /// How many elements there are, or were a moment ago. O(1), without a section.
+    /// Returns how many elements there are, or were a moment ago. O(1), without a section.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -122,7 +128,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Whether there are none, or were none a moment ago.
+    /// Returns whether there are no elements, or were none a moment ago.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -133,7 +139,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.len() == 0
     }
 
-    /// The first element.
+    /// Returns the first element.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -142,15 +148,15 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the elements.
+    /// If the guard is of another domain, which does not protect the elements.
     #[inline]
     #[track_caller]
     pub fn front<'g>(&self, guard: &'g impl Guard) -> Option<&'g T> {
         self.iter(guard).next()
     }
 
-    /// Walks the list from the front. Each step is wait-free, and what has been removed by then, from where the walk can
-    /// see, is not met.
+    /// Walks the list from the front. Each step is wait-free, and does not meet elements that were
+    /// removed before it in the walk's way.
     ///
     /// The iterator is bound to the guard, not to the list.
     ///
@@ -166,12 +172,13 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the elements.
+    /// If the guard is of another domain, which does not protect the elements.
     #[inline]
     #[track_caller]
     pub fn iter<'g>(&self, guard: &'g impl Guard) -> ListIter<'g, T> {
         self.domain.assert_covers(guard, NAME);
-        // SAFETY: a node that is linked now, in a section of the list's domain that lasts for 'g (invariants 1, 2).
+        // SAFETY: a node that is linked now, in a section of the list's domain that lasts for 'g
+        // (invariants 1, 2).
         ListIter::from(unsafe { self.head.follow().as_ref() })
     }
 
@@ -202,9 +209,10 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.append_run("push_back", Run::of(value));
     }
 
-    /// Adds elements at the back, in one step: a reader finds all of them or none.
+    /// Adds elements at the back, in one step: a reader finds all of them or none of them.
     ///
-    /// The iterator is run to its end before; where it panics, nothing is added. It may write the same list.
+    /// The iterator is run to its end first. If it panics, nothing is added. It may write the same
+    /// list.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -225,7 +233,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         writer.insert(writer.last(), run);
     }
 
-    /// Takes the first element out. Readers may still see it: it is given out as [`Retired`].
+    /// Removes the first element, and returns it as [`Retired`], since readers may still see it.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -241,9 +249,11 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.lock("pop_front").pop_front()
     }
 
-    /// Removes the elements for which `keep` is false, in one go, and retires them in one callback.
+    /// Removes the elements for which `keep` returns `false`, in one go, and retires them in one
+    /// callback.
     ///
-    /// Where `keep` panics, what it has refused so far is removed, and the rest stays. It may read the list.
+    /// If `keep` panics, the elements that it has refused so far are removed, and the others stay.
+    /// It may read the list.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -253,14 +263,14 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// ```
     ///
     /// # Panics
-    /// Where `keep` writes the list: it would wait for itself.
+    /// If `keep` writes the list: it would wait for itself.
     #[track_caller]
     pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
-        // By reference: what it holds is dropped when the lock is free.
+        // By reference: what `keep` owns is dropped after the lock is released.
         self.lock("retain").retain(&mut keep);
     }
 
-    /// Takes all elements out, and retires them in one callback. Readers among them finish their walk.
+    /// Removes all elements, and retires them in one callback. Readers finish their walk.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -276,8 +286,8 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.lock("clear").clear();
     }
 
-    /// A writer for several edits in one turn, which stands on the first element. Readers see each edit as it is made; other
-    /// writers wait until it is dropped.
+    /// Returns a writer for several edits in one turn, which stands on the first element. Readers
+    /// see each edit as it is made. Other writers wait until the writer is dropped.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -305,102 +315,39 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         ListWriter::new(self, self.writers.lock(what, "ListWriter"))
     }
 
-    /// Starts the global domain, if that is the list's and not started yet, before something is taken out: a panic comes
-    /// before there is anything to lose.
+    /// Starts the global domain, if the list is in it and it is not started yet. Called before
+    /// something is taken out, so that a panic loses nothing.
     fn start(&self) {
         self.rcu();
     }
 
-    /// Retires a node and all that are linked behind it, which have just been taken out.
+    /// Retires a node and all nodes after it, which have just been taken out.
     ///
     /// # Safety
-    /// `first` is not null, and they are nobody else's to free.
+    /// Nothing else frees them.
     unsafe fn retire_all(&self, first: *mut Node<T>) {
-        let removed = Removed(first);
-        // SAFETY: runs after a grace period that starts later (invariant 2).
-        self.rcu().call(move || unsafe { removed.free() });
+        if !first.is_null() {
+            // SAFETY: runs after a grace period that starts later (invariant 2); `T` is `Send`.
+            unsafe { self.rcu().call_unchecked(move || chain::free_all(first)) };
+        }
     }
 }
 
-/// Nodes that are linked among themselves, on their way to be freed.
-struct Removed<T>(*mut Node<T>);
-
-// SAFETY: the only owner of nodes with values that are `Send`.
-unsafe impl<T: Send> Send for Removed<T> {}
-
-impl<T> Removed<T> {
-    /// # Safety
-    /// No reader is left.
-    unsafe fn free(self) {
-        // SAFETY: passed on; once, as `self` is consumed.
-        unsafe { chain::free_all(self.0) }
+impl<T: Send + Sync + 'static> Holder for Node<T> {
+    type Value = T;
+    fn value(&self) -> &T {
+        &self.value
     }
-}
-
-impl<T> Holder<T> for Node<T> {
-    unsafe fn value(this: NonNull<Self>) -> NonNull<T> {
-        // SAFETY: alive, by the caller's word; a field's address is not null.
-        unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).value) }
-    }
-
-    unsafe fn take(this: NonNull<Self>) -> Box<T> {
-        // SAFETY: nodes come from boxes; once, with no reader left, by the caller's word.
-        let node = unsafe { Box::from_raw(this.as_ptr()) };
-        Box::new(node.value)
-    }
-
-    unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: passed on.
-        unsafe { chain::free(this) }
+    fn into_value(self) -> T {
+        self.value
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for RcuList<T> {
     fn drop(&mut self) {
-        let first = self.head.follow();
-        if !first.is_null() {
-            // SAFETY: the list is gone with its links, so they are taken out (invariant 2).
-            unsafe { self.retire_all(first) };
-        }
+        // SAFETY: the list is gone with its links, so all nodes are taken out (invariant 2).
+        unsafe { self.retire_all(self.head.follow()) };
     }
 }
 
-impl<T: Send + Sync + 'static> Default for RcuList<T> {
-    /// An empty list in the [global domain](Rcu::global).
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Send + Sync + 'static> FromIterator<T> for RcuList<T> {
-    /// A list in the [global domain](Rcu::global).
-    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        let list = Self::new();
-        list.append(values);
-        list
-    }
-}
-
-impl<T: Send + Sync + 'static> Extend<T> for RcuList<T> {
-    /// As [`append`](Self::append).
-    #[track_caller]
-    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
-        self.append(values);
-    }
-}
-
-impl<T: Send + Sync + 'static> Extend<T> for &RcuList<T> {
-    /// As [`append`](RcuList::append).
-    #[track_caller]
-    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
-        self.append(values);
-    }
-}
-
-impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for RcuList<T> {
-    /// Reads the list, in a section of its own.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let guard = self.rcu().read();
-        f.debug_list().entries(self.iter(&guard)).finish()
-    }
-}
+super::sequence_traits!(RcuList);

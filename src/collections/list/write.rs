@@ -1,8 +1,9 @@
-//! The writer of a list: edits where it stands.
+//! The writer of a list, which makes edits at the place where it stands.
 //!
 //! # Invariants
-//! 1. The writer holds the lock, so that nobody else changes the links.
-//! 2. `before` is the linked node before the one that it stands on, or null where that is the first, or would be.
+//! 1. The writer holds the lock, so that no other writer changes the links.
+//! 2. `before` is the linked node before the place where the writer stands, or null if the writer
+//!    stands at the front.
 
 use super::super::chain::{self, Link, Node, Run, Tail};
 use super::super::drop_all::DropAll;
@@ -14,13 +15,14 @@ use std::fmt;
 use std::mem;
 use std::ptr::{self, NonNull};
 
-/// The right to write an [`RcuList`], and a place in it: on an element, or at the end, behind the last. From
-/// [`RcuList::write`].
+/// The right to write an [`RcuList`], and a place in it: on an element, or at the end, after the
+/// last element. From [`RcuList::write`].
 ///
-/// Readers see each edit as it is made. Other writers wait until this is dropped: one that is leaked holds them up for
-/// ever. What this thread does meanwhile may read the list, and must not write it but through the writer.
+/// Readers see each edit as it is made. Other writers wait until the writer is dropped; if it is
+/// leaked, for ever. Meanwhile this thread may read the list, and must write it only through the
+/// writer.
 ///
-/// The writer stays on its element whatever is done before and behind it.
+/// Edits before and after the writer's element do not move the writer.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -46,7 +48,7 @@ pub struct ListWriter<'a, T: Send + Sync + 'static> {
 }
 
 impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
-    /// On the first element.
+    /// Makes a writer on the first element.
     pub(super) fn new(list: &'a RcuList<T>, tail: Writing<'a, Tail<T>>) -> Self {
         Self {
             list,
@@ -55,13 +57,13 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         }
     }
 
-    /// The link to the element that it stands on.
-    fn here(&self) -> &Link<T> {
+    /// Returns the link to the element that the writer stands on.
+    fn current_link(&self) -> &Link<T> {
         // SAFETY: invariants 1, 2.
-        unsafe { Tail::behind(&self.list.head, self.before) }
+        unsafe { Tail::link_after(&self.list.head, self.before) }
     }
 
-    /// The element that it stands on; `None` at the end.
+    /// Returns the element that the writer stands on; `None` at the end.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -73,11 +75,11 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// ```
     pub fn current(&self) -> Option<&T> {
         // SAFETY: null or linked, and not removed while `self` is borrowed (invariant 1).
-        let node = unsafe { self.here().peek().as_ref() };
+        let node = unsafe { self.current_link().peek().as_ref() };
         node.map(|node| &node.value)
     }
 
-    /// Goes to the next element. At the end it stays there.
+    /// Goes to the next element. At the end the writer stays there.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -87,7 +89,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// assert_eq!(writer.current(), Some(&2));
     /// ```
     pub fn move_next(&mut self) {
-        let node = self.here().peek();
+        let node = self.current_link().peek();
         if !node.is_null() {
             self.before = node;
         }
@@ -107,7 +109,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         self.before = ptr::null_mut();
     }
 
-    /// Adds an element before the one that it stands on; at the end, as the last.
+    /// Adds an element before the writer's element; at the end, as the last.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -125,7 +127,8 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         self.before = added;
     }
 
-    /// Adds an element behind the one that it stands on; at the end, as the last, and stays behind it.
+    /// Adds an element after the writer's element. At the end, adds it as the last, and stays after
+    /// it.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -137,14 +140,14 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2, 3]));
     /// ```
     pub fn insert_after(&mut self, value: T) {
-        let node = self.here().peek();
+        let node = self.current_link().peek();
         match node.is_null() {
             true => self.insert_before(value),
             false => self.insert(node, Run::of(value)),
         }
     }
 
-    /// Removes the element that it stands on, and goes to the next. `None` at the end.
+    /// Removes the writer's element, and goes to the next. Returns `None` at the end.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -159,7 +162,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         Some(unsafe { self.retired(node) })
     }
 
-    /// Puts an element in the place of the one that it stands on, in one step, and stays on it.
+    /// Replaces the writer's element in one step, and stays on the new one. Returns the old one.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -174,7 +177,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// # Errors
     /// The value, at the end.
     pub fn replace(&mut self, value: T) -> Result<Retired<T>, T> {
-        if self.here().peek().is_null() {
+        if self.current_link().peek().is_null() {
             return Err(value);
         }
         let node = Node::new(value);
@@ -202,12 +205,13 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         let added = run.last();
         self.insert(ptr::null_mut(), run);
         if self.before.is_null() {
-            // It stood on the first element, which is the second now, or at the end of an empty list.
+            // The writer stood on the first element, which is the second now, or at the end of an
+            // empty list.
             self.before = added;
         }
     }
 
-    /// Adds an element at the back. A writer at the end stays behind it.
+    /// Adds an element at the back. A writer at the end stays after it.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -216,7 +220,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2]));
     /// ```
     pub fn push_back(&mut self, value: T) {
-        let at_end = self.here().peek().is_null();
+        let at_end = self.current_link().peek().is_null();
         let run = Run::of(value);
         let added = run.last();
         self.insert(self.last(), run);
@@ -239,16 +243,18 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         let before = mem::replace(&mut self.before, ptr::null_mut());
         let removed = self.take_out();
         if before != first {
-            // It stood further behind.
+            // The writer stood on a later element.
             self.before = before;
         }
         // SAFETY: just taken out.
         removed.map(|node| unsafe { self.retired(node) })
     }
 
-    /// Removes the elements for which `keep` is false, retires them in one callback, and goes to the first element.
+    /// Removes the elements for which `keep` returns `false`, retires them in one callback, and
+    /// goes to the first element.
     ///
-    /// Where `keep` panics, what it has refused so far is removed, and the rest stays. It may read the list.
+    /// If `keep` panics, the elements that it has refused so far are removed, and the others stay.
+    /// It may read the list.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -289,13 +295,11 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         // SAFETY: invariant 1.
         let first = unsafe { self.tail.clear(&self.list.head) };
         self.list.len.store(0, Ordering::Relaxed);
-        if !first.is_null() {
-            // SAFETY: just taken out.
-            unsafe { self.list.retire_all(first) };
-        }
+        // SAFETY: just taken out.
+        unsafe { self.list.retire_all(first) };
     }
 
-    /// How many elements there are.
+    /// Returns how many elements there are.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -306,7 +310,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no elements.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -321,15 +325,15 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         self.tail.last()
     }
 
-    /// Behind `before`, which is null or linked.
+    /// Inserts after `before`, which is null or linked.
     pub(super) fn insert(&mut self, before: *mut Node<T>, run: Run<T>) {
         let len = self.len() + run.len();
-        // SAFETY: the lock is held (invariant 1), and `before` is as the callers here say.
+        // SAFETY: the lock is held (invariant 1), and `before` is null or linked.
         unsafe { self.tail.insert(&self.list.head, before, run) };
         self.list.len.store(len, Ordering::Relaxed);
     }
 
-    /// Takes out the node that it stands on.
+    /// Takes out the node that the writer stands on.
     fn take_out(&mut self) -> Option<NonNull<Node<T>>> {
         self.list.start();
         // SAFETY: invariants 1, 2.
@@ -339,14 +343,14 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 
     /// # Safety
-    /// The node has just been taken out, and is nobody else's to free.
+    /// The node has just been taken out, and nothing else frees it.
     unsafe fn retired(&self, node: NonNull<Node<T>>) -> Retired<T> {
-        // SAFETY: sections of the list's domain alone reach it, none from now on; `T` may be sent.
-        unsafe { Retired::within(self.list.rcu(), node) }
+        // SAFETY: only sections of the list's domain reach it, and none from now on.
+        unsafe { Retired::from_holder(self.list.rcu(), node.as_ptr()) }
     }
 }
 
-/// What `retain` has taken out: retired together when it ends, be it by a panic.
+/// What `retain` has taken out. It is retired together when `retain` ends, also by a panic.
 struct Refused<'a, T: Send + Sync + 'static> {
     list: &'a RcuList<T>,
     nodes: Vec<NonNull<Node<T>>>,
@@ -357,28 +361,17 @@ impl<T: Send + Sync + 'static> Drop for Refused<'_, T> {
         if self.nodes.is_empty() {
             return;
         }
-        let nodes = Nodes(mem::take(&mut self.nodes));
-        // SAFETY: taken out before, so no reader is left after a grace period that starts now (invariant 2 of the list).
-        self.list.rcu().call(move || unsafe { nodes.free() });
-    }
-}
-
-/// Nodes on their way to be freed.
-struct Nodes<T>(Vec<NonNull<Node<T>>>);
-
-// SAFETY: the only owner of nodes with values that are `Send`.
-unsafe impl<T: Send> Send for Nodes<T> {}
-
-impl<T> Nodes<T> {
-    /// # Safety
-    /// No reader is left.
-    unsafe fn free(self) {
-        let mut drop_all = DropAll::default();
-        for node in self.0 {
-            // SAFETY: passed on; each once.
-            drop_all.run(|| unsafe { chain::free(node) });
-        }
-        drop_all.end();
+        let nodes = mem::take(&mut self.nodes);
+        let free = move || {
+            let mut drop_all = DropAll::default();
+            for node in nodes {
+                // SAFETY: runs after a grace period that starts later (invariant 2 of the list).
+                drop_all.run(|| unsafe { chain::free(node) });
+            }
+            drop_all.end();
+        };
+        // SAFETY: the only owner of nodes that were taken out before; `T` is `Send`.
+        unsafe { self.list.rcu().call_unchecked(free) };
     }
 }
 

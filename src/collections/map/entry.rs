@@ -1,12 +1,14 @@
-//! What lies in a bucket: one allocation of hash, key and value.
+//! What lies in a bucket: one allocation of hash, key and value; and how many of them are freed.
 //!
 //! # Invariants
-//! 1. A published entry came from a box, and is freed once: by the [`Retired`](crate::Retired) or the
-//!    [`Doomed`](super::doomed::Doomed) that it was given to when it was taken out.
+//! 1. A published entry came from a box, and is freed once: by the [`Retired`](crate::Retired) or
+//!    the [`Doomed`] that it was given to when it was taken out.
 //! 2. Nothing is moved out of it or written in it before no reader is left.
 
 use super::raw::Hashed;
-use crate::cell::Holder;
+use super::raw::walk::Teardown;
+use crate::Rcu;
+use crate::structures::Holder;
 use std::ptr::NonNull;
 
 pub(super) struct Entry<K, V> {
@@ -20,10 +22,9 @@ impl<K, V> Entry<K, V> {
         Box::new(Self { hash, key, value })
     }
 
-    /// Gives the box up for a slot to hold.
+    /// Gives up the box, for a slot to hold.
     pub(super) fn publish(self: Box<Self>) -> NonNull<Self> {
-        // SAFETY: a box's pointer is not null.
-        unsafe { NonNull::new_unchecked(Box::into_raw(self)) }
+        NonNull::from(Box::leak(self))
     }
 }
 
@@ -34,24 +35,80 @@ impl<K, V> Hashed for Entry<K, V> {
     }
 }
 
-impl<K, V> Holder<V> for Entry<K, V> {
-    unsafe fn value(this: NonNull<Self>) -> NonNull<V> {
-        // SAFETY: points into a living entry, by the caller's word.
-        unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).value) }
+impl<K, V> Holder for Entry<K, V>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    type Value = V;
+    fn value(&self) -> &V {
+        &self.value
     }
-
-    unsafe fn take(this: NonNull<Self>) -> Box<V> {
-        // SAFETY: from a box, once, and no reader is left (invariant 1).
-        let entry = unsafe { Box::from_raw(this.as_ptr()) };
-        let Entry { key, value, .. } = *entry;
-        let value = Box::new(value);
+    fn into_value(self) -> V {
+        let Entry { key, value, .. } = self;
         // Foreign code, which may panic: the value is then dropped, and not lost.
         drop(key);
         value
     }
+}
 
-    unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: as in `take`.
-        drop(unsafe { Box::from_raw(this.as_ptr()) });
+/// Entries on their way to be freed by one callback.
+///
+/// Wherever it is dropped, what is left is freed after a grace period. Dropping keys and values is
+/// foreign code. If one panics, the callback ends, and is counted and reported as one that
+/// panicked; what is left goes to a callback of its own.
+pub(super) struct Doomed<K: Send + Sync + 'static, V: Send + Sync + 'static> {
+    rcu: Rcu,
+    taken: Vec<NonNull<Entry<K, V>>>,
+    /// What is left of a map that was dropped.
+    map: Option<Teardown<Entry<K, V>>>,
+}
+
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Doomed<K, V> {
+    /// For entries of a map of `rcu`, which are [pushed](Self::push) when they are taken out.
+    pub(super) fn new(rcu: &Rcu) -> Self {
+        Self {
+            rcu: rcu.clone(),
+            taken: Vec::new(),
+            map: None,
+        }
+    }
+
+    /// # Safety
+    /// The entry was just taken out of a map of the domain, and nothing else frees it.
+    pub(super) unsafe fn push(&mut self, entry: NonNull<Entry<K, V>>) {
+        self.taken.push(entry);
+    }
+
+    /// # Safety
+    /// The map is of the domain, and nothing but readers has access to it.
+    pub(super) unsafe fn push_map(&mut self, map: Teardown<Entry<K, V>>) {
+        self.map = Some(map);
+    }
+
+    /// Frees all of them, after the grace period.
+    fn free(mut self) {
+        let map = |map: &mut Option<Teardown<_>>| map.as_mut().and_then(Iterator::next);
+        while let Some(entry) = self.taken.pop().or_else(|| map(&mut self.map)) {
+            // SAFETY: from a box, given out once, and taken out before the grace period began: no
+            // reader is left.
+            drop(unsafe { Box::from_raw(entry.as_ptr()) });
+        }
+        self.map = None;
+    }
+}
+
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Drop for Doomed<K, V> {
+    fn drop(&mut self) {
+        if self.taken.is_empty() && self.map.is_none() {
+            return;
+        }
+        let left = Self {
+            rcu: self.rcu.clone(),
+            taken: std::mem::take(&mut self.taken),
+            map: self.map.take(),
+        };
+        // SAFETY: the only owner of the entries, whose keys and values are `Send`.
+        unsafe { self.rcu.call_unchecked(move || left.free()) };
     }
 }

@@ -1,28 +1,26 @@
-//! [`RcuMap`] itself: what it is made of, how it is made, and its end.
+//! [`RcuMap`] itself: what it consists of, how it is made, and its drop.
 //!
 //! # Invariants
-//! 1. The raw map's sections are those of `rcu`: references into it are lent for guards of that domain alone, or inside a
-//!    section that the operation opens.
-//! 2. An entry that was taken out goes into a [`Retired`](crate::Retired) or a [`Doomed`] of that domain, and a table into a
-//!    callback of it.
+//! 1. References into the raw map are lent for guards of `domain`'s domain alone, or inside a
+//!    section of it that the operation opens.
+//! 2. An entry that was taken out goes to a [`Retired`](crate::Retired) or a [`Doomed`] of that
+//!    domain, and a table to a callback of it.
 
-use super::doomed::Doomed;
-use super::entry::Entry;
-use super::raw::hash::mix;
-use super::raw::table::Table;
-use super::raw::walk::Walk;
-use super::raw::{Old, Raw};
-use crate::cell::DomainRef;
+use super::entry::{Doomed, Entry};
+use super::raw::table::{Old, Table};
+use super::raw::{Raw, mix};
+use crate::structures::DomainRef;
 use crate::{Guard, Rcu};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
-/// A hash map that is read without cost and changed in place: sessions, routes, registries, caches.
+/// A hash map whose readers take no lock: sessions, routes, registries, caches.
 ///
-/// Readers take no lock, write nothing and never wait, also while the map grows or shrinks; a lookup costs the hash and two
-/// cache misses. Writers lock one bucket for a few stores; on different buckets they do not wait for each other. What is
-/// replaced or removed is retired: it is dropped on the domain's executor when no reader can see it any more.
+/// Readers write nothing and never wait, also while the map grows or shrinks. A lookup costs the
+/// hash and two cache misses. Writers lock one bucket for a few stores; writers on different
+/// buckets do not wait for each other. What is replaced or removed is retired: the domain's
+/// executor drops it when no reader can see it any more.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuMap};
@@ -36,29 +34,31 @@ use std::hash::{BuildHasher, Hash};
 /// assert_eq!(ports.iter(&guard).map(|(_, port)| port).sum::<i32>(), 8523);
 /// ```
 ///
-/// A lookup, the iterator's next element, and each change are O(1) on the average, where the hasher does its work; with a
-/// hash that is the same for all keys they are correct, and O(n). The default hasher is that of the standard library:
-/// keyed at random, so that nobody who chooses the keys can make it so.
+/// A lookup, a step of an iterator, and each change are O(1) on average with a good hasher. If all
+/// keys have one hash, they are correct and O(n). The default hasher is that of the standard
+/// library. It is keyed at random, so that an attacker who chooses the keys cannot cause this.
 ///
 /// # Memory
-/// An allocation for each entry (hash, key, value), and a table of buckets of 64 bytes. It grows when there are more than
-/// four entries for each bucket, to half of that, and shrinks when there is less than one for two. Each write then moves a
-/// few buckets, so no single operation pays for all; both tables are there until a sixteenth as many writes as there are
-/// buckets have come, or [`reserve`](Self::reserve) or [`shrink_to_fit`](Self::shrink_to_fit) is called. Reads are right all
-/// the time, and may cost one more cache miss until then.
+/// An allocation for each entry (hash, key, value), and a table of buckets of 64 bytes. The table
+/// grows when there are more than four entries for each bucket, to half of that, and shrinks when
+/// there is less than one entry for two buckets. Each write then moves a few buckets, so that no
+/// single operation pays for all. Both tables exist until there have been a sixteenth as many
+/// writes as there are buckets, or a call of [`reserve`](Self::reserve) or
+/// [`shrink_to_fit`](Self::shrink_to_fit). Until then a read may cost one more cache miss.
 ///
 /// # Foreign code
-/// `Hash`, `Eq`, `Clone`, `Drop` of keys and values and all closures run under no lock: they may use the map, and where they
-/// panic, the map is as it was before the call. Writing operations open a section for their own time, so none of these
-/// may wait for a grace period of the same domain. Keys are to stay the same to `Hash` and `Eq`; where they do not, entries
-/// may not be found, and nothing else happens.
+/// `Hash`, `Eq`, `Clone` and `Drop` of keys and values, and all closures, run under no lock. They
+/// may use the map. If they panic, the map is as it was before the call. Writing operations open a
+/// section of their own, so that none of these may wait for a grace period of the same domain. Keys
+/// must stay the same to `Hash` and `Eq`. Otherwise entries may not be found; nothing worse
+/// happens.
 ///
-/// # The end
-/// Dropping the map retires all of it by one callback: references under a guard outlive the map.
+/// # Drop
+/// Dropping the map retires all of it in one callback. References under a guard outlive the map.
 pub struct RcuMap<K: Send + Sync + 'static, V: Send + Sync + 'static, S = RandomState> {
     pub(super) raw: Raw<Entry<K, V>>,
     hasher: S,
-    pub(super) rcu: Rcu,
+    domain: DomainRef,
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
@@ -86,7 +86,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
         Self::with_capacity_in(0, rcu)
     }
 
-    /// An empty map in the global domain with room for so many entries, below which it never shrinks by itself.
+    /// An empty map in the global domain with room for so many entries, below which it does not
+    /// shrink by itself.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -95,7 +96,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
     /// ```
     ///
     /// # Panics
-    /// Where the table would not fit the address space.
+    /// If the table does not fit the address space.
     pub fn with_capacity(capacity: usize) -> Self {
         Self::with_capacity_in(capacity, Rcu::global())
     }
@@ -109,19 +110,19 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
     /// ```
     ///
     /// # Panics
-    /// As that.
+    /// As [`with_capacity`](Self::with_capacity).
     pub fn with_capacity_in(capacity: usize, rcu: &Rcu) -> Self {
         Self::with_capacity_and_hasher_in(capacity, RandomState::new(), rcu)
     }
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
-    /// An empty map in the global domain, with a hasher of one's own.
+    /// An empty map in the global domain, with a hasher of your own.
     ///
     /// ```
     /// use async_rcu::RcuMap;
     /// use std::hash::{BuildHasherDefault, DefaultHasher};
-    /// // The same hashes in every process. Only for keys that nobody hostile chooses.
+    /// // The same hashes in every process. Only for keys that no attacker chooses.
     /// let map = RcuMap::with_hasher(BuildHasherDefault::<DefaultHasher>::new());
     /// map.insert("http", 80);
     /// ```
@@ -129,7 +130,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         Self::with_capacity_and_hasher(0, hasher)
     }
 
-    /// An empty map in the domain of `rcu`, with a hasher of one's own.
+    /// An empty map in the domain of `rcu`, with a hasher of your own.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -141,7 +142,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         Self::with_capacity_and_hasher_in(0, hasher, rcu)
     }
 
-    /// [`with_capacity`](Self::with_capacity), with a hasher of one's own.
+    /// [`with_capacity`](Self::with_capacity), with a hasher of your own.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -151,12 +152,13 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// ```
     ///
     /// # Panics
-    /// As that.
+    /// As [`with_capacity`](Self::with_capacity).
     pub fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
         Self::with_capacity_and_hasher_in(capacity, hasher, Rcu::global())
     }
 
-    /// [`with_capacity`](Self::with_capacity), with a hasher of one's own and in the domain of `rcu`.
+    /// [`with_capacity`](Self::with_capacity), with a hasher of your own and in the domain of
+    /// `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -166,16 +168,16 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// ```
     ///
     /// # Panics
-    /// As that.
+    /// As [`with_capacity`](Self::with_capacity).
     pub fn with_capacity_and_hasher_in(capacity: usize, hasher: S, rcu: &Rcu) -> Self {
         Self {
             raw: Raw::new(capacity),
             hasher,
-            rcu: rcu.clone(),
+            domain: DomainRef::of(rcu),
         }
     }
 
-    /// The domain that guards must be of.
+    /// Returns the domain that guards must be of.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -184,10 +186,10 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// assert_eq!(map.get("http", &guard), Some(&80));
     /// ```
     pub fn rcu(&self) -> &Rcu {
-        &self.rcu
+        self.domain.rcu()
     }
 
-    /// What keys are hashed with.
+    /// Returns the hasher.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -199,7 +201,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         &self.hasher
     }
 
-    /// How many entries there are. O(1); while others write, it may be off by what they are about to do.
+    /// Returns how many entries there are. O(1). While other threads write, the number may be off
+    /// by what they are about to do.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -210,7 +213,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         self.raw.len()
     }
 
-    /// Whether there is none; as exact as [`len`](Self::len).
+    /// Returns whether there are no entries; as exact as [`len`](Self::len).
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -222,26 +225,20 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         self.len() == 0
     }
 
-    /// The current table, for the time of a guard.
+    /// Returns the current table, for as long as the guard lives.
     #[inline(always)]
     #[track_caller]
     pub(super) fn root<'g>(&self, guard: &'g impl Guard) -> &'g Table<Entry<K, V>> {
-        if !self.rcu.covers(guard) {
-            DomainRef::refuse("RcuMap");
-        }
+        self.domain.assert_covers(guard, "RcuMap");
         // SAFETY: a section of the map's domain, which lasts for 'g (invariants 1 and 2).
         unsafe { self.raw.root() }
     }
 
-    pub(super) fn walk<'g>(&self, guard: &'g impl Guard) -> Walk<'g, Entry<K, V>> {
-        Walk::new(self.root(guard))
-    }
-
-    /// Frees tables that are not current any more after a grace period.
+    /// Frees tables that are no longer current, after a grace period.
     pub(super) fn retire_tables(&self, old: impl IntoIterator<Item = Old<Entry<K, V>>>) {
         for table in old {
             // SAFETY: it ceased to be current just now, and this runs after a grace period.
-            self.rcu.call(move || unsafe { table.free() });
+            self.rcu().call(move || unsafe { table.free() });
         }
     }
 }
@@ -255,8 +252,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S: BuildHasher> RcuMap<
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> Drop for RcuMap<K, V, S> {
     fn drop(&mut self) {
-        // SAFETY: dropped once, with nobody having access but readers; it runs behind a grace period.
-        drop(unsafe { Doomed::new(&self.rcu, self.raw.tear_down()) });
+        let mut doomed = Doomed::new(self.domain.rcu());
+        // SAFETY: dropped once, and nothing but readers has access; it runs after a grace period.
+        unsafe { doomed.push_map(self.raw.tear_down()) };
     }
 }
 
@@ -266,7 +264,7 @@ where
     V: Send + Sync + fmt::Debug + 'static,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let guard = self.rcu.read();
+        let guard = self.rcu().read();
         f.debug_map().entries(self.iter(&guard)).finish()
     }
 }
@@ -289,7 +287,7 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher + Default,
 {
-    /// A map in the global domain. Of equal keys the last one stays.
+    /// Makes a map in the global domain. Of equal keys the last one stays.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::default();
         map.extend(entries);

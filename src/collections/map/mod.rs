@@ -1,18 +1,14 @@
 //! [`RcuMap`]: a hash map for tables that are read all the time and changed now and then.
 //!
-//! - [`raw`]: buckets, tables, resizing, walking: everything that has an ordering. Knows neither keys nor domains, runs no
-//!   foreign code, and is what loom's models run.
-//! - `entry`: what lies in a bucket, and its way into a [`Retired`](crate::Retired); `doomed`: many of them at once.
-//! - `handle`, `read`, `write`, `iter`: the public face.
+//! - [`raw`]: buckets, tables, resizing, walking: everything that has an ordering. It knows neither
+//!   keys nor domains, runs no foreign code, and is what loom's models run.
+//! - `entry`: what lies in a bucket, and how it is retired, alone and many at once.
+//! - `handle`, `read`, `write`: the public face.
 
-#[cfg(not(rcu_loom))]
-mod doomed;
 #[cfg(not(rcu_loom))]
 mod entry;
 #[cfg(not(rcu_loom))]
 mod handle;
-#[cfg(not(rcu_loom))]
-mod iter;
 pub(crate) mod raw;
 #[cfg(not(rcu_loom))]
 mod read;
@@ -24,4 +20,4 @@ mod write;
 #[cfg(not(rcu_loom))]
 pub use handle::RcuMap;
 #[cfg(not(rcu_loom))]
-pub use iter::{Iter as MapIter, Keys as MapKeys, Values as MapValues};
+pub use read::{MapIter, MapKeys, MapValues};

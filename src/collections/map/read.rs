@@ -1,10 +1,13 @@
-//! Looking things up.
+//! Looking things up, and iterators, which are bound to a guard and not to the map.
 
+use super::entry::Entry;
 use super::handle::RcuMap;
-use super::iter::{Iter, Keys, Values};
+use super::raw::walk::Walk;
 use crate::Guard;
 use std::borrow::Borrow;
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::iter::FusedIterator;
 
 impl<K, V, S> RcuMap<K, V, S>
 where
@@ -12,9 +15,11 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The value of a key, for as long as the guard lives. O(1) on the average; lock-free, and without a write.
+    /// Returns the value of a key, for as long as the guard lives.
     ///
-    /// A key that is there throughout the call is found, whatever others write meanwhile.
+    /// O(1) on average. Lock-free, and writes nothing.
+    ///
+    /// A key that is in the map throughout the call is found, whatever other threads write.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuMap};
@@ -27,7 +32,7 @@ where
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the value.
+    /// If the guard is of another domain, which does not protect the value.
     #[inline]
     #[track_caller]
     pub fn get<'g, Q>(&self, key: &Q, guard: &'g impl Guard) -> Option<&'g V>
@@ -38,7 +43,7 @@ where
         self.get_key_value(key, guard).map(|(_, value)| value)
     }
 
-    /// [`get`](Self::get), with the key as it is in the map.
+    /// [`get`](Self::get) that also returns the key that is in the map.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -62,7 +67,7 @@ where
         Some((&entry.key, &entry.value))
     }
 
-    /// Whether there is a value of a key. As [`get`](Self::get).
+    /// Returns whether the map has a value of this key.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -89,14 +94,16 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Every key and value, in no particular order, for as long as the guard lives; also after the map is dropped.
+    /// Returns every key and value, in no particular order, for as long as the guard lives. The
+    /// iterator may outlive the map.
     ///
-    /// A key that is there throughout the walk is seen exactly once, also while the map grows and shrinks; of a value that is
-    /// replaced meanwhile, the old or the new one is seen. A key that is put in or taken out meanwhile may be seen or not, and one
-    /// that is taken out and put in again may be seen twice.
+    /// A key that is in the map throughout the walk is seen exactly once, also while the map grows
+    /// and shrinks. If its value is replaced meanwhile, the walk sees the old or the new one. A key
+    /// that is inserted or removed meanwhile may be seen or not. A key that is removed and inserted
+    /// again may be seen twice.
     ///
-    /// O(n + size of the table) for a whole walk. The section keeps memory from being freed as long as it lasts: a walk over
-    /// a large map that does slow things should gather first.
+    /// O(n + size of the table) for a whole walk. The section keeps memory from being freed: to do
+    /// slow work for each entry of a large map, collect the entries first.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -107,13 +114,13 @@ where
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect what is seen.
+    /// If the guard is of another domain, which does not protect the entries.
     #[track_caller]
-    pub fn iter<'g>(&self, guard: &'g impl Guard) -> Iter<'g, K, V> {
-        Iter::new(self.walk(guard))
+    pub fn iter<'g>(&self, guard: &'g impl Guard) -> MapIter<'g, K, V> {
+        MapIter(Walk::new(self.root(guard)))
     }
 
-    /// The keys of [`iter`](Self::iter).
+    /// Returns the keys that [`iter`](Self::iter) sees.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -125,11 +132,11 @@ where
     /// # Panics
     /// As [`iter`](Self::iter).
     #[track_caller]
-    pub fn keys<'g>(&self, guard: &'g impl Guard) -> Keys<'g, K, V> {
-        Keys::new(self.iter(guard))
+    pub fn keys<'g>(&self, guard: &'g impl Guard) -> MapKeys<'g, K, V> {
+        MapKeys(self.iter(guard))
     }
 
-    /// The values of [`iter`](Self::iter).
+    /// Returns the values that [`iter`](Self::iter) sees.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -141,7 +148,73 @@ where
     /// # Panics
     /// As [`iter`](Self::iter).
     #[track_caller]
-    pub fn values<'g>(&self, guard: &'g impl Guard) -> Values<'g, K, V> {
-        Values::new(self.iter(guard))
+    pub fn values<'g>(&self, guard: &'g impl Guard) -> MapValues<'g, K, V> {
+        MapValues(self.iter(guard))
     }
+}
+
+/// An iterator over the keys and values of a map. From [`RcuMap::iter`](crate::RcuMap::iter).
+///
+/// ```
+/// use async_rcu::{Rcu, RcuMap};
+/// let map = RcuMap::from([("a", 1), ("b", 2)]);
+/// let guard = Rcu::global().read();
+/// let mut entries: Vec<_> = map.iter(&guard).collect();
+/// entries.sort();
+/// assert_eq!(entries, [(&"a", &1), (&"b", &2)]);
+/// ```
+#[must_use = "iterators are lazy"]
+pub struct MapIter<'g, K: 'static, V: 'static>(Walk<'g, Entry<K, V>>);
+
+/// An iterator over the keys of a map. From [`RcuMap::keys`](crate::RcuMap::keys).
+///
+/// ```
+/// use async_rcu::{Rcu, RcuMap};
+/// let map = RcuMap::from([("a", 1), ("b", 2)]);
+/// let guard = Rcu::global().read();
+/// assert!(map.keys(&guard).any(|key| *key == "b"));
+/// ```
+#[must_use = "iterators are lazy"]
+pub struct MapKeys<'g, K: 'static, V: 'static>(MapIter<'g, K, V>);
+
+/// An iterator over the values of a map. From [`RcuMap::values`](crate::RcuMap::values).
+///
+/// ```
+/// use async_rcu::{Rcu, RcuMap};
+/// let map = RcuMap::from([("a", 1), ("b", 2)]);
+/// let guard = Rcu::global().read();
+/// assert_eq!(map.values(&guard).max(), Some(&2));
+/// ```
+#[must_use = "iterators are lazy"]
+pub struct MapValues<'g, K: 'static, V: 'static>(MapIter<'g, K, V>);
+
+macro_rules! map_iterators {
+    ($($name:ident: $item:ty, $next:expr, [$($bound:tt)*];)*) => {$(
+        impl<'g, K, V> Iterator for $name<'g, K, V> {
+            type Item = $item;
+            fn next(&mut self) -> Option<Self::Item> {
+                self.0.next().map($next)
+            }
+        }
+
+        impl<K, V> FusedIterator for $name<'_, K, V> {}
+
+        impl<K, V> Clone for $name<'_, K, V> {
+            fn clone(&self) -> Self {
+                Self(self.0.clone())
+            }
+        }
+
+        /// Shows what is left.
+        impl<$($bound)*> fmt::Debug for $name<'_, K, V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_list().entries(self.clone()).finish()
+            }
+        }
+    )*};
+}
+map_iterators! {
+    MapIter: (&'g K, &'g V), |entry| (&entry.key, &entry.value), [K: fmt::Debug, V: fmt::Debug];
+    MapKeys: &'g K, |(key, _)| key, [K: fmt::Debug, V];
+    MapValues: &'g V, |(_, value)| value, [K, V: fmt::Debug];
 }

@@ -1,9 +1,10 @@
-//! What cannot be seen from outside: that tables change, chains hang, old roots lead on, and no lock is held too long.
+//! Tests of what cannot be seen from outside: that tables change, chains grow, old roots lead on,
+//! and no lock is held too long.
 
 use super::RcuMap;
-use super::raw::hash::mix;
+use super::raw::table::{Old, Table};
 use super::raw::walk::Walk;
-use super::raw::{Hashed, Raw};
+use super::raw::{Hashed, Raw, mix};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 use std::ptr::NonNull;
@@ -21,12 +22,13 @@ impl Hashed for Item {
     }
 }
 
-/// A raw map of this thread's alone, whose entries are freed at the end: every `root` is used within its life.
+/// A raw map that only this thread uses. Its entries are freed at the end, so every `root` is used
+/// within its life.
 struct Fixture {
     raw: Raw<Item>,
-    /// Taken out, not freed: an old root may lead there.
+    /// Taken out and not freed, since an old root may lead there.
     old: Vec<NonNull<Item>>,
-    tables: Vec<super::raw::Old<Item>>,
+    tables: Vec<Old<Item>>,
 }
 
 impl Fixture {
@@ -38,9 +40,13 @@ impl Fixture {
         }
     }
 
-    fn insert(&mut self, hash: u64) {
+    fn root<'s>(&self) -> &'s Table<Item> {
         // SAFETY: nothing is freed before the fixture is dropped.
-        let root = unsafe { self.raw.root() };
+        unsafe { self.raw.root() }
+    }
+
+    fn insert(&mut self, hash: u64) {
+        let root = self.root();
         let item = NonNull::from(Box::leak(Box::new(Item(hash))));
         let (mut locked, place) = self.raw.locate(root, hash, |_| true);
         match place {
@@ -59,8 +65,7 @@ impl Fixture {
     }
 
     fn remove(&mut self, hash: u64) -> bool {
-        // SAFETY: as in `insert`.
-        let root = unsafe { self.raw.root() };
+        let root = self.root();
         let Some((mut locked, place)) = self.raw.locate_present(root, hash, |_| true) else {
             return false;
         };
@@ -73,26 +78,23 @@ impl Fixture {
     }
 
     fn help(&mut self) {
-        // SAFETY: as in `insert`.
-        let root = unsafe { self.raw.root() };
+        let root = self.root();
         self.tables.extend(self.raw.help(root));
     }
 
     fn contains(&self, hash: u64) -> bool {
-        // SAFETY: as in `insert`.
-        let root = unsafe { self.raw.root() };
+        let root = self.root();
         root.find(hash, |_| true).is_some()
     }
 
     fn capacity(&self) -> usize {
-        // SAFETY: as in `insert`.
-        unsafe { self.raw.root() }.capacity()
+        self.root().capacity()
     }
 }
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        // SAFETY: nobody else has access.
+        // SAFETY: nothing else has access.
         let left = unsafe { self.raw.tear_down() };
         for item in left.chain(self.old.drain(..)) {
             // SAFETY: from a box, once.
@@ -105,7 +107,7 @@ impl Drop for Fixture {
     }
 }
 
-/// Hashes that are spread as those of keys are.
+/// Returns hashes that are spread as those of keys are.
 fn hashes(count: u64) -> impl Iterator<Item = u64> + Clone {
     (1..=count).map(mix)
 }
@@ -150,7 +152,7 @@ fn a_size_in_between_is_left_alone() {
 #[test]
 fn a_first_root_leads_through_every_later_table() {
     let mut map = Fixture::new();
-    // SAFETY: nothing is freed before the fixture is dropped; `tables` keeps the old ones.
+    // SAFETY: nothing is freed before the fixture is dropped.
     let first = unsafe { map.raw.root() };
     hashes(MANY).for_each(|hash| map.insert(hash));
     assert!(map.tables.len() >= 2, "{}", map.tables.len());
@@ -280,7 +282,8 @@ fn keys_of_one_hash_are_told_apart_by_comparing() {
     map.rcu().blocking_drain();
 }
 
-/// Small enough for an interpreter that sees every access: `tests/collections/map.rs` has the large ones.
+/// Small enough for an interpreter that checks every access. `tests/collections/map.rs` has the
+/// large ones.
 #[test]
 fn readers_and_writers_share_a_map() {
     const LASTING: u64 = 10;

@@ -1,8 +1,8 @@
-//! Changing the map. Foreign code runs outside of every lock: what is dropped here is dropped after the lock.
+//! Changing the map. Foreign code runs outside of every lock: values are dropped after the lock.
 
-use super::doomed::{Doomed, Taken};
-use super::entry::Entry;
+use super::entry::{Doomed, Entry};
 use super::handle::RcuMap;
+use super::raw::walk::Walk;
 use super::raw::{Hashed, Locked};
 use crate::{Guard, Retired};
 use std::borrow::Borrow;
@@ -15,9 +15,10 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Puts a value in, and gives the one out that the key had: to look at, to wait for, or to drop.
+    /// Inserts a value, and returns the value that the key had, to look at, to wait for, or to
+    /// drop.
     ///
-    /// Both key and value are replaced. Readers see the old value or the new one, and nothing between. O(1) on the average.
+    /// Both key and value are replaced. Readers see the old value or the new one. O(1) on average.
     ///
     /// ```
     /// # use async_rcu::RcuMap;
@@ -25,19 +26,19 @@ where
     /// let map = RcuMap::new();
     /// assert!(map.insert(1, "one").is_none());
     /// let old = map.insert(1, "uno").unwrap();
-    /// let old: Box<&str> = old.wait().await;       // seen by nobody else
+    /// let old: Box<&str> = old.wait().await;       // no reader sees it
     /// assert_eq!(*old, "one");
     /// # });
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Retired<V>> {
         let hash = self.hash_of(&key);
         let entry = Entry::boxed(hash, key, value);
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let root = self.root(&section);
-        let (mut locked, place) = self.raw.locate(root, hash, |other| other.key == entry.key);
-        match place {
-            Some(place) => {
-                let old = locked.replace(&place, entry.publish());
+        let (mut locked, slot) = self.raw.locate(root, hash, |other| other.key == entry.key);
+        match slot {
+            Some(slot) => {
+                let old = locked.replace(&slot, entry.publish());
                 drop(locked);
                 self.retire_tables(self.raw.help(self.root(&section)));
                 // SAFETY: taken out just now.
@@ -50,7 +51,7 @@ where
         }
     }
 
-    /// Puts a value in where the key has none.
+    /// Inserts a value if the key has none.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -61,27 +62,27 @@ where
     /// ```
     ///
     /// # Errors
-    /// Both, where it has one.
+    /// The key and the value, if the key has a value.
     pub fn try_insert(&self, key: K, value: V) -> Result<(), (K, V)> {
         let hash = self.hash_of(&key);
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let root = self.root(&section);
-        let (locked, place) = self.raw.locate(root, hash, |other| other.key == key);
-        if place.is_some() {
+        let (locked, slot) = self.raw.locate(root, hash, |other| other.key == key);
+        if slot.is_some() {
             return Err((key, value));
         }
         self.insert_new(locked, Entry::boxed(hash, key, value), &section);
         Ok(())
     }
 
-    /// Takes a key out, and gives its value out: to look at, to wait for, or to drop. O(1) on the average.
+    /// Removes a key, and returns its value, to look at, to wait for, or to drop. O(1) on average.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// # use async_rcu::RcuMap;
     /// let open = RcuMap::from([(7, "file".to_owned())]);
     /// let file: Box<String> = open.remove(&7).unwrap().wait().await;
-    /// println!("{file}: nobody uses it, it can be closed");
+    /// println!("no reader uses {file}: it can be closed");
     /// assert!(open.remove(&7).is_none());
     /// # });
     /// ```
@@ -91,19 +92,20 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash_of(key);
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let root = self.root(&section);
-        let (mut locked, place) = self
+        let (mut locked, slot) = self
             .raw
             .locate_present(root, hash, |entry| entry.key.borrow() == key)?;
-        let old = locked.remove(place);
+        let old = locked.remove(slot);
         drop(locked);
         self.removed(hash, &section);
         // SAFETY: taken out just now.
         Some(unsafe { self.retired(old) })
     }
 
-    /// Takes a key out if `f` says so of what is there. `f` is called again where that was replaced meanwhile.
+    /// Removes a key if `f` returns `true` for its value. If the value is replaced meanwhile, `f`
+    /// is called again.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -118,15 +120,15 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash_of(key);
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let root = self.root(&section);
         loop {
             let entry = root.find(hash, |entry| entry.key.borrow() == key)?;
             if !f(&entry.key, &entry.value) {
                 return None;
             }
-            if let Some((mut locked, place)) = self.raw.locate_entry(root, entry) {
-                let old = locked.remove(place);
+            if let Some((mut locked, slot)) = self.raw.locate_entry(root, entry) {
+                let old = locked.remove(slot);
                 drop(locked);
                 self.removed(hash, &section);
                 // SAFETY: taken out just now.
@@ -135,7 +137,8 @@ where
         }
     }
 
-    /// The value of a key, which is put in where there is none, for as long as the guard lives.
+    /// Returns the value of a key, for as long as the guard lives. Inserts `value` if there is
+    /// none.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -152,10 +155,11 @@ where
         self.get_or_insert_with(key, || value, guard)
     }
 
-    /// The value of a key, which `f` makes where there is none, for as long as the guard lives.
+    /// Returns the value of a key, for as long as the guard lives. Inserts what `f` returns if
+    /// there is none.
     ///
-    /// `f` runs under no lock, and may use the map. Where several make a value for one key at the same time, the first to put
-    /// it in wins, and the values of the others are dropped.
+    /// `f` runs under no lock, and may use the map. If several threads make a value for one key at
+    /// the same time, the first to insert it wins, and the other values are dropped.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuMap};
@@ -180,23 +184,24 @@ where
             return &entry.value;
         }
         let entry = Entry::boxed(hash, key, f());
-        let (locked, place) = self.raw.locate(root, hash, |other| other.key == entry.key);
-        let found = match place {
-            Some(place) => {
-                let found = place.entry();
+        let (locked, slot) = self.raw.locate(root, hash, |other| other.key == entry.key);
+        let found = match slot {
+            Some(slot) => {
+                let found = slot.entry();
                 drop(locked);
                 found
             }
             None => self.insert_new(locked, entry, guard),
         };
-        // SAFETY: in the map a moment ago, in the guard's section, which lasts for 'g (invariants 1 and 2 of `handle`).
+        // SAFETY: found in the guard's section, which lasts for 'g (invariants 1, 2 of `handle`).
         unsafe { &(*found.as_ptr()).value }
     }
 
-    /// Puts in what `f` makes of the value that a key has, and gives the old one out: read, copy, update. `None`, and nothing is
-    /// done, where it has none.
+    /// Replaces the value of a key with what `f` makes of it, and returns the old one: read, copy,
+    /// update. Returns `None`, and does nothing, if the key has no value.
     ///
-    /// Tried again until nobody came between, so `f` may be called several times; a lost attempt's value is dropped.
+    /// If another writer replaces the value meanwhile, this tries again. So `f` may be called
+    /// several times; the value of a lost attempt is dropped.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuMap};
@@ -211,13 +216,13 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash_of(key);
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let root = self.root(&section);
         loop {
             let seen = root.find(hash, |entry| entry.key.borrow() == key)?;
             let entry = Entry::boxed(hash, seen.key.clone(), f(&seen.value));
-            if let Some((mut locked, place)) = self.raw.locate_entry(root, seen) {
-                let old = locked.replace(&place, entry.publish());
+            if let Some((mut locked, slot)) = self.raw.locate_entry(root, seen) {
+                let old = locked.replace(&slot, entry.publish());
                 drop(locked);
                 self.retire_tables(self.raw.help(self.root(&section)));
                 // SAFETY: taken out just now.
@@ -226,10 +231,12 @@ where
         }
     }
 
-    /// Takes out every entry for which `f` does not hold; what is taken out is dropped after a grace period, by one callback.
+    /// Removes every entry for which `f` returns `false`. One callback drops them after a grace
+    /// period.
     ///
-    /// As [`iter`](Self::iter), it passes every key that is there throughout. What is replaced while `f` looks at it is shown to
-    /// `f` again. O(n), in one section, which keeps memory from being freed as long as it lasts.
+    /// As [`iter`](Self::iter), this passes every key that is in the map throughout. If a value is
+    /// replaced while `f` looks at it, `f` gets the new one too. O(n), in one section, which keeps
+    /// memory from being freed as long as it lasts.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -238,16 +245,17 @@ where
     /// assert_eq!(sessions.len(), 1);
     /// ```
     pub fn retain(&self, mut f: impl FnMut(&K, &V) -> bool) {
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let root = self.root(&section);
-        // SAFETY: holds what is taken out here; dropped, also where `f` panics, it retires it.
-        let mut doomed = unsafe { Doomed::new(&self.rcu, Taken::none()) };
-        for mut entry in self.walk(&section) {
+        // Retires what is taken out, also if `f` panics.
+        let mut doomed = Doomed::new(self.rcu());
+        for mut entry in Walk::new(root) {
             while !f(&entry.key, &entry.value) {
-                if let Some((mut locked, place)) = self.raw.locate_entry(root, entry) {
-                    let old = locked.remove(place);
+                if let Some((mut locked, slot)) = self.raw.locate_entry(root, entry) {
+                    let old = locked.remove(slot);
                     drop(locked);
-                    doomed.push(old);
+                    // SAFETY: taken out just now.
+                    unsafe { doomed.push(old) };
                     self.removed(entry.hash(), &section);
                     break;
                 }
@@ -259,7 +267,7 @@ where
         }
     }
 
-    /// Inserts under the home's lock, leaves it, and does what an insertion owes.
+    /// Inserts under the home's lock, releases it, counts the entry and helps with a resize.
     fn insert_new(
         &self,
         mut locked: Locked<'_, Entry<K, V>>,
@@ -282,7 +290,8 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Takes everything out; it is dropped after a grace period, by one callback. What others put in meanwhile may stay.
+    /// Removes every entry. One callback drops them after a grace period. What other threads insert
+    /// meanwhile may stay.
     ///
     /// O(n + size of the table).
     ///
@@ -293,21 +302,21 @@ where
     /// let a = map.get("a", &guard).unwrap();
     /// map.clear();
     /// assert!(map.is_empty());
-    /// assert_eq!(*a, 1);                             // there for this reader still
+    /// assert_eq!(*a, 1);                             // still there for this reader
     /// ```
     pub fn clear(&self) {
-        let section = self.rcu.read();
-        // SAFETY: holds what is taken out here.
-        let mut doomed = unsafe { Doomed::new(&self.rcu, Taken::none()) };
-        let tables = self
-            .raw
-            .clear(self.root(&section), |entry| doomed.push(entry));
+        let section = self.rcu().read();
+        let mut doomed = Doomed::new(self.rcu());
+        // SAFETY: taken out just now.
+        let retire = |entry| unsafe { doomed.push(entry) };
+        let tables = self.raw.clear(self.root(&section), retire);
         self.retire_tables(tables);
     }
 
-    /// Makes room for so many more entries, at once, and keeps it: the map does not shrink below it by itself.
+    /// Makes room for so many more entries, at once. The map does not shrink below it by itself.
     ///
-    /// It also ends a change of size that is under way, unless other writers are at it. O(n) where the map grows.
+    /// This also ends a change of size that is under way, unless other writers work on it. O(n) if
+    /// the map grows.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -318,14 +327,15 @@ where
     /// ```
     ///
     /// # Panics
-    /// Where the table would not fit the address space.
+    /// If the table does not fit the address space.
     pub fn reserve(&self, additional: usize) {
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         let entries = self.len().saturating_add(additional);
         self.retire_tables(self.raw.reserve(self.root(&section), entries));
     }
 
-    /// Has the map no larger than its entries ask for, at once, and forgets what was [reserved](Self::reserve). O(n).
+    /// Makes the map no larger than its entries need, at once, and forgets what was
+    /// [reserved](Self::reserve). O(n).
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -335,11 +345,11 @@ where
     /// assert_eq!(map.len(), 10);
     /// ```
     pub fn shrink_to_fit(&self) {
-        let section = self.rcu.read();
+        let section = self.rcu().read();
         self.retire_tables(self.raw.shrink_to_fit(self.root(&section)));
     }
 
-    /// What a removal owes.
+    /// Counts a removal, and helps with a resize.
     fn removed(&self, hash: u64, section: &impl Guard) {
         let root = self.root(section);
         self.raw.removed(root, hash);
@@ -347,10 +357,10 @@ where
     }
 
     /// # Safety
-    /// Just taken out of the map, by the caller.
+    /// The caller has just taken the entry out of the map.
     unsafe fn retired(&self, old: NonNull<Entry<K, V>>) -> Retired<V> {
-        // SAFETY: from a box, taken out by its only remover, and reached by sections of the map's domain alone; keys may
-        // be sent too.
-        unsafe { Retired::within(&self.rcu, old) }
+        // SAFETY: from a box, taken out by its only remover, and reached by sections of the map's
+        // domain alone.
+        unsafe { Retired::from_holder(self.rcu(), old.as_ptr()) }
     }
 }

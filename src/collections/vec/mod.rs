@@ -1,11 +1,13 @@
-//! An array under RCU. [`spine`](super::spine) has the protocol; here are its owner, its readers and its writers.
+//! An array under RCU: its owner, its readers and its single edits. [`spine`](super::spine) has the
+//! protocol.
 //!
 //! # Invariants
-//! 1. `current` is null or points to the current spine, made here; null is an empty array.
-//! 2. Each element is a box's, and owned by the array from its publication until it is taken out: it is in one visible
-//!    slot of the current spine.
-//! 3. Elements that are taken out, and spines that are replaced, are freed only by way of [`Retired`] or of a callback of
-//!    `domain`'s domain, made after they were taken out: after a grace period that starts later.
+//! 1. `current` is null or points to the current spine, made here. Null is an empty array.
+//! 2. Each element comes from a box. From its publication until it is taken out, the array owns it,
+//!    and it is in one visible slot of the current spine.
+//! 3. Elements that are taken out, and spines that are replaced, are freed only through [`Retired`]
+//!    or a callback of `domain`'s domain that is made afterwards: after a grace period that starts
+//!    later.
 //! 4. The lock's `HighWater` is that of the current spine.
 
 mod view;
@@ -17,7 +19,7 @@ pub use write::VecWriter;
 use super::drop_all::DropAll;
 use super::spine::{Header, HighWater, Spine};
 use super::writers::{Writers, Writing};
-use crate::cell::DomainRef;
+use crate::structures::DomainRef;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use crate::{GracePeriod, Guard, Rcu, Retired};
 use std::fmt;
@@ -27,8 +29,8 @@ const NAME: &str = "RcuVec";
 
 /// A resizable array that is read all the time: slots, queues by number, tables by index.
 ///
-/// Readers index it under a guard; [`load`](Self::load) gives a view that stays as it is, whatever is done meanwhile.
-/// Elements lie in boxes and stay where they are. Writers take turns.
+/// Readers index it under a guard. [`load`](Self::load) returns a view that later writes do not
+/// change. Elements are in boxes and are never moved. Writers take turns.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuVec};
@@ -52,20 +54,20 @@ const NAME: &str = "RcuVec";
 /// | `get`, `load`, indexing a view, a step of an iterator, `len` | O(1), wait-free |
 /// | `push` | O(1) amortised; within the capacity readers see it without a new version |
 /// | `pop` | O(1) |
-/// | `push` soon after a `pop` | O(n) pointers: views that show the popped element keep its slot until a grace period has gone by |
+/// | `push` within a grace period after a `pop` | O(n) pointers: views keep the popped slot |
 /// | `replace`, `swap_remove` but of the last | O(n) pointers |
 /// | `append`, and all edits of one [`write`](Self::write) together | O(n + added) pointers |
 /// | `clear`, drop | O(1) here; O(n) in one callback after a grace period |
 ///
-/// What is copied is pointers, eight bytes each, never elements. An element costs an allocation and a pointer.
+/// Only pointers are copied, never elements. An element costs an allocation and a pointer.
 ///
 /// # Drop
-/// Dropping an array retires its elements, in one callback. References taken under a guard outlive it. Where elements
-/// panic when they are dropped, all are dropped, and one panic is reported.
+/// Dropping an array retires its elements, in one callback. References taken under a guard outlive
+/// it. If elements panic when they are dropped, all are dropped, and one panic is reported.
 ///
 /// # Deadlocks
-/// Writers wait for each other: for a [`VecWriter`] that is not dropped, for ever. A thread that would wait for itself
-/// panics instead. No element is dropped while the writers' lock is held.
+/// Writers wait for each other; if a [`VecWriter`] is never dropped, for ever. A thread that would
+/// wait for itself panics instead. No element is dropped while the writers' lock is held.
 pub struct RcuVec<T: Send + Sync + 'static> {
     current: AtomicPtr<Header<T>>,
     writers: Writers<State>,
@@ -75,7 +77,8 @@ pub struct RcuVec<T: Send + Sync + 'static> {
 type State = HighWater<GracePeriod>;
 
 impl<T: Send + Sync + 'static> RcuVec<T> {
-    /// An empty array in the [global domain](Rcu::global), which this does not start: for statics.
+    /// An empty array in the [global domain](Rcu::global), which this does not start, so that it
+    /// can be a static.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -108,7 +111,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// The domain that guards must be of.
+    /// Returns the domain that guards must be of.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -120,7 +123,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.domain.rcu()
     }
 
-    /// How many elements there are, or were a moment ago. Opens a section for the time.
+    /// Returns how many elements there are, or were a moment ago. Opens a section meanwhile.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -134,7 +137,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.load(&self.rcu().read()).len()
     }
 
-    /// Whether there are none, or were none a moment ago.
+    /// Returns whether there are no elements, or were none a moment ago.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -145,7 +148,8 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.len() == 0
     }
 
-    /// The array as it is now: one length and the elements below it, which later writes do not change.
+    /// Returns the array as it is now: one length and the elements below it, which later writes do
+    /// not change.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -158,7 +162,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the elements.
+    /// If the guard is of another domain, which does not protect the elements.
     #[inline]
     #[track_caller]
     pub fn load<'g>(&self, guard: &'g impl Guard) -> VecView<'g, T> {
@@ -168,7 +172,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         VecView::new(spine.map_or(&[], |spine| unsafe { spine.visible() }))
     }
 
-    /// An element; `None` out of range.
+    /// Returns an element, or `None` if the index is out of range.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -179,14 +183,15 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the elements.
+    /// If the guard is of another domain, which does not protect the elements.
     #[inline]
     #[track_caller]
     pub fn get<'g>(&self, index: usize, guard: &'g impl Guard) -> Option<&'g T> {
         self.load(guard).get(index)
     }
 
-    /// The elements as they are now, in order. Bound to the guard, not to the array.
+    /// Returns the elements as they are now, in order. The iterator is bound to the guard, not to
+    /// the array.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -196,7 +201,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     ///
     /// # Panics
-    /// Where the guard is of another domain, which would not protect the elements.
+    /// If the guard is of another domain, which does not protect the elements.
     #[inline]
     #[track_caller]
     pub fn iter<'g>(&self, guard: &'g impl Guard) -> VecIter<'g, T> {
@@ -218,9 +223,10 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.add(&mut state, 1, [value]);
     }
 
-    /// Adds elements at the end, in one step: a reader finds all of them or none.
+    /// Adds elements at the end, in one step: a reader finds all of them or none of them.
     ///
-    /// The iterator is run to its end before; where it panics, nothing is added. It may write the same array.
+    /// The iterator is run to its end first. If it panics, nothing is added. It may write the same
+    /// array.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -238,7 +244,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.add(&mut state, values.len(), values);
     }
 
-    /// Takes the last element out. Readers may still see it: it is given out as [`Retired`].
+    /// Removes the last element, and returns it as [`Retired`], since readers may still see it.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -261,7 +267,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Puts an element in the place of another, which is given out as [`Retired`].
+    /// Replaces an element, and returns the old one as [`Retired`].
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -271,13 +277,14 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     ///
     /// # Panics
-    /// Where `index` is out of range.
+    /// If `index` is out of range.
     #[track_caller]
     pub fn replace(&self, index: usize, value: T) -> Retired<T> {
         let value = Box::new(value);
         let mut state = self.lock("replace");
         let (spine, len) = self.bounds(index, "replace");
-        // SAFETY: the lock is held; in range; the copy is private until it is published, and then the element is out.
+        // SAFETY: the lock is held; in range; the copy is private until it is published, and then
+        // the element is out.
         unsafe {
             let copy = spine.copy(len, len);
             let element = spine.get(index);
@@ -287,7 +294,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Takes an element out, and moves the last one to its place.
+    /// Removes an element, and moves the last one to its place.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -297,7 +304,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     ///
     /// # Panics
-    /// Where `index` is out of range.
+    /// If `index` is out of range.
     #[track_caller]
     pub fn swap_remove(&self, index: usize) -> Retired<T> {
         let mut state = self.lock("swap_remove");
@@ -319,7 +326,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Takes all elements out, and retires them in one callback.
+    /// Removes all elements, and retires them in one callback.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -332,19 +339,20 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let mut state = self.lock("clear");
         let old = self.spine();
         if old.is_some() {
-            // Started before there is anything to lose.
+            // Starts the domain, if it is not started, before something is taken out.
             self.rcu();
         }
         self.current.store(ptr::null_mut(), Ordering::Release);
         *state = HighWater::at(0);
         if let Some(spine) = old {
-            // SAFETY: just taken out, with all that it shows.
+            // SAFETY: just taken out, with all elements that it shows.
             unsafe { self.retire_whole(spine) };
         }
     }
 
-    /// A writer for several edits in one turn, which readers see all at once: with
-    /// [`publish`](VecWriter::publish), or never. The pointers are copied once. Other writers wait until it is dropped.
+    /// Returns a writer for several edits in one turn. Readers see all of them at once, when
+    /// [`publish`](VecWriter::publish) is called, or never. The pointers are copied once. Other
+    /// writers wait until the writer is dropped.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -369,12 +377,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.writers.lock(what, "VecWriter")
     }
 
-    /// The current spine, for the holder of the lock, before whom it was stored.
+    /// Returns the current spine, for the holder of the lock. It was stored before the lock was
+    /// taken.
     fn spine(&self) -> Option<Spine<T>> {
         Spine::from_raw(self.current.load(Ordering::Relaxed))
     }
 
-    /// The spine and its length, where `index` is in range. For the holder of the lock.
+    /// Returns the spine and its length, if `index` is in range. For the holder of the lock.
     #[track_caller]
     fn bounds(&self, index: usize, what: &str) -> (Spine<T>, usize) {
         let spine = self.spine();
@@ -386,7 +395,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Adds so many elements at the end.
+    /// Adds `more` elements at the end.
     fn add(
         &self,
         state: &mut Writing<'_, State>,
@@ -394,7 +403,8 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         values: impl IntoIterator<Item = Box<T>>,
     ) {
         let current = self.spine();
-        // SAFETY: the lock is held, for all of this; what is written is within the capacity, and free or private.
+        // SAFETY: the lock is held throughout. Slots that are written are within the capacity, and
+        // free or private.
         unsafe {
             let len = current.map_or(0, |spine| spine.len());
             let in_place = current.filter(|spine| {
@@ -419,13 +429,13 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Puts a spine in the place of the current one, which is retired without its elements.
+    /// Replaces the current spine, which is retired without its elements.
     ///
     /// # Safety
-    /// `spine` is private; elements that are not in it are the caller's to retire.
+    /// `spine` is private; the caller retires the elements that are not in it.
     unsafe fn publish(&self, state: &mut Writing<'_, State>, spine: Option<Spine<T>>) {
         let old = self.spine();
-        // Started, if it is not, before there is anything to lose.
+        // Starts the domain, if it is not started, before something is taken out.
         let rcu = old.map(|_| self.rcu());
         self.current.store(
             spine.map_or(ptr::null_mut(), Spine::as_ptr),
@@ -434,27 +444,36 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         // SAFETY: the lock is held.
         **state = HighWater::at(spine.map_or(0, |spine| unsafe { spine.len() }));
         if let (Some(old), Some(rcu)) = (old, rcu) {
-            let old = OldSpine(old);
             // SAFETY: runs after a grace period that starts later, and once.
-            rcu.call(move || unsafe { old.free() });
+            unsafe { rcu.call_unchecked(move || old.free()) };
         }
     }
 
     /// Retires a spine with all elements that it shows.
     ///
     /// # Safety
-    /// Just taken out, and nobody else's to free.
+    /// Just taken out, and nothing else frees it.
     unsafe fn retire_whole(&self, spine: Spine<T>) {
-        let old = OldSpine(spine);
-        // SAFETY: runs after a grace period that starts later, and once.
-        self.rcu().call(move || unsafe { old.free_whole() });
+        let free = move || {
+            // SAFETY: runs once, after a grace period that starts later: no reader is left.
+            let drop_all = unsafe {
+                let elements = (0..spine.len()).map(|at| spine.get(at));
+                let drop_all = drop_elements(elements);
+                spine.free();
+                drop_all
+            };
+            drop_all.end();
+        };
+        // SAFETY: the only owner of the spine and its elements; `T` is `Send`.
+        unsafe { self.rcu().call_unchecked(free) };
     }
 
     /// # Safety
-    /// The element has just been taken out, and is nobody else's to free.
+    /// The element has just been taken out, and nothing else frees it.
     unsafe fn retired(&self, element: NonNull<T>) -> Retired<T> {
-        // SAFETY: from a box (invariant 2); sections of the array's domain alone reach it, and none from now on.
-        unsafe { Retired::boxed(self.rcu(), element) }
+        // SAFETY: from a box (invariant 2). Only sections of the array's domain reach it, and none
+        // from now on.
+        unsafe { Retired::from_raw(self.rcu(), element.as_ptr()) }
     }
 }
 
@@ -469,33 +488,17 @@ fn boxed<T>(value: Box<T>) -> NonNull<T> {
     unsafe { NonNull::new_unchecked(Box::into_raw(value)) }
 }
 
-/// A spine on its way to be freed.
-struct OldSpine<T>(Spine<T>);
-
-// SAFETY: the only owner of it and, where they go with it, of elements that are `Send`.
-unsafe impl<T: Send> Send for OldSpine<T> {}
-
-impl<T> OldSpine<T> {
-    /// # Safety
-    /// No reader is left.
-    unsafe fn free(self) {
-        // SAFETY: passed on; once, as `self` is consumed.
-        unsafe { self.0.free() }
+/// Frees elements. One whose drop panics does not keep the others from being freed.
+///
+/// # Safety
+/// Each came from a box, and is the caller's alone.
+unsafe fn drop_elements<T>(elements: impl IntoIterator<Item = NonNull<T>>) -> DropAll {
+    let mut drop_all = DropAll::default();
+    for element in elements {
+        // SAFETY: by the caller's word.
+        drop_all.run(|| drop(unsafe { Box::from_raw(element.as_ptr()) }));
     }
-
-    /// # Safety
-    /// No reader is left, and its elements are nobody else's.
-    unsafe fn free_whole(self) {
-        let mut drop_all = DropAll::default();
-        // SAFETY: no reader is left: as good as private.
-        for at in 0..unsafe { self.0.len() } {
-            // SAFETY: visible; each once.
-            drop_all.run(|| drop(unsafe { Box::from_raw(self.0.get(at).as_ptr()) }));
-        }
-        // SAFETY: passed on.
-        unsafe { self.free() };
-        drop_all.end();
-    }
+    drop_all
 }
 
 impl<T: Send + Sync + 'static> Drop for RcuVec<T> {
@@ -507,42 +510,4 @@ impl<T: Send + Sync + 'static> Drop for RcuVec<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Default for RcuVec<T> {
-    /// An empty array in the [global domain](Rcu::global).
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Send + Sync + 'static> FromIterator<T> for RcuVec<T> {
-    /// An array in the [global domain](Rcu::global).
-    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        let array = Self::new();
-        array.append(values);
-        array
-    }
-}
-
-impl<T: Send + Sync + 'static> Extend<T> for RcuVec<T> {
-    /// As [`append`](Self::append).
-    #[track_caller]
-    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
-        self.append(values);
-    }
-}
-
-impl<T: Send + Sync + 'static> Extend<T> for &RcuVec<T> {
-    /// As [`append`](RcuVec::append).
-    #[track_caller]
-    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
-        self.append(values);
-    }
-}
-
-impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for RcuVec<T> {
-    /// Reads the array, in a section of its own.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let guard = self.rcu().read();
-        f.debug_list().entries(self.iter(&guard)).finish()
-    }
-}
+super::sequence_traits!(RcuVec);

@@ -1,8 +1,9 @@
-//! What a reader sees of an array.
+//! The view that a reader has of an array.
 //!
 //! # Invariants
-//! 1. The slots were visible in one spine at one moment, in a section that lasts for `'g`: none is written before its end,
-//!    and the elements behind them are there as long ("Why what a view shows is still there" in `spine`).
+//! 1. The slots were visible in one spine at one moment, in a section that lasts for `'g`. None is
+//!    written before the section ends, and their elements live as long ("Why what a view shows is
+//!    still there" in `spine`).
 
 use crate::sys::prim::{AtomicPtr, Ordering};
 use std::fmt;
@@ -10,8 +11,8 @@ use std::iter::FusedIterator;
 use std::ops::Index;
 use std::slice;
 
-/// An [`RcuVec`](crate::RcuVec) as it was at one moment, bound to the guard that it reads under. From
-/// [`RcuVec::load`](crate::RcuVec::load).
+/// An [`RcuVec`](crate::RcuVec) as it was at one moment, bound to the guard that it reads under.
+/// From [`RcuVec::load`](crate::RcuVec::load).
 ///
 /// Later pushes, pops and replacements do not change it.
 ///
@@ -27,8 +28,8 @@ pub struct VecView<'g, T> {
     slots: &'g [AtomicPtr<T>],
 }
 
-/// The elements of an [`RcuVec`](crate::RcuVec) as it was at one moment, in order, bound to the guard that it reads under.
-/// From [`RcuVec::iter`](crate::RcuVec::iter) and [`VecView::iter`].
+/// The elements of an [`RcuVec`](crate::RcuVec) as it was at one moment, in order, bound to the
+/// guard that it reads under. From [`RcuVec::iter`](crate::RcuVec::iter) and [`VecView::iter`].
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuVec};
@@ -41,13 +42,14 @@ pub struct VecIter<'g, T> {
     slots: slice::Iter<'g, AtomicPtr<T>>,
 }
 
-/// The element behind a slot of a view.
+/// Returns the element of a view's slot.
 ///
 /// # Safety
 /// Invariant 1 for the slot and its lifetime.
 #[inline(always)]
 unsafe fn element<T>(slot: &AtomicPtr<T>) -> &T {
-    // SAFETY: passed on. Relaxed: written before the length that was loaded with Acquire.
+    // SAFETY: by the caller's word. Relaxed: written before the length, which was loaded with
+    // Acquire.
     unsafe { &*slot.load(Ordering::Relaxed) }
 }
 
@@ -57,7 +59,7 @@ impl<'g, T> VecView<'g, T> {
         Self { slots }
     }
 
-    /// How many elements there were.
+    /// Returns how many elements there were.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -69,7 +71,7 @@ impl<'g, T> VecView<'g, T> {
         self.slots.len()
     }
 
-    /// Whether there were none.
+    /// Returns whether there were no elements.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -81,7 +83,7 @@ impl<'g, T> VecView<'g, T> {
         self.slots.is_empty()
     }
 
-    /// An element; `None` out of range.
+    /// Returns an element, or `None` if the index is out of range.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -96,7 +98,7 @@ impl<'g, T> VecView<'g, T> {
         self.slots.get(index).map(|slot| unsafe { element(slot) })
     }
 
-    /// The elements, in order.
+    /// Returns the elements, in order.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -117,7 +119,7 @@ impl<T> Index<usize> for VecView<'_, T> {
     type Output = T;
 
     /// # Panics
-    /// Where `index` is out of range.
+    /// If `index` is out of range.
     #[inline]
     #[track_caller]
     fn index(&self, index: usize) -> &T {
@@ -194,7 +196,7 @@ impl<T: fmt::Debug> fmt::Debug for VecView<'_, T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for VecIter<'_, T> {
-    /// What is left.
+    /// Shows what is left.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }

@@ -1,16 +1,15 @@
-//! The writer of an array: edits that are published together, or not at all.
+//! The writer of an array, whose edits are published together or not at all.
 //!
 //! # Invariants
 //! 1. The writer holds the lock: the current spine is the one that `elements` was copied from.
-//! 2. `elements` is what the array is to be. `removed` is what is no longer in it, in the order of the edits, and `added`
-//!    what was made by the writer, be it in `elements` or `removed`. Before it is published, the current spine
-//!    owns the rest; what was added, the writer.
-//! 3. Nothing is given out as `Retired` before readers can no longer find it: removals become final by being published.
+//! 2. `elements` is what the array is to be. `removed` is what is no longer in it, in the order of
+//!    the edits. `added` is what the writer made, in `elements` or `removed`. Before `elements` is
+//!    published, the writer owns what it added, and the current spine owns the rest.
+//! 3. Nothing is given out as `Retired` before it is published that the array no longer has it.
 
-use super::super::drop_all::DropAll;
 use super::super::spine::Spine;
 use super::super::writers::Writing;
-use super::{RcuVec, State, boxed, out_of_range};
+use super::{RcuVec, State, boxed, drop_elements, out_of_range};
 use crate::Retired;
 use std::fmt;
 use std::mem;
@@ -18,11 +17,13 @@ use std::ptr::NonNull;
 
 /// The right to write an [`RcuVec`], and the array as it is to be. From [`RcuVec::write`].
 ///
-/// [`publish`](Self::publish) shows all edits to readers in one step. Dropped without that, be it by a panic, the writer leaves
-/// the array as it was, and what was to be added is dropped on the domain's executor.
+/// [`publish`](Self::publish) shows all edits to readers in one step. If the writer is dropped
+/// without it, also by a panic, the array stays as it was, and the domain's executor drops the
+/// added elements.
 ///
-/// Other writers wait until this is dropped: one that is leaked holds them up for ever, and what it added is leaked. What
-/// this thread does meanwhile may read the array, and must not write it but through the writer.
+/// Other writers wait until this writer is dropped. If it is leaked, they wait for ever, and what
+/// it added is leaked. Meanwhile this thread may read the array, and must write it only through the
+/// writer.
 ///
 /// ```
 /// use async_rcu::RcuVec;
@@ -30,7 +31,7 @@ use std::ptr::NonNull;
 /// let mut writer = array.write();
 /// writer.remove(0);
 /// writer.push(3);
-/// assert_eq!(array.len(), 3);                    // nothing is to be seen of it
+/// assert_eq!(array.len(), 3);                    // readers see nothing of it
 /// writer.publish();
 /// assert_eq!(array.len(), 3);                    // 1, 2, 3
 /// let mut writer = array.write();
@@ -63,7 +64,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         }
     }
 
-    /// How many elements there are to be.
+    /// Returns how many elements there are to be.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -76,7 +77,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.len()
     }
 
-    /// Whether there are to be none.
+    /// Returns whether there are to be no elements.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -89,7 +90,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.is_empty()
     }
 
-    /// An element, as edited; `None` out of range.
+    /// Returns an element, as edited, or `None` if the index is out of range.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -99,7 +100,8 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// assert_eq!((writer.get(0), writer.get(3)), (Some(&10), None));
     /// ```
     pub fn get(&self, index: usize) -> Option<&T> {
-        // SAFETY: in the array or added, and not freed while the writer holds the lock (invariants 1, 2).
+        // SAFETY: in the array or added, and not freed while the writer holds the lock (invariants
+        // 1, 2).
         self.elements.get(index).map(|at| unsafe { at.as_ref() })
     }
 
@@ -118,7 +120,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.push(value);
     }
 
-    /// Removes the last element; `false` where there is none.
+    /// Removes the last element. Returns `false` if there is none.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -133,7 +135,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         last.is_some()
     }
 
-    /// Puts an element in the place of another.
+    /// Replaces an element.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -145,7 +147,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     ///
     /// # Panics
-    /// Where `index` is out of range.
+    /// If `index` is out of range.
     #[track_caller]
     pub fn replace(&mut self, index: usize, value: T) {
         self.assert_in_range(index, "replace");
@@ -166,14 +168,14 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     ///
     /// # Panics
-    /// Where `index` is out of range.
+    /// If `index` is out of range.
     #[track_caller]
     pub fn swap_remove(&mut self, index: usize) {
         self.assert_in_range(index, "swap_remove");
         self.removed.push(self.elements.swap_remove(index));
     }
 
-    /// Removes an element, and moves those behind it forward.
+    /// Removes an element, and moves the later ones forward.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -185,14 +187,14 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     ///
     /// # Panics
-    /// Where `index` is out of range.
+    /// If `index` is out of range.
     #[track_caller]
     pub fn remove(&mut self, index: usize) {
         self.assert_in_range(index, "remove");
         self.removed.push(self.elements.remove(index));
     }
 
-    /// Puts an element before the one at `index`, or at the end.
+    /// Inserts an element before the one at `index`, or at the end.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -204,7 +206,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     ///
     /// # Panics
-    /// Where `index` is beyond the end.
+    /// If `index` is beyond the end.
     #[track_caller]
     pub fn insert(&mut self, index: usize, value: T) {
         if index > self.len() {
@@ -226,7 +228,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     ///
     /// # Panics
-    /// Where one of them is out of range.
+    /// If one of them is out of range.
     #[track_caller]
     pub fn swap(&mut self, a: usize, b: usize) {
         self.assert_in_range(a, "swap");
@@ -234,7 +236,8 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.swap(a, b);
     }
 
-    /// Shows all edits to readers, in one step, and lets the lock go. Gives what was removed, in the order of the edits.
+    /// Shows all edits to readers in one step, and releases the lock. Returns what was removed, in
+    /// the order of the edits.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -246,14 +249,14 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     pub fn publish(mut self) -> Vec<Retired<T>> {
         if !self.removed.is_empty() {
-            // Started, if it is not, before there is anything to lose.
+            // Starts the domain, if it is not started, before something is taken out.
             self.array.rcu();
         }
         let spine = (!self.elements.is_empty()).then(|| Spine::with_room(self.elements.len()));
         let removed = mem::take(&mut self.removed);
-        // From here on nothing panics: what was added is the array's, or among what was removed.
+        // From here on nothing panics. What was added is the array's, or is in `removed`.
         self.added = Vec::new();
-        // SAFETY: private, and large enough for what is written; what is not in it is retired below.
+        // SAFETY: private and large enough; what is not in it is retired below.
         unsafe {
             if let Some(spine) = spine {
                 for (at, element) in self.elements.iter().enumerate() {
@@ -289,29 +292,15 @@ impl<T: Send + Sync + 'static> Drop for VecWriter<'_, T> {
         if self.added.is_empty() {
             return;
         }
-        let added = Added(mem::take(&mut self.added));
-        // Not here: the lock is held, and a panic may be on its way.
-        // SAFETY: not published, so it is nobody else's (invariant 2).
-        self.array.rcu().call(move || unsafe { added.free() });
-    }
-}
-
-/// Elements that were not published, on their way to be dropped.
-struct Added<T>(Vec<NonNull<T>>);
-
-// SAFETY: the only owner of elements that are `Send`.
-unsafe impl<T: Send> Send for Added<T> {}
-
-impl<T> Added<T> {
-    /// # Safety
-    /// They are nobody else's.
-    unsafe fn free(self) {
-        let mut drop_all = DropAll::default();
-        for element in self.0 {
-            // SAFETY: from a box, by `add`; each once.
-            drop_all.run(|| drop(unsafe { Box::from_raw(element.as_ptr()) }));
-        }
-        drop_all.end();
+        let added = mem::take(&mut self.added);
+        // Not here: the lock is held, and a panic may be unwinding.
+        // SAFETY: from boxes, not published, so nothing else owns them (invariant 2); `T` is
+        // `Send`.
+        unsafe {
+            self.array
+                .rcu()
+                .call_unchecked(move || drop_elements(added).end())
+        };
     }
 }
 

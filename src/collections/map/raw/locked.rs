@@ -1,55 +1,56 @@
-//! What is done under a bucket's lock.
+//! What a writer does under a bucket's lock.
 //!
-//! Each change keeps the order of the module above: hint, slot on the way in, slot, hint on the way out. The guard knows what
-//! the word will be when the lock is left; only the holder changes tags, so this is exact.
+//! Each change keeps the order that the parent module states: hint, then slot when an entry comes;
+//! slot, then hint when it goes. The guard knows what the word will be when the lock is released:
+//! only the holder changes tags, so this is exact.
 
 use super::Hashed;
 use super::bucket::Bucket;
-use super::hash::Tag;
-use super::meta::{Meta, SLOTS};
-use super::parker::Parker;
 use super::table::Table;
+use super::word::{Meta, Parker, SLOTS, Tag};
 use crate::sys::prim::{Ordering, Pass};
 use std::ptr::{self, NonNull};
 
-/// The lock of a home that is not moved, until it is dropped.
-#[must_use = "the lock is left when it is dropped"]
+const _: () = assert!(SLOTS <= 6);
+
+/// The lock of a home that is not moved. Dropping it releases the lock.
+#[must_use = "the lock is released when it is dropped"]
 pub(crate) struct Locked<'s, E> {
     table: &'s Table<E>,
     head: &'s Bucket<E>,
     parker: &'s Parker,
     /// What the word will be.
     meta: Meta,
-    /// The last hash for which this is the home, seen from the root that the way here began at.
-    last: u64,
-    /// Dropped after the lock is left: no fork happens while another thread has it.
+    /// The last hash of the interval that this home covers, seen from the search's root.
+    pub(super) last: u64,
+    /// Dropped after the lock is released: no fork happens while another thread has it.
     _pass: Pass,
 }
 
 /// The slot of an entry, under the lock of its chain.
-pub(crate) struct Place<'s, E> {
+pub(crate) struct EntrySlot<'s, E> {
     bucket: &'s Bucket<E>,
     slot: usize,
 }
 
-impl<E> Place<'_, E> {
-    /// What lies there, under the lock.
+impl<E> EntrySlot<'_, E> {
+    /// Returns the entry, under the lock.
     pub(crate) fn entry(&self) -> NonNull<E> {
         let entry = self.bucket.slots[self.slot].load(Ordering::Relaxed);
-        NonNull::new(entry).expect("a place holds an entry")
+        NonNull::new(entry).expect("the slot of an entry is not empty")
     }
 }
 
 /// The end of a search under the lock.
 pub(super) enum Search<'s, E> {
-    Found(Place<'s, E>),
+    Found(EntrySlot<'s, E>),
     Absent,
-    /// An entry of the same hash that has not been judged.
+    /// An entry of the same hash that has not been compared.
     Unknown(&'s E),
 }
 
-/// Entries of one hash that were compared, outside of any lock, in the section that goes on: so an address means the same
-/// entry, as none is freed and its memory used again before the section ends.
+/// Entries of one hash that were compared, outside of any lock, in the section that is still open.
+/// So an address means the same entry: none is freed and its memory used again meanwhile.
 pub(super) struct Known<E> {
     equal: *const E,
     unequal: Vec<*const E>,
@@ -66,8 +67,8 @@ impl<E: Hashed> Known<E> {
         }
     }
 
-    /// Compares, and remembers.
-    pub(super) fn judge(&mut self, entry: &E, eq: &mut impl FnMut(&E) -> bool) -> bool {
+    /// Compares an entry, and remembers the result.
+    pub(super) fn compare(&mut self, entry: &E, eq: &mut impl FnMut(&E) -> bool) -> bool {
         let equal = eq(entry);
         match equal {
             true => self.equal = entry,
@@ -76,7 +77,7 @@ impl<E: Hashed> Known<E> {
         equal
     }
 
-    fn verdict(&mut self, entry: &E) -> Option<bool> {
+    fn remembered(&mut self, entry: &E) -> Option<bool> {
         if ptr::eq(entry, self.equal) {
             return Some(true);
         }
@@ -93,69 +94,83 @@ impl<E: Hashed> Known<E> {
 }
 
 impl<'s, E: Hashed> Locked<'s, E> {
-    /// Where `head`, of `table`, was locked with `meta`.
-    pub(super) fn new(
-        table: &'s Table<E>,
-        head: &'s Bucket<E>,
-        parker: &'s Parker,
-        meta: Meta,
-        last: u64,
-        pass: Pass,
-    ) -> Self {
-        Self {
-            table,
-            head,
-            parker,
-            meta,
-            last,
-            _pass: pass,
+    /// Locks the open bucket that is home to `hash`, on the way from `root`.
+    pub(super) fn home(root: &'s Table<E>, hash: u64, parker: &'s Parker) -> Self {
+        let pass = Pass::enter();
+        loop {
+            let (table, head, _, last) = root.open_home(hash);
+            // `None`: moved meanwhile, so the way from the root leads further now.
+            if let Some(meta) = head.word.lock(parker) {
+                return Self {
+                    table,
+                    head,
+                    parker,
+                    meta,
+                    last,
+                    _pass: pass,
+                };
+            }
         }
     }
 
-    /// The last hash of the interval that this home covers.
-    pub(crate) fn last(&self) -> u64 {
-        self.last
+    /// Locks a bucket of `table` if it is neither moved nor locked.
+    pub(super) fn try_bucket(
+        table: &'s Table<E>,
+        head: &'s Bucket<E>,
+        parker: &'s Parker,
+    ) -> Option<Self> {
+        let pass = Pass::enter();
+        Some(Self {
+            meta: head.word.try_lock()?,
+            table,
+            head,
+            parker,
+            last: u64::MAX,
+            _pass: pass,
+        })
     }
 
-    /// The entry that was judged equal, if it is here.
+    /// Looks for the entry that was compared as equal.
     pub(super) fn search(&self, hash: u64, known: &mut Known<E>) -> Search<'s, E> {
-        let mut judged = true;
+        let mut compared = true;
         let tag = Tag::of(hash);
-        let found = self.places(
+        let found = self.find(
             |meta| meta.matches(tag),
             |entry| {
                 entry.hash() == hash
-                    && known.verdict(entry).unwrap_or_else(|| {
-                        judged = false;
+                    && known.remembered(entry).unwrap_or_else(|| {
+                        compared = false;
                         true
                     })
             },
         );
         match found {
             None => Search::Absent,
-            Some((place, _)) if judged => Search::Found(place),
+            Some((slot, _)) if compared => Search::Found(slot),
             Some((_, entry)) => Search::Unknown(entry),
         }
     }
 
-    /// Where this very entry is, if it is here.
-    pub(super) fn place_of(&self, entry: &E) -> Option<Place<'s, E>> {
+    /// Returns the slot of this very entry, if it is in this chain.
+    pub(super) fn slot_of(&self, entry: &E) -> Option<EntrySlot<'s, E>> {
         let tag = Tag::of(entry.hash());
-        let found = self.places(|meta| meta.matches(tag), |other| ptr::eq(entry, other));
-        found.map(|(place, _)| place)
+        let found = self.find(|meta| meta.matches(tag), |other| ptr::eq(entry, other));
+        found.map(|(slot, _)| slot)
     }
 
-    /// The first of the chosen slots whose entry is accepted.
-    fn places<I: Iterator<Item = usize>>(
+    /// Returns the first of the chosen slots whose entry is accepted.
+    fn find<I: Iterator<Item = usize>>(
         &self,
         choose: impl Fn(Meta) -> I,
         mut accept: impl FnMut(&E) -> bool,
-    ) -> Option<(Place<'s, E>, &'s E)> {
+    ) -> Option<(EntrySlot<'s, E>, &'s E)> {
         let (mut bucket, mut meta) = (self.head, self.meta);
         loop {
             for slot in choose(meta) {
                 match bucket.entry(slot) {
-                    Some(entry) if accept(entry) => return Some((Place { bucket, slot }, entry)),
+                    Some(entry) if accept(entry) => {
+                        return Some((EntrySlot { bucket, slot }, entry));
+                    }
                     _ => {}
                 }
             }
@@ -167,7 +182,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
         }
     }
 
-    /// Puts an entry in that is not in the map.
+    /// Puts in an entry whose key is not in the map.
     pub(crate) fn insert(&mut self, entry: NonNull<E>, hash: u64) {
         let tag = Tag::of(hash);
         if let Some(slot) = self.meta.first_free() {
@@ -194,17 +209,17 @@ impl<'s, E: Hashed> Locked<'s, E> {
         last.link(tag, entry.as_ptr());
     }
 
-    /// Puts an entry of the same key in the place of another one, which is now the caller's to retire.
-    pub(crate) fn replace(&mut self, place: &Place<'s, E>, entry: NonNull<E>) -> NonNull<E> {
-        let old = place.entry();
-        place.bucket.slots[place.slot].store(entry.as_ptr(), Ordering::Release);
+    /// Replaces an entry with another one of the same key. The caller retires the old one.
+    pub(crate) fn replace(&mut self, at: &EntrySlot<'s, E>, entry: NonNull<E>) -> NonNull<E> {
+        let old = at.entry();
+        at.bucket.slots[at.slot].store(entry.as_ptr(), Ordering::Release);
         old
     }
 
-    /// Takes an entry out, which is now the caller's to retire.
-    pub(crate) fn remove(&mut self, place: Place<'s, E>) -> NonNull<E> {
-        let old = place.entry();
-        let Place { bucket, slot } = place;
+    /// Takes out an entry. The caller retires it.
+    pub(crate) fn remove(&mut self, at: EntrySlot<'s, E>) -> NonNull<E> {
+        let old = at.entry();
+        let EntrySlot { bucket, slot } = at;
         bucket.slots[slot].store(ptr::null_mut(), Ordering::Release);
         if ptr::eq(bucket, self.head) {
             self.meta = self.meta.without_tag(slot);
@@ -228,7 +243,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
         true
     }
 
-    /// Takes out every entry whose hash lies between these, both included; they are now the caller's to retire.
+    /// Takes out each entry whose hash is in `first..=last`. The caller retires them.
     pub(super) fn remove_between(
         &mut self,
         first: u64,
@@ -236,17 +251,18 @@ impl<'s, E: Hashed> Locked<'s, E> {
         mut out: impl FnMut(NonNull<E>, u64),
     ) {
         let wanted = |entry: &E| (first..=last).contains(&entry.hash());
-        while let Some((place, entry)) = self.places(Meta::occupied, wanted) {
+        while let Some((slot, entry)) = self.find(Meta::occupied, wanted) {
             let hash = entry.hash();
-            out(self.remove(place), hash);
+            out(self.remove(slot), hash);
         }
     }
 
-    /// Copies every entry to its home in `to`, and leaves this bucket moved, as it is.
+    /// Copies each entry to its home in `to`, and leaves this bucket moved and otherwise unchanged.
     ///
-    /// The new home is locked: where several buckets become one, others may be moved, or written, at the same time. Locks are
-    /// taken from older tables to newer ones, so nobody waits in a circle. Nothing here can panic half-way: there is no
-    /// foreign code, and want of memory aborts.
+    /// The new home is locked. If several buckets become one, other threads may move or write the
+    /// other buckets at the same time. Locks are taken from older tables to newer ones, so threads
+    /// do not wait in a circle. Nothing here panics half-way: no foreign code runs, and a lack of
+    /// memory aborts.
     pub(super) fn move_to(mut self, to: &'s Table<E>) {
         let mut home: Option<Locked<'s, E>> = None;
         let (mut bucket, mut meta) = (self.head, self.meta);
@@ -260,9 +276,9 @@ impl<'s, E: Hashed> Locked<'s, E> {
                     .as_ref()
                     .is_some_and(|home| to.is_home(home.head, hash))
                 {
-                    // The one before is left first: two homes of one table are never held at once.
+                    // Release the last home first: two homes of one table are never held at once.
                     drop(home.take());
-                    home = Some(to.lock(hash, self.parker));
+                    home = Some(Locked::home(to, hash, self.parker));
                 }
                 if let Some(home) = &mut home {
                     home.insert(entry, hash);
@@ -283,5 +299,3 @@ impl<E> Drop for Locked<'_, E> {
         self.head.word.unlock(self.meta, self.parker);
     }
 }
-
-const _: () = assert!(SLOTS <= 6);

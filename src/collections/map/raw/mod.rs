@@ -1,88 +1,94 @@
-//! The map without keys, values and domains: entries that know their hash, in tables of cache-line buckets.
+//! The map without keys, values and domains: entries that know their hash, in tables of buckets.
 //!
 //! # Shape
-//! A [`Table`] has `1 << bits` [`Bucket`](bucket::Bucket)s of one cache line each: a word, six slots, and a link to an
-//! overflow bucket of the same shape. A hash's *home* is the bucket that its topmost bits number, so a bucket is home to
-//! one interval of hashes, and the intervals of a larger and a smaller table nest. Cache-line buckets whose readers take no
-//! lock, and whose resizing hands over bucket by bucket, are those of CLHT (David, Guerraoui, Trigonakis: "Asynchronized
-//! Concurrency", ASPLOS 2015); tags, nested intervals and the ordering below are this crate's.
+//! A [`Table`] has `1 << bits` [`Bucket`](bucket::Bucket)s of one cache line each: a word, six
+//! slots, and a link to an overflow bucket of the same shape. The *home* of a hash is the bucket
+//! that its topmost bits number. So a bucket is home to one interval of hashes, and the intervals
+//! of a larger and a smaller table nest. Cache-line buckets whose readers take no lock, and a
+//! resize that hands over bucket by bucket, are those of CLHT (David, Guerraoui, Trigonakis:
+//! "Asynchronized Concurrency", ASPLOS 2015). Tags, nested intervals and the order below are this
+//! crate's.
 //!
 //! # States of a bucket
-//! Its word says it: `open -> locked -> open` by a writer, any number of times, and once `locked -> moved`, by who resizes.
-//! A moved bucket is never written again, and the table's `next` has what was in it. Overflow buckets belong to the bucket
-//! whose chain they are in, and are locked and moved with it.
+//! The word has the state: `open -> locked -> open` by a writer, any number of times, and once
+//! `locked -> moved`, by a writer that resizes. A moved bucket is never written again, and the
+//! table's `next` has what was in it. Overflow buckets belong to the first bucket of their chain,
+//! and are locked and moved with it.
 //!
 //! # States of a table
-//! `current`: [`Raw::table`] points to it. It may be given a `next`, once, and only while it is current. When its last
-//! bucket is moved, `next` becomes current; it is then `old`, given to the caller of [`Raw::help`] to be retired, and
-//! reached by no section that begins later. So there are never more than two tables with open buckets.
+//! `current`: [`Raw::table`] points to it. It may be given a `next`, once, and only while it is
+//! current. When its last bucket is moved, `next` becomes current. The table is then `old`: it is
+//! returned to the caller of [`Raw::help`], which retires it, and no section that begins later
+//! reaches it. So there are never more than two tables with open buckets.
 //!
 //! # The slot decides, the word only hints
-//! An entry is in the map from the store of its address to a slot (or of the link to the overflow bucket that it lies in) to
-//! the store that overwrites it. The word's tags tell where looking is worth while. **A tag is set before its slot is
-//! filled, and cleared after its slot was emptied**; likewise `more` and the overflow chain. So who finds an entry and looks
-//! again finds it again, as long as nobody removes it; with the tag set last, a reader whose word is old would find an
-//! entry that the next reader misses.
+//! An entry is in the map from the store of its address to a slot (or of the link to the overflow
+//! bucket that it lies in) to the store that overwrites it. The word's tags tell where a reader has
+//! to look. **A tag is set before its slot is filled, and cleared after its slot was emptied**. The
+//! same holds for `more` and the overflow chain. So a reader that finds an entry and looks again
+//! finds it again, as long as no writer removes it. If the tag were set last, a reader with an old
+//! word would find an entry that the next reader misses.
 //!
-//! An entry keeps its slot as long as it is in the map and its bucket is not moved, and a replacement takes over the slot.
-//! So a key that is there throughout a lookup is found: either its bucket was open when the word was loaded, and then the
-//! slots, from that moment to the bucket's end (and after: they are left as they were), hold it in one place; or it was
-//! moved, and then the next table's bucket has held it since before `moved` was set.
+//! An entry keeps its slot while it is in the map and its bucket is not moved. A replacement takes
+//! over the slot. So a lookup finds a key that is in the map throughout. If the key's bucket was
+//! open when the word was loaded, its slots hold the key in one place from that moment until the
+//! bucket is moved, and also later, as they are not written any more. If the bucket was moved, the
+//! next table's bucket has held the key since before `moved` was set.
 //!
 //! # Order
-//! - slot, link: Release stores, Acquire loads. Whoever sees an entry sees it whole, and sees its tag (set before).
-//! - word: the lock is taken with Acquire and left with Release; the holder's view of slots is exact. Readers load it with
-//!   Acquire: who sees `moved` sees `next` and what was moved there.
-//! - [`Raw::table`]: Release when it advances, after Acquire of the count of every moved bucket, and loaded with Acquire: who
-//!   sees the new table as current finds in it what anyone moved there.
+//! - slot, link: Release stores, Acquire loads. A thread that sees an entry sees it whole, and sees
+//!   its tag, which was set before.
+//! - word: the lock is taken with Acquire and released with Release, so the holder sees the slots
+//!   as they are. Readers load the word with Acquire: a thread that sees `moved` sees `next` and
+//!   what was moved there.
+//! - [`Raw::table`]: stored with Release when it advances, after an Acquire of the count of moved
+//!   buckets, and loaded with Acquire. A thread that sees the new table as current finds in it what
+//!   any thread moved there.
 //!
 //! # Why retiring an entry once is enough, though old tables still hold its address
-//! Entry E was copied from T0 to T1 and is taken out of T1 by W. T0's bucket still holds E's address, for readers whose
-//! word of that bucket is older than `moved`. W came to T1 by seeing `moved` there, or T1 as current; both are Acquire, so
-//! `moved` happened before W's unlinking, and before the grace period that W's retiring waits for. A section that begins
-//! after that grace period's fence sees `moved`, goes on to T1, and does not see E. A section that began before holds the
-//! grace period up. The same for a chain of any length.
+//! Writer W takes entry E, which was copied from T0 to T1, out of T1. T0's bucket still holds E's
+//! address, for readers that loaded that bucket's word before `moved`. W came to T1 by seeing
+//! `moved` there, or T1 as current. Both are Acquire, so `moved` happened before W's unlinking, and
+//! before the grace period that W's retiring waits for. A section that begins after that grace
+//! period's fence sees `moved`, goes on to T1, and does not see E. A section that began before
+//! holds the grace period up. The same holds for a chain of tables of any length.
 //!
 //! # Why retiring a table once is enough, though older tables lead to it
-//! T1 was current after T0, and both were retired. A section that reached T1 through T0 loaded T0 as current, so it began
-//! before T1's grace period did: otherwise it would have seen the table that came after T1.
+//! T1 was current after T0, and both were retired. A section that reached T1 through T0 loaded T0
+//! as current. So it began before T1's grace period did: otherwise it would have seen the table
+//! that came after T1.
 //!
 //! # Invariants
-//! 1. A `&'s Table` is made by [`Raw::root`] alone, inside a section that lasts for `'s`, and of it come `&'s` to buckets, later
-//!    tables and entries. What was taken out of the map is freed only after a grace period that started later, a table
-//!    likewise.
-//! 2. Slots, links and tags are written only by who holds the lock of the chain's first bucket, which is not moved.
-//! 3. Under a lock there is: a slot is null exactly where its tag is clear; an entry lies in one slot of its home's chain.
+//! 1. Only [`Raw::root`] makes a `&'s Table`, inside a section that lasts for `'s`. References to
+//!    buckets, later tables and entries come from it. What was taken out of the map is freed only
+//!    after a grace period that started later. So is a table.
+//! 2. Only the holder of the lock of a chain's first bucket, which is not moved, writes the chain's
+//!    slots, links and tags.
+//! 3. Under a lock, a slot is null exactly if its tag is clear, and an entry lies in one slot of
+//!    its home's chain.
 //! 4. Entries are never moved out of or written through.
-//! 5. No foreign code runs under a lock: comparing keys is done before, and checked by address under it ([`Known`]).
-
-#[cfg_attr(not(rcu_loom), path = "buckets/native.rs")]
-#[cfg_attr(rcu_loom, path = "buckets/loom.rs")]
-mod buckets;
+//! 5. No foreign code runs under a lock: keys are compared before, and addresses under it
+//!    ([`Known`]).
 
 mod bucket;
-mod count;
-pub(crate) mod hash;
 mod locked;
-mod meta;
-mod parker;
 mod resize;
 pub(crate) mod table;
-pub(crate) mod teardown;
 pub(crate) mod walk;
+mod word;
 
 use crate::sys::prim::{AtomicPtr, AtomicU32, Ordering};
-use count::Count;
+pub(crate) use locked::{EntrySlot, Locked};
 use locked::{Known, Search};
-pub(crate) use locked::{Locked, Place};
-use parker::Parker;
-pub(crate) use resize::Old;
+use resize::Count;
 use table::Table;
-use teardown::Teardown;
+use walk::Teardown;
+use word::Parker;
+pub(crate) use word::mix;
 
-/// What a bucket holds the address of.
+/// An entry, whose address a bucket holds.
 pub(crate) trait Hashed {
-    /// The [mixed](hash::mix) hash of its key. The same at every call.
+    /// Returns the [mixed](mix) hash of its key, the same at every call.
     fn hash(&self) -> u64;
 }
 
@@ -90,17 +96,17 @@ pub(crate) trait Hashed {
 pub(crate) struct Raw<E> {
     /// The current table.
     table: AtomicPtr<Table<E>>,
-    /// It is not shrunk below so many bits.
+    /// The map is not shrunk below so many bits by itself.
     floor: AtomicU32,
     count: Count,
     parker: Parker,
 }
 
-/// Where a search for writing ended: the home's lock, and the slot of the entry if there is one.
-pub(crate) type Located<'s, E> = (Locked<'s, E>, Option<Place<'s, E>>);
+/// The home's lock, and the slot of the entry if there is one: the end of a search for writing.
+pub(crate) type Located<'s, E> = (Locked<'s, E>, Option<EntrySlot<'s, E>>);
 
 impl<E: Hashed> Raw<E> {
-    /// With room for so many entries, below which it never shrinks.
+    /// Makes an empty map with room for so many entries, below which it never shrinks by itself.
     pub(crate) fn new(capacity: usize) -> Self {
         let bits = table::bits_for(capacity);
         Self {
@@ -111,33 +117,34 @@ impl<E: Hashed> Raw<E> {
         }
     }
 
-    /// The current table.
+    /// Returns the current table.
     ///
     /// # Safety
-    /// The caller is in a section of the map's domain that lasts for `'s`; what was taken out of the map is freed only after
-    /// a grace period.
+    /// The caller is in a section of the map's domain that lasts for `'s`. What was taken out of
+    /// the map is freed only after a grace period.
     #[inline(always)]
     pub(crate) unsafe fn root<'s>(&self) -> &'s Table<E> {
         // SAFETY: loaded in the section: not freed before its end (invariant 1).
         unsafe { &*self.table.load(Ordering::Acquire) }
     }
 
-    /// All that is in it, for who drops the map.
+    /// Takes the map apart, when it is dropped.
     ///
     /// # Safety
-    /// Once, with nobody having access but readers; and the first entry is asked for after a grace period.
+    /// Called once, when nothing but readers has access. The first entry is asked for after a grace
+    /// period.
     pub(crate) unsafe fn tear_down(&self) -> Teardown<E> {
         // SAFETY: by the caller's word.
         unsafe { Teardown::new(self.table.load(Ordering::Acquire)) }
     }
 
-    /// Entries that were put in and not taken out.
+    /// Returns how many entries were put in and not taken out.
     pub(crate) fn len(&self) -> usize {
         self.count.sum()
     }
 
-    /// Locks the home of `hash`, and finds there the entry of this hash for which `eq` holds. `eq` does not run under the
-    /// lock. Entries are looked at again only where others were put in meanwhile.
+    /// Locks the home of `hash`, and finds there the entry of this hash for which `eq` returns
+    /// `true`. `eq` does not run under the lock. Entries that came meanwhile are compared too.
     pub(crate) fn locate<'s>(
         &'s self,
         root: &'s Table<E>,
@@ -145,37 +152,37 @@ impl<E: Hashed> Raw<E> {
         mut eq: impl FnMut(&E) -> bool,
     ) -> Located<'s, E> {
         let mut known = Known::new();
-        root.find(hash, |entry| known.judge(entry, &mut eq));
+        root.find(hash, |entry| known.compare(entry, &mut eq));
         self.locate_known(root, hash, known, eq)
     }
 
-    /// The same, without the lock where there is no such entry.
+    /// [`locate`](Self::locate) that does not take the lock if there is no such entry.
     pub(crate) fn locate_present<'s>(
         &'s self,
         root: &'s Table<E>,
         hash: u64,
         mut eq: impl FnMut(&E) -> bool,
-    ) -> Option<(Locked<'s, E>, Place<'s, E>)> {
+    ) -> Option<(Locked<'s, E>, EntrySlot<'s, E>)> {
         let mut known = Known::new();
-        root.find(hash, |entry| known.judge(entry, &mut eq))?;
-        let (locked, place) = self.locate_known(root, hash, known, eq);
-        Some((locked, place?))
+        root.find(hash, |entry| known.compare(entry, &mut eq))?;
+        let (locked, slot) = self.locate_known(root, hash, known, eq);
+        Some((locked, slot?))
     }
 
-    /// Locks the home of `hash`, and finds this very entry there.
+    /// Locks the home of the entry's hash, and finds this very entry there.
     pub(crate) fn locate_entry<'s>(
         &'s self,
         root: &'s Table<E>,
         entry: &E,
-    ) -> Option<(Locked<'s, E>, Place<'s, E>)> {
-        let locked = root.lock(entry.hash(), &self.parker);
-        let place = locked.place_of(entry)?;
-        Some((locked, place))
+    ) -> Option<(Locked<'s, E>, EntrySlot<'s, E>)> {
+        let locked = Locked::home(root, entry.hash(), &self.parker);
+        let slot = locked.slot_of(entry)?;
+        Some((locked, slot))
     }
 
     /// Locks the home of `hash`.
     pub(crate) fn lock<'s>(&'s self, root: &'s Table<E>, hash: u64) -> Locked<'s, E> {
-        root.lock(hash, &self.parker)
+        Locked::home(root, hash, &self.parker)
     }
 
     fn locate_known<'s>(
@@ -186,13 +193,13 @@ impl<E: Hashed> Raw<E> {
         mut eq: impl FnMut(&E) -> bool,
     ) -> Located<'s, E> {
         loop {
-            let locked = root.lock(hash, &self.parker);
+            let locked = Locked::home(root, hash, &self.parker);
             match locked.search(hash, &mut known) {
-                Search::Found(place) => return (locked, Some(place)),
+                Search::Found(slot) => return (locked, Some(slot)),
                 Search::Absent => return (locked, None),
                 Search::Unknown(entry) => {
                     drop(locked);
-                    known.judge(entry, &mut eq);
+                    known.compare(entry, &mut eq);
                 }
             }
         }

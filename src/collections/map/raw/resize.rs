@@ -1,69 +1,96 @@
-//! From one table to the next, a few buckets with each write.
+//! How many entries there are, and the move from one table to the next, a few buckets each write.
 //!
 //! # Who does what
-//! Whoever finds the table too small or too large [starts](Raw::start): it claims the current table's one change of size by
-//! a swap, makes the next table and hangs it on. From then on each write [`helps`](Raw::help): it takes a run of buckets by
-//! a shared cursor and moves those that are neither moved nor locked at this moment. Nobody waits for another helper, or
-//! for the lock of a bucket that is being moved. When the cursor is past the end, helpers sweep: they begin again at the
-//! front, with longer runs, and find what was locked, or was left by a helper that was suspended. Each bucket is moved by
-//! one, who counts it; the helper whose count makes all of them makes `next` current, and gives the old table to its
-//! caller to retire.
+//! A writer that finds the table too small or too large [starts](Raw::start) a change: it claims
+//! the one change of size of the current table by a swap, makes the next table and links it. From
+//! then on each write [helps](Raw::help): it takes a run of buckets by a shared cursor and moves
+//! those that are neither moved nor locked at this moment. A helper does not wait for another
+//! helper, nor for the lock of a bucket. When the cursor is past the end, helpers sweep: they begin
+//! again at the front with longer runs, and find what was locked, or what a suspended helper left.
+//! Each bucket is moved by one helper, which counts it. The helper whose count makes all of them
+//! makes `next` current, and gives the old table to its caller to retire.
 //!
-//! So an operation never pays for more than a run, an allocation of zeroed pages, and the waiting for one bucket's lock.
+//! So an operation never pays for more than a run, an allocation of zeroed pages, and a wait for
+//! one bucket's lock.
 //!
 //! # Order
-//! The count is AcqRel and the table's advance Release: who sees the new table as current finds there what any helper
-//! moved, and has every `moved` behind it.
-//! `next` is Release; it is set while the table is current, since a table without `next` cannot cease to be that.
+//! The count is AcqRel and the table's advance Release: a thread that sees the new table as current
+//! finds there what any helper moved, and every `moved` happened before.
+//! `next` is Release. It is set while the table is current, since a table without `next` does not
+//! cease to be current.
 
-use super::table::{Table, bits_for};
+use super::locked::Locked;
+use super::table::{Old, Table, bits_for};
 use super::{Hashed, Raw};
-use crate::sys::prim::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys::prim::{AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
 use std::ptr::NonNull;
 
 crate::sys::prim::model_const! {
-    /// The least number of buckets that a write moves.
+    /// The fewest buckets that a write moves.
     const RUN: usize = 16, loom 1;
+    /// The stripes of a [`Count`].
+    const STRIPES: usize = 8, loom 1;
 }
-/// Looking at a moved bucket costs less.
+/// How much longer a run of a sweep is: looking at a moved bucket costs less.
 const SWEEP: usize = 16;
 
-pub(super) struct Progress {
-    /// Somebody makes the next table, or made it.
-    claimed: AtomicBool,
-    cursor: AtomicUsize,
-    moved: AtomicUsize,
-}
+/// How many entries there are, in several stripes, so that writers on different buckets seldom
+/// meet. An entry is counted up and down in the stripe of its hash, both after the lock is
+/// released, so that the removal may be counted first. So stripes wrap, and a negative count means
+/// none.
+pub(crate) struct Count(Box<[CachePadded<AtomicUsize>]>);
 
-impl Progress {
+impl Count {
     pub(super) fn new() -> Self {
-        Self {
-            claimed: AtomicBool::new(false),
-            cursor: AtomicUsize::new(0),
-            moved: AtomicUsize::new(0),
-        }
+        Self(
+            (0..STRIPES)
+                .map(|_| CachePadded::new(AtomicUsize::new(0)))
+                .collect(),
+        )
+    }
+
+    /// Counts one more. Returns about how many that makes, judging by this stripe alone.
+    pub(super) fn add(&self, hash: u64) -> usize {
+        let own = self
+            .stripe(hash)
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
+        estimate(own)
+    }
+
+    /// Counts one less. Returns about how many that leaves, judging by this stripe alone.
+    pub(super) fn remove(&self, hash: u64) -> usize {
+        let own = self
+            .stripe(hash)
+            .fetch_sub(1, Ordering::Relaxed)
+            .wrapping_sub(1);
+        estimate(own)
+    }
+
+    pub(super) fn sum(&self) -> usize {
+        let sum = self.0.iter().fold(0, |sum: usize, stripe| {
+            sum.wrapping_add(stripe.load(Ordering::Relaxed))
+        });
+        not_negative(sum)
+    }
+
+    fn stripe(&self, hash: u64) -> &AtomicUsize {
+        // Not the topmost bits: they number buckets, and writers may be at neighbouring ones.
+        &self.0[(hash >> 16) as usize % STRIPES]
     }
 }
 
-/// A table that is not current any more: to be freed after a grace period. No `Box`, which would claim alone what readers may
-/// still look at.
-#[must_use = "to be freed after a grace period"]
-pub(crate) struct Old<E>(NonNull<Table<E>>);
+fn estimate(own: usize) -> usize {
+    not_negative(own).saturating_mul(STRIPES)
+}
 
-// SAFETY: the only owner of a table, which is `Send`.
-unsafe impl<E> Send for Old<E> {}
-
-impl<E> Old<E> {
-    /// # Safety
-    /// After a grace period that began since the table ceased to be current.
-    pub(crate) unsafe fn free(self) {
-        // SAFETY: made by `Box::into_raw`, taken out once, and no reader is left.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
+fn not_negative(count: usize) -> usize {
+    usize::try_from(count as isize).unwrap_or(0)
 }
 
 impl<E: Hashed> Raw<E> {
-    /// After an entry of this hash was put in.
+    /// Called after an entry of this hash was put in.
     pub(crate) fn added(&self, root: &Table<E>, hash: u64) {
         let estimate = self.count.add(hash);
         if estimate > root.capacity() && self.len() > root.capacity() {
@@ -73,14 +100,14 @@ impl<E: Hashed> Raw<E> {
         }
     }
 
-    /// After an entry of this hash was taken out.
+    /// Called after an entry of this hash was taken out.
     pub(crate) fn removed(&self, root: &Table<E>, hash: u64) {
         if self.count.remove(hash) < root.too_few() {
             self.shrink(root);
         }
     }
 
-    /// Starts a smaller table where the current one is too large.
+    /// Starts a smaller table if the current one is too large.
     #[cold]
     fn shrink(&self, root: &Table<E>) {
         let len = self.len();
@@ -90,32 +117,29 @@ impl<E: Hashed> Raw<E> {
         }
     }
 
-    /// Makes room for so many entries, below which the map does not shrink by itself; does not wait for others.
-    ///
-    /// Gives back the tables to retire.
+    /// Makes room for so many entries, below which the map does not shrink by itself. Does not wait
+    /// for other helpers. Returns the tables to retire.
     pub(crate) fn reserve(&self, root: &Table<E>, entries: usize) -> Vec<Old<E>> {
         let bits = bits_for(entries);
         self.floor.fetch_max(bits, Ordering::Relaxed);
         self.resize(root, |now| bits > now, bits)
     }
 
-    /// Forgets what was reserved, and has the map no larger than it must be; does not wait for others.
-    ///
-    /// Gives back the tables to retire.
+    /// Makes the map no larger than its entries need, and forgets what was reserved. Does not wait
+    /// for other helpers. Returns the tables to retire.
     pub(crate) fn shrink_to_fit(&self, root: &Table<E>) -> Vec<Old<E>> {
         self.floor.store(0, Ordering::Relaxed);
         let bits = bits_for(self.len());
         self.resize(root, |now| bits < now, bits)
     }
 
-    /// Takes out what is there when its home is passed, and gives it to `out`, under the lock: no foreign code, no panic.
-    ///
-    /// Gives back the tables to retire.
+    /// Takes out the entries that each home has when it is passed, and gives them to `out`, which
+    /// runs under the lock: it is no foreign code and does not panic. Returns the tables to retire.
     pub(crate) fn clear(&self, root: &Table<E>, mut out: impl FnMut(NonNull<E>)) -> Vec<Old<E>> {
         let mut next = Some(0);
         while let Some(first) = next {
             let mut locked = self.lock(root, first);
-            let last = locked.last();
+            let last = locked.last;
             locked.remove_between(first, last, |entry, hash| {
                 self.count.remove(hash);
                 out(entry);
@@ -127,7 +151,7 @@ impl<E: Hashed> Raw<E> {
         Vec::from_iter(self.finish(root))
     }
 
-    /// Ends the move that is under way, and makes another if it is wanted.
+    /// Ends the move that is under way, and makes another one if it is wanted.
     fn resize(&self, root: &Table<E>, wanted: impl Fn(u32) -> bool, bits: u32) -> Vec<Old<E>> {
         let mut old = Vec::from_iter(self.finish(root));
         let root = root.newest();
@@ -138,11 +162,11 @@ impl<E: Hashed> Raw<E> {
         old
     }
 
-    /// Hangs the next table on the current one, if nobody has.
+    /// Links the next table to the current one, if no other writer has.
     #[cold]
     fn start(&self, root: &Table<E>, bits: u32) {
         let current = std::ptr::eq(self.table.load(Ordering::Acquire), root);
-        // A table that was current and is claimed here for the first time has no next one, so it still is.
+        // A table that was current and is first claimed here has no next one, so it still is.
         if !current || bits == root.bits() || root.progress.claimed.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -150,7 +174,8 @@ impl<E: Hashed> Raw<E> {
         root.next.store(next, Ordering::Release);
     }
 
-    /// Moves a run of buckets, if the table is being moved. Once per table it gives back the table, which is to be retired.
+    /// Moves a run of buckets, if the table is being moved. Once for each table, this returns the
+    /// table, which is to be retired.
     #[inline]
     #[must_use = "to be retired"]
     pub(crate) fn help(&self, root: &Table<E>) -> Option<Old<E>> {
@@ -163,7 +188,7 @@ impl<E: Hashed> Raw<E> {
         }
     }
 
-    /// Moves all that can be moved now.
+    /// Moves all buckets that can be moved now.
     fn finish(&self, root: &Table<E>) -> Option<Old<E>> {
         let next = root.next()?;
         self.move_run(root, next, 0, root.buckets().len())
@@ -180,7 +205,7 @@ impl<E: Hashed> Raw<E> {
         let buckets = root.buckets();
         let mut count = 0;
         for bucket in buckets.iter().skip(first).take(run) {
-            if let Some(locked) = root.try_lock(bucket, &self.parker) {
+            if let Some(locked) = Locked::try_bucket(root, bucket, &self.parker) {
                 locked.move_to(next);
                 count += 1;
             }
@@ -189,7 +214,7 @@ impl<E: Hashed> Raw<E> {
         if count == 0 || progress.moved.fetch_add(count, Ordering::AcqRel) + count < buckets.len() {
             return None;
         }
-        // The last one: nobody else comes here with this table.
+        // The last bucket: no other helper comes here with this table.
         let next = root.next.load(Ordering::Acquire);
         let old = self.table.swap(next, Ordering::AcqRel);
         debug_assert!(
@@ -197,5 +222,20 @@ impl<E: Hashed> Raw<E> {
             "tables become current in their order"
         );
         NonNull::new(old).map(Old)
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_that_is_counted_first_does_not_make_the_count_huge() {
+        let count = Count::new();
+        count.remove(0);
+        assert_eq!(count.sum(), 0);
+        count.add(0);
+        count.add(1 << 16);
+        assert_eq!(count.sum(), 1);
     }
 }

@@ -1,49 +1,54 @@
-//! A table: a power of two of buckets, and the way from one to the next.
+//! A table: a power of two of buckets, and the way from one table to the next.
 
 use super::Hashed;
-use super::bucket::Bucket;
-use super::buckets::Buckets;
-use super::locked::Locked;
-use super::meta::{Meta, SLOTS};
-use super::parker::Parker;
-use super::resize::Progress;
-use crate::sys::prim::{AtomicBool, AtomicPtr, Ordering, Pass, UnsafeCell};
+use super::bucket::{Bucket, Buckets};
+use super::word::{Meta, SLOTS};
+use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, UnsafeCell};
 use crossbeam_utils::CachePadded;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 crate::sys::prim::model_const! {
     /// The smallest table has `1 << MIN_BITS` buckets.
     const MIN_BITS: u32 = 2, loom 1;
-    /// Entries per bucket that a table is made for. With four of six slots taken on average, nine
-    /// in ten buckets have no overflow.
+    /// Entries for each bucket that a table is made for. With four of six slots taken on average,
+    /// nine in ten buckets have no overflow.
     const LOAD: usize = 4, loom 1;
 }
+const _: () = assert!(LOAD <= SLOTS);
 
 pub(crate) struct Table<E> {
     buckets: Buckets<E>,
-    /// `64 - bits`, where there are `1 << bits` buckets; less than 64.
+    /// `64 - bits`, if there are `1 << bits` buckets; less than 64.
     shift: u32,
-    /// Whether a bucket of it ever got an overflow bucket.
+    /// Whether a bucket of this table ever got an overflow bucket.
     overflowed: AtomicBool,
     pub(super) next: AtomicPtr<Table<E>>,
-    /// Written while the table is moved; a line of its own.
+    /// Written while the table is moved, so it has a line of its own.
     pub(super) progress: CachePadded<Progress>,
-    /// Looked at by who walks through and written by who frees: nothing, but loom sees whether that is ordered.
+    /// Holds nothing. Readers look at it and the drop writes it, so that loom checks their order.
     life: UnsafeCell<()>,
 }
 
-// SAFETY: atomics, and `life`, which nobody writes but in the drop.
+/// How far the move to the next table has come. See [`resize`](super::resize).
+pub(super) struct Progress {
+    /// Whether a writer makes the next table, or has made it.
+    pub(super) claimed: AtomicBool,
+    pub(super) cursor: AtomicUsize,
+    pub(super) moved: AtomicUsize,
+}
+
+// SAFETY: atomics, and `life`, which only the drop writes.
 unsafe impl<E> Send for Table<E> {}
 // SAFETY: as above.
 unsafe impl<E> Sync for Table<E> {}
 
-/// The bits of the smallest table for so many entries.
+/// Returns the bits of the smallest table for so many entries.
 ///
 /// # Panics
-/// Where no address space has room for it.
+/// If no address space has room for it.
 pub(crate) fn bits_for(entries: usize) -> u32 {
     let buckets = entries.div_ceil(LOAD).checked_next_power_of_two();
-    // Twice the buckets' size, so that making the table does not fail for its length.
+    // Twice the buckets' size, so that the length does not make the allocation fail.
     let fits = buckets.filter(|buckets| isize::try_from(buckets.saturating_mul(128)).is_ok());
     let buckets = fits.expect("a table larger than the address space");
     buckets.trailing_zeros().max(MIN_BITS)
@@ -56,7 +61,11 @@ impl<E> Table<E> {
             shift: 64 - bits,
             overflowed: AtomicBool::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
-            progress: CachePadded::new(Progress::new()),
+            progress: CachePadded::new(Progress {
+                claimed: AtomicBool::new(false),
+                cursor: AtomicUsize::new(0),
+                moved: AtomicUsize::new(0),
+            }),
             life: UnsafeCell::new(()),
         }
     }
@@ -65,13 +74,13 @@ impl<E> Table<E> {
         64 - self.shift
     }
 
-    /// The entries that it is made for.
+    /// Returns how many entries the table is made for.
     pub(crate) fn capacity(&self) -> usize {
         self.buckets.len().saturating_mul(LOAD)
     }
 
-    /// With fewer entries than this it is too large: an eighth of what it is made for, so that it takes long after a
-    /// change of size until there is another one.
+    /// Returns the number of entries below which the table is too large: an eighth of its capacity,
+    /// so that one change of size is not soon followed by another.
     pub(super) fn too_few(&self) -> usize {
         self.capacity() / 8
     }
@@ -90,19 +99,20 @@ impl<E> Table<E> {
         ptr::eq(self.home(hash), bucket)
     }
 
-    /// The last hash of the interval that this one's home covers.
+    /// Returns the last hash that has the same home as this one.
     fn last(&self, hash: u64) -> u64 {
         hash | (u64::MAX >> self.bits())
     }
 
-    /// The table that this one is being moved to, if it is.
+    /// Returns the table that this one is being moved to, if it is.
     #[inline]
     pub(crate) fn next(&self) -> Option<&Self> {
-        // SAFETY: null, or a table that is retired after this one (invariant 1 of the module); Acquire: seen whole.
+        // SAFETY: null, or a table that is retired after this one (invariant 1 of the module).
+        // Acquire: it is seen whole.
         unsafe { self.next.load(Ordering::Acquire).as_ref() }
     }
 
-    /// The last table on the way from here.
+    /// Returns the last table on the way from here.
     pub(super) fn newest(&self) -> &Self {
         let mut table = self;
         while let Some(next) = table.next() {
@@ -111,9 +121,9 @@ impl<E> Table<E> {
         table
     }
 
-    /// The table that a moved bucket leads to.
+    /// Returns the table that a moved bucket leads to.
     #[cold]
-    pub(super) fn moved_to(&self) -> &Self {
+    fn moved_to(&self) -> &Self {
         self.next().expect("buckets are moved to the next table")
     }
 
@@ -121,7 +131,8 @@ impl<E> Table<E> {
         self.overflowed.store(true, Ordering::Relaxed);
     }
 
-    /// The open bucket that is home to `hash`, its word, and the last hash for which it is, on the way from here.
+    /// Returns the open bucket on the way from here that is home to `hash`, its table, its word,
+    /// and the last hash for which it is the home.
     #[inline]
     pub(super) fn open_home(&self, hash: u64) -> (&Self, &Bucket<E>, Meta, u64) {
         let (mut table, mut last) = (self, self.last(hash));
@@ -138,7 +149,7 @@ impl<E> Table<E> {
 }
 
 impl<E: Hashed> Table<E> {
-    /// The entry of this hash for which `eq` holds.
+    /// Returns the entry of this hash for which `eq` returns `true`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut eq: impl FnMut(&E) -> bool) -> Option<&E> {
         let mut table = self;
@@ -150,29 +161,6 @@ impl<E: Hashed> Table<E> {
             }
             table = table.moved_to();
         }
-    }
-
-    /// Locks the open bucket that is home to `hash`.
-    pub(super) fn lock<'s>(&'s self, hash: u64, parker: &'s Parker) -> Locked<'s, E> {
-        let pass = Pass::enter();
-        loop {
-            let (table, bucket, _, last) = self.open_home(hash);
-            // Moved between: the way from here leads further now.
-            if let Some(meta) = bucket.word.lock(parker) {
-                return Locked::new(table, bucket, parker, meta, last, pass);
-            }
-        }
-    }
-
-    /// Locks a bucket that is neither moved nor locked.
-    pub(super) fn try_lock<'s>(
-        &'s self,
-        bucket: &'s Bucket<E>,
-        parker: &'s Parker,
-    ) -> Option<Locked<'s, E>> {
-        let pass = Pass::enter();
-        let meta = bucket.word.try_lock()?;
-        Some(Locked::new(self, bucket, parker, meta, u64::MAX, pass))
     }
 }
 
@@ -187,4 +175,19 @@ impl<E> Drop for Table<E> {
     }
 }
 
-const _: () = assert!(LOAD <= SLOTS);
+/// A table that is no longer current, to be freed after a grace period. Not a `Box`, which would
+/// claim that no reader looks at the table any more.
+#[must_use = "to be freed after a grace period"]
+pub(crate) struct Old<E>(pub(super) NonNull<Table<E>>);
+
+// SAFETY: the only owner of a table, which is `Send`.
+unsafe impl<E> Send for Old<E> {}
+
+impl<E> Old<E> {
+    /// # Safety
+    /// A grace period has elapsed that began after the table ceased to be current.
+    pub(crate) unsafe fn free(self) {
+        // SAFETY: made by `Box::into_raw`, taken out once, and no reader is left.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}

@@ -1,39 +1,78 @@
-//! The word of a bucket: a tag for each slot, and what state the bucket is in.
+//! The word of a bucket, which has a tag for each slot and the bucket's state; what is taken from a
+//! hash; and how writers wait for a locked bucket.
 //!
 //! # States
-//! `LOCKED` is set by compare-exchange from a word that has neither it nor `MOVED`, so a moved bucket is never locked.
-//! `PARKED` is set by waiters while `LOCKED` is, and tells the holder that somebody sleeps. [`Word::unlock`] replaces the whole
-//! word and takes both away; what it publishes may have `MOVED`, which is final. `MORE` is set while the overflow chain may
-//! hold an entry; in the word of an overflow bucket only tags are used.
+//! `LOCKED` is set by compare-exchange from a word that has neither it nor `MOVED`, so a moved
+//! bucket is never locked. `HAS_WAITERS` is set by waiters while `LOCKED` is set, and tells the
+//! holder that a thread sleeps. [`Word::unlock`] replaces the whole word and clears both. What it
+//! publishes may have `MOVED`, which is final. `MORE` is set while the overflow chain may hold an
+//! entry. In the word of an overflow bucket only tags are used.
 //!
 //! # Order
-//! [`lock`](Word::lock) is Acquire and pairs with the Release of [`unlock`](Word::unlock). [`load`](Word::load) is Acquire
-//! for the same Release: who sees `MOVED` sees what was moved. Hints are set by a read-modify-write, since waiters may set
-//! `PARKED` beside; it may be Relaxed, as the store to the slot that follows is Release and carries it along.
+//! [`lock`](Word::lock) is Acquire and pairs with the Release of [`unlock`](Word::unlock).
+//! [`load`](Word::load) is Acquire for the same Release: a thread that sees `MOVED` sees what was
+//! moved. Hints are set by a read-modify-write, since waiters may set `HAS_WAITERS` at the same
+//! time. It may be Relaxed: the store to the slot that follows is Release and covers it.
+//!
+//! # Waiting
+//! All waiters of a map sleep at one [`Parker`]. Sleeping is rare (the holder was preempted; it
+//! runs no foreign code), so it is cheap enough to wake all of them.
+//!
+//! A waiter marks the bucket's word under the parker's lock, and releases this lock in one step
+//! with falling asleep. A writer that unlocks clears the mark together with the bucket's lock. If
+//! there was a mark, the writer takes and releases the parker's lock before it notifies. So it
+//! comes after the waiter has fallen asleep; or before the waiter tried to mark the word, and then
+//! the waiter finds the word unlocked and does not sleep.
+//!
+//! A waiter has a [`Pass`](crate::sys::prim::Pass), as the holder of a bucket's lock has, so that
+//! no fork happens meanwhile.
 
-use super::hash::Tag;
-use super::parker::Parker;
-use crate::sys::prim::{AtomicU64, Ordering};
+use crate::sys::prim::{AtomicU64, Condvar, LongMutex, Ordering};
 
 crate::sys::prim::model_const! {
-    /// Slots of a bucket. A bucket has six bytes for tags in any case.
+    /// Slots of a bucket. A word has six bytes for tags in any case.
     pub(crate) const SLOTS: usize = 6, loom 2;
-    /// How often a waiter looks again before it sleeps. A lock's holder stores only a few words.
+    /// How often a waiter looks again before it sleeps. A holder stores a few words; models sleep
+    /// at once.
     const SPINS: u32 = 100, loom 0;
 }
 
 const LOCKED: u64 = 1 << 63;
-const PARKED: u64 = 1 << 62;
+const HAS_WAITERS: u64 = 1 << 62;
 const MOVED: u64 = 1 << 61;
 const MORE: u64 = 1 << 60;
-/// What only the locking itself changes.
-const FLAGS: u64 = LOCKED | PARKED;
+/// The flags that belong to locking.
+const FLAGS: u64 = LOCKED | HAS_WAITERS;
 
 const ONES: u64 = 0x0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080;
 const LOW: u64 = 0x7f7f_7f7f_7f7f;
 /// The high bits of the bytes that belong to slots.
 const USED: u64 = HIGH >> (8 * (6 - SLOTS));
+
+/// Spreads a hash over all its higher bits (Fibonacci hashing), for hashers that leave some of them
+/// unchanged. One to one: different hashes stay different.
+#[inline(always)]
+pub(crate) fn mix(hash: u64) -> u64 {
+    hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// A byte of a mixed hash. Never 0, which is the tag of an empty slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u8);
+
+impl Tag {
+    /// From bits below those that number buckets, so that it differs between entries of one bucket.
+    #[inline(always)]
+    pub(crate) fn of(hash: u64) -> Self {
+        Self(((hash >> 24) as u8).max(1))
+    }
+
+    #[inline(always)]
+    fn byte(self) -> u8 {
+        self.0
+    }
+}
 
 /// A word as it was loaded, or as it will be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,25 +91,25 @@ impl Meta {
         self.0 & MORE != 0
     }
 
-    /// The slots whose tag it is.
+    /// Returns the slots that have this tag.
     #[inline(always)]
-    pub(super) fn matches(self, tag: Tag) -> Slots {
+    pub(super) fn matches(self, tag: Tag) -> SlotSet {
         Self(self.0 ^ (ONES * u64::from(tag.byte()))).zeros()
     }
 
-    /// The slots that have a tag.
-    pub(super) fn occupied(self) -> Slots {
-        Slots(!self.zeros().0 & USED)
+    /// Returns the slots that have a tag.
+    pub(super) fn occupied(self) -> SlotSet {
+        SlotSet(!self.zeros().0 & USED)
     }
 
     pub(super) fn first_free(self) -> Option<usize> {
         self.zeros().next()
     }
 
-    /// The slots whose byte is 0. Exact: no carry leaves its byte.
+    /// Returns the slots whose byte is 0. Exact: no carry leaves its byte.
     #[inline(always)]
-    fn zeros(self) -> Slots {
-        Slots(!(((self.0 & LOW) + LOW) | self.0) & USED)
+    fn zeros(self) -> SlotSet {
+        SlotSet(!(((self.0 & LOW) + LOW) | self.0) & USED)
     }
 
     pub(super) fn with_tag(self, slot: usize, tag: Tag) -> Self {
@@ -94,11 +133,11 @@ impl Meta {
     }
 }
 
-/// Slots, lowest first: the high bit of a byte for each.
+/// A set of slots, lowest first. Each slot is the high bit of a byte.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slots(u64);
+pub(super) struct SlotSet(u64);
 
-impl Iterator for Slots {
+impl Iterator for SlotSet {
     type Item = usize;
 
     #[inline(always)]
@@ -126,7 +165,7 @@ impl Word {
         Meta(self.0.load(Ordering::Acquire))
     }
 
-    /// Takes the lock; `None` where the bucket is moved.
+    /// Takes the lock. Returns `None` if the bucket is moved.
     #[inline]
     pub(super) fn lock(&self, parker: &Parker) -> Option<Meta> {
         let mut spins = 0;
@@ -142,12 +181,12 @@ impl Word {
                 spins += 1;
                 std::hint::spin_loop();
             } else {
-                parker.sleep(|| self.park());
+                parker.sleep(|| self.mark_waiter());
             }
         }
     }
 
-    /// Takes the lock where nobody has it and the bucket is not moved.
+    /// Takes the lock if it is free and the bucket is not moved.
     pub(super) fn try_lock(&self) -> Option<Meta> {
         let seen = self.load();
         match seen.is_moved() {
@@ -172,17 +211,19 @@ impl Word {
             .then_some(seen)
     }
 
-    /// Sets the waiters' mark; `false` where the bucket is not locked any more.
-    fn park(&self) -> bool {
+    /// Sets the waiters' mark. Returns `false` if the bucket is no longer locked.
+    fn mark_waiter(&self) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
         while seen & LOCKED != 0 {
-            if seen & PARKED != 0 {
+            if seen & HAS_WAITERS != 0 {
                 return true;
             }
-            match self
-                .0
-                .compare_exchange(seen, seen | PARKED, Ordering::Relaxed, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange(
+                seen,
+                seen | HAS_WAITERS,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
@@ -190,7 +231,7 @@ impl Word {
         false
     }
 
-    /// Publishes the hints of `meta` and stays locked. By the lock's holder, before it fills the slot.
+    /// Publishes the hints of `meta`. Called by the lock's holder, before it fills the slot.
     pub(super) fn hint(&self, meta: Meta) {
         let mut seen = self.0.load(Ordering::Relaxed);
         while let Err(now) = self.0.compare_exchange_weak(
@@ -199,22 +240,53 @@ impl Word {
             Ordering::Relaxed,
             Ordering::Relaxed,
         ) {
-            // Only by a waiter's mark.
+            // Only a waiter's mark changes it.
             seen = now;
         }
     }
 
-    /// Leaves the lock, and publishes `meta`. By the lock's holder.
+    /// Releases the lock, and publishes `meta`. Called by the lock's holder.
     pub(super) fn unlock(&self, meta: Meta, parker: &Parker) {
         let before = self.0.swap(meta.0 & !FLAGS, Ordering::Release);
-        if before & PARKED != 0 {
+        if before & HAS_WAITERS != 0 {
             parker.notify();
         }
     }
 
-    /// Replaces the word of an overflow bucket. By the holder of its chain's lock.
+    /// Replaces the word of an overflow bucket. Called by the holder of its chain's lock.
     pub(super) fn set(&self, meta: Meta) {
         self.0.store(meta.0, Ordering::Release);
+    }
+}
+
+pub(super) struct Parker {
+    lock: LongMutex<()>,
+    freed: Condvar,
+}
+
+impl Parker {
+    pub(super) fn new() -> Self {
+        Self {
+            lock: LongMutex::new(()),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Sleeps until a notification, or a spurious wake-up. Does not sleep if `mark` returns
+    /// `false`.
+    #[cold]
+    pub(super) fn sleep(&self, mark: impl FnOnce() -> bool) {
+        let guard = self.lock.lock();
+        if mark() {
+            // Poison does not matter: the lock guards no data.
+            drop(self.freed.wait(guard));
+        }
+    }
+
+    #[cold]
+    pub(super) fn notify(&self) {
+        drop(self.lock.lock());
+        self.freed.notify_all();
     }
 }
 
@@ -222,13 +294,13 @@ impl Word {
 mod tests {
     use super::*;
 
-    fn slots(slots: Slots) -> Vec<usize> {
+    fn slots(slots: SlotSet) -> Vec<usize> {
         slots.collect()
     }
 
     #[test]
-    fn tags_are_found_where_they_are_and_nowhere_else() {
-        // Every pair of neighbours: what a carry from the lower byte could falsify.
+    fn tags_are_found_in_their_slots_only() {
+        // Every pair of neighbours: a carry from the lower byte could falsify the higher one.
         let step = if cfg!(miri) { 51 } else { 1 };
         for low in (1..=255u64).step_by(step) {
             for high in (1..=255u64).step_by(step) {
@@ -242,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_no_tags() {
-        let meta = Meta(LOCKED | PARKED | MOVED | MORE);
+    fn flags_are_not_taken_for_tags() {
+        let meta = Meta(LOCKED | HAS_WAITERS | MOVED | MORE);
         assert_eq!(slots(meta.occupied()), [0; 0]);
         assert_eq!(meta.first_free(), Some(0));
         let full = (0..SLOTS).fold(meta, |meta, slot| meta.with_tag(slot, Tag::of(0)));
