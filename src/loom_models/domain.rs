@@ -5,7 +5,7 @@
 
 use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::dispatch::block::block_on;
-use crate::domain::cores_left;
+use crate::domain::registries_left;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
 
@@ -14,13 +14,13 @@ fn let_it_rest() {
     thread::yield_now();
 }
 
-/// A domain that is over has given its core away, once: no two others would get it.
+/// A domain that is over has given its registry away, once: no two others would get it.
 fn is_over() {
     wait_for_all();
-    assert_eq!(cores_left(), 1);
+    assert_eq!(registries_left(), 1);
 }
 
-/// The last handle goes with work queued: exactly one of it and the thread gives the core away.
+/// The last handle goes with work queued: exactly one of it and the thread gives the registry away.
 #[test]
 fn loom_models_the_end() {
     check(|| {
@@ -103,7 +103,7 @@ fn loom_models_two_calls_after_a_shutdown() {
     });
 }
 
-/// The last handle goes while the thread stops: exactly one of the two gives the core away.
+/// The last handle goes while the thread stops: exactly one of the two gives the registry away.
 #[test]
 fn loom_models_the_end_beside_a_stop() {
     check(|| {

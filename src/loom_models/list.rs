@@ -3,10 +3,11 @@
 //! All fail where a node is freed without its grace period. The first fails where the link of a removed node is cut; the
 //! others, where `Link::point` stores Relaxed or `Link::follow` loads Relaxed.
 
-use super::{ALIVE, ModelCore, engine, scan_until};
+use super::{ALIVE, engine, enter, leave, scan_until};
 use crate::collections::chain::{Link, Node, Run, Tail};
-use crate::grace_period::engine::Engine;
-use crate::reader::registry::Record;
+use crate::grace_period::Engine;
+use crate::reader::record::Record;
+use crate::reader::registry::Registry;
 use crate::sys::prim::Mutex;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -106,20 +107,18 @@ impl Removed {
 }
 
 /// A thread that walks in one section.
-fn walks(core: ModelCore, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
+fn walks(registry: &'static Registry, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
     let list = list.clone();
-    let record: &'static Record<()> = core.acquire();
+    let record: &'static Record = registry.acquire();
     thread::spawn(move || {
-        // SAFETY: handed to this thread, which alone uses it, paired.
-        unsafe { record.reader.enter(record.hub()) };
+        enter(record);
         let names = list.walk();
-        // SAFETY: its pair.
-        unsafe { record.reader.leave() };
+        leave(record);
         names
     })
 }
 
-fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
+fn freed_after_a_grace_period(engine: &Engine, removed: Removed) {
     let seq = engine.start();
     scan_until(engine, seq);
     removed.free();
@@ -129,9 +128,9 @@ fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
 #[test]
 fn loom_models_a_reader_on_a_removed_node() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1, 2, 3]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let first = list.pop();
         let first_gp = engine.start();
         let second = list.pop();
@@ -152,9 +151,9 @@ fn loom_models_a_reader_on_a_removed_node() {
 #[test]
 fn loom_models_a_node_added_behind_a_removed_one() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let second = list.remove_second();
         list.push_back(3);
         freed_after_a_grace_period(&engine, second);
@@ -168,9 +167,9 @@ fn loom_models_a_node_added_behind_a_removed_one() {
 #[test]
 fn loom_models_a_node_of_another_writer() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let other = {
             let list = list.clone();
             thread::spawn(move || list.push_back(2))
@@ -190,9 +189,9 @@ fn loom_models_a_node_of_another_writer() {
 #[test]
 fn loom_models_a_replaced_node() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let by = Node::new(Value::new(3));
         // SAFETY: its own tail, locked.
         let old = unsafe { list.tail.lock().replace(&list.head, ptr::null_mut(), by) };

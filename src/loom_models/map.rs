@@ -2,7 +2,7 @@
 //!
 //! Two slots for each bucket, two buckets in the smallest table, and one bucket moved with each help.
 
-use super::{engine, scan_until};
+use super::{engine, enter, leave, scan_until};
 use crate::collections::map::raw::table::Table;
 use crate::collections::map::raw::walk::Walk;
 use crate::collections::map::raw::{Hashed, Old, Raw};
@@ -186,17 +186,15 @@ fn loom_models_the_work_of_all_movers_is_seen() {
 #[test]
 fn loom_models_an_entry_is_retired_once_for_all_tables() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let map = Model::new(0, &[FIRST]);
-        let record = core.acquire();
+        let record = registry.acquire();
         let reader = {
             let map = map.clone();
             thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter(record.hub()) };
+                enter(record);
                 map.find(FIRST);
-                // SAFETY: its pair.
-                unsafe { record.reader.leave() };
+                leave(record);
             })
         };
         let old = map.grow();
@@ -214,17 +212,15 @@ fn loom_models_an_entry_is_retired_once_for_all_tables() {
 #[test]
 fn loom_models_an_entry_is_taken_out_beside_a_move() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let map = Model::new(0, &[FIRST]);
-        let record = core.acquire();
+        let record = registry.acquire();
         let reader = {
             let map = map.clone();
             thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe { record.reader.enter(record.hub()) };
+                enter(record);
                 map.find(FIRST);
-                // SAFETY: its pair.
-                unsafe { record.reader.leave() };
+                leave(record);
             })
         };
         let mover = {

@@ -3,9 +3,10 @@
 //! They fail where `len` is raised or loaded Relaxed, where a spine is published Relaxed, where an element is freed without a
 //! grace period, and the last where slots that were visible are written again before one has gone by.
 
-use super::{ALIVE, ModelCore, engine, scan_until};
+use super::{ALIVE, engine, enter, leave, scan_until};
 use crate::collections::spine::{Header, HighWater, Spine};
-use crate::reader::registry::Record;
+use crate::reader::record::Record;
+use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use loom::cell::UnsafeCell;
@@ -106,15 +107,13 @@ impl Array {
 }
 
 /// A thread that looks in one section.
-fn looks(core: ModelCore, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
+fn looks(registry: &'static Registry, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
     let array = array.clone();
-    let record: &'static Record<()> = core.acquire();
+    let record: &'static Record = registry.acquire();
     thread::spawn(move || {
-        // SAFETY: handed to this thread, which alone uses it, paired.
-        unsafe { record.reader.enter(record.hub()) };
+        enter(record);
         let names = array.look();
-        // SAFETY: its pair.
-        unsafe { record.reader.leave() };
+        leave(record);
         names
     })
 }
@@ -123,9 +122,9 @@ fn looks(core: ModelCore, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
 #[test]
 fn loom_models_pushes_in_place() {
     loom::model(|| {
-        let (core, _engine) = engine();
+        let (registry, _engine) = engine();
         let array = Array::of([]);
-        let reader = looks(core, &array);
+        let reader = looks(registry, &array);
         array.push_in_place(1);
         array.push_in_place(2);
         let names = reader.join().unwrap();
@@ -138,9 +137,9 @@ fn loom_models_pushes_in_place() {
 #[test]
 fn loom_models_a_new_spine() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(core, &array);
+        let reader = looks(registry, &array);
         let old = array.spine();
         // SAFETY: the only writer; the copy is private until it is published.
         let replaced = unsafe {
@@ -165,9 +164,9 @@ fn loom_models_a_new_spine() {
 #[test]
 fn loom_models_a_slot_used_again() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(core, &array);
+        let reader = looks(registry, &array);
         let driver = {
             let engine = engine.clone();
             thread::spawn(move || {
