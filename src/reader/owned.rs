@@ -26,7 +26,7 @@ crate::sys::prim::model_const! {
 /// Full blocks that a claim looks at before it adds new ones. This bounds a claim's time.
 const LOOK: usize = 64;
 crate::sys::prim::model_const! {
-    /// Claims between two rounds that mark idle blocks as skipped, and blocks that a round looks at.
+    /// Claims between two rounds that skip idle blocks, and blocks that a round looks at.
     const ROUND: u32 = 256, loom 1;
 }
 
