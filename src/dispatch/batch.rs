@@ -11,10 +11,10 @@ use super::block::block_on;
 use super::dispatcher::{Dispatcher, PanicSource};
 use super::global_lock::Held;
 use super::here::{self, InBatch};
-use super::job::{Context, Job, RunOn, Running, Slice, Spawned};
+use super::job::{Job, RunOn, Running, Slice, Spawned};
 use super::tickets::Ticket;
 use super::watch::{Entry, Key};
-use crate::callback::calls::Calls;
+use crate::callback::queue::CallbackList;
 use crate::sys::prim::Ordering;
 use crate::sys::wake::quietly;
 use std::fmt;
@@ -101,7 +101,7 @@ fn send_off(dispatcher: &Arc<Dispatcher>, spawned: Vec<Spawned>) {
 
 impl Batch {
     /// The batch of a collection. Under a global lock, also puts it in the line.
-    pub(crate) fn calls(calls: Calls<Context>, ticket: Ticket) -> Self {
+    pub(crate) fn calls(calls: CallbackList, ticket: Ticket) -> Self {
         let dispatcher = Arc::clone(ticket.dispatcher());
         let len = calls.len();
         let job = Job::new(calls, ticket);

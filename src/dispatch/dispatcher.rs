@@ -10,8 +10,8 @@ use super::runtime;
 use super::tickets::{Ticket, Tickets};
 use super::watch::Watch;
 use super::worker::Worker;
-use crate::reader::hub::Hub;
-use crate::reader::location::ask_for_tasks;
+use crate::reader::location::set_task_source;
+use crate::sys::event::Event;
 use crate::sys::prim::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread;
 use crate::sys::wake::{WakeList, quietly};
@@ -96,7 +96,7 @@ pub(crate) struct Pending {
 }
 
 pub(crate) struct Dispatcher {
-    hub: &'static Hub,
+    event: &'static Event,
     pub(crate) name: String,
     /// Taken out at the end, so that it is dropped by the grace-period thread and not by whoever has the last ticket.
     executor: Mutex<Option<Arc<dyn Executor>>>,
@@ -140,15 +140,15 @@ impl Counts {
 
 impl Dispatcher {
     pub(crate) fn new(
-        hub: &'static Hub,
+        event: &'static Event,
         name: String,
         executor: Arc<dyn Executor>,
         lock: Option<Box<dyn BigLock>>,
         max_pending: Option<usize>,
     ) -> Arc<Self> {
-        ask_for_tasks(runtime::current_task);
+        set_task_source(runtime::current_task);
         Arc::new(Self {
-            hub,
+            event,
             name,
             executor: Mutex::new(Some(executor)),
             lock,
@@ -232,7 +232,7 @@ impl Dispatcher {
 
     /// Wakes the grace-period thread to look at what was handed to it.
     pub(crate) fn kick(&self) {
-        self.hub.event.set();
+        self.event.set();
     }
 
     /// Hands a batch to the executor. `ticket`: the batch's, for a report.

@@ -7,10 +7,11 @@ use super::here::{self, InBatch};
 use super::runtime::Runtime;
 use super::tickets::Ticket;
 use super::watch::Entry;
-use crate::callback::calls::Calls;
+use crate::callback::queue::CallbackList;
 use crate::sys::clock::Instant;
 use crate::sys::prim::Ordering;
 use crate::sys::wake::quietly;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const GROUP_MOST: usize = 16;
 
 /// The callbacks of one collection, and what they are given.
 pub(super) struct Job {
-    pub(super) calls: Calls<Context>,
+    pub(super) calls: CallbackList,
     /// Behind the calls, and so dropped after them: the ticket closes last.
     pub(super) context: Context,
 }
@@ -75,6 +76,12 @@ impl Drop for Running {
 }
 
 impl Context {
+    /// Returns what a callback was given.
+    pub(crate) fn of(context: &mut dyn Any) -> &mut Self {
+        let context = context.downcast_mut();
+        context.expect("only jobs run the callbacks of domains")
+    }
+
     /// Sends a future off, as soon as the callback's slice is over.
     pub(crate) fn spawn(&mut self, run_on: RunOn, future: BoxFuture<()>) {
         self.spawned.push(Spawned {
@@ -102,7 +109,7 @@ pub(super) struct Slice {
 }
 
 impl Job {
-    pub(super) fn new(calls: Calls<Context>, ticket: Ticket) -> Self {
+    pub(super) fn new(calls: CallbackList, ticket: Ticket) -> Self {
         let context = Context {
             ticket,
             held: None,

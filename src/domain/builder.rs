@@ -305,8 +305,8 @@ impl Builder {
             max_pending,
             settings,
         } = self;
-        let domain = Domain::start(name, settings, |core, name| {
-            Dispatcher::new(core.hub, name, executor, lock, max_pending)
+        let domain = Domain::start(name, settings, |registry, name| {
+            Dispatcher::new(&registry.signals.event, name, executor, lock, max_pending)
         });
         domain.map(Rcu::from_domain).map_err(BuildError::Thread)
     }

@@ -5,12 +5,13 @@
 //! which the grace-period thread looks at the queues before it sleeps.
 
 use super::rcu::Rcu;
-use crate::callback::erased::Callback;
+use crate::callback::Callback;
 use crate::dispatch::job::{Context, RunOn};
 use crate::dispatch::runtime::Runtime;
-use crate::reader::local::{self, Found};
+use crate::reader::local;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
+use std::any::Any;
 use std::future::Future;
 
 impl Rcu {
@@ -27,11 +28,11 @@ impl Rcu {
     /// ```
     #[inline]
     pub fn call(&self, f: impl FnOnce() + Send + 'static) {
-        self.enqueue(move |_: &mut Context| f());
+        self.enqueue(move |_| f());
     }
 
     #[inline]
-    pub(super) fn enqueue(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
+    pub(super) fn enqueue(&self, f: impl FnOnce(&mut dyn Any) + Send + 'static) {
         if self.is_limited() {
             self.count();
         }
@@ -39,34 +40,27 @@ impl Rcu {
     }
 
     #[inline]
-    pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut Context) + Send + 'static) {
+    pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut dyn Any) + Send + 'static) {
         let callback = Callback::new(f);
-        match local::cached(self.hub, self.core) {
+        match local::cached(self.registry) {
             // SAFETY: the record is the current thread's.
-            Some(record) => unsafe { record.local.push(callback) },
+            Some(record) => unsafe { record.queue.push(callback) },
             None => self.enqueue_first(callback),
         }
         barrier::light();
         delay::at(Window::Published);
-        if !self.hub.sleep_state.is_awake() {
+        if !self.registry.signals.sleep_state.is_awake() {
             self.domain().rouse();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn enqueue_first(&self, callback: Callback<Context>) {
+    fn enqueue_first(&self, callback: Callback) {
+        let found = local::find(self.registry);
         // SAFETY: the record is the current thread's. A temporary record is given up with the
         // callback in it.
-        unsafe {
-            match local::find(self.core) {
-                Found::Mine(record) => record.local.push(callback),
-                Found::Temporary(record) => {
-                    record.local.push(callback);
-                    record.orphan();
-                }
-            }
-        }
+        unsafe { found.record.queue.push(callback) };
     }
 
     /// Polls `f` to its end after a grace period.
@@ -94,7 +88,7 @@ impl Rcu {
     pub(super) fn enqueue_async(&self, f: impl Future<Output = ()> + Send + 'static) {
         let run_on = Runtime::current().map_or(RunOn::Executor, RunOn::Runtime);
         let future = Box::pin(f);
-        self.enqueue_counted(move |context: &mut Context| context.spawn(run_on, future));
+        self.enqueue_counted(move |context| Context::of(context).spawn(run_on, future));
     }
 
     /// Drops `value` after a grace period, on the domain's executor. Linux calls this `kfree_rcu`.

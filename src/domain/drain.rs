@@ -21,9 +21,9 @@ impl Domain {
     pub(crate) fn is_drained(&self) -> bool {
         // `finished` is read before `produced`, so it is never above it. If they are equal, this
         // many callbacks have finished, and there are no others.
-        let finished = self.core.records().all(|record| {
-            let finished = record.local.finished();
-            finished == record.local.produced()
+        let finished = self.registry.records().all(|record| {
+            let finished = record.queue.finished();
+            finished == record.queue.produced()
         });
         finished && !self.dispatcher.tickets.any_open()
     }

@@ -74,7 +74,10 @@ impl Domain {
         if !urgent && !backlog.is_some_and(|backlog| backlog.is_full()) {
             return;
         }
-        self.core.hub.release.ask(awaited.min(self.engine.fenced()));
+        self.registry
+            .signals
+            .release
+            .request(awaited.min(self.engine.fenced()));
         if !urgent {
             return;
         }

@@ -49,7 +49,7 @@ pub(super) fn delist(domain: &Domain) {
     drop(gone);
 }
 
-/// Returns the domains that still have their core. Another domain may have the core of the rest.
+/// Returns the domains that still have their registry. Another domain may have the registry of the rest.
 fn all() -> Vec<Arc<Domain>> {
     let domains = DOMAINS.lock();
     let mut all: Vec<_> = domains.values().filter_map(Weak::upgrade).collect();
@@ -62,7 +62,7 @@ fn in_child() {
     barrier::after_fork();
     for domain in all() {
         domain.after_fork();
-        if domain.has_ended() && domain.core.hub.sleep_state.is_stopped() {
+        if domain.has_ended() && domain.registry.signals.sleep_state.is_stopped() {
             ABANDONED.lock().push(domain);
         }
     }
@@ -110,7 +110,7 @@ impl Rcu {
         }
         for domain in all() {
             // SAFETY: the caller's promise.
-            unsafe { domain.core.clear_vanished() };
+            unsafe { domain.registry.clear_vanished() };
             if domain.left.lock().is_empty() {
                 domain.wake_gp_thread();
             } else {
@@ -122,18 +122,18 @@ impl Rcu {
 
 impl Domain {
     fn after_fork(self: &Arc<Self>) {
-        self.core.lose_all_but(local::known(self.core));
+        self.registry.lose_all_but(local::known(self.registry));
         if here::gp_thread_of() != self.dispatcher.id() {
-            self.core.hub.sleep_state.give_back();
+            self.registry.signals.sleep_state.give_back();
         }
         self.forget_thread();
         let collected = self.driver.lock().lengths_and_tickets();
         let queued: u64 = self
-            .core
+            .registry
             .records()
             // SAFETY: no thread collects now. The collecting thread is gone, or it is this one,
             // which is in the middle of foreign code.
-            .map(|record| unsafe { record.local.uncollected() })
+            .map(|record| unsafe { record.queue.uncollected() })
             .sum();
         let mut wakers = WakeList::default();
         self.synchronizers.waiters.take_all(&mut wakers);

@@ -29,9 +29,9 @@ impl<T: Send + 'static> GlobalLock<T> {
     pub fn call(&self, rcu: &Rcu, f: impl FnOnce(&mut T) + Send + 'static) {
         let lock = self.clone();
         let id = self.id();
-        rcu.enqueue(move |context: &mut Context| match context.locked(id) {
+        rcu.enqueue(move |context| match Context::of(context).locked(id) {
             Some(value) => f(value),
-            None => context.spawn(
+            None => Context::of(context).spawn(
                 RunOn::Worker,
                 Box::pin(async move { f(&mut *lock.lock().await) }),
             ),

@@ -16,8 +16,8 @@
 //!
 //! # The end
 //! When the last handle is dropped, the grace-period thread finishes everything that is queued.
-//! Then it puts the core into the list of cores that a new domain may take once all their records
-//! are free. Whether the thread or the last handle gives the core away is decided under the
+//! Then it puts the registry into the list of registries that a new domain may take once all their records
+//! are free. Whether the thread or the last handle gives the registry away is decided under the
 //! driver's lock.
 
 pub(crate) mod builder;
@@ -39,11 +39,9 @@ pub(crate) mod synchronize;
 #[cfg(all(test, not(rcu_loom)))]
 mod tests;
 
-use crate::callback::queue::Queue;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::job::Context;
-use crate::grace_period::engine::Engine;
-use crate::reader::registry::Core;
+use crate::grace_period::Engine;
+use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier::{self, MemoryBarrier};
 use crate::sys::delay::{self, Window};
@@ -61,14 +59,11 @@ use std::io;
 use std::sync::Arc;
 use synchronize::Synchronizers;
 
-/// A core whose records have callback queues.
-pub(crate) type DomainCore = Core<Queue<Context>>;
-
 pub(crate) struct Domain {
-    /// Never used again, unlike the core's address.
+    /// Never used again, unlike the registry's address.
     pub(crate) id: u64,
-    pub(crate) core: &'static DomainCore,
-    pub(crate) engine: Engine<Queue<Context>>,
+    pub(crate) registry: &'static Registry,
+    pub(crate) engine: Engine,
     pub(crate) dispatcher: Arc<Dispatcher>,
     settings: Settings,
     barrier: MemoryBarrier,
@@ -82,7 +77,7 @@ pub(crate) struct Domain {
     thread: ThreadSlot,
     /// No handle is left.
     ended: AtomicBool,
-    /// The core is given away: another domain may have it.
+    /// The registry is given away: another domain may have it.
     recycled: AtomicBool,
     /// The waiters of the process that was forked: woken by the next turn.
     left: Mutex<WakeList>,
@@ -94,31 +89,31 @@ statics! {
 
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-    /// The cores of ended domains.
-    static ENDED: Mutex<Vec<&'static DomainCore>> = Mutex::new(Vec::new());
+    /// The registries of ended domains.
+    static ENDED: Mutex<Vec<&'static Registry>> = Mutex::new(Vec::new());
 }
 
-/// Returns a core for a new domain: that of an ended domain if all its records are free, or a new
+/// Returns a registry for a new domain: that of an ended domain if all its records are free, or a new
 /// one.
-fn take_core() -> &'static DomainCore {
+fn take_registry() -> &'static Registry {
     let mut ended = ENDED.lock();
     let reusable = ended
         .iter()
         .enumerate()
-        .filter(|(_, core)| core.try_reuse());
+        .filter(|(_, registry)| registry.try_reuse());
     // The smallest: each turn looks at each record, also at the records of a past peak.
-    let smallest = reusable.min_by_key(|(_, core)| core.size());
-    let core = match smallest.map(|(index, _)| index) {
+    let smallest = reusable.min_by_key(|(_, registry)| registry.size());
+    let registry = match smallest.map(|(index, _)| index) {
         Some(index) => ended.swap_remove(index),
-        None => Core::leak(Seq::FIRST),
+        None => Registry::leak(Seq::FIRST),
     };
-    core.hub.begin();
-    core
+    registry.begin();
+    registry
 }
 
-/// Returns, for models, how many cores new domains can take.
+/// Returns, for models, how many registries new domains can take.
 #[cfg(all(test, rcu_loom))]
-pub(crate) fn cores_left() -> usize {
+pub(crate) fn registries_left() -> usize {
     ENDED.lock().len()
 }
 
@@ -127,20 +122,20 @@ impl Domain {
     fn start(
         name: Option<String>,
         settings: Settings,
-        dispatcher: impl FnOnce(&'static DomainCore, String) -> Arc<Dispatcher>,
+        dispatcher: impl FnOnce(&'static Registry, String) -> Arc<Dispatcher>,
     ) -> io::Result<Arc<Domain>> {
         thread::are_supported()?;
         let starting = STARTING.lock();
         let barrier = barrier::choose();
-        let core = take_core();
+        let registry = take_registry();
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let engine = Engine::new(core);
+        let engine = Engine::new(registry);
         let synchronizers = Synchronizers::new(engine.elapsed());
         let domain = Arc::new(Domain {
             id,
-            core,
+            registry,
             engine,
-            dispatcher: dispatcher(core, name.unwrap_or_else(|| id.to_string())),
+            dispatcher: dispatcher(registry, name.unwrap_or_else(|| id.to_string())),
             settings,
             barrier,
             synchronizers,
@@ -153,12 +148,12 @@ impl Domain {
             recycled: AtomicBool::new(false),
             left: Mutex::new(WakeList::default()),
         });
-        let first = core.hub.sleep_state.take_over();
-        debug_assert!(first, "a core that can be taken has no thread");
+        let first = registry.signals.sleep_state.take_over();
+        debug_assert!(first, "a registry that can be taken has no thread");
         fork::enlist(&domain);
         let spawned = domain.spawn();
         if spawned.is_err() {
-            core.hub.sleep_state.give_back();
+            registry.signals.sleep_state.give_back();
             domain.recycle();
         }
         drop(starting);
@@ -171,20 +166,20 @@ impl Domain {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Returns whether another domain may have the core.
+    /// Returns whether another domain may have the registry.
     fn is_recycled(&self) -> bool {
         self.recycled.load(Ordering::Acquire)
     }
 
     /// Ends the domain: the last handle is gone.
     fn end(self: &Arc<Self>) {
-        self.core.hub.release.end();
+        self.registry.signals.release.end();
         delay::at(Window::Ending);
         // The driver's lock: a thread that is about to go either has not looked yet, and will see
         // that the domain has ended, or has gone for good.
         let driver = self.driver.lock();
         self.ended.store(true, Ordering::Release);
-        let sleep_state = &self.core.hub.sleep_state;
+        let sleep_state = &self.registry.signals.sleep_state;
         if !sleep_state.is_stopped() {
             drop(driver);
             self.wake_gp_thread();
@@ -209,11 +204,11 @@ impl Domain {
         }
     }
 
-    /// Gives the core to the next domain that is built. Nothing is done with the core after this.
+    /// Gives the registry to the next domain that is built. Nothing is done with the registry after this.
     fn recycle(&self) {
         self.recycled.store(true, Ordering::Release);
-        self.core.hub.end();
-        ENDED.lock().push(self.core);
+        self.registry.end();
+        ENDED.lock().push(self.registry);
     }
 }
 

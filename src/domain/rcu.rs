@@ -2,12 +2,12 @@
 //!
 //! The methods for each other purpose are in the file of that purpose; see the table in `domain`.
 
-use super::{Domain, DomainCore};
+use super::Domain;
 use crate::dispatch::block::assert_blocking_allowed;
 use crate::dispatch::here;
-use crate::reader::guard::{Guard, HubId, OwnedReadGuard, ReadGuard, Registration};
-use crate::reader::hub::Hub;
+use crate::reader::guard::{DomainId, Guard, OwnedReadGuard, ReadGuard, Registration};
 use crate::reader::local;
+use crate::reader::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,9 +36,8 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Rcu {
-    /// The core's hub, kept here for the hot paths.
-    pub(super) hub: &'static Hub,
-    pub(super) core: &'static DomainCore,
+    /// Kept here for the hot paths.
+    pub(super) registry: &'static Registry,
     /// Not 0 if callbacks are counted one by one, because there is a limit. This is not a `bool`:
     /// an `Option<Rcu>`, which every cell has, would use the `bool` as its tag, and every read
     /// would load one more word.
@@ -58,8 +57,7 @@ impl Drop for Handle {
 impl Rcu {
     pub(super) fn from_domain(domain: Arc<Domain>) -> Rcu {
         Rcu {
-            hub: domain.core.hub,
-            core: domain.core,
+            registry: domain.registry,
             limited: u8::from(domain.dispatcher.backlog.is_some()),
             handle: Arc::new(Handle(domain)),
         }
@@ -84,7 +82,7 @@ impl Rcu {
     /// assert!(!rcu.same_domain(&Rcu::new()));
     /// ```
     pub fn same_domain(&self, other: &Rcu) -> bool {
-        std::ptr::eq(self.hub, other.hub)
+        std::ptr::eq(self.registry, other.registry)
     }
 
     /// Returns whether the guard is of this domain.
@@ -97,7 +95,7 @@ impl Rcu {
     /// ```
     #[inline(always)]
     pub fn covers(&self, guard: &impl Guard) -> bool {
-        guard.hub() == HubId::of(self.hub)
+        guard.domain() == DomainId::of(self.registry)
     }
 
     /// Begins a section on this thread. The section lasts until the guard is dropped.
@@ -114,7 +112,7 @@ impl Rcu {
     #[inline]
     #[track_caller]
     pub fn read(&self) -> ReadGuard<'_> {
-        ReadGuard::enter(self.hub, self.core)
+        ReadGuard::enter(self.registry)
     }
 
     /// Begins a section whose guard may be held across `.await`, sent to other threads, and dropped
@@ -133,7 +131,7 @@ impl Rcu {
     #[inline]
     #[track_caller]
     pub fn read_owned(&self) -> OwnedReadGuard {
-        OwnedReadGuard::enter(self.hub, self.core)
+        OwnedReadGuard::enter(self.registry)
     }
 
     /// Registers this thread now, so that its first section does not have to.
@@ -150,7 +148,7 @@ impl Rcu {
     /// });
     /// ```
     pub fn register_thread(&self) -> Registration {
-        Registration::new(self.core)
+        Registration::new(self.registry)
     }
 
     /// Panics if a blocking wait for this domain can never end, or is not allowed on this thread.
@@ -162,7 +160,7 @@ impl Rcu {
         if here::in_batch_of(self.domain().dispatcher.id()) {
             panic!("deadlock: {method} inside a callback of the same Rcu waits for itself");
         }
-        if local::known(self.core).is_some_and(|record| record.reader.is_reading()) {
+        if local::known(self.registry).is_some_and(|record| record.is_reading()) {
             panic!(
                 "deadlock: {method} while this thread holds a ReadGuard of the same Rcu; no grace \
                  period can end before the guard is dropped"

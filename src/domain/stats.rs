@@ -61,7 +61,7 @@ impl Domain {
     /// Returns how many callbacks have finished. An async callback whose future has not ended does
     /// not count, though the callback that spawned the future is done.
     pub(super) fn finished(&self) -> u64 {
-        let finished: u64 = self.core.records().map(|r| r.local.finished()).sum();
+        let finished: u64 = self.registry.records().map(|r| r.queue.finished()).sum();
         let running = self.dispatcher.counts.running.load(Ordering::Relaxed) as u64;
         finished.saturating_sub(running)
     }
@@ -71,7 +71,7 @@ impl Domain {
     pub(super) fn pending(&self) -> u64 {
         // `finished` is read before `produced`, so it is never above it.
         let finished = self.finished();
-        let produced: u64 = self.core.records().map(|r| r.local.produced()).sum();
+        let produced: u64 = self.registry.records().map(|r| r.queue.produced()).sum();
         produced.saturating_sub(finished)
     }
 
@@ -83,13 +83,13 @@ impl Domain {
         Stats {
             grace_periods: self.engine.started(),
             forced: self.force.started.load(Ordering::Relaxed),
-            queued: self.core.records().map(|r| r.local.produced()).sum(),
+            queued: self.registry.records().map(|r| r.queue.produced()).sum(),
             finished,
             panicked: counts.panicked.load(Ordering::Relaxed),
             cancelled: counts.cancelled.load(Ordering::Relaxed),
             batches: counts.batches.load(Ordering::Relaxed),
-            threads: self.core.threads(),
-            owned_guards: self.core.records().map(|r| r.reader.owned_held()).sum(),
+            threads: self.registry.threads(),
+            owned_guards: self.registry.records().map(|r| r.owned_guards()).sum(),
             oldest_section: oldest.map(|seen| self.driver.lock().age_of(seen)),
             grace_period_latency: self.driver.lock().latency.summary(),
             longest_callback: counts.longest(),

@@ -1,3 +1,392 @@
-//! Floor 2: what a grace period is. No threads, no policy: who calls, and when, is decided above.
+//! Grace periods: their numbers, how one is started, and the scan that finds which have elapsed. No
+//! threads and no policy: which thread calls this, and when, is decided above.
+//!
+//! # State
+//! Three numbers that only grow, equal and at least 1 at the beginning:
+//! - `sequence`: the newest grace period that was started,
+//! - `fenced`: the newest one whose heavy fence is done,
+//! - `elapsed`: all up to this one have elapsed.
+//!
+//! `elapsed <= fenced <= sequence`.
+//!
+//! - *start* (any thread): take `g = sequence + 1`; heavy fence; raise `fenced` to `g`.
+//! - *scan* (any thread): load `fenced` as the limit, **then** the registry's head, **then** the
+//!   words; raise `elapsed` to the least of the limit and all words that are not 0.
+//!
+//! # Why it is right
+//! Writer W unlinks, and then grace period `g` is started. Reader R stores its word, then loads the
+//! pointer.
+//! - R's store comes before the heavy fence of `g` on R's processor. Then every scan with a limit
+//!   of `g` or more sees the store. If the word is below `g`, the scan stays below `g`. If not, R
+//!   loaded `g` or later (Acquire) from the chain of read-modify-writes on `sequence`, which comes
+//!   after the unlink: R loads the new pointer.
+//! - R's store comes after the heavy fence. Then so does R's load of the pointer, which sees the
+//!   unlink. The word may be old, as R loaded the sequence and then stalled. That makes later scans
+//!   wait longer, and none end too early.
+//! - R's last access comes before the free: the scan reads (Acquire) the 0 that R stored (Release),
+//!   or a later number in that word, stored by a thread that read the 0.
+//!
+//! The limit is `fenced`, and neither `sequence` nor the scanner's own number: a number that was
+//! taken and not yet fenced proves nothing about readers. The limit is read first, so that a record
+//! which the scan does not find was registered after the fence that the limit stands for.
+//!
+//! A section with word `w` holds up grace periods `w + 1` and later, and no others. So grace
+//! periods overlap: a new one starts while older ones wait, and one scan ends all that can end.
 
-pub(crate) mod engine;
+use crate::reader::record::Record;
+use crate::reader::registry::Registry;
+use crate::reader::sequence::{Mark, Seq};
+use crate::reader::word::Word;
+use crate::sys::barrier;
+use crate::sys::clock::Instant;
+use crate::sys::delay::{self, Window};
+use crate::sys::prim::{AtomicUsize, Mutex, Ordering, spin_loop};
+use crossbeam_utils::CachePadded;
+use std::ptr;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    registry: &'static Registry,
+    first: Seq,
+    fenced: CachePadded<Mark>,
+    elapsed: CachePadded<Mark>,
+    /// The number of words that the last scan looked at.
+    words: AtomicUsize,
+    /// Held by a caller that starts and scans for itself. The others join the next grace period.
+    caller: Mutex<Caller>,
+}
+
+/// The last task that wanted to start and scan for itself at its first poll.
+#[derive(Debug)]
+struct Caller {
+    /// The address of the data of its waker.
+    waker: usize,
+    at: Option<Instant>,
+}
+
+/// A caller looks at no more words than this. More are left to the grace-period thread.
+const OWN_WORDS: usize = 4096;
+
+/// The least time between two tasks that each start a grace period of their own at their first
+/// poll. A task that follows another one sooner shares the next grace period.
+#[cfg(not(rcu_loom))]
+const APART: Duration = Duration::from_micros(50);
+#[cfg(rcu_loom)]
+const APART: Duration = Duration::ZERO;
+
+/// How long a thread scans again and again before it sleeps: most sections are short.
+#[cfg(not(rcu_loom))]
+const SPIN: Duration = Duration::from_micros(5);
+#[cfg(rcu_loom)]
+const SPIN: Duration = Duration::ZERO;
+
+/// What a scan before a sleep found.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    pub(crate) elapsed: Seq,
+    /// Sections hold the grace period up, and none of them is requested to wake the sleeper.
+    pub(crate) without_wake: bool,
+}
+
+impl Engine {
+    /// Makes an engine for a registry in which no section is open and nothing is queued.
+    pub(crate) fn new(registry: &'static Registry) -> Self {
+        let first = registry.signals.sequence.newest();
+        Self {
+            registry,
+            first,
+            fenced: CachePadded::new(Mark::at(first)),
+            elapsed: CachePadded::new(Mark::at(first)),
+            words: AtomicUsize::new(0),
+            caller: Mutex::new(Caller { waker: 0, at: None }),
+        }
+    }
+
+    /// Starts a grace period, which covers all that was unlinked before the call.
+    pub(crate) fn start(&self) -> Seq {
+        let seq = self.registry.signals.sequence.take();
+        delay::at(Window::Numbered);
+        barrier::heavy();
+        delay::at(Window::Fenced);
+        self.fenced.raise(seq);
+        seq
+    }
+
+    /// Looks at every reader word, and ends all grace periods that can end. Returns the newest one
+    /// that has elapsed.
+    pub(crate) fn scan(&self) -> Seq {
+        let limit = self.fenced.get();
+        delay::at(Window::Limited);
+        let mut oldest = limit;
+        let mut words = 0;
+        self.registry.records().for_each(|record| {
+            delay::at(Window::Scanning);
+            record.for_each_word(|word| {
+                words += 1;
+                if let Some(seen) = word.holds() {
+                    oldest = oldest.min(seen);
+                }
+            });
+        });
+        self.words.store(words, Ordering::Relaxed);
+        delay::at(Window::Scanned);
+        self.elapsed.raise(oldest)
+    }
+
+    /// Requests that the oldest section that holds up `next` wakes the sleeper. A heavy fence and
+    /// [`scan_before_sleep`](Self::scan_before_sleep) must follow.
+    ///
+    /// One section is enough: neither `next` nor a later grace period ends before it.
+    pub(crate) fn request_wake(&self, next: Seq) {
+        let mut oldest: Option<(Seq, &Record, *const Word)> = None;
+        for record in self.registry.records() {
+            delay::at(Window::Asking);
+            record.for_each_word(|word| {
+                if let Some(seen) = word.holds().filter(|&seen| seen < next) {
+                    // Of several equal ones the last: a thread's own word comes first, and its
+                    // section is mostly the shorter one.
+                    if oldest.is_none_or(|(least, ..)| seen <= least) {
+                        oldest = Some((seen, record, ptr::from_ref(word)));
+                    }
+                }
+            });
+        }
+        if let Some((_, record, word)) = oldest {
+            record.request_wake(word);
+        }
+    }
+
+    /// Scans after the heavy fence that followed [`request_wake`](Self::request_wake).
+    ///
+    /// Each word is loaded once, and then whether it is requested to wake the sleeper. If a
+    /// requested word still holds up `next`, its leaver's store comes after the fence. So its
+    /// leaver sees the request, or another leaver took the request away and sets the event. If no
+    /// word that holds up `next` is requested, the sleeper may never be woken: it must begin again
+    /// at its reset.
+    pub(crate) fn scan_before_sleep(&self, next: Seq) -> Outlook {
+        let limit = self.fenced.get();
+        delay::at(Window::Limited);
+        let mut oldest = limit;
+        let mut held = false;
+        let mut requested = false;
+        for record in self.registry.records() {
+            delay::at(Window::Scanning);
+            record.for_each_word(|word| {
+                if let Some(seen) = word.holds() {
+                    oldest = oldest.min(seen);
+                    if seen < next {
+                        held = true;
+                        requested |= record.will_wake(word);
+                    }
+                }
+            });
+        }
+        Outlook {
+            elapsed: self.elapsed.raise(oldest),
+            without_wake: held && !requested,
+        }
+    }
+
+    /// Starts a grace period, scans once, and returns the number. Returns `None` if another caller
+    /// does so now, or two grace periods are unfinished: then the caller joins the next.
+    pub(crate) fn try_start_and_scan(&self) -> Option<Seq> {
+        let _one = self.caller.try_lock()?;
+        self.start_and_scan()
+    }
+
+    /// Does the same for a task at its first poll, known by its waker, if no other task did so just
+    /// before. A task that waits again and again has a grace period of its own each time. A
+    /// thousand tasks that come one after another share few.
+    pub(crate) fn try_start_and_scan_for(&self, waker: usize) -> Option<Seq> {
+        if self.words.load(Ordering::Relaxed) > OWN_WORDS {
+            return None;
+        }
+        let mut last = self.caller.try_lock()?;
+        if last.waker != waker {
+            let now = Instant::now();
+            let soon = |at| now.saturating_duration_since(at) < APART;
+            let follows = last.at.is_some_and(soon);
+            *last = Caller {
+                waker,
+                at: Some(now),
+            };
+            if follows {
+                return None;
+            }
+        }
+        self.start_and_scan()
+    }
+
+    fn start_and_scan(&self) -> Option<Seq> {
+        if self.unfinished() >= 2 {
+            return None;
+        }
+        let seq = self.start();
+        self.scan();
+        Some(seq)
+    }
+
+    /// Scans again and again for a moment, and returns whether `seq` has elapsed.
+    pub(crate) fn spin(&self, seq: Seq) -> bool {
+        let start = Instant::now();
+        loop {
+            spin_loop();
+            if self.scan() >= seq {
+                return true;
+            }
+            if self.words.load(Ordering::Relaxed) > OWN_WORDS || start.elapsed() >= SPIN {
+                return false;
+            }
+        }
+    }
+
+    /// Returns the number of the next grace period, for a caller that does not start it.
+    pub(crate) fn next(&self) -> Seq {
+        self.registry.signals.sequence.next()
+    }
+
+    pub(crate) fn fenced(&self) -> Seq {
+        self.fenced.get()
+    }
+
+    pub(crate) fn elapsed(&self) -> Seq {
+        self.elapsed.get()
+    }
+
+    /// Returns whether `seq` has elapsed. Acquire: every section that held it up has ended before.
+    pub(crate) fn has_elapsed(&self, seq: Seq) -> bool {
+        self.elapsed() >= seq
+    }
+
+    /// Returns how many grace periods are fenced and have not elapsed.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.fenced().since(self.elapsed())
+    }
+
+    /// Returns how many grace periods were started.
+    pub(crate) fn started(&self) -> u64 {
+        self.registry.signals.sequence.newest().since(self.first)
+    }
+
+    /// Returns what the oldest open section saw when it began.
+    pub(crate) fn oldest_section(&self) -> Option<Seq> {
+        let mut oldest: Option<Seq> = None;
+        for record in self.registry.records() {
+            record.for_each_word(|word| {
+                if let Some(seen) = word.holds() {
+                    oldest = Some(oldest.map_or(seen, |o| o.min(seen)));
+                }
+            });
+        }
+        oldest
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    fn engine_at(first: u64) -> (&'static Registry, Engine) {
+        crate::sys::barrier::choose();
+        let registry = Registry::leak(Seq::from_raw(first));
+        (registry, Engine::new(registry))
+    }
+
+    #[test]
+    fn a_section_holds_up_later_grace_periods_and_no_others() {
+        // Also around the number at which a 32-bit counter would wrap.
+        for first in [1, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 1 << 40] {
+            let (registry, engine) = engine_at(first);
+            let (a, b) = (registry.acquire(), registry.acquire());
+            let before = engine.start();
+            // SAFETY: this thread acquired both records and pairs the calls.
+            unsafe {
+                a.enter(a.signals());
+                let first_held = engine.start();
+                b.enter(b.signals());
+                let second_held = engine.start();
+                engine.scan();
+                assert!(engine.has_elapsed(before));
+                assert!(!engine.has_elapsed(first_held));
+                assert_eq!(engine.unfinished(), 2);
+                a.leave();
+                engine.scan();
+                assert!(engine.has_elapsed(first_held));
+                assert!(!engine.has_elapsed(second_held));
+                b.leave();
+                assert_eq!(engine.scan(), second_held);
+                assert_eq!(engine.started(), 3);
+            }
+        }
+    }
+
+    #[test]
+    fn a_caller_ends_its_own_grace_period_if_no_section_is_open() {
+        let (_, engine) = engine_at(1);
+        let seq = engine.try_start_and_scan().unwrap();
+        assert!(engine.has_elapsed(seq));
+        assert_eq!(engine.next().since(seq), 1);
+    }
+
+    #[test]
+    fn a_sleeper_sees_whether_it_would_be_woken() {
+        let (registry, engine) = engine_at(1);
+        let (a, b) = (registry.acquire(), registry.acquire());
+        let woken = || registry.signals.event.wait(Some(Duration::ZERO));
+        // SAFETY: this thread acquired both records and pairs the calls.
+        unsafe {
+            a.enter(a.signals());
+            b.enter(b.signals());
+            let next = engine.start();
+            assert!(engine.scan_before_sleep(next).without_wake);
+            engine.request_wake(next);
+            assert!(!engine.scan_before_sleep(next).without_wake);
+            a.leave();
+            assert!(!woken(), "the other one is requested");
+            b.leave();
+            assert!(woken());
+            let outlook = engine.scan_before_sleep(next);
+            assert!(!outlook.without_wake && outlook.elapsed == next);
+        }
+    }
+
+    /// One section is requested to wake the sleeper. Others begin and end on the same record.
+    #[test]
+    fn only_the_requested_section_wakes_the_sleeper() {
+        let (registry, engine) = engine_at(1);
+        let record = registry.acquire();
+        let woken = || {
+            let woken = registry.signals.event.wait(Some(Duration::ZERO));
+            registry.signals.event.reset();
+            woken
+        };
+        // SAFETY: this thread acquired the record and pairs the calls.
+        unsafe {
+            let (early, long) = (
+                record.claim(record.signals()),
+                record.claim(record.signals()),
+            );
+            let next = engine.start();
+            let late = record.claim(record.signals());
+            let last = engine.start();
+            record.request_wake(late);
+            assert!(
+                engine.scan_before_sleep(next).without_wake,
+                "`late` does not hold up `next`"
+            );
+            engine.request_wake(next);
+            record.enter(record.signals());
+            record.leave();
+            record.leave_owned(late);
+            record.leave_owned(early);
+            assert!(!woken());
+            assert!(!engine.scan_before_sleep(next).without_wake);
+            record.refresh_owned(long);
+            assert!(woken());
+            assert_eq!(engine.scan_before_sleep(next).elapsed, last);
+            record.leave_owned(long);
+            assert!(!woken(), "a request is taken once");
+        }
+    }
+}

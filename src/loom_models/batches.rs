@@ -4,7 +4,7 @@ use super::{Calling, Step, check_with_fewer, dispatcher};
 use crate::dispatch::batch::Batch;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::tickets::Ticket;
-use crate::reader::hub::Hub;
+use crate::sys::event::Event;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
 use std::pin::Pin;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 /// Until the worker has ended.
-fn stop_worker(hub: &Hub, dispatcher: &Arc<Dispatcher>) {
+fn stop_worker(event: &Event, dispatcher: &Arc<Dispatcher>) {
     loop {
-        hub.event.reset();
+        event.reset();
         if dispatcher.worker.stop() {
             return;
         }
-        hub.event.wait(None);
+        event.wait(None);
     }
 }
 
@@ -31,7 +31,7 @@ fn poll_and_drop(mut batch: Batch) {
 #[test]
 fn loom_models_a_batch_that_is_dropped() {
     loom::model(|| {
-        let (hub, dispatcher) = dispatcher();
+        let (event, dispatcher) = dispatcher();
         let steps = [(); 2].map(|()| Step::new());
         let mut calling = Calling::new();
         for step in &steps {
@@ -49,7 +49,7 @@ fn loom_models_a_batch_that_is_dropped() {
         );
         assert!(steps.iter().all(Step::is_done));
         executor.join().unwrap();
-        stop_worker(hub, &dispatcher);
+        stop_worker(event, &dispatcher);
         wait_for_all();
     });
 }
@@ -58,7 +58,7 @@ fn loom_models_a_batch_that_is_dropped() {
 #[test]
 fn loom_models_a_batch_beside_the_workers_end() {
     check_with_fewer(1, || {
-        let (hub, dispatcher) = dispatcher();
+        let (event, dispatcher) = dispatcher();
         let steps = [(); 2].map(|()| Step::new());
         let mut calling = Calling::new();
         let batches = [1, 2].map(|n: u64| {
@@ -74,7 +74,7 @@ fn loom_models_a_batch_beside_the_workers_end() {
         dispatcher.worker.stop();
         steps.iter().for_each(Step::wait);
         giver.join().unwrap();
-        stop_worker(hub, &dispatcher);
+        stop_worker(event, &dispatcher);
         wait_for_all();
     });
 }

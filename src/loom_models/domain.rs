@@ -6,7 +6,7 @@
 
 use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::dispatch::block::block_on;
-use crate::domain::cores_left;
+use crate::domain::registries_left;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
 
@@ -15,14 +15,14 @@ fn let_it_rest() {
     thread::yield_now();
 }
 
-/// Checks that an ended domain has given its core away once, so that no two domains get the core.
+/// Checks that an ended domain has given its registry away once, so that no two domains get it.
 fn is_over() {
     wait_for_all();
-    assert_eq!(cores_left(), 1);
+    assert_eq!(registries_left(), 1);
 }
 
-/// The last handle is dropped while work is queued. Either the drop or the thread gives the core
-/// away, never both.
+/// The last handle is dropped while work is queued. Either the drop or the thread gives the
+/// registry away, never both.
 #[test]
 fn loom_models_the_end() {
     check(|| {
@@ -105,7 +105,7 @@ fn loom_models_two_calls_after_a_shutdown() {
     });
 }
 
-/// The last handle is dropped while the thread stops. Exactly one of the two gives the core away.
+/// The last handle is dropped while the thread stops. Exactly one of the two gives the registry away.
 #[test]
 fn loom_models_the_end_beside_a_stop() {
     check(|| {

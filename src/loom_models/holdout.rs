@@ -1,37 +1,39 @@
-//! The sleep on sections that hold a grace period up: nobody sleeps for ever.
+//! The sleep on sections that hold a grace period up: it ends when the grace period can end.
 
-use super::{Cell, ModelCore, engine, reads};
-use crate::grace_period::engine::Engine;
+use super::{Cell, claim, engine, reads};
+use crate::grace_period::Engine;
+use crate::reader::registry::Registry;
 use crate::reader::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use loom::thread;
 
-/// What the grace-period thread does until `seq` has elapsed.
-fn sleep_until(core: ModelCore, engine: &Engine<()>, seq: Seq) {
+/// Does what the grace-period thread does until `seq` has elapsed.
+fn sleep_until(registry: &'static Registry, engine: &Engine, seq: Seq) {
+    let event = &registry.signals.event;
     loop {
-        core.hub.event.reset();
+        event.reset();
         if engine.scan() >= seq {
             return;
         }
-        engine.ask_holdout(seq);
+        engine.request_wake(seq);
         barrier::heavy();
-        let outlook = engine.scan_asked(seq);
-        if outlook.elapsed < seq && !outlook.unasked {
-            core.hub.event.wait(None);
+        let outlook = engine.scan_before_sleep(seq);
+        if outlook.elapsed < seq && !outlook.without_wake {
+            event.wait(None);
         }
     }
 }
 
-/// Two readers, one of which may enter after the sleeper has asked one.
+/// Two readers, one of which may enter after the sleeper has requested a wake-up from the other.
 #[test]
 fn loom_models_the_last_reader_wakes_the_sleeper() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let readers: Vec<_> = (0..2).map(|_| reads(core.acquire(), &cell)).collect();
+        let readers: Vec<_> = (0..2).map(|_| reads(registry.acquire(), &cell)).collect();
         cell.unlink();
         let seq = engine.start();
-        sleep_until(core, &engine, seq);
+        sleep_until(registry, &engine, seq);
         cell.free();
         for reader in readers {
             reader.join().unwrap();
@@ -39,98 +41,79 @@ fn loom_models_the_last_reader_wakes_the_sleeper() {
     });
 }
 
-/// Two owned words of one record, which says of one that it is asked, released by two threads.
+/// Two owned words of one record are released by two threads. The record holds one request.
 #[test]
 fn loom_models_two_words_of_one_record() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let record = core.acquire();
-        // SAFETY: the record is this thread's.
-        let words = unsafe {
-            [
-                record.reader.claim(record.hub()),
-                record.reader.claim(record.hub()),
-            ]
-        };
+        let (registry, engine) = engine();
+        let record = registry.acquire();
+        let words = [claim(record), claim(record)];
         let seq = engine.start();
-        let leavers = words.map(|word| thread::spawn(move || record.reader.leave_owned(word)));
-        sleep_until(core, &engine, seq);
+        let leavers = words.map(|word| thread::spawn(move || record.leave_owned(word)));
+        sleep_until(registry, &engine, seq);
         for leaver in leavers {
             leaver.join().unwrap();
         }
     });
 }
 
-/// One section ends just before the sleeper asks it, and another, whose number is old, begins just after: the sleeper must
-/// notice that the second would not wake it.
+/// One section ends just before the sleeper requests a wake-up from it. Another one, whose number
+/// is old, begins just after. The sleeper must notice that the second would not wake it.
 #[test]
 fn loom_models_a_late_section_with_an_old_number() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let (early, late) = (core.acquire(), core.acquire());
-        // SAFETY: both records are this thread's so far.
-        let (early_word, late_word) = unsafe {
-            (
-                early.reader.claim(early.hub()),
-                late.reader.claim(late.hub()),
-            )
-        };
-        late.reader.leave_owned(late_word);
+        let (registry, engine) = engine();
+        let (early, late) = (registry.acquire(), registry.acquire());
+        let (early_word, late_word) = (claim(early), claim(late));
+        late.leave_owned(late_word);
         let stale = Sequence::starting_at(Seq::FIRST);
         let seq = engine.start();
-        let leaver = thread::spawn(move || early.reader.leave_owned(early_word));
+        let leaver = thread::spawn(move || early.leave_owned(early_word));
         let latecomer = thread::spawn(move || {
             // It loaded the sequence before the start, and stores it only now.
             late_word.open(&stale);
-            late.reader.leave_owned(late_word);
+            late.leave_owned(late_word);
         });
-        sleep_until(core, &engine, seq);
+        sleep_until(registry, &engine, seq);
         leaver.join().unwrap();
         latecomer.join().unwrap();
     });
 }
 
-/// The same record has a section that began later, is not in the way, and stays: not the one to ask.
+/// The same record has a section that began later, does not hold the grace period up, and stays.
+/// The sleeper must request nothing from it.
 #[test]
 fn loom_models_a_section_that_began_later() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let record = core.acquire();
-        // SAFETY: the record is this thread's.
-        let holdout = unsafe { record.reader.claim(record.hub()) };
+        let (registry, engine) = engine();
+        let record = registry.acquire();
+        let holdout = claim(record);
         let seq = engine.start();
-        // SAFETY: the same.
-        let bystander = unsafe { record.reader.claim(record.hub()) };
-        let leaver = thread::spawn(move || record.reader.leave_owned(holdout));
-        sleep_until(core, &engine, seq);
+        let bystander = claim(record);
+        let leaver = thread::spawn(move || record.leave_owned(holdout));
+        sleep_until(registry, &engine, seq);
         leaver.join().unwrap();
-        record.reader.leave_owned(bystander);
+        record.leave_owned(bystander);
     });
 }
 
-/// The section that is about to be asked ends, unasked, and its word is used again for one that is not in the way, and
-/// stays: the sleeper must not take that for one that will wake it.
+/// A section ends before the request for its wake-up is made. Its word is used again for a section
+/// that does not hold the grace period up, and stays. The sleeper must not rely on that section.
 #[test]
 fn loom_models_a_word_that_is_used_again() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let record = core.acquire();
-        // SAFETY: the record is this thread's.
-        let [again, other] = unsafe {
-            [
-                record.reader.claim(record.hub()),
-                record.reader.claim(record.hub()),
-            ]
-        };
+        let (registry, engine) = engine();
+        let record = registry.acquire();
+        let [again, other] = [claim(record), claim(record)];
         let seq = engine.start();
         let first = thread::spawn(move || {
-            record.reader.leave_owned(again);
-            again.open(&core.hub.sequence);
+            record.leave_owned(again);
+            again.open(&registry.signals.sequence);
         });
-        let second = thread::spawn(move || record.reader.leave_owned(other));
-        sleep_until(core, &engine, seq);
+        let second = thread::spawn(move || record.leave_owned(other));
+        sleep_until(registry, &engine, seq);
         first.join().unwrap();
         second.join().unwrap();
-        record.reader.leave_owned(again);
+        record.leave_owned(again);
     });
 }

@@ -4,9 +4,10 @@
 //! removed node is cut. The others fail if `Link::point` stores Relaxed or `Link::follow` loads
 //! Relaxed.
 
-use super::{ALIVE, ModelCore, engine, in_section, scan_until};
+use super::{ALIVE, engine, in_section, scan_until};
 use crate::collections::chain::{Link, Node, Run, Tail};
-use crate::grace_period::engine::Engine;
+use crate::grace_period::Engine;
+use crate::reader::registry::Registry;
 use crate::sys::prim::Mutex;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -106,12 +107,12 @@ impl Removed {
 }
 
 /// Starts a thread that walks in one section.
-fn walks(core: ModelCore, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
+fn walks(registry: &'static Registry, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
     let list = list.clone();
-    in_section(core.acquire(), move || list.walk())
+    in_section(registry.acquire(), move || list.walk())
 }
 
-fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
+fn freed_after_a_grace_period(engine: &Engine, removed: Removed) {
     let seq = engine.start();
     scan_until(engine, seq);
     removed.free();
@@ -122,9 +123,9 @@ fn freed_after_a_grace_period(engine: &Engine<()>, removed: Removed) {
 #[test]
 fn loom_models_a_reader_on_a_removed_node() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1, 2, 3]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let first = list.pop();
         let first_gp = engine.start();
         let second = list.pop();
@@ -145,9 +146,9 @@ fn loom_models_a_reader_on_a_removed_node() {
 #[test]
 fn loom_models_a_node_added_behind_a_removed_one() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let second = list.remove_second();
         list.push_back(3);
         freed_after_a_grace_period(&engine, second);
@@ -162,9 +163,9 @@ fn loom_models_a_node_added_behind_a_removed_one() {
 #[test]
 fn loom_models_a_node_of_another_writer() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let other = {
             let list = list.clone();
             thread::spawn(move || list.push_back(2))
@@ -184,9 +185,9 @@ fn loom_models_a_node_of_another_writer() {
 #[test]
 fn loom_models_a_replaced_node() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(core, &list);
+        let reader = walks(registry, &list);
         let by = Node::new(Value::new(3));
         // SAFETY: its own tail, locked.
         let old = unsafe { list.tail.lock().replace(&list.head, ptr::null_mut(), by) };

@@ -214,7 +214,7 @@ fn loom_models_batches_take_turns() {
 fn loom_models_a_batch_that_is_dropped_while_it_waits() {
     check_with_fewer(1, || {
         let lock = Lock::new();
-        let (hub, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
+        let (event, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
         let [mut dropped, run] = batches(&dispatcher, &lock, [&[1], &[2]]);
         let mut guard = lock.try_take().unwrap();
         let poll = Pin::new(&mut dropped).poll(&mut Context::from_waker(Waker::noop()));
@@ -226,19 +226,19 @@ fn loom_models_a_batch_that_is_dropped_while_it_waits() {
         other.join().unwrap();
         dropper.join().unwrap();
         loop {
-            hub.event.reset();
+            event.reset();
             if !dispatcher.tickets.watch() {
                 break;
             }
-            hub.event.wait(None);
+            event.wait(None);
         }
         assert_eq!(*lock.try_take().expect("free").value(), [0, 1, 2]);
         loop {
-            hub.event.reset();
+            event.reset();
             if dispatcher.worker.stop() {
                 break;
             }
-            hub.event.wait(None);
+            event.wait(None);
         }
         wait_for_all();
     });

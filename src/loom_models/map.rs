@@ -184,10 +184,10 @@ fn loom_models_the_work_of_all_movers_is_seen() {
 #[test]
 fn loom_models_an_entry_is_retired_once_for_all_tables() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let map = Model::new(0, &[FIRST]);
         let readers = map.clone();
-        let reader = in_section(core.acquire(), move || readers.find(FIRST));
+        let reader = in_section(registry.acquire(), move || readers.find(FIRST));
         let old = map.grow();
         assert_eq!(old.len(), 1);
         let item = map.remove(FIRST).unwrap();
@@ -203,10 +203,10 @@ fn loom_models_an_entry_is_retired_once_for_all_tables() {
 #[test]
 fn loom_models_an_entry_is_taken_out_beside_a_move() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let map = Model::new(0, &[FIRST]);
         let readers = map.clone();
-        let reader = in_section(core.acquire(), move || readers.find(FIRST));
+        let reader = in_section(registry.acquire(), move || readers.find(FIRST));
         let mover = beside(&map, |map| map.grow());
         let item = map.replace(FIRST).unwrap();
         let seq = engine.start();

@@ -26,17 +26,18 @@ mod waiters;
 mod watch;
 
 use crate::Rcu;
-use crate::callback::calls::Calls;
-use crate::callback::erased::Callback;
+use crate::callback::Callback;
+use crate::callback::queue::CallbackList;
 use crate::callback::queue::Queue;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::executor::InlineExecutor;
 use crate::dispatch::global_lock::BigLock;
 use crate::dispatch::job;
-use crate::grace_period::engine::Engine;
-use crate::reader::hub::Hub;
-use crate::reader::registry::{Core, Local, Record};
+use crate::grace_period::Engine;
+use crate::reader::record::Record;
+use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
+use crate::reader::word::Word;
 use crate::sys::event::Event;
 use crate::sys::prim::{Fences, choose_fences, fence, switch_at_fences};
 use loom::cell::UnsafeCell;
@@ -85,44 +86,58 @@ impl Cell {
     }
 }
 
-pub(super) type ModelCore = &'static Core<()>;
-
-pub(super) fn engine() -> (ModelCore, Arc<Engine<()>>) {
-    let core = Core::leak(Seq::FIRST);
-    (core, Arc::new(Engine::new(core)))
+pub(super) fn engine() -> (&'static Registry, Arc<Engine>) {
+    let registry = Registry::leak(Seq::FIRST);
+    (registry, Arc::new(Engine::new(registry)))
 }
 
 /// Scans until `seq` has elapsed.
-pub(super) fn scan_until(engine: &Engine<()>, seq: Seq) {
+pub(super) fn scan_until(engine: &Engine, seq: Seq) {
     while !engine.has_elapsed(seq) {
         engine.scan();
         loom::thread::yield_now();
     }
 }
 
+/// Begins a section of a record. In a model, one thread at a time uses a record.
+pub(super) fn enter(record: &'static Record) {
+    // SAFETY: one thread at a time uses the record, and the model pairs the calls.
+    unsafe { record.enter(record.signals()) }
+}
+
+/// Ends a section of a record.
+pub(super) fn leave(record: &'static Record) {
+    // SAFETY: as in `enter`.
+    unsafe { record.leave() }
+}
+
+/// Claims an owned word of a record.
+pub(super) fn claim(record: &'static Record) -> &'static Word {
+    // SAFETY: as in `enter`.
+    unsafe { record.claim(record.signals()) }
+}
+
 /// Starts a thread that runs `f` in one section of this record, which only this thread uses.
 pub(super) fn in_section<R: 'static>(
-    record: &'static Record<()>,
+    record: &'static Record,
     f: impl FnOnce() -> R + 'static,
 ) -> JoinHandle<R> {
     thread::spawn(move || {
-        // SAFETY: handed to this thread, which alone uses it; paired with `leave`.
-        unsafe { record.reader.enter(record.hub()) };
+        enter(record);
         let result = f();
-        // SAFETY: its pair.
-        unsafe { record.reader.leave() };
+        leave(record);
         result
     })
 }
 
 /// Starts a thread that reads in one section of this record.
-pub(super) fn reads(record: &'static Record<()>, cell: &Arc<Cell>) -> JoinHandle<()> {
+pub(super) fn reads(record: &'static Record, cell: &Arc<Cell>) -> JoinHandle<()> {
     let cell = cell.clone();
     in_section(record, move || cell.look())
 }
 
 /// The writer: unlinks, waits for a grace period of its own, and frees.
-pub(super) fn replace(engine: &Engine<()>, cell: &Cell) {
+pub(super) fn replace(engine: &Engine, cell: &Cell) {
     cell.unlink();
     let seq = engine.start();
     scan_until(engine, seq);
@@ -179,24 +194,24 @@ pub(super) fn inline_rcu() -> Rcu {
         .unwrap()
 }
 
-/// The dispatch floor without a domain, and the hub that it kicks.
+/// The dispatch floor without a domain, and the event that it kicks.
 pub(super) fn dispatcher_with(
     lock: Option<Box<dyn BigLock>>,
-) -> (&'static Hub, std::sync::Arc<Dispatcher>) {
-    let hub = engine().0.hub;
+) -> (&'static Event, std::sync::Arc<Dispatcher>) {
+    let event: &'static Event = &engine().0.signals.event;
     let executor = std::sync::Arc::new(InlineExecutor);
     (
-        hub,
-        Dispatcher::new(hub, "model".to_owned(), executor, lock, None),
+        event,
+        Dispatcher::new(event, "model".to_owned(), executor, lock, None),
     )
 }
 
-pub(super) fn dispatcher() -> (&'static Hub, std::sync::Arc<Dispatcher>) {
+pub(super) fn dispatcher() -> (&'static Event, std::sync::Arc<Dispatcher>) {
     dispatcher_with(None)
 }
 
 /// One thread's queue, and its collector.
-pub(super) struct Calling(&'static Queue<job::Context>);
+pub(super) struct Calling(&'static Queue);
 
 impl Calling {
     pub(super) fn new() -> Self {
@@ -204,18 +219,19 @@ impl Calling {
     }
 
     pub(super) fn queue_in(&mut self, f: impl FnOnce(&mut job::Context) + Send + 'static) {
+        let callback = Callback::new(|context| f(job::Context::of(context)));
         // SAFETY: the one producer.
-        unsafe { self.0.push(Callback::new(f)) };
+        unsafe { self.0.push(callback) };
     }
 
     pub(super) fn queue(&mut self, f: impl FnOnce() + Send + 'static) {
         self.queue_in(|_| f());
     }
 
-    pub(super) fn collect(&mut self) -> Calls<job::Context> {
-        let mut calls = Calls::new();
+    pub(super) fn collect(&mut self) -> CallbackList {
+        let mut calls = CallbackList::new();
         // SAFETY: the one collector.
-        unsafe { self.0.collect(|span| calls.push(span)) };
+        unsafe { self.0.collect(&mut calls) };
         calls
     }
 }

@@ -1,62 +1,64 @@
-//! Owned words: claimed by one thread, released by another; growth, parking, refresh.
+//! Owned words: claimed by one thread, released by another; growth, skipped blocks, refresh.
 
-use super::{Cell, check_with_fewer, engine, replace};
+use super::{Cell, check_with_fewer, claim, engine, replace};
+use crate::reader::record::Record;
+use crate::reader::word::Word;
+use loom::sync::Arc;
 use loom::sync::mpsc::channel;
 use loom::thread;
 
-/// Claimed here, used and released there.
+/// A thread that claims words of one record runs `claims`. Beside it, the writer replaces the
+/// version.
+fn beside_a_writer(claims: fn(&'static Record, Arc<Cell>)) {
+    let (registry, engine) = engine();
+    let cell = Cell::new();
+    let record = registry.acquire();
+    let claimer = {
+        let cell = cell.clone();
+        thread::spawn(move || claims(record, cell))
+    };
+    replace(&engine, &cell);
+    claimer.join().unwrap();
+}
+
+/// One thread claims the word; another one uses and releases it.
 #[test]
 fn loom_models_an_owned_guard_travels() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let record = core.acquire();
+        let record = registry.acquire();
         let (send, receive) = channel();
         let holder = {
             let cell = cell.clone();
             thread::spawn(move || {
-                let word: &'static crate::reader::word::Word = receive.recv().unwrap();
+                let word: &'static Word = receive.recv().unwrap();
                 cell.look();
-                record.reader.leave_owned(word);
+                record.leave_owned(word);
             })
         };
-        let claimer = thread::spawn(move || {
-            // SAFETY: the record is this thread's.
-            send.send(unsafe { record.reader.claim(record.hub()) })
-                .unwrap();
-        });
+        let claimer = thread::spawn(move || send.send(claim(record)).unwrap());
         replace(&engine, &cell);
         claimer.join().unwrap();
         holder.join().unwrap();
     });
 }
 
-/// Two at once need a second block, and a word is claimed again after somebody else released it.
+/// Two words at once need a second block, and a word that was released is claimed again.
 #[test]
 fn loom_models_owned_words_grow_and_are_used_again() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let cell = Cell::new();
-        let record = core.acquire();
-        let claimer = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // SAFETY: the record is this thread's.
-                let first = unsafe { record.reader.claim(record.hub()) };
-                // SAFETY: likewise.
-                let second = unsafe { record.reader.claim(record.hub()) };
-                record.reader.leave_owned(first);
-                cell.look();
-                record.reader.leave_owned(second);
-                // The sweep parks what is idle, and the claim unparks what it takes.
-                // SAFETY: likewise.
-                let third = unsafe { record.reader.claim(record.hub()) };
-                cell.look();
-                record.reader.leave_owned(third);
-            })
-        };
-        replace(&engine, &cell);
-        claimer.join().unwrap();
+        beside_a_writer(|record, cell| {
+            let first = claim(record);
+            let second = claim(record);
+            record.leave_owned(first);
+            cell.look();
+            record.leave_owned(second);
+            // This claim marks an idle block as skipped, and clears the mark of the block it takes.
+            let third = claim(record);
+            cell.look();
+            record.leave_owned(third);
+        });
     });
 }
 
@@ -64,38 +66,28 @@ fn loom_models_owned_words_grow_and_are_used_again() {
 #[test]
 fn loom_models_refresh() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let cell = Cell::new();
-        let record = core.acquire();
-        let holder = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // SAFETY: the record is this thread's.
-                let word = unsafe { record.reader.claim(record.hub()) };
-                cell.look();
-                record.reader.refresh_owned(word);
-                cell.look();
-                record.reader.leave_owned(word);
-            })
-        };
-        replace(&engine, &cell);
-        holder.join().unwrap();
+        beside_a_writer(|record, cell| {
+            let word = claim(record);
+            cell.look();
+            record.refresh_owned(word);
+            cell.look();
+            record.leave_owned(word);
+        });
     });
 }
 
-/// A refresh elsewhere beside a claim by the record's thread: the word is never free in between, so the two sections
-/// never share one.
+/// A word is refreshed on another thread beside a claim by the record's thread. The word is never
+/// free in between, so the two sections do not share it.
 #[test]
 fn loom_models_refresh_beside_a_claim() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let record = core.acquire();
-        // SAFETY: the record is this thread's.
-        let word = unsafe { record.reader.claim(record.hub()) };
+        let record = registry.acquire();
+        let word = claim(record);
         let holder = thread::spawn(move || {
-            record.reader.refresh_owned(word);
-            record.reader.leave_owned(word);
+            record.refresh_owned(word);
+            record.leave_owned(word);
         });
         let writer = {
             let (cell, engine) = (cell.clone(), engine.clone());
@@ -108,39 +100,31 @@ fn loom_models_refresh_beside_a_claim() {
                 }
             })
         };
-        // SAFETY: the record is this thread's.
-        let other = unsafe { record.reader.claim(record.hub()) };
+        let other = claim(record);
         cell.look();
-        record.reader.leave_owned(other);
+        record.leave_owned(other);
         holder.join().unwrap();
         writer.join().unwrap();
     });
 }
 
-/// A block that was parked is claimed from again: scans see the claim.
+/// A word of a skipped block is claimed: scans see the claim.
 #[test]
-fn loom_models_a_parked_block_comes_back() {
+fn loom_models_a_skipped_block_comes_back() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let record = core.acquire();
-        // SAFETY: the record is this thread's.
-        let (first, second) = unsafe {
-            (
-                record.reader.claim(record.hub()),
-                record.reader.claim(record.hub()),
-            )
-        };
-        record.reader.leave_owned(first);
+        let record = registry.acquire();
+        let (first, second) = (claim(record), claim(record));
+        record.leave_owned(first);
         let holder = {
             let cell = cell.clone();
             thread::spawn(move || {
-                // Finds its block full, parks the idle one, and takes a word from there.
-                // SAFETY: the record is handed to this thread.
-                let third = unsafe { record.reader.claim(record.hub()) };
-                record.reader.leave_owned(second);
+                // The claim finds its block full, skips the idle one, and takes a word from that.
+                let third = claim(record);
+                record.leave_owned(second);
                 cell.look();
-                record.reader.leave_owned(third);
+                record.leave_owned(third);
             })
         };
         replace(&engine, &cell);
@@ -148,52 +132,33 @@ fn loom_models_a_parked_block_comes_back() {
     });
 }
 
-/// A block that is idle is parked by later claims: a scan that passes it by comes after what was read in it.
+/// Later claims mark an idle block as skipped: a scan that passes the block by comes after what was
+/// read in it.
 #[test]
-fn loom_models_an_idle_block_is_parked() {
+fn loom_models_an_idle_block_is_skipped() {
     loom::model(|| {
-        let (core, engine) = engine();
-        let cell = Cell::new();
-        let record = core.acquire();
-        let claimer = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // SAFETY: the record is this thread's.
-                let claim = || unsafe { record.reader.claim(record.hub()) };
-                let (first, second) = (claim(), claim());
-                cell.look();
-                record.reader.leave_owned(first);
-                record.reader.leave_owned(second);
-                // Of these the one takes the second's block again, and the other parks the first's.
-                record.reader.leave_owned(claim());
-                record.reader.leave_owned(claim());
-            })
-        };
-        replace(&engine, &cell);
-        claimer.join().unwrap();
+        beside_a_writer(|record, cell| {
+            let (first, second) = (claim(record), claim(record));
+            cell.look();
+            record.leave_owned(first);
+            record.leave_owned(second);
+            // One of these claims takes the second block again, the other skips the first one.
+            record.leave_owned(claim(record));
+            record.leave_owned(claim(record));
+        });
     });
 }
 
-/// A block with a word that is held is not.
+/// A block with a word that is held is not skipped.
 #[test]
-fn loom_models_a_held_block_is_not_parked() {
+fn loom_models_a_held_block_is_not_skipped() {
     check_with_fewer(1, || {
-        let (core, engine) = engine();
-        let cell = Cell::new();
-        let record = core.acquire();
-        let claimer = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // SAFETY: the record is this thread's.
-                let claim = || unsafe { record.reader.claim(record.hub()) };
-                let (held, other) = (claim(), claim());
-                record.reader.leave_owned(other);
-                (0..2).for_each(|_| record.reader.leave_owned(claim()));
-                cell.look();
-                record.reader.leave_owned(held);
-            })
-        };
-        replace(&engine, &cell);
-        claimer.join().unwrap();
+        beside_a_writer(|record, cell| {
+            let (held, other) = (claim(record), claim(record));
+            record.leave_owned(other);
+            (0..2).for_each(|_| record.leave_owned(claim(record)));
+            cell.look();
+            record.leave_owned(held);
+        });
     });
 }

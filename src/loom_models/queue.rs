@@ -1,10 +1,11 @@
-//! The callback queue with the collector's sleep: nothing is lost, nothing is seen half, nobody sleeps on work.
+//! The callback queue with the collector's sleep: no callback is lost or seen in part, and the
+//! collector does not sleep on work.
 
 use super::check_with_fewer;
-use crate::callback::calls::Calls;
-use crate::callback::erased::Callback;
+use crate::callback::Callback;
+use crate::callback::queue::CallbackList;
 use crate::callback::queue::Queue;
-use crate::reader::registry::{Core, Local};
+use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::event::Event;
@@ -12,6 +13,7 @@ use crate::sys::sleep_state::{Rouse, SleepState};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
+use std::any::Any;
 
 type Out = Vec<usize>;
 
@@ -25,7 +27,7 @@ struct Shared {
 // SAFETY: `unlinked` is what loom watches: it fails where two threads touch a place unordered.
 unsafe impl Sync for Shared {}
 
-fn shared() -> (&'static Queue<Out>, Arc<Shared>) {
+fn shared() -> (&'static Queue, Arc<Shared>) {
     let sleep_state = SleepState::stopped();
     assert!(sleep_state.take_over());
     let shared = Shared {
@@ -36,11 +38,12 @@ fn shared() -> (&'static Queue<Out>, Arc<Shared>) {
     (Box::leak(Box::new(Queue::new())), Arc::new(shared))
 }
 
-fn produce(queue: &'static Queue<Out>, shared: &Arc<Shared>, n: usize) {
+fn produce(queue: &'static Queue, shared: &Arc<Shared>, n: usize) {
     // SAFETY: only the producer, before it queues.
     shared.unlinked[n].with_mut(|place| unsafe { *place = n + 1 });
     let seen = Arc::clone(shared);
-    let callback = Callback::new(move |out: &mut Out| {
+    let callback = Callback::new(move |out: &mut dyn Any| {
+        let out: &mut Out = out.downcast_mut().unwrap();
         // SAFETY: after the queue handed the callback over; loom checks it.
         out.push(seen.unlinked[n].with(|place| unsafe { *place }));
     });
@@ -52,7 +55,20 @@ fn produce(queue: &'static Queue<Out>, shared: &Arc<Shared>, n: usize) {
     }
 }
 
-/// Three callbacks cross the border of a chunk of two; the collector sleeps whenever it finds nothing.
+fn collect(queue: &'static Queue) -> CallbackList {
+    let mut list = CallbackList::new();
+    // SAFETY: the one collector.
+    unsafe { queue.collect(&mut list) };
+    list
+}
+
+fn run(mut list: CallbackList, out: &mut Out) {
+    while let Some(callback) = list.pop() {
+        callback.run(out);
+    }
+}
+
+/// Three callbacks cross the border of a chunk of two. The collector sleeps if it finds none.
 #[test]
 fn loom_models_call_wakes_the_collector() {
     loom::model(|| {
@@ -64,13 +80,9 @@ fn loom_models_call_wakes_the_collector() {
         let mut out = Out::new();
         while out.len() < 3 {
             shared.event.reset();
-            let mut calls = Calls::new();
-            // SAFETY: the one collector.
-            unsafe { queue.collect(|span| calls.push(span)) };
-            if calls.len() != 0 {
-                while let Some(call) = calls.pop() {
-                    call.run(&mut out);
-                }
+            let list = collect(queue);
+            if list.len() != 0 {
+                run(list, &mut out);
                 continue;
             }
             shared.sleep_state.fall_asleep();
@@ -87,80 +99,70 @@ fn loom_models_call_wakes_the_collector() {
     });
 }
 
-/// The two spans of one chunk run on two other threads, and the chunk comes back to the producer.
+/// The two spans of one chunk run on two other threads. The chunk returns to the producer.
 #[test]
 fn loom_models_chunks_are_used_again() {
     loom::model(|| {
         let (queue, shared) = shared();
         let mut spans = (0..2).map(|n| {
             produce(queue, &shared, n);
-            let mut calls = Calls::new();
-            // SAFETY: this thread is producer and collector.
-            unsafe { queue.collect(|span| calls.push(span)) };
-            calls
+            collect(queue)
         });
-        let finishers = [spans.next(), spans.next()].map(|calls| {
+        let finishers = [spans.next(), spans.next()].map(|list| {
             thread::spawn(move || {
                 let mut out = Out::new();
-                let mut calls = calls.unwrap();
-                while let Some(call) = calls.pop() {
-                    call.run(&mut out);
-                }
+                run(list.unwrap(), &mut out);
                 out
             })
         });
-        // Their turn, without a preemption: else loom does not try that both are done before the next chunk is taken.
+        // Without this loom does not try that both end before the next chunk is taken.
         thread::yield_now();
-        // Fills the second chunk, takes a third, which may be the first again, and writes all over it.
+        // This fills the second chunk, and takes and fills a third, which may be the first again.
         (2..6).for_each(|n| produce(queue, &shared, n));
         for (n, finisher) in finishers.into_iter().enumerate() {
             assert_eq!(finisher.join().unwrap(), [n + 1]);
         }
-        let mut calls = Calls::new();
-        // SAFETY: this thread is producer and collector.
-        unsafe { queue.collect(|span| calls.push(span)) };
         let mut out = Out::new();
-        while let Some(call) = calls.pop() {
-            call.run(&mut out);
-        }
+        run(collect(queue), &mut out);
         assert_eq!(out, [3, 4, 5, 6]);
         assert!(queue.is_idle());
     });
 }
 
-/// A thread queues and ends, another begins and queues, perhaps in the same record; and somebody wants the whole core for a new
-/// domain. It is not given as long as there is work, and nothing is lost.
+/// A thread queues and ends. Another one begins and queues, maybe in the same record. A third wants
+/// the registry for a new domain. It gets the registry only if there is no work, and no callback is
+/// lost.
 #[test]
 fn loom_models_threads_that_end_with_work_queued() {
     check_with_fewer(1, || {
-        let core: &'static Core<Queue<Out>> = Core::leak(Seq::FIRST);
+        let registry: &'static Registry = Registry::leak(Seq::FIRST);
         let event = Arc::new(Event::new());
         let threads = [1, 2].map(|n| {
             let event = event.clone();
             thread::spawn(move || {
-                let record = core.acquire();
+                let record = registry.acquire();
                 // SAFETY: this thread's record, given up after.
                 unsafe {
-                    let callback = Callback::new(move |out: &mut Out| out.push(n));
-                    record.local.push(callback);
-                    record.orphan();
+                    let callback = Callback::new(move |out: &mut dyn Any| {
+                        out.downcast_mut::<Out>().unwrap().push(n);
+                    });
+                    record.queue.push(callback);
+                    registry.orphan(record);
                 }
                 event.set();
             })
         });
-        core.try_reuse();
+        registry.try_reuse();
         let mut out = Out::new();
         loop {
             event.reset();
-            let mut calls = Calls::new();
-            for record in core.records() {
+            let mut list = CallbackList::new();
+            for record in registry.records() {
                 // SAFETY: the one collector.
-                unsafe { record.local.collect(|span| calls.push(span)) };
+                unsafe { record.queue.collect(&mut list) };
             }
-            while let Some(call) = calls.pop() {
-                call.run(&mut out);
-            }
-            core.collect_orphans();
+            run(list, &mut out);
+            registry.collect_orphans();
             if out.len() == 2 {
                 break;
             }
@@ -171,7 +173,7 @@ fn loom_models_threads_that_end_with_work_queued() {
         }
         out.sort_unstable();
         assert_eq!(out, [1, 2]);
-        assert!(core.try_reuse());
-        assert_eq!(core.threads(), 0);
+        assert!(registry.try_reuse());
+        assert_eq!(registry.threads(), 0);
     });
 }

@@ -1,33 +1,30 @@
-//! Asking sections to end: who waits to be asked is.
+//! Asking sections to end: futures that wait for the request are woken.
 
-use crate::callback::queue::Queue;
 use crate::dispatch::block::block_on;
-use crate::grace_period::engine::Engine;
+use crate::grace_period::Engine;
 use crate::reader::guard::OwnedReadGuard;
-use crate::reader::registry::Core;
+use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use loom::thread;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-type Domain = (&'static Core<Queue<()>>, Engine<Queue<()>>);
-
-fn domain() -> Domain {
-    let core = Core::leak(Seq::FIRST);
-    core.hub.begin();
-    (core, Engine::new(core))
+fn domain() -> (&'static Registry, Engine) {
+    let registry = Registry::leak(Seq::FIRST);
+    registry.begin();
+    (registry, Engine::new(registry))
 }
 
-/// Asked while it begins to wait; after a refresh it holds nothing up.
+/// A guard is asked to end while its future begins to wait. After a refresh it holds nothing up.
 #[test]
 fn loom_models_a_guard_is_asked_to_leave() {
     loom::model(|| {
-        let (core, engine) = domain();
-        let mut guard = OwnedReadGuard::enter(core.hub, core);
+        let (registry, engine) = domain();
+        let mut guard = OwnedReadGuard::enter(registry);
         let asker = thread::spawn(move || {
             let seq = engine.start();
-            core.hub.release.ask(seq);
+            registry.signals.release.request(seq);
             engine
         });
         block_on(guard.release_requested(), None);
@@ -39,39 +36,39 @@ fn loom_models_a_guard_is_asked_to_leave() {
     });
 }
 
-/// The domain ends beside a waiter: it stays pending, in a later domain of the hub too, which may wake it for nothing. Its waker
-/// is let go of outside the lock.
+/// The domain ends beside a waiter. The future stays pending, also in a later domain with the same
+/// registry, which may wake it for nothing. Its waker is dropped outside the lock.
 #[test]
 fn loom_models_the_end_of_a_domain_beside_a_waiter() {
-    struct Returns(&'static Core<Queue<()>>);
+    struct Returns(&'static Registry);
     impl std::task::Wake for Returns {
         fn wake(self: Arc<Self>) {}
     }
     impl Drop for Returns {
         fn drop(&mut self) {
-            // Nobody holds the list's lock.
-            self.0.hub.release.ask(Seq::FIRST);
+            // This would hang under the list's lock.
+            self.0.signals.release.request(Seq::FIRST);
         }
     }
     loom::model(|| {
-        let (core, engine) = domain();
-        let guard = OwnedReadGuard::enter(core.hub, core);
+        let (registry, engine) = domain();
+        let guard = OwnedReadGuard::enter(registry);
         let ender = thread::spawn(move || {
-            core.hub.release.end();
+            registry.signals.release.end();
             engine
         });
-        let waker = Waker::from(Arc::new(Returns(core)));
-        let mut asked = Box::pin(guard.release_requested());
+        let waker = Waker::from(Arc::new(Returns(registry)));
+        let mut requested = Box::pin(guard.release_requested());
         assert!(
-            pin!(&mut asked)
+            pin!(&mut requested)
                 .poll(&mut Context::from_waker(&waker))
                 .is_pending()
         );
         drop(waker);
         let engine = ender.join().unwrap();
-        core.hub.begin();
-        core.hub.release.ask(engine.start());
-        let again = pin!(&mut asked).poll(&mut Context::from_waker(Waker::noop()));
+        registry.begin();
+        registry.signals.release.request(engine.start());
+        let again = pin!(&mut requested).poll(&mut Context::from_waker(Waker::noop()));
         assert!(again.is_pending());
     });
 }

@@ -1,4 +1,4 @@
-//! Stop and restart: there is always exactly one consumer, or none and no work.
+//! Stop and restart: there is one consumer, or no consumer and no work.
 
 use crate::sys::barrier;
 use crate::sys::sleep_state::{Rouse, SleepState};
@@ -13,7 +13,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// The consumer stops; `false` where it undoes it.
+    /// Stops the consumer. Returns `false` if it goes on.
     fn stop(&self) -> bool {
         self.sleep_state.stop();
         barrier::heavy();
@@ -25,7 +25,7 @@ impl Shared {
         gone
     }
 
-    /// A producer with work; a consumer that it starts is only counted.
+    /// Makes work. A consumer that is started for it is only counted.
     fn produce(&self) {
         self.queued.store(1, Ordering::Relaxed);
         barrier::light();

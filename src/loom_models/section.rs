@@ -1,22 +1,21 @@
-//! Enter, leave, start, scan: no version is freed under a reader, and registration may come at any time.
+//! Enter, leave, start, scan: no version is freed under a reader. Threads may register at any time.
 
-use super::{Cell, at_fences, engine, reads, replace};
+use super::{Cell, at_fences, engine, enter, leave, reads, replace};
 use loom::thread;
 
 /// A reader that registers while the writer is at work.
 #[test]
 fn loom_models_a_reader_and_a_writer() {
     at_fences(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
         let reader = {
             let cell = cell.clone();
             thread::spawn(move || {
-                let record = core.acquire();
-                // SAFETY: this thread's record, paired.
-                unsafe { record.reader.enter(record.hub()) };
+                let record = registry.acquire();
+                enter(record);
                 cell.look();
-                unsafe { record.reader.leave() };
+                leave(record);
             })
         };
         replace(&engine, &cell);
@@ -24,13 +23,14 @@ fn loom_models_a_reader_and_a_writer() {
     });
 }
 
-/// Somebody else starts and scans beside the writer: his scan must not end the writer's grace period too early.
+/// Another thread starts and scans beside the writer. Its scan must not end the writer's grace
+/// period too early.
 #[test]
 fn loom_models_two_starters() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let record = core.acquire();
+        let record = registry.acquire();
         let reader = reads(record, &cell);
         let other = {
             let engine = engine.clone();
@@ -44,13 +44,13 @@ fn loom_models_two_starters() {
     });
 }
 
-/// A cookie is taken by one and its grace period started and ended by another.
+/// One thread takes a cookie; another one starts and ends its grace period.
 #[test]
 fn loom_models_a_cookie() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let record = core.acquire();
+        let record = registry.acquire();
         let reader = reads(record, &cell);
         let starter = {
             let engine = engine.clone();
@@ -61,7 +61,7 @@ fn loom_models_a_cookie() {
         };
         cell.unlink();
         let cookie = engine.next();
-        // The others' turn, without a preemption: loom has few.
+        // A switch that costs no preemption, of which loom has few.
         thread::yield_now();
         if engine.has_elapsed(cookie) {
             cell.free();
@@ -75,23 +75,20 @@ fn loom_models_a_cookie() {
 #[test]
 fn loom_models_nested_sections() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
-        let record = core.acquire();
+        let record = registry.acquire();
         let reader = {
             let cell = cell.clone();
             thread::spawn(move || {
-                // SAFETY: handed to this thread, which alone uses it, paired.
-                unsafe {
-                    record.reader.enter(record.hub());
-                    record.reader.enter(record.hub());
-                    record.reader.leave();
-                    cell.look();
-                    record.reader.leave();
-                    record.reader.enter(record.hub());
-                    cell.look();
-                    record.reader.leave();
-                }
+                enter(record);
+                enter(record);
+                leave(record);
+                cell.look();
+                leave(record);
+                enter(record);
+                cell.look();
+                leave(record);
             })
         };
         replace(&engine, &cell);
@@ -103,19 +100,19 @@ fn loom_models_nested_sections() {
 #[test]
 fn loom_models_a_record_used_again() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
         let reader = {
             let cell = cell.clone();
             thread::spawn(move || {
                 for _ in 0..2 {
-                    let record = core.acquire();
+                    let record = registry.acquire();
                     // SAFETY: acquired here, paired, and then given up.
                     unsafe {
-                        record.reader.enter(record.hub());
+                        enter(record);
                         cell.look();
-                        record.reader.leave();
-                        record.orphan();
+                        leave(record);
+                        registry.orphan(record);
                     }
                 }
             })
@@ -125,22 +122,20 @@ fn loom_models_a_record_used_again() {
     });
 }
 
-/// A reader registers, and somebody else scans, beside the writer: the record that the scan does not find is one whose sections
-/// the scan's limit does not end.
+/// A reader registers, and a third thread scans, beside the writer. If the scan does not find the
+/// record, its limit does not end the record's sections.
 #[test]
 fn loom_models_a_record_that_a_scan_does_not_find() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
         let reader = {
             let cell = cell.clone();
             thread::spawn(move || {
-                let record = core.acquire();
-                // SAFETY: this thread's record, paired.
-                unsafe { record.reader.enter(record.hub()) };
+                let record = registry.acquire();
+                enter(record);
                 cell.look();
-                // SAFETY: its pair.
-                unsafe { record.reader.leave() };
+                leave(record);
             })
         };
         let scanner = {
@@ -157,32 +152,30 @@ fn loom_models_a_record_that_a_scan_does_not_find() {
     });
 }
 
-/// A thread gives its record up inside a section, and leaves that later: until then nobody else has the record.
+/// A thread gives its record up inside a section, which it leaves later. Until then no other thread
+/// gets the record.
 #[test]
 fn loom_models_a_section_left_after_its_threads_end() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let cell = Cell::new();
         let ending = {
             let cell = cell.clone();
             thread::spawn(move || {
-                let record = core.acquire();
+                let record = registry.acquire();
                 // SAFETY: this thread's record, paired; not entered again after it is given up.
                 unsafe {
-                    record.reader.enter(record.hub());
-                    record.orphan();
+                    enter(record);
+                    registry.orphan(record);
                     cell.look();
-                    record.reader.leave();
+                    leave(record);
                 }
             })
         };
         let beginning = thread::spawn(move || {
-            let record = core.acquire();
-            // SAFETY: this thread's record, paired.
-            unsafe {
-                record.reader.enter(record.hub());
-                record.reader.leave();
-            }
+            let record = registry.acquire();
+            enter(record);
+            leave(record);
         });
         replace(&engine, &cell);
         ending.join().unwrap();

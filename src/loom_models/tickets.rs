@@ -31,7 +31,7 @@ fn number(dispatcher: &Dispatcher, event: &Event, number: u64) {
 #[test]
 fn loom_models_batches_that_end_out_of_order() {
     loom::model(|| {
-        let (hub, dispatcher) = dispatcher();
+        let (event, dispatcher) = dispatcher();
         let places = [Place::new(), Place::new()];
         let runners = [1, 2].map(|n: u64| {
             let ticket = Ticket::open(&dispatcher, n);
@@ -43,10 +43,10 @@ fn loom_models_batches_that_end_out_of_order() {
         });
         let driver = {
             let dispatcher = Arc::clone(&dispatcher);
-            thread::spawn(move || number(&dispatcher, &hub.event, 2))
+            thread::spawn(move || number(&dispatcher, event, 2))
         };
         let id = dispatcher.tickets.ask(Waker::noop());
-        hub.event.set();
+        event.set();
         wait(&dispatcher, id);
         places.iter().for_each(Place::look);
         driver.join().unwrap();
@@ -149,17 +149,17 @@ fn loom_models_a_drain_that_is_polled_anew() {
 #[test]
 fn loom_models_the_driver_hears_of_the_last() {
     loom::model(|| {
-        let (hub, dispatcher) = dispatcher();
+        let (event, dispatcher) = dispatcher();
         let runners = [1, 2].map(|n| {
             let ticket = Ticket::open(&dispatcher, n);
             thread::spawn(move || drop(ticket))
         });
         loop {
-            hub.event.reset();
+            event.reset();
             if !dispatcher.tickets.watch() {
                 break;
             }
-            hub.event.wait(None);
+            event.wait(None);
         }
         assert!(!dispatcher.tickets.any_open());
         for runner in runners {

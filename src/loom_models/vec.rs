@@ -4,8 +4,9 @@
 //! element is freed without a grace period. The last model fails if slots that were visible are
 //! written again before a grace period has elapsed.
 
-use super::{ALIVE, ModelCore, engine, in_section, scan_until};
+use super::{ALIVE, engine, in_section, scan_until};
 use crate::collections::spine::{Header, HighWater, Spine};
+use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, Ordering};
 use loom::cell::UnsafeCell;
@@ -106,18 +107,18 @@ impl Array {
 }
 
 /// Starts a thread that looks in one section.
-fn looks(core: ModelCore, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
+fn looks(registry: &'static Registry, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
     let array = array.clone();
-    in_section(core.acquire(), move || array.look())
+    in_section(registry.acquire(), move || array.look())
 }
 
 /// Elements are pushed in place under a reader.
 #[test]
 fn loom_models_pushes_in_place() {
     loom::model(|| {
-        let (core, _engine) = engine();
+        let (registry, _engine) = engine();
         let array = Array::of([]);
-        let reader = looks(core, &array);
+        let reader = looks(registry, &array);
         array.push_in_place(1);
         array.push_in_place(2);
         let names = reader.join().unwrap();
@@ -131,9 +132,9 @@ fn loom_models_pushes_in_place() {
 #[test]
 fn loom_models_a_new_spine() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(core, &array);
+        let reader = looks(registry, &array);
         let old = array.spine();
         // SAFETY: the only writer; the copy is private until it is published.
         let replaced = unsafe {
@@ -159,9 +160,9 @@ fn loom_models_a_new_spine() {
 #[test]
 fn loom_models_a_slot_used_again() {
     loom::model(|| {
-        let (core, engine) = engine();
+        let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(core, &array);
+        let reader = looks(registry, &array);
         let driver = {
             let engine = engine.clone();
             thread::spawn(move || {

@@ -1,11 +1,12 @@
-//! Waiter registration beside the end of a grace period: nobody waits for what is over.
+//! Waiters beside the end of a grace period: each is woken if its grace period ends.
 
 use super::engine;
+use crate::grace_period::Engine;
 use crate::reader::sequence::Seq;
-use crate::reader::waiters::Waiters;
 use crate::sys::event::Event;
+use crate::sys::wait_list::{Place, WaitList};
 use loom::sync::Arc;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 use std::task::{Wake, Waker};
 
 struct Ring(Event);
@@ -16,65 +17,76 @@ impl Wake for Ring {
     }
 }
 
-/// A waiter registers and looks again; the other side raises `elapsed` and wakes.
+fn ring() -> std::sync::Arc<Ring> {
+    std::sync::Arc::new(Ring(Event::new()))
+}
+
+/// The grace period that all wait for.
+fn target() -> Seq {
+    Seq::from_raw(2)
+}
+
+fn join(waiters: &WaitList<Seq>, waker: &Waker) -> Option<Place<Seq>> {
+    let mut place = None;
+    waiters.join(&mut place, waker, |()| target());
+    place
+}
+
+/// Starts a thread that ends the grace period and wakes the waiters.
+fn ends(engine: &Arc<Engine>, waiters: &Arc<WaitList<Seq>>) -> JoinHandle<()> {
+    let (engine, waiters) = (engine.clone(), waiters.clone());
+    thread::spawn(move || {
+        engine.start();
+        waiters.wake_up_to(engine.scan());
+    })
+}
+
+/// A waiter joins and looks again; the other side raises `elapsed` and wakes.
 #[test]
 fn loom_models_register_then_look_again() {
     loom::model(|| {
-        let (_core, engine) = engine();
-        let waiters = Arc::new(Waiters::new());
-        let ender = {
-            let (engine, waiters) = (engine.clone(), waiters.clone());
-            thread::spawn(move || {
-                engine.start();
-                waiters.wake_up_to(engine.scan());
-            })
-        };
-        let target = Seq::from_raw(2);
-        let ring = std::sync::Arc::new(Ring(Event::new()));
-        let key = waiters.register(target, &Waker::from(ring.clone()));
-        if !engine.has_elapsed(target) {
+        let (_, engine) = engine();
+        let waiters = Arc::new(WaitList::new(()));
+        let ender = ends(&engine, &waiters);
+        let ring = ring();
+        let mut place = join(&waiters, &Waker::from(ring.clone()));
+        if !engine.has_elapsed(target()) {
             ring.0.wait(None);
-            assert!(engine.has_elapsed(target));
+            assert!(engine.has_elapsed(target()));
         }
-        waiters.forget(key);
+        waiters.leave(&mut place);
         ender.join().unwrap();
         assert_eq!(waiters.len(), 0);
     });
 }
 
-/// One of two gives up; the other is woken all the same.
+/// One of two waiters gives up; the other is woken all the same.
 #[test]
 fn loom_models_a_waiter_that_gives_up() {
     loom::model(|| {
-        let (_core, engine) = engine();
-        let waiters = Arc::new(Waiters::new());
-        let target = Seq::from_raw(2);
-        let ring = std::sync::Arc::new(Ring(Event::new()));
-        let stays = waiters.register(target, &Waker::from(ring.clone()));
-        let goes = waiters.register(target, Waker::noop());
-        let ender = {
-            let (engine, waiters) = (engine.clone(), waiters.clone());
-            thread::spawn(move || {
-                engine.start();
-                waiters.wake_up_to(engine.scan());
-            })
-        };
-        waiters.forget(goes);
+        let (_, engine) = engine();
+        let waiters = Arc::new(WaitList::new(()));
+        let ring = ring();
+        let mut stays = join(&waiters, &Waker::from(ring.clone()));
+        let mut goes = join(&waiters, Waker::noop());
+        let ender = ends(&engine, &waiters);
+        waiters.leave(&mut goes);
         ring.0.wait(None);
-        assert!(engine.has_elapsed(target));
-        waiters.forget(stays);
+        assert!(engine.has_elapsed(target()));
+        waiters.leave(&mut stays);
         ender.join().unwrap();
     });
 }
 
-/// Comes back to the list when it is called and when it is dropped: neither is done under the lock.
+/// A waker that comes back to the list when it is woken and when it is dropped, so that neither may
+/// happen under the lock.
 struct Returns {
-    waiters: Arc<Waiters>,
-    ring: Arc<Ring>,
+    waiters: Arc<WaitList<Seq>>,
+    ring: std::sync::Arc<Ring>,
 }
 
 impl Returns {
-    fn waker(waiters: &Arc<Waiters>, ring: &Arc<Ring>) -> Waker {
+    fn waker(waiters: &Arc<WaitList<Seq>>, ring: &std::sync::Arc<Ring>) -> Waker {
         Waker::from(std::sync::Arc::new(Returns {
             waiters: waiters.clone(),
             ring: ring.clone(),
@@ -82,7 +94,7 @@ impl Returns {
     }
 
     fn come_back(&self) {
-        self.waiters.forget((Seq::LAST, 0));
+        self.waiters.leave(&mut Some((Seq::LAST, 0)));
     }
 }
 
@@ -99,52 +111,38 @@ impl Drop for Returns {
     }
 }
 
-/// One of two is polled anew with another waker, beside the end of what both wait for: the last waker is called, or it is over.
+/// One of two waiters is polled again with another waker, beside the end of what both wait for. The
+/// last waker is woken, or the grace period is over.
 #[test]
 fn loom_models_a_waker_that_is_replaced() {
     loom::model(|| {
-        let (_core, engine) = engine();
-        let waiters = Arc::new(Waiters::new());
-        let target = Seq::from_raw(2);
-        let rings = [(); 3].map(|()| Arc::new(Ring(Event::new())));
-        let first = waiters.register(target, &Returns::waker(&waiters, &rings[0]));
-        let second = waiters.register(target, &Returns::waker(&waiters, &rings[1]));
-        let ender = {
-            let (engine, waiters) = (engine.clone(), waiters.clone());
-            thread::spawn(move || {
-                engine.start();
-                waiters.wake_up_to(engine.scan());
-            })
-        };
-        if waiters.update(second, &Returns::waker(&waiters, &rings[2])) {
+        let (_, engine) = engine();
+        let waiters = Arc::new(WaitList::new(()));
+        let rings = [(); 3].map(|()| ring());
+        let mut first = join(&waiters, &Returns::waker(&waiters, &rings[0]));
+        let mut second = join(&waiters, &Returns::waker(&waiters, &rings[1]));
+        let ender = ends(&engine, &waiters);
+        if waiters.rejoin(second.unwrap(), &Returns::waker(&waiters, &rings[2])) {
             rings[2].0.wait(None);
         }
-        assert!(engine.has_elapsed(target));
+        assert!(engine.has_elapsed(target()));
         rings[0].0.wait(None);
-        waiters.forget(first);
-        waiters.forget(second);
+        waiters.leave(&mut first);
+        waiters.leave(&mut second);
         ender.join().unwrap();
         assert_eq!(waiters.len(), 0);
     });
 }
 
-/// The same where one is let go of.
+/// A waiter leaves beside the end of what it waits for.
 #[test]
 fn loom_models_a_waker_that_is_dropped() {
     loom::model(|| {
-        let (_core, engine) = engine();
-        let waiters = Arc::new(Waiters::new());
-        let target = Seq::from_raw(2);
-        let ring = Arc::new(Ring(Event::new()));
-        let key = waiters.register(target, &Returns::waker(&waiters, &ring));
-        let ender = {
-            let (engine, waiters) = (engine.clone(), waiters.clone());
-            thread::spawn(move || {
-                engine.start();
-                waiters.wake_up_to(engine.scan());
-            })
-        };
-        waiters.forget(key);
+        let (_, engine) = engine();
+        let waiters = Arc::new(WaitList::new(()));
+        let mut place = join(&waiters, &Returns::waker(&waiters, &ring()));
+        let ender = ends(&engine, &waiters);
+        waiters.leave(&mut place);
         ender.join().unwrap();
         assert_eq!(waiters.len(), 0);
     });

@@ -1,23 +1,24 @@
-//! The two guards: a section of a thread, and a section that may travel.
+//! The guards: of a section of the current thread, and of a section that may move between threads.
 
-use super::hub::Hub;
-use super::local::{self, Found};
-use super::record::Reader;
-use super::registry::{Core, Local};
+use super::local;
+use super::record::Record;
+use super::registry::Registry;
 use super::release::ReleaseRequested;
+use super::signals::Signals;
 use super::word::Word;
 use std::fmt;
 use std::marker::PhantomData;
-use std::ptr;
 
-/// A read-side critical section of the current thread, from [`Rcu::read`](crate::Rcu::read) to its drop.
+/// A read-side critical section of the current thread, from [`Rcu::read`](crate::Rcu::read) to its
+/// drop.
 ///
-/// While it exists, nothing that could be reached through the domain's cells when it began is freed. Guards nest and may
-/// be dropped in any order: the section lasts until the last of them is gone. A guard that is leaked holds its
-/// section for ever, after its thread's end too.
+/// While the guard exists, nothing is freed that could be reached through the domain's cells when
+/// the section began. Guards nest and may be dropped in any order: the section lasts until the last
+/// of them is dropped. A leaked guard keeps its section open for ever, also after its thread has
+/// ended.
 ///
-/// It belongs to its thread: `!Send` and `!Sync`. A `Future` that holds one across `.await` is therefore not `Send`; use
-/// an [`OwnedReadGuard`] there.
+/// A guard belongs to its thread: it is `!Send` and `!Sync`. A `Future` that holds one across
+/// `.await` is therefore not `Send`; use an [`OwnedReadGuard`] there.
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
@@ -29,16 +30,16 @@ use std::ptr;
 /// ```
 #[must_use = "the section ends when the guard is dropped"]
 pub struct ReadGuard<'a> {
-    reader: &'static Reader,
-    /// `'a`: borrowed from the handle that made it. The pointer: bound to this thread.
-    _bound: PhantomData<(&'a Hub, *mut ())>,
+    record: &'static Record,
+    /// The reference: borrowed from the handle that made it. The pointer: bound to this thread.
+    _bound: PhantomData<(&'a Registry, *mut ())>,
 }
 
-/// A read-side critical section that may be held across `.await`, sent, shared, and dropped on any thread, from
-/// [`Rcu::read_owned`](crate::Rcu::read_owned) to its drop.
+/// A read-side critical section that may be held across `.await`, sent, shared, and dropped on any
+/// thread, from [`Rcu::read_owned`](crate::Rcu::read_owned) to its drop.
 ///
-/// Each has a section of its own, and costs eight bytes and no reference count. It protects as [`ReadGuard`] does; a
-/// leaked one protects for ever.
+/// Each guard has a section of its own, and costs eight bytes and no reference count. It protects
+/// as a [`ReadGuard`] does; a leaked one protects for ever.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -46,32 +47,35 @@ pub struct ReadGuard<'a> {
 /// let limit = RcuCell::new(10);
 /// let guard = Rcu::global().read_owned();
 /// let seen = limit.load(&guard);
-/// tokio::task::yield_now().await;                // on another thread, perhaps
+/// tokio::task::yield_now().await;                // may resume on another thread
 /// assert_eq!(*seen, 10);
 /// # });
 /// ```
 #[must_use = "the section ends when the guard is dropped"]
 pub struct OwnedReadGuard {
-    reader: &'static Reader,
+    record: &'static Record,
     word: &'static Word,
 }
 
 mod sealed {
-    use super::Hub;
+    use super::Signals;
 
     pub trait Sealed {
         #[doc(hidden)]
-        fn hub(&self) -> HubId;
+        fn domain(&self) -> DomainId;
     }
 
-    /// Which domain a guard is of.
+    /// The domain of a guard, told by the address of its signals. Two guards that exist at the same
+    /// time have the same address exactly if their domain is the same: a registry serves a second
+    /// domain only when no guard of the first is left.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct HubId(pub(in crate::reader) *const Hub);
+    pub struct DomainId(pub(in crate::reader) *const Signals);
 }
 
-pub(crate) use sealed::{HubId, Sealed};
+pub(crate) use sealed::{DomainId, Sealed};
 
-/// A section that [`RcuCell::load`](crate::RcuCell::load) may read in: [`ReadGuard`] or [`OwnedReadGuard`]. Sealed.
+/// A section that [`RcuCell::load`](crate::RcuCell::load) may read in: [`ReadGuard`] or
+/// [`OwnedReadGuard`]. The trait is sealed.
 ///
 /// ```
 /// use async_rcu::{Guard, RcuMap};
@@ -88,71 +92,64 @@ impl Guard for OwnedReadGuard {}
 
 impl Sealed for ReadGuard<'_> {
     #[inline(always)]
-    fn hub(&self) -> HubId {
-        HubId(self.reader.hub())
+    fn domain(&self) -> DomainId {
+        DomainId(self.record.signals())
     }
 }
 
 impl Sealed for OwnedReadGuard {
     #[inline(always)]
-    fn hub(&self) -> HubId {
-        HubId(self.reader.hub())
+    fn domain(&self) -> DomainId {
+        DomainId(self.record.signals())
     }
 }
 
-impl HubId {
+impl DomainId {
     #[inline(always)]
-    pub(crate) fn of(hub: &'static Hub) -> Self {
-        HubId(hub)
+    pub(crate) fn of(registry: &'static Registry) -> Self {
+        DomainId(&registry.signals)
     }
 }
 
 impl<'a> ReadGuard<'a> {
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn enter<L: Local>(hub: &'static Hub, core: &'static Core<L>) -> Self {
-        match local::cached(hub, core) {
-            // SAFETY: the current thread's record, and its hub; the guard cannot leave the thread, and leaves once, when
-            // dropped.
+    pub(crate) fn enter(registry: &'static Registry) -> Self {
+        match local::cached(registry) {
+            // SAFETY: the record belongs to this thread, which the guard cannot leave. Its drop is
+            // the pair of this call.
             Some(record) => unsafe {
-                record.reader.enter(hub);
-                Self::open(&record.reader)
+                record.enter(&registry.signals);
+                Self::open(record)
             },
-            None => Self::enter_first(core),
+            None => Self::enter_first(registry),
         }
     }
 
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_first<L: Local>(core: &'static Core<L>) -> Self {
-        // SAFETY: as in `enter`; a temporary record is given up with its section open, so nobody has it before the guard
-        // is gone.
+    fn enter_first(registry: &'static Registry) -> Self {
+        let found = local::find(registry);
+        // SAFETY: as in `enter`. A temporary record is given up with its section open, so no other
+        // thread gets it before the guard is dropped.
         unsafe {
-            match local::find(core) {
-                Found::Mine(record) => {
-                    record.reader.enter(core.hub);
-                    Self::open(&record.reader)
-                }
-                Found::Temporary(record) => {
-                    record.reader.enter(core.hub);
-                    record.orphan();
-                    Self::open(&record.reader)
-                }
-            }
+            found.record.enter(&registry.signals);
+            Self::open(found.record)
         }
     }
 
     #[inline(always)]
-    fn open(reader: &'static Reader) -> Self {
+    fn open(record: &'static Record) -> Self {
         Self {
-            reader,
+            record,
             _bound: PhantomData,
         }
     }
 
-    /// Whether somebody asks for the section to end: a grace period that it holds up was forced (by
-    /// [`Rcu::force`](crate::Rcu::force) or a drain) or is stalled. To look at now and then in long loops.
+    /// Returns whether the section is asked to end: a grace period that it holds up was forced (by
+    /// [`Rcu::force`](crate::Rcu::force) or a drain) or is stalled. Long loops call it now and
+    /// then.
     ///
     /// ```
     /// # let cell = async_rcu::RcuCell::new((0..100).collect::<Vec<u32>>());
@@ -162,18 +159,20 @@ impl<'a> ReadGuard<'a> {
     ///     // ... a row of a long table ...
     ///     next += 1;
     ///     if guard.is_release_requested() {
-    ///         guard.refresh();          // the old version may go; from here on we read the new one
+    ///         guard.refresh();          // the old version may be freed from here on
     ///     }
     /// }
     /// ```
     pub fn is_release_requested(&self) -> bool {
-        self.reader.is_asked()
+        self.record.is_release_requested()
     }
 
-    /// Leaves the section and enters it anew, so that grace periods may pass; what is read after it is current.
+    /// Moves the section to the present, so that grace periods may pass. What is read after it is
+    /// current.
     ///
-    /// `false`, and nothing is done, where another `ReadGuard` of this domain is open on this thread: the section goes on
-    /// until the last one is dropped. The borrow checker sees to it that no reference taken under the guard is left.
+    /// Returns `false`, and does nothing, if this thread has another `ReadGuard` of this domain:
+    /// the section goes on until the last one is dropped. The borrow checker makes sure that no
+    /// reference taken under the guard is left.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuCell};
@@ -185,55 +184,48 @@ impl<'a> ReadGuard<'a> {
     /// assert_eq!(*cell.load(&guard), 2);
     /// ```
     pub fn refresh(&mut self) -> bool {
-        // SAFETY: the guard is on its thread and inside its section; `&mut self` outlives every reference taken by it.
-        unsafe { self.reader.refresh() }
+        // SAFETY: the guard is on its thread and its section is open. `&mut self` means that no
+        // reference taken by it is left.
+        unsafe { self.record.refresh() }
     }
 }
 
 impl Drop for ReadGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: the pair of the enter that made the guard, on the same thread.
-        unsafe { self.reader.leave() }
+        // SAFETY: the pair of the `enter` that made the guard, on the same thread.
+        unsafe { self.record.leave() }
     }
 }
 
 impl OwnedReadGuard {
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn enter<L: Local>(hub: &'static Hub, core: &'static Core<L>) -> Self {
-        match local::cached(hub, core) {
+    pub(crate) fn enter(registry: &'static Registry) -> Self {
+        match local::cached(registry) {
             Some(record) => Self {
-                reader: &record.reader,
-                // SAFETY: the current thread's record, and its hub.
-                word: unsafe { record.reader.claim(hub) },
+                record,
+                // SAFETY: the record belongs to this thread.
+                word: unsafe { record.claim(&registry.signals) },
             },
-            None => Self::enter_first(core),
+            None => Self::enter_first(registry),
         }
     }
 
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn enter_first<L: Local>(core: &'static Core<L>) -> Self {
-        let (record, temporary) = match local::find(core) {
-            Found::Mine(record) => (record, false),
-            Found::Temporary(record) => (record, true),
-        };
-        // SAFETY: the current thread's record; a temporary one is given up with the word claimed.
-        unsafe {
-            let word = record.reader.claim(core.hub);
-            if temporary {
-                record.orphan();
-            }
-            Self {
-                reader: &record.reader,
-                word,
-            }
+    fn enter_first(registry: &'static Registry) -> Self {
+        let found = local::find(registry);
+        Self {
+            record: found.record,
+            // SAFETY: the record belongs to this thread. A temporary one is given up with the word
+            // claimed, so no other thread gets it before the guard is dropped.
+            word: unsafe { found.record.claim(&registry.signals) },
         }
     }
 
-    /// Whether somebody asks for the section to end: see [`ReadGuard::is_release_requested`].
+    /// Returns whether the section is asked to end: see [`ReadGuard::is_release_requested`].
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -247,14 +239,14 @@ impl OwnedReadGuard {
     /// guard.refresh();
     /// ```
     pub fn is_release_requested(&self) -> bool {
-        self.reader.is_asked_owned(self.word)
+        self.record.is_owned_release_requested(self.word)
     }
 
-    /// Waits until somebody asks for the section to end: a grace period that it holds up was forced or is stalled. It may
-    /// also be ready when nobody waits any more.
+    /// Waits until the section is asked to end: a grace period that it holds up was forced or is
+    /// stalled. The future may also be ready when no caller waits any more.
     ///
-    /// A task that keeps a version for long waits for this beside its work, and then lets go of the guard or
-    /// [refreshes](Self::refresh) it:
+    /// A task that keeps a version for long waits for this beside its work, and then drops the
+    /// guard or [refreshes](Self::refresh) it:
     ///
     /// ```
     /// # use async_rcu::{RcuCell, cell::OwnedRcuRef};
@@ -279,10 +271,11 @@ impl OwnedReadGuard {
     /// # });
     /// ```
     pub fn release_requested(&self) -> ReleaseRequested {
-        ReleaseRequested::new(self.reader.hub(), self.reader.seen(self.word))
+        self.record.release_requested(self.word)
     }
 
-    /// Moves the section to now, so that grace periods may pass; what is read after it is current.
+    /// Moves the section to the present, so that grace periods may pass. What is read after it is
+    /// current.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -293,14 +286,14 @@ impl OwnedReadGuard {
     /// assert_eq!(*cell.load(&guard), 2);
     /// ```
     pub fn refresh(&mut self) {
-        self.reader.refresh_owned(self.word);
+        self.record.refresh_owned(self.word);
     }
 }
 
 impl Drop for OwnedReadGuard {
     #[inline(always)]
     fn drop(&mut self) {
-        self.reader.leave_owned(self.word);
+        self.record.leave_owned(self.word);
     }
 }
 
@@ -319,7 +312,8 @@ impl fmt::Debug for OwnedReadGuard {
 /// A thread's registration in a domain, made before its first read; see
 /// [`Rcu::register_thread`](crate::Rcu::register_thread).
 ///
-/// Dropping it gives the thread's place back if nothing is open or queued there; the next read takes one again.
+/// Its drop gives the thread's record back if no section is open and no callback unfinished in it.
+/// The next read registers the thread again.
 ///
 /// ```
 /// let rcu = async_rcu::Rcu::new();
@@ -329,31 +323,24 @@ impl fmt::Debug for OwnedReadGuard {
 /// ```
 #[must_use = "dropping it gives the registration back"]
 pub struct Registration {
-    give_up: fn(*const ()),
-    core: *const (),
+    registry: &'static Registry,
+    /// Bound to this thread.
+    _bound: PhantomData<*mut ()>,
 }
 
 impl Registration {
-    pub(crate) fn new<L: Local>(core: &'static Core<L>) -> Self {
-        if local::cached(core.hub, core).is_none() {
-            if let Found::Temporary(record) = local::find(core) {
-                // SAFETY: nothing was opened or queued in it.
-                unsafe { record.orphan() }
-            }
-        }
+    pub(crate) fn new(registry: &'static Registry) -> Self {
+        drop(local::find(registry));
         Self {
-            give_up: |core| {
-                // SAFETY: the pointer below, which is of this type and `'static`.
-                local::give_up_if_idle(unsafe { &*core.cast::<Core<L>>() });
-            },
-            core: ptr::from_ref(core).cast(),
+            registry,
+            _bound: PhantomData,
         }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        (self.give_up)(self.core);
+        local::give_up_if_idle(self.registry);
     }
 }
 

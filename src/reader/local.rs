@@ -1,190 +1,159 @@
-//! Which record the current thread has in a domain.
+//! The current thread's records.
 //!
-//! Two tables, both of the thread. `CACHE` has no destructor and two places: the last two domains used, told apart by the
-//! address of their hub. `MINE` owns the thread's records, of every domain; when the thread ends its destructor gives them
-//! all up and shuts the cache, and from then on [`find`] hands out *temporary* records, which the caller gives
-//! up at once (an orphan is not used again before what was opened or queued in it has ended).
+//! Each thread has two tables. `CACHE` has no destructor. It holds the records of the last two
+//! domains that the thread used, under the addresses of their registries. `OWN` holds the thread's
+//! records of all domains. When the thread ends, the destructor of `OWN` gives all its records up
+//! and empties the cache. From then on [`find`] returns *temporary* records, which are given up at
+//! once. (A record that was given up is not used again before its sections and callbacks have
+//! ended.)
 //!
-//! A cached address cannot be that of a newer domain on the same hub: the hub is used again only when this thread has
-//! given its record up, and that takes it out of the cache.
+//! A cached address cannot be that of a newer domain with the same registry: a registry serves
+//! another domain only after this thread has given its record up, which empties its cached entry.
 
-use super::hub::Hub;
-use super::registry::{Core, Local, Record};
+use super::record::Record;
+use super::registry::Registry;
 use crate::sys::prim::thread_local;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
-/// A thread's record in some domain, whatever that keeps in it.
-trait Given {
-    fn hub(&self) -> &'static Hub;
-    fn address(&'static self) -> *const ();
-    fn is_idle(&self) -> bool;
-    /// # Safety
-    /// As [`Record::orphan`].
-    unsafe fn give_up(&'static self);
-}
-
-impl<L: Local> Given for Record<L> {
-    fn hub(&self) -> &'static Hub {
-        Record::hub(self)
-    }
-    fn address(&'static self) -> *const () {
-        ptr::from_ref(self).cast()
-    }
-    fn is_idle(&self) -> bool {
-        Record::is_idle(self)
-    }
-    unsafe fn give_up(&'static self) {
-        // SAFETY: passed on.
-        unsafe { self.orphan() }
-    }
-}
-
 #[derive(Clone, Copy)]
-struct Place {
-    hub: *const Hub,
-    record: *const (),
+struct Entry {
+    registry: *const Registry,
+    record: *const Record,
 }
 
-const EMPTY: Place = Place {
-    hub: ptr::null(),
+const EMPTY: Entry = Entry {
+    registry: ptr::null(),
     record: ptr::null(),
 };
 
-struct Mine(RefCell<Vec<&'static dyn Given>>);
+struct Own(RefCell<Vec<(&'static Registry, &'static Record)>>);
 
-impl Drop for Mine {
+impl Own {
+    /// Gives up those records that are `over`.
+    fn give_up(&self, over: impl Fn(&'static Registry, &'static Record) -> bool) {
+        self.0.borrow_mut().retain(|&(registry, record)| {
+            let over = over(registry, record);
+            if over {
+                remove_cached(|cached| ptr::eq(cached, registry));
+                // SAFETY: the record belongs to this thread, and leaves both tables here.
+                unsafe { registry.orphan(record) };
+            }
+            !over
+        });
+    }
+}
+
+impl Drop for Own {
     fn drop(&mut self) {
-        forget_cached(|_| true);
-        for record in self.0.get_mut().drain(..) {
-            // SAFETY: the thread's own; nothing finds it any more: the cache is shut and this table is going.
-            unsafe { record.give_up() }
+        remove_cached(|_| true);
+        for (registry, record) in self.0.get_mut().drain(..) {
+            // SAFETY: the record belongs to this thread, and is in no table any more.
+            unsafe { registry.orphan(record) }
         }
     }
 }
 
 thread_local! {
-    static CACHE: [Cell<Place>; 2] = const { [Cell::new(EMPTY), Cell::new(EMPTY)] };
-    static MINE: Mine = const { Mine(RefCell::new(Vec::new())) };
+    static CACHE: [Cell<Entry>; 2] = const { [Cell::new(EMPTY), Cell::new(EMPTY)] };
+    static OWN: Own = const { Own(RefCell::new(Vec::new())) };
 }
 
-fn forget_cached(which: impl Fn(*const Hub) -> bool) {
-    // It has no destructor: it is there at any time. (Not so under loom.)
+fn remove_cached(is_over: impl Fn(*const Registry) -> bool) {
+    // The cache has no destructor, so this fails under loom only.
     let _ = CACHE.try_with(|cache| {
-        for place in cache {
-            if which(place.get().hub) {
-                place.set(EMPTY);
+        for entry in cache {
+            if is_over(entry.get().registry) {
+                entry.set(EMPTY);
             }
         }
     });
 }
 
-/// The current thread's record, where the cache has it. `hub` is the core's: the caller has it at hand, and the core itself
-/// need not be looked at.
+/// Returns the current thread's record if the cache has it.
 #[inline(always)]
-pub(crate) fn cached<L: Local>(
-    hub: &'static Hub,
-    _core: &'static Core<L>,
-) -> Option<&'static Record<L>> {
-    let hub = hub.id();
+pub(crate) fn cached(registry: &'static Registry) -> Option<&'static Record> {
     CACHE.with(|[first, second]| {
-        let place = first.get();
-        let record = if ptr::eq(place.hub, hub) {
-            place.record
+        let entry = first.get();
+        let record = if ptr::eq(entry.registry, registry) {
+            entry.record
         } else {
-            let place = second.get();
-            if !ptr::eq(place.hub, hub) {
+            let entry = second.get();
+            if !ptr::eq(entry.registry, registry) {
                 return None;
             }
-            place.record
+            entry.record
         };
-        // SAFETY: put there by `remember` as this thread's record under this hub; a hub belongs to one core for ever,
-        // and a core's records are all `Record<L>` of its own `L`, and never freed.
-        Some(unsafe { &*record.cast::<Record<L>>() })
+        // SAFETY: `remember` put a record there, and records are never freed.
+        Some(unsafe { &*record })
     })
 }
 
-/// A record that the current thread may use.
-#[derive(Debug)]
-pub(crate) enum Found<L: Local> {
-    /// The thread's own, until it ends.
-    Mine(&'static Record<L>),
-    /// The thread is past its end. Open or queue one thing in it, then call [`Record::orphan`].
-    Temporary(&'static Record<L>),
+/// A record that the current thread may use. Its drop gives a temporary one up.
+pub(crate) struct Found {
+    registry: &'static Registry,
+    pub(crate) record: &'static Record,
+    temporary: bool,
 }
 
-/// The current thread's record, registered now where it has none.
-#[cold]
-pub(crate) fn find<L: Local>(core: &'static Core<L>) -> Found<L> {
-    if let Some(record) = known(core) {
-        remember(core.hub, record);
-        return Found::Mine(record);
-    }
-    let record = core.acquire();
-    let kept = MINE.try_with(|mine| {
-        let mut mine = mine.0.borrow_mut();
-        // The first record of a domain that a thread registers anywhere is the time to let go of those that are over.
-        mine.retain(|old| {
-            let over = old.hub().is_ended() && old.is_idle();
-            if over {
-                forget_cached(|hub| ptr::eq(hub, old.hub()));
-                // SAFETY: the thread's own; it leaves both tables here.
-                unsafe { old.give_up() };
-            }
-            !over
-        });
-        mine.push(record);
-    });
-    match kept {
-        Ok(()) => {
-            remember(core.hub, record);
-            Found::Mine(record)
+impl Drop for Found {
+    fn drop(&mut self) {
+        if self.temporary {
+            // SAFETY: the record belongs to this thread, and is in no table.
+            unsafe { self.registry.orphan(self.record) };
         }
-        Err(_) => Found::Temporary(record),
     }
 }
 
-/// The current thread's record where it has one; registers nothing.
-pub(crate) fn known<L: Local>(core: &'static Core<L>) -> Option<&'static Record<L>> {
-    if let Some(record) = cached(core.hub, core) {
-        return Some(record);
+/// Returns the current thread's record, and registers the thread if it has none.
+#[cold]
+pub(crate) fn find(registry: &'static Registry) -> Found {
+    let found = |record, temporary| Found {
+        registry,
+        record,
+        temporary,
+    };
+    if let Some(record) = known(registry) {
+        remember(registry, record);
+        return found(record, false);
     }
-    let address = MINE
-        .try_with(|mine| {
-            let mine = mine.0.borrow();
-            mine.iter()
-                .find(|record| ptr::eq(record.hub(), core.hub))
-                .map(|record| record.address())
-        })
-        .ok()??;
-    // SAFETY: as in `cached`.
-    Some(unsafe { &*address.cast::<Record<L>>() })
+    let record = registry.acquire();
+    let is_own = OWN.try_with(|own| {
+        // A thread that registers gives up its records of domains that have ended.
+        own.give_up(|registry, record| registry.is_ended() && record.is_idle());
+        own.0.borrow_mut().push((registry, record));
+    });
+    if is_own.is_ok() {
+        remember(registry, record);
+    }
+    found(record, is_own.is_err())
 }
 
-/// Puts a record in the first place of the cache, and what was there in the second.
-fn remember<L: Local>(hub: &'static Hub, record: &'static Record<L>) {
+/// Returns the current thread's record if it has one, and registers nothing.
+pub(crate) fn known(registry: &'static Registry) -> Option<&'static Record> {
+    cached(registry).or_else(|| {
+        let find = |own: &Own| {
+            let records = own.0.borrow();
+            let found = records.iter().find(|(of, _)| ptr::eq(*of, registry));
+            found.map(|(_, record)| *record)
+        };
+        OWN.try_with(find).ok()?
+    })
+}
+
+/// Puts a record first in the cache, and the one that was first second.
+fn remember(registry: &'static Registry, record: &'static Record) {
     CACHE.with(|[first, second]| {
-        if !ptr::eq(first.get().hub, hub) {
+        if !ptr::eq(first.get().registry, registry) {
             second.set(first.get());
         }
-        first.set(Place {
-            hub: hub.id(),
-            record: ptr::from_ref(record).cast(),
-        });
+        first.set(Entry { registry, record });
     });
 }
 
-/// Gives up the current thread's record of `core` if nothing is open or queued there.
-pub(crate) fn give_up_if_idle<L: Local>(core: &'static Core<L>) {
-    let _ = MINE.try_with(|mine| {
-        mine.0.borrow_mut().retain(|record| {
-            let go = ptr::eq(record.hub(), core.hub) && record.is_idle();
-            if go {
-                forget_cached(|hub| ptr::eq(hub, core.hub));
-                // SAFETY: the thread's own; it leaves both tables here.
-                unsafe { record.give_up() };
-            }
-            !go
-        });
+/// Gives up the current thread's record if no section is open and no callback unfinished in it.
+pub(crate) fn give_up_if_idle(registry: &'static Registry) {
+    let _ = OWN.try_with(|own| {
+        own.give_up(|other, record| ptr::eq(other, registry) && record.is_idle());
     });
 }

@@ -1,38 +1,38 @@
-//! Floor 1: who is reading. No policy: nothing here starts a grace period or waits for one.
+//! Who reads: sections, the words that they write, and the records of threads. No policy: nothing
+//! here starts a grace period or waits for one.
+//!
+//! A read goes from [`local`], which finds the current thread's [`record`], to its [`word`], and
+//! returns a [`guard`].
 //!
 //! # The protocol of a section
-//! Every section owns one [`Word`](word::Word): 0 while idle, else the sequence that the section saw when it began.
-//! A thread has one word for its [`ReadGuard`]s (they nest: only the outermost touches the word) and any number of words
-//! for its [`OwnedReadGuard`]s (each has its own).
+//! Every section owns one [`Word`](word::Word): 0 while idle, else the sequence number that the
+//! section saw when it began. A thread has one word for its [`ReadGuard`](guard::ReadGuard)s, which
+//! nest: only the outermost writes the word. It has any number of words for its
+//! [`OwnedReadGuard`](guard::OwnedReadGuard)s, one for each.
 //!
-//! - *enter*: load the sequence (Acquire), store it in the word (Release), light fence; then the section may load
-//!   pointers.
-//! - *leave*: store 0 (Release), light fence, look at the record's `asked`; if that is this word, take it away by a swap
-//!   **first**, then set the event. (The other order takes away what is asked of the next one, once the sleeper is awake.)
+//! - *enter*: load the sequence (Acquire), store it in the word (Release), light fence. Then the
+//!   section may load pointers.
+//! - *leave*: store 0 (Release), light fence, read the record's `wake_requested`. If it is this
+//!   word, take the request away by a swap **first**, then set the event. In the other order the
+//!   swap could take away the next request, which the woken thread makes.
 //!
-//! A grace period ends when the last of the sections that hold it up has ended: until one of them has, all the others may
-//! leave unheard. So the sleeper asks one, and when it is woken the next: as many wake-ups as it asks, and not as many as
-//! leave. Sections that began later, which are not in its way, are never asked.
+//! A grace period ends when the last of the sections that hold it up has ended. So the grace-period
+//! thread requests a wake-up from one of them, and when it is woken from the next: there are as
+//! many wake-ups as requests, not as many as sections. Sections that began later do not hold the
+//! grace period up, and get no request.
 //!
-//! # Who may touch what
+//! # What may be touched by which thread
 //! | part | written by | read by |
 //! |---|---|---|
 //! | a thread's word | its thread | scanners |
-//! | inner nesting count | its thread, while the word is not 0 | the same |
+//! | `inner`, the nesting count | its thread, while the word is not 0 | the same |
 //! | an owned word, while 0 | its record's thread, which claims it | scanners, its thread |
-//! | an owned word, while not 0 | the holder of the guard, wherever that runs: stores 0, or a newer sequence | scanners |
-//! | `parked` of a block of owned words | its record's thread | scanners |
-//! | `asked` | the sleeper puts a word there, a leaver takes it away: of that word, or of one that was there before | both |
-//! | the registry's list | whoever registers, under the slots' lock, at the head only | scanners, without the lock |
-//!
-//! # What lives how long
-//! Records and hubs are never freed, only used again: a leaver looks at `asked` after its word is 0, when the domain
-//! may be gone. A record belongs to one core for ever. It is free for another thread once it is *orphaned* (its thread
-//! gave it up) and *idle* (all words 0, nothing queued). A core is free for another domain once its own has ended and all
-//! its records are free.
+//! | an owned word, while not 0 | the holder of the guard, on any thread: stores 0, or a newer sequence | scanners |
+//! | `skipped` of a block of owned words | its record's thread | scanners |
+//! | `wake_requested` | the sleeper puts a word there, a leaver takes it away: its own, or one that was there before | both |
+//! | the registry's list | a thread that registers, under the lock, at the head only | scanners, without the lock |
 
 pub(crate) mod guard;
-pub(crate) mod hub;
 #[cfg_attr(rcu_loom, allow(dead_code))]
 pub(crate) mod local;
 #[cfg_attr(rcu_loom, allow(dead_code))]
@@ -43,5 +43,5 @@ pub(crate) mod registry;
 #[cfg_attr(rcu_loom, allow(dead_code))]
 pub(crate) mod release;
 pub(crate) mod sequence;
-pub(crate) mod waiters;
+pub(crate) mod signals;
 pub(crate) mod word;

@@ -1,14 +1,16 @@
-//! Reader words for guards that leave their thread: claimed by one thread, released by any.
+//! Reader words of owned guards: claimed by one thread, released by any.
 //!
 //! # Invariants
-//! 1. Only the record's thread claims a word (Acquire load of 0, then Release store of a sequence), parks, unparks and
-//!    grows. Whoever holds a guard stores 0 into its word, once.
+//! 1. Only the record's thread claims a word (Acquire load of 0, then Release store of a sequence),
+//!    marks blocks as skipped or not, and adds blocks. The holder of a guard stores 0 into its
+//!    word, once.
 //! 2. Groups of blocks are only added, at the head of the list (Release), and never freed.
-//! 3. A claimed word is never in a parked block: the thread unparks (Release) before it claims, and parks (Release) only
-//!    after it read every word of the block as 0 (Acquire). A scan that reads `parked` (Acquire) and passes the block by
-//!    therefore comes after the accesses of every section that ever was in it, and before every one that will be, the
-//!    same as if it had read its zeros. Scans never write it.
-//! 4. The block under the cursor is not parked.
+//! 3. A skipped block has no claimed word. The thread clears the mark (Release) before it claims a
+//!    word of the block. It sets the mark (Release) only after it read every word of the block as 0
+//!    (Acquire). So a scan that reads the mark (Acquire) and passes the block by comes after the
+//!    accesses of every section that was in it, and before those of every section that will be: the
+//!    same as if the scan had read the zeros. Scans never write the mark.
+//! 4. The block under the cursor is not skipped.
 
 use super::sequence::Sequence;
 use super::word::Word;
@@ -21,24 +23,25 @@ crate::sys::prim::model_const! {
     const WORDS: usize = 31, loom 1;
 }
 
-/// Full blocks that a claim looks at before it adds new ones: bounds a claim's time, and growth stays geometric.
+/// Full blocks that a claim looks at before it adds new ones. This bounds a claim's time.
 const LOOK: usize = 64;
 crate::sys::prim::model_const! {
-    /// Claims between two rounds of parking, and blocks that a round looks at.
+    /// Claims between two rounds that skip idle blocks, and blocks that a round looks at.
     const ROUND: u32 = 256, loom 1;
 }
 
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Block {
-    parked: AtomicBool,
+    /// Scans pass the block by.
+    skipped: AtomicBool,
     words: [Word; WORDS],
 }
 
 impl Block {
     fn new() -> Self {
         Self {
-            parked: AtomicBool::new(false),
+            skipped: AtomicBool::new(false),
             words: std::array::from_fn(|_| Word::new()),
         }
     }
@@ -48,7 +51,7 @@ impl Block {
     }
 
     fn free_word(&self) -> Option<&Word> {
-        // Acquire, by `holds`: what the last holder did comes before the claim.
+        // Acquire, in `holds`: what the last holder did comes before the claim.
         self.words.iter().find(|word| word.holds().is_none())
     }
 }
@@ -59,23 +62,23 @@ struct Group {
     older: *const Group,
 }
 
-/// A place in the list of groups. Walks newest to oldest and round again.
+/// The position of a block in the list of groups.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Position {
     group: *const Group,
     index: usize,
 }
 
-/// What only the record's thread touches.
+/// The part that only the record's thread touches.
 #[derive(Debug)]
 struct Cursor {
-    /// The word claimed last, tried first. Null before the first claim.
+    /// The word claimed last, which the next claim tries first. Null before the first claim.
     word: *const Word,
-    /// The block that it is in.
-    place: Place,
-    /// Where the next round of parking begins.
-    sweep: Place,
-    /// Claims left until then.
+    /// The block of that word.
+    position: Position,
+    /// The block at which the next round begins.
+    sweep: Position,
+    /// Claims left until the next round.
     budget: u32,
     /// Blocks in all groups.
     blocks: usize,
@@ -90,7 +93,7 @@ pub(crate) struct OwnedWords {
 
 impl OwnedWords {
     pub(crate) fn new() -> Self {
-        let nowhere = Place {
+        let nowhere = Position {
             group: ptr::null(),
             index: 0,
         };
@@ -98,7 +101,7 @@ impl OwnedWords {
             newest: AtomicPtr::new(ptr::null_mut()),
             cursor: UnsafeCell::new(Cursor {
                 word: ptr::null(),
-                place: nowhere,
+                position: nowhere,
                 sweep: nowhere,
                 budget: ROUND,
                 blocks: 0,
@@ -109,18 +112,18 @@ impl OwnedWords {
     /// Claims a word and opens its section.
     ///
     /// # Safety
-    /// Only by the thread that the record belongs to (invariant 1).
+    /// The record belongs to this thread (invariant 1).
     #[inline]
     #[track_caller]
     pub(crate) unsafe fn claim(&self, sequence: &Sequence) -> &'static Word {
         let quick = self.cursor.with_mut(|cursor| {
-            // SAFETY: invariant 1: nobody else touches the cursor, and no reference to it outlives this closure.
+            // SAFETY: invariant 1. No reference to the cursor outlives this closure.
             let cursor = unsafe { &mut *cursor };
             if cursor.word.is_null() || cursor.budget == 0 {
                 return None;
             }
             cursor.budget -= 1;
-            // SAFETY: not null, so it points into a group, and those are never freed (invariant 2).
+            // SAFETY: the pointer is not null, so it leads into a group (invariant 2).
             let word = unsafe { &*cursor.word };
             word.holds().is_none().then_some(word)
         });
@@ -134,7 +137,7 @@ impl OwnedWords {
         word
     }
 
-    /// A free word in a block that is not parked, and the cursor on it.
+    /// Puts the cursor on a free word in a block that is not skipped, and returns the word.
     #[cold]
     unsafe fn find(&self) -> &'static Word {
         self.cursor.with_mut(|cursor| {
@@ -142,82 +145,84 @@ impl OwnedWords {
             let cursor = unsafe { &mut *cursor };
             if cursor.budget == 0 {
                 cursor.budget = ROUND;
-                self.park_some(cursor);
+                self.skip_idle(cursor);
             }
-            let mut place = cursor.place;
+            let mut at = cursor.position;
             for _ in 0..cursor.blocks.min(LOOK) {
-                let block = block(place);
+                let block = block(at);
                 if let Some(word) = block.free_word() {
-                    return settle(cursor, place, block, word);
+                    return settle(cursor, at, block, word);
                 }
-                place = self.after(place);
+                at = self.after(at);
             }
-            let place = self.grow(cursor);
-            let block = block(place);
-            settle(cursor, place, block, &block.words[0])
+            let at = self.grow(cursor);
+            let block = block(at);
+            settle(cursor, at, block, &block.words[0])
         })
     }
 
-    /// Adds half as many blocks as there are, at least one.
-    fn grow(&self, cursor: &mut Cursor) -> Place {
+    /// Adds half as many blocks as there are, at least one, and returns the first of them.
+    fn grow(&self, cursor: &mut Cursor) -> Position {
         let more = (cursor.blocks / 2).max(1);
         let group = Box::leak(Box::new(Group {
             blocks: (0..more).map(|_| Block::new()).collect(),
             older: self.newest.load(Ordering::Relaxed),
         }));
         cursor.blocks += more;
-        let place = Place { group, index: 0 };
+        let at = Position { group, index: 0 };
         if cursor.sweep.group.is_null() {
-            cursor.sweep = place;
+            cursor.sweep = at;
         }
-        // Release: a scan that finds the group finds it whole. A scan that does not find it read its limit before, and is
-        // the same as one that read the zeros in it (as with the registry's head).
+        // Release: a scan that finds the group finds it whole. A scan that does not find it read
+        // its limit before, and is the same as a scan that read the zeros in it.
         self.newest.store(group, Ordering::Release);
-        place
+        at
     }
 
-    /// Looks at some blocks and parks those that are idle (invariant 3), but the cursor's (invariant 4).
-    fn park_some(&self, cursor: &mut Cursor) {
+    /// Marks some idle blocks as skipped (invariant 3), but not the cursor's block (invariant 4).
+    fn skip_idle(&self, cursor: &mut Cursor) {
         for _ in 0..cursor.blocks.min(ROUND as usize) {
-            let place = cursor.sweep;
-            cursor.sweep = self.after(place);
-            let here = place.group == cursor.place.group && place.index == cursor.place.index;
-            let block = block(place);
-            if !here && !block.parked.load(Ordering::Relaxed) && block.is_idle() {
-                delay::at(Window::Parking);
-                block.parked.store(true, Ordering::Release);
+            let at = cursor.sweep;
+            cursor.sweep = self.after(at);
+            let is_cursor =
+                ptr::eq(at.group, cursor.position.group) && at.index == cursor.position.index;
+            let block = block(at);
+            if !is_cursor && !block.skipped.load(Ordering::Relaxed) && block.is_idle() {
+                delay::at(Window::Skipping);
+                block.skipped.store(true, Ordering::Release);
             }
         }
     }
 
-    fn after(&self, place: Place) -> Place {
-        // SAFETY: places point to groups, which are never freed (invariant 2).
-        let group = unsafe { &*place.group };
-        if place.index + 1 < group.blocks.len() {
-            return Place {
-                index: place.index + 1,
-                ..place
+    /// Returns the next block, from the newest group to the oldest and round again.
+    fn after(&self, at: Position) -> Position {
+        // SAFETY: positions point to groups, which are never freed (invariant 2).
+        let group = unsafe { &*at.group };
+        if at.index + 1 < group.blocks.len() {
+            return Position {
+                index: at.index + 1,
+                ..at
             };
         }
         let older = match group.older.is_null() {
             false => group.older,
             true => self.newest.load(Ordering::Relaxed),
         };
-        Place {
+        Position {
             group: older,
             index: 0,
         }
     }
 
-    /// Every word that may hold a section. For scans: any thread, at any time.
+    /// Calls `f` for every word that may hold a section. For scans, on any thread.
     #[inline]
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Word)) {
         let mut group = self.newest.load(Ordering::Acquire).cast_const();
         while !group.is_null() {
-            // SAFETY: from the list, whose groups are never freed (invariant 2); published whole by Release.
+            // SAFETY: groups in the list are whole, and never freed (invariant 2).
             let g = unsafe { &*group };
             for block in &g.blocks {
-                if !block.parked.load(Ordering::Acquire) {
+                if !block.skipped.load(Ordering::Acquire) {
                     block.words.iter().for_each(&mut f);
                 }
             }
@@ -225,51 +230,52 @@ impl OwnedWords {
         }
     }
 
-    /// How many sections are open.
+    /// Returns how many sections are open.
     pub(crate) fn held(&self) -> usize {
         let mut held = 0;
         self.for_each(|word| held += usize::from(word.holds().is_some()));
         held
     }
 
-    /// The record's thread goes: parks all that is idle, so that scans no longer look at it.
+    /// Marks all idle blocks as skipped, when the record's thread gives the record up. The cursor
+    /// is reset, so that invariant 4 holds for the next owner.
     ///
     /// # Safety
-    /// As [`claim`](Self::claim); and the cursor is forgotten, so that invariant 4 holds for the next owner.
+    /// The record belongs to this thread (invariant 1).
     pub(crate) unsafe fn retire(&self) {
         self.cursor.with_mut(|cursor| {
             // SAFETY: invariant 1.
             let cursor = unsafe { &mut *cursor };
             cursor.word = ptr::null();
-            let mut place = cursor.place;
+            let mut at = cursor.position;
             for _ in 0..cursor.blocks {
-                let block = block(place);
+                let block = block(at);
                 if block.is_idle() {
-                    block.parked.store(true, Ordering::Release);
+                    block.skipped.store(true, Ordering::Release);
                 }
-                place = self.after(place);
+                at = self.after(at);
             }
         });
     }
 }
 
-fn block(place: Place) -> &'static Block {
-    // SAFETY: places are made by `grow` and `after` only, so they point to a group, which is never freed (invariant 2).
-    unsafe { &(&(*place.group).blocks)[place.index] }
+fn block(at: Position) -> &'static Block {
+    // SAFETY: `grow` and `after` make positions, which point to a group (invariant 2).
+    unsafe { &(&(*at.group).blocks)[at.index] }
 }
 
-/// Puts the cursor on a free word, and unparks its block first (invariant 3, invariant 4).
+/// Puts the cursor on a free word. Clears the mark of its block first (invariants 3 and 4).
 fn settle(
     cursor: &mut Cursor,
-    place: Place,
+    at: Position,
     block: &'static Block,
     word: &'static Word,
 ) -> &'static Word {
-    if block.parked.load(Ordering::Relaxed) {
-        block.parked.store(false, Ordering::Release);
-        delay::at(Window::Unparked);
+    if block.skipped.load(Ordering::Relaxed) {
+        block.skipped.store(false, Ordering::Release);
+        delay::at(Window::Unskipped);
     }
-    cursor.place = place;
+    cursor.position = at;
     cursor.word = word;
     word
 }
@@ -302,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_past_peak_is_parked_by_later_claims_and_comes_back() {
+    fn later_claims_take_a_past_peak_out_of_scans_and_it_comes_back() {
         let sequence = Sequence::starting_at(Seq::FIRST);
         let words = OwnedWords::new();
         let held: Vec<_> = (0..10_000).map(|_| claim(&words, &sequence)).collect();
@@ -319,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_word_is_never_parked() {
+    fn a_block_with_a_held_word_is_never_skipped() {
         let sequence = Sequence::starting_at(Seq::FIRST);
         let words = OwnedWords::new();
         let held: Vec<_> = (0..500).map(|_| claim(&words, &sequence)).collect();
@@ -332,7 +338,7 @@ mod tests {
             claim(&words, &sequence).close();
         }
         assert_eq!(words.held(), 10);
-        // SAFETY: one thread.
+        // SAFETY: the test has one thread.
         unsafe { words.retire() };
         assert_eq!(words.held(), 10);
         let one = claim(&words, &sequence);

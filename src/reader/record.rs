@@ -1,68 +1,78 @@
-//! What a thread has in a domain: its reader word, its nesting count, its owned words.
+//! What a thread has in a domain: its reader word, its owned words, its callback queue.
 //!
 //! # Invariants
-//! 1. The word is opened, moved and closed, and `inner` touched, only by the thread that the record belongs to; both pass
-//!    to the next owner through the slots' lock, after the word was read as 0 (Acquire).
-//! 2. `inner` counts the sections inside the outermost one, so it is 0 whenever the word is 0. The word itself says that
-//!    the outermost is open: the outermost pair writes one word twice and reads `inner` once.
+//! 1. Only the thread that the record belongs to opens, moves and closes the word and touches
+//!    `inner`. The registry's lock passes both to the next owner, after the word was read as 0
+//!    (Acquire).
+//! 2. `inner` counts the sections inside the outermost one, so it is 0 whenever the word is 0. The
+//!    word itself says that the outermost section is open: opening and closing the outermost
+//!    section writes the word twice and reads `inner` once.
 //! 3. A record is never freed.
 
-use super::hub::Hub;
-use super::location::Origin;
+use super::location::Opening;
 use super::owned::OwnedWords;
+use super::release::{Release, ReleaseRequested};
 use super::sequence::Seq;
+use super::signals::Signals;
 use super::word::Word;
+use crate::callback::queue::Queue;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicPtr, Ordering, UnsafeCell};
 use std::ptr;
 
-/// The part of a record that a scan reads, and that guards point to.
 #[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Reader {
+#[repr(C, align(128))]
+pub(crate) struct Record {
     word: Word,
     inner: UnsafeCell<usize>,
-    /// The word here whose section is asked to wake the grace-period thread when it ends. Null: none. Compared, never read
-    /// through.
-    asked: AtomicPtr<Word>,
-    hub: &'static Hub,
+    /// The word, one of this record, whose section is to wake the grace-period thread when it ends.
+    /// Null if there is none. The pointer is compared, and never read through.
+    wake_requested: AtomicPtr<Word>,
+    signals: &'static Signals,
     owned: OwnedWords,
+    /// The record's number in its registry.
+    pub(super) index: usize,
+    pub(crate) queue: Queue,
 }
 
-// SAFETY: `inner`, and the cursor within `owned`, are touched by one thread at a time: invariant 1. The rest is atomic.
-unsafe impl Sync for Reader {}
-// SAFETY: nothing in it belongs to a particular thread for good; the raw pointers lead to memory that is never freed.
-unsafe impl Send for Reader {}
+// SAFETY: one thread at a time touches `inner` (invariant 1) and the cursor within `owned`. The
+// queue is `Sync`, and the rest is atomic.
+unsafe impl Sync for Record {}
+// SAFETY: nothing in a record belongs to one thread for good. The raw pointers lead to memory that
+// is never freed.
+unsafe impl Send for Record {}
 
-impl Reader {
-    pub(super) fn new(hub: &'static Hub) -> Self {
+impl Record {
+    pub(super) fn new(signals: &'static Signals, index: usize) -> Self {
         Self {
             word: Word::new(),
             inner: UnsafeCell::new(0),
-            asked: AtomicPtr::new(ptr::null_mut()),
-            hub,
+            wake_requested: AtomicPtr::new(ptr::null_mut()),
+            signals,
             owned: OwnedWords::new(),
+            index,
+            queue: Queue::new(),
         }
     }
 
-    pub(crate) fn hub(&self) -> &'static Hub {
-        self.hub
+    pub(crate) fn signals(&self) -> &'static Signals {
+        self.signals
     }
 
     /// Begins a section, or one more inside the open one.
     ///
     /// # Safety
-    /// Only by the thread that the record belongs to, which pairs it with one [`leave`](Self::leave). `hub` is the record's: the
-    /// caller has it at hand.
+    /// The record belongs to this thread, which calls [`leave`](Self::leave) once for each call.
+    /// `signals` are those of the record: the caller has them, so they need not be loaded.
     #[inline(always)]
     #[track_caller]
-    pub(crate) unsafe fn enter(&self, hub: &Hub) {
-        debug_assert!(std::ptr::eq(hub, self.hub));
+    pub(crate) unsafe fn enter(&self, signals: &Signals) {
+        debug_assert!(ptr::eq(signals, self.signals));
         if self.word.is_open() {
             // SAFETY: passed on.
             unsafe { self.enter_inner() }
         } else {
-            self.word.open(&hub.sequence);
+            self.word.open(&signals.sequence);
         }
     }
 
@@ -73,7 +83,7 @@ impl Reader {
             let inner = unsafe { &mut *inner };
             match inner.checked_add(1) {
                 Some(more) => *inner = more,
-                // Only by leaking guards in a loop for centuries; wrapping would end a section that is open.
+                // Only guards leaked for centuries reach this. Wrapping would end an open section.
                 None => std::process::abort(),
             }
         });
@@ -82,7 +92,7 @@ impl Reader {
     /// Ends a section.
     ///
     /// # Safety
-    /// As [`enter`](Self::enter), whose pair it is.
+    /// The caller ends a section that it began by [`enter`](Self::enter), on the same thread.
     #[inline(always)]
     pub(crate) unsafe fn leave(&self) {
         let outermost = self.inner.with_mut(|inner| {
@@ -98,51 +108,67 @@ impl Reader {
         });
         if outermost {
             self.word.close();
-            self.left(&self.word);
-        }
-    }
-
-    /// Ends a section of an owned word, on any thread.
-    #[inline(always)]
-    pub(crate) fn leave_owned(&self, word: &Word) {
-        word.close();
-        self.left(word);
-    }
-
-    /// Behind the fence of [`Word::close`] or [`Word::renew`]: does somebody sleep on what just ended?
-    #[inline(always)]
-    fn left(&self, word: &Word) {
-        if self.will_wake(word) {
-            self.wake_scanner();
-        }
-    }
-
-    #[cold]
-    fn wake_scanner(&self) {
-        // Taken first: what is asked of another section after the wake must stay. What is taken may be that already: then
-        // the sleeper is woken, and asks again.
-        if !self.asked.swap(ptr::null_mut(), Ordering::AcqRel).is_null() {
-            delay::at(Window::Waking);
-            self.hub.event.set();
+            self.wake_if_requested(&self.word);
         }
     }
 
     /// Claims an owned word and opens its section.
     ///
     /// # Safety
-    /// Only by the thread that the record belongs to. `hub` is the record's.
+    /// The record belongs to this thread, and `signals` are those of the record.
     #[inline(always)]
     #[track_caller]
-    pub(crate) unsafe fn claim(&self, hub: &Hub) -> &'static Word {
-        debug_assert!(std::ptr::eq(hub, self.hub));
+    pub(crate) unsafe fn claim(&self, signals: &Signals) -> &'static Word {
+        debug_assert!(ptr::eq(signals, self.signals));
         // SAFETY: passed on.
-        unsafe { self.owned.claim(&hub.sequence) }
+        unsafe { self.owned.claim(&signals.sequence) }
     }
 
-    /// Moves the open section to now. `false`, and nothing done, where more than one is open.
+    /// Ends the section of an owned word, on any thread.
+    #[inline(always)]
+    pub(crate) fn leave_owned(&self, word: &Word) {
+        word.close();
+        self.wake_if_requested(word);
+    }
+
+    /// Wakes the grace-period thread if it sleeps on the section of this word. The caller has
+    /// passed the fence of [`Word::close`] or [`Word::renew`].
+    #[inline(always)]
+    fn wake_if_requested(&self, word: &Word) {
+        if self.will_wake(word) {
+            self.wake_sleeper();
+        }
+    }
+
+    #[cold]
+    fn wake_sleeper(&self) {
+        // The request is taken first: the woken thread may make another one at once, which must
+        // stay. If this takes that one already, the thread is woken, and makes it again.
+        let request = self.wake_requested.swap(ptr::null_mut(), Ordering::AcqRel);
+        if !request.is_null() {
+            delay::at(Window::Waking);
+            self.signals.event.set();
+        }
+    }
+
+    /// Requests that the section of this word, one of the record, wakes the grace-period thread
+    /// when it ends. That thread must then pass a heavy fence and look at the words again.
+    pub(crate) fn request_wake(&self, word: *const Word) {
+        self.wake_requested
+            .store(word.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Returns whether the section of this word is requested to wake the grace-period thread.
+    #[inline(always)]
+    pub(crate) fn will_wake(&self, word: &Word) -> bool {
+        ptr::eq(self.wake_requested.load(Ordering::Relaxed), word)
+    }
+
+    /// Moves the thread's section to the present. Returns `false`, and does nothing, if more than
+    /// one is open.
     ///
     /// # Safety
-    /// Only by the thread that the record belongs to, inside a section, with no reference taken in it left.
+    /// The record belongs to this thread, which is inside a section and has no reference from it.
     pub(crate) unsafe fn refresh(&self) -> bool {
         // SAFETY: invariant 1.
         if self.inner.with(|inner| unsafe { *inner }) != 0 {
@@ -152,95 +178,91 @@ impl Reader {
         true
     }
 
-    /// Moves the section of an owned word to now; never passes 0, then does what a leaver does.
+    /// Moves the section of an owned word to the present. The word is never 0 in between.
     pub(crate) fn refresh_owned(&self, word: &Word) {
-        word.renew(&self.hub.sequence);
-        self.left(word);
+        word.renew(&self.signals.sequence);
+        self.wake_if_requested(word);
     }
 
-    /// Whether the thread is inside a section of its own, asked by that thread.
+    /// Returns whether the thread is inside a section. For that thread.
     pub(crate) fn is_reading(&self) -> bool {
         self.word.is_open()
     }
 
-    /// Where that section was opened.
-    pub(crate) fn origin(&self) -> Origin {
-        self.word.origin()
+    /// Returns where the thread's section was opened.
+    pub(crate) fn opening(&self) -> Opening {
+        self.word.opening()
     }
 
-    /// Whether the thread's section is asked to end, asked by that thread.
-    pub(super) fn is_asked(&self) -> bool {
-        self.is_asked_owned(&self.word)
+    /// Returns whether the thread's section is asked to end. For that thread.
+    pub(super) fn is_release_requested(&self) -> bool {
+        self.is_owned_release_requested(&self.word)
     }
 
-    /// Whether the section of an owned word is asked to end, by its holder.
-    pub(super) fn is_asked_owned(&self, word: &Word) -> bool {
+    /// Returns whether the section of an owned word is asked to end. For its holder.
+    pub(super) fn is_owned_release_requested(&self, word: &Word) -> bool {
         word.holds()
-            .is_some_and(|seen| self.hub.release.is_asked(seen))
+            .is_some_and(|seen| self.signals.release.is_requested(seen))
     }
 
-    /// What the section of an owned word saw, by its holder.
-    pub(super) fn seen(&self, word: &Word) -> Seq {
-        word.holds().unwrap_or(Seq::LAST)
+    /// Returns a future that is ready when the section of an owned word is asked to end. For its
+    /// holder.
+    pub(super) fn release_requested(&self, word: &Word) -> ReleaseRequested {
+        let release: &'static Release = &self.signals.release;
+        ReleaseRequested::new(release, word.holds().unwrap_or(Seq::LAST))
     }
 
-    /// Every open section: what it saw, where it was opened, and whether it is an owned one. For reports.
-    pub(crate) fn for_each_section(&self, mut f: impl FnMut(Seq, Origin, bool)) {
+    /// Calls `f` for every open section: what it saw, where it was opened, whether it is an owned
+    /// one. For reports.
+    pub(super) fn for_each_section(&self, mut f: impl FnMut(Seq, Opening, bool)) {
         if let Some(seen) = self.word.holds() {
-            f(seen, self.word.origin(), false);
+            f(seen, self.word.opening(), false);
         }
         self.owned.for_each(|word| {
             if let Some(seen) = word.holds() {
-                f(seen, word.origin(), true);
+                f(seen, word.opening(), true);
             }
         });
     }
 
-    /// Every word that may hold a section. For scans.
+    /// Calls `f` for every word that may hold a section. For scans.
     #[inline(always)]
     pub(crate) fn for_each_word(&self, mut f: impl FnMut(&Word)) {
         f(&self.word);
         self.owned.for_each(f);
     }
 
-    /// Sleeper: asks to be woken when the section of this word, one of the record's, ends. A heavy fence and another look
-    /// at the words must follow.
-    pub(crate) fn ask(&self, word: *const Word) {
-        self.asked.store(word.cast_mut(), Ordering::Relaxed);
-    }
-
-    /// Whether the section of this word is asked to wake the sleeper, and nobody has taken that back.
-    #[inline(always)]
-    pub(crate) fn will_wake(&self, word: &Word) -> bool {
-        ptr::eq(self.asked.load(Ordering::Relaxed), word)
-    }
-
-    /// How many owned guards are held.
-    pub(crate) fn owned_held(&self) -> usize {
+    /// Returns how many owned guards there are.
+    pub(crate) fn owned_guards(&self) -> usize {
         self.owned.held()
     }
 
-    /// Whether no section is open. Acquire: what follows comes after all of them.
-    pub(crate) fn is_idle(&self) -> bool {
-        let mut idle = true;
-        self.for_each_word(|word| idle &= word.holds().is_none());
-        idle
+    /// Returns whether a section is open. Acquire: if not, what follows comes after all of them.
+    pub(super) fn has_section(&self) -> bool {
+        let mut open = false;
+        self.for_each_word(|word| open |= word.holds().is_some());
+        open
     }
 
-    /// Ends every section of a thread that a fork has left behind.
+    /// Returns whether no section is open and no callback is unfinished. Acquire.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.has_section() && self.queue.is_idle()
+    }
+
+    /// Ends every section of a thread that is not in this process after a fork.
     ///
     /// # Safety
-    /// That thread is gone, nobody enters or claims here any more, and nothing that was read in the sections is used.
+    /// No thread enters or claims here any more, or uses what was read in the sections.
     pub(super) unsafe fn clear(&self) {
-        // SAFETY: the thread that it belonged to is gone.
+        // SAFETY: the thread that the record belonged to does not exist.
         self.inner.with_mut(|inner| unsafe { *inner = 0 });
         self.for_each_word(Word::close);
     }
 
-    /// The thread gives the record up.
+    /// Takes idle owned words out of scans.
     ///
     /// # Safety
-    /// Only by the thread that it belongs to, which does not enter or claim here again.
+    /// The record belongs to this thread, which does not enter or claim here again.
     pub(super) unsafe fn retire(&self) {
         // SAFETY: passed on.
         unsafe { self.owned.retire() }

@@ -1,28 +1,28 @@
-//! Asking sections to end: by a mark that guards look at, and wakers for those that wait to be asked.
+//! Asking sections to end: a mark that guards read, and wakers for the futures that wait for it.
 //!
 //! # Protocol
-//! The mark is the newest grace period that somebody wants at once (a force, a drain) or that is stalled. A section with
-//! word `w` holds up `w + 1` and later, so it is asked exactly where `w` is below the mark. The asker raises the mark, then
-//! wakes, under the list's lock, those whose number it has reached; who waits registers, then looks again.
+//! The mark is the newest grace period that is wanted at once (by a force or a drain) or stalled. A
+//! section with word `w` holds up grace period `w + 1` and later ones. So it is asked to end
+//! exactly if `w` is below the mark. The asking thread raises the mark, then wakes the waiters
+//! whose number the mark has reached. A waiter joins the list, then looks at the mark again.
 //!
 //! # Lives
-//! A hub serves one domain after another, and a [`ReleaseRequested`] may outlive its domain. `life` is odd between two
-//! domains: what was made in another life than the present one, or between two, stays pending.
+//! A registry serves one domain after another, and a [`ReleaseRequested`] may outlive its domain.
+//! `life` counts them: it is odd between two domains. A future stays pending if it was made in
+//! another life than the present one, or between two.
 
-use super::hub::Hub;
 use super::sequence::{Mark, Seq};
-use super::waiters::{Key, Waiters};
 use crate::sys::prim::{AtomicU64, Ordering};
+use crate::sys::wait_list::{Place, WaitList};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-/// A hub's part.
 #[derive(Debug)]
 pub(crate) struct Release {
     mark: Mark,
-    waiting: Waiters,
+    waiting: WaitList<Seq>,
     life: AtomicU64,
 }
 
@@ -30,30 +30,30 @@ impl Release {
     pub(super) fn new(first: Seq) -> Self {
         Self {
             mark: Mark::at(first),
-            waiting: Waiters::new(),
+            waiting: WaitList::new(()),
             life: AtomicU64::new(1),
         }
     }
 
     /// Asks every section that holds up `wanted` to end.
-    pub(crate) fn ask(&self, wanted: Seq) {
+    pub(crate) fn request(&self, wanted: Seq) {
         let mark = self.mark.raise(wanted);
         self.waiting.wake_up_to(mark);
     }
 
-    /// Whether the section that saw `seen` is asked to end.
+    /// Returns whether a section that saw `seen` is asked to end.
     #[inline]
-    pub(super) fn is_asked(&self, seen: Seq) -> bool {
+    pub(super) fn is_requested(&self, seen: Seq) -> bool {
         seen < self.mark.get()
     }
 
-    /// A domain begins.
+    /// Begins the life of a domain.
     pub(super) fn begin(&self) {
         let next = self.life() | 1;
         self.life.store(next + 1, Ordering::Release);
     }
 
-    /// The domain has no handle any more: nobody waits. Runs the drops of wakers.
+    /// Ends the life of a domain that has no handle any more, and drops the wakers.
     pub(crate) fn end(&self) {
         self.life.fetch_or(1, Ordering::AcqRel);
         self.waiting.forget_all();
@@ -64,20 +64,21 @@ impl Release {
     }
 }
 
-/// Future of [`OwnedReadGuard::release_requested`](crate::OwnedReadGuard::release_requested): ready when a grace period that the
-/// guard holds up is forced or stalled.
+/// Future of [`OwnedReadGuard::release_requested`](crate::OwnedReadGuard::release_requested): ready
+/// when a grace period that the guard holds up is forced or stalled.
 ///
-/// It is bound to the section as it was when the future was made: after a [`refresh`](crate::OwnedReadGuard::refresh) make
-/// another. It may be ready although nothing waits any more. When the domain has ended it stays pending.
+/// It is bound to the section as it was when the future was made. After a
+/// [`refresh`](crate::OwnedReadGuard::refresh) make another one. It may be ready although nothing
+/// waits any more. It stays pending when the domain has ended.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// # let rcu = async_rcu::Rcu::new();
 /// let guard = rcu.read_owned();
-/// let asked = guard.release_requested();
+/// let requested = guard.release_requested();
 /// rcu.call(|| ());
 /// rcu.force();
-/// asked.await;
+/// requested.await;
 /// drop(guard);
 /// # });
 /// ```
@@ -86,33 +87,19 @@ impl Release {
 /// May be dropped at any point.
 #[must_use = "futures do nothing unless polled"]
 pub struct ReleaseRequested {
-    hub: &'static Hub,
+    release: &'static Release,
     seen: Seq,
     life: u64,
-    key: Option<Key>,
+    place: Option<Place<Seq>>,
 }
 
 impl ReleaseRequested {
-    pub(super) fn new(hub: &'static Hub, seen: Seq) -> Self {
+    pub(super) fn new(release: &'static Release, seen: Seq) -> Self {
         Self {
-            hub,
+            release,
             seen,
-            life: hub.release.life(),
-            key: None,
-        }
-    }
-
-    fn forget(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.hub.release.waiting.forget(key);
-        }
-    }
-
-    fn wait(&mut self, waker: &Waker) {
-        let waiting = &self.hub.release.waiting;
-        let updated = self.key.is_some_and(|key| waiting.update(key, waker));
-        if !updated {
-            self.key = Some(waiting.register(self.seen.next(), waker));
+            life: release.life(),
+            place: None,
         }
     }
 }
@@ -122,25 +109,28 @@ impl Future for ReleaseRequested {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let release = &this.hub.release;
+        let release = this.release;
         if this.life % 2 != 0 || release.life() != this.life {
             return Poll::Pending;
         }
-        if !release.is_asked(this.seen) {
-            this.wait(cx.waker());
-            // The look behind the registration.
-            if !release.is_asked(this.seen) {
+        if !release.is_requested(this.seen) {
+            let target = this.seen.next();
+            release
+                .waiting
+                .join(&mut this.place, cx.waker(), |()| target);
+            // The second look, after the waiter has joined.
+            if !release.is_requested(this.seen) {
                 return Poll::Pending;
             }
         }
-        this.forget();
+        release.waiting.leave(&mut this.place);
         Poll::Ready(())
     }
 }
 
 impl Drop for ReleaseRequested {
     fn drop(&mut self) {
-        self.forget();
+        self.release.waiting.leave(&mut self.place);
     }
 }
 

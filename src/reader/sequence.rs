@@ -1,7 +1,7 @@
-//! Sequence numbers, and the one counter that gives them out. All arithmetic on them is here.
+//! Sequence numbers of grace periods, the counter that gives them out, and all arithmetic on them.
 //!
-//! A number is a `u64` that starts at 1 or above, grows by one a grace period, and never wraps: at one grace period a
-//! nanosecond that takes 584 years. 0 is kept for "idle" in reader words.
+//! A number is a `u64` that starts at 1 or above and grows by one with each grace period. It never
+//! wraps: at one grace period a nanosecond that takes 584 years. 0 means "idle" in reader words.
 
 use crate::sys::prim::{AtomicU64, Ordering};
 
@@ -10,15 +10,15 @@ use crate::sys::prim::{AtomicU64, Ordering};
 pub(crate) struct Seq(u64);
 
 impl Seq {
-    /// The first number that a domain stands at. Not 0: a section that began there must not look idle.
+    /// The number that a domain begins with. Not 0: a section that saw it must not look idle.
     pub(crate) const FIRST: Seq = Seq(1);
 
-    /// No grace period ever has it.
+    /// A number that no grace period ever has.
     pub(crate) const LAST: Seq = Seq(u64::MAX);
 
-    /// A number back from a word of memory that is known to hold one.
+    /// Turns what [`raw`](Self::raw) returned back into a number.
     pub(crate) fn from_raw(raw: u64) -> Seq {
-        debug_assert_ne!(raw, 0, "0 is idle, not a sequence");
+        debug_assert_ne!(raw, 0, "0 means idle, and is no sequence number");
         Seq(raw)
     }
 
@@ -30,7 +30,7 @@ impl Seq {
         Seq(self.0 + 1)
     }
 
-    /// How many grace periods were started after `earlier`, up to this one.
+    /// Returns how many grace periods were started after `earlier`, up to this one.
     pub(crate) fn since(self, earlier: Seq) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -45,8 +45,9 @@ impl Sequence {
         Self(AtomicU64::new(first.0))
     }
 
-    /// What a section that begins now stores in its word. Acquire: a reader that sees number `g` sees all that came
-    /// before the start of `g`, because every start is a link of one chain of read-modify-writes.
+    /// Returns what a section that begins now stores in its word. Acquire: a reader that sees
+    /// number `g` sees all that came before the start of `g`, since all starts are one chain of
+    /// read-modify-writes.
     #[inline(always)]
     pub(crate) fn newest_raw(&self) -> u64 {
         self.0.load(Ordering::Acquire)
@@ -61,16 +62,18 @@ impl Sequence {
         Seq(self.0.fetch_add(1, Ordering::AcqRel)).next()
     }
 
-    /// The number of the next grace period, for one who waits for it but does not start it.
+    /// Returns the number of the next grace period, for a caller that waits for it and does not
+    /// start it.
     ///
-    /// A read-modify-write and not a load: it joins the chain, so that the starter of the number told here comes after
-    /// the caller's earlier stores. By a load, a reader could read that number and still miss those stores.
+    /// A read-modify-write and not a load: it joins the chain, so the start of that number comes
+    /// after the caller's earlier stores. With a load, a reader could see the number and miss those
+    /// stores.
     pub(crate) fn next(&self) -> Seq {
         Seq(self.0.fetch_add(0, Ordering::AcqRel)).next()
     }
 }
 
-/// A number that only grows: `fenced` and `elapsed` of the engine.
+/// A number that only grows.
 #[derive(Debug)]
 pub(crate) struct Mark(AtomicU64);
 
@@ -83,7 +86,7 @@ impl Mark {
         Seq::from_raw(self.0.load(Ordering::Acquire))
     }
 
-    /// Raises the mark to `seq` where it is below; tells where it then stands.
+    /// Raises the mark to `seq` if it is below, and returns the mark.
     pub(crate) fn raise(&self, seq: Seq) -> Seq {
         Seq::from_raw(self.0.fetch_max(seq.0, Ordering::AcqRel).max(seq.0))
     }

@@ -1,6 +1,6 @@
 //! The reader word: the one thing that a section writes.
 
-use super::location::{OpenedAt, Origin, Place};
+use super::location::{CallSite, OpenedAt, Opening};
 use super::sequence::{Seq, Sequence};
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
@@ -8,7 +8,8 @@ use crate::sys::prim::{AtomicU64, Ordering};
 
 const IDLE: u64 = 0;
 
-/// 0, or the sequence that the open section saw; and a sign of who opened it, which is nothing in release builds.
+/// 0, or the sequence number that the open section saw; and where the section was opened, which is
+/// empty in release builds.
 #[derive(Debug)]
 pub(crate) struct Word(AtomicU64, OpenedAt);
 
@@ -17,7 +18,7 @@ impl Word {
         Self(AtomicU64::new(IDLE), OpenedAt::new())
     }
 
-    /// Whether a section is open, asked by the only thread that opens and closes it.
+    /// Returns whether a section is open. For the one thread that opens and closes it.
     #[inline(always)]
     pub(crate) fn is_open(&self) -> bool {
         self.0.load(Ordering::Relaxed) != IDLE
@@ -27,18 +28,19 @@ impl Word {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn open(&self, sequence: &Sequence) {
-        self.1.put(Place::here());
+        self.1.set(CallSite::current());
         self.renew(sequence);
     }
 
-    /// Opens the section, or moves an open one to now. Never passes 0.
+    /// Opens the section, or moves an open one to the present. The word is never 0 in between.
     ///
-    /// The fence pairs with the heavy one of a grace period's start. Either this store is seen by the scan behind that
-    /// fence, which then waits, unless the number is so new that its Acquire load already saw what was unlinked; or
-    /// every load of the section comes after that fence, and sees what was unlinked before it.
+    /// The fence pairs with the heavy fence of a grace period's start. One of two things holds:
+    /// - The scan after the heavy fence sees this store. It then waits for the section, unless the
+    ///   number is so new that the Acquire load already saw what was unlinked.
+    /// - Every load of the section comes after the heavy fence, and sees what was unlinked before.
     ///
-    /// The store is Release because the word may be one that another section left earlier: a scan that reads this number
-    /// instead of that section's 0 must still see the end of its accesses.
+    /// The store is Release since another section may have used the word before. A scan that reads
+    /// this number instead of that section's 0 must still see the end of that section's accesses.
     #[inline(always)]
     pub(crate) fn renew(&self, sequence: &Sequence) {
         let newest = sequence.newest_raw();
@@ -48,11 +50,11 @@ impl Word {
         delay::at(Window::Entered);
     }
 
-    /// Closes the section.
+    /// Closes the section. The caller must then look at the record's `wake_requested`.
     ///
-    /// Release: the scan that reads this 0 comes after every access of the section. The fence pairs with the heavy one
-    /// of a sleep: either the sleeper then sees this 0, or the caller's look at `asked`, which must follow, sees the
-    /// word there.
+    /// Release: a scan that reads this 0 comes after every access of the section. The fence pairs
+    /// with the heavy fence of a sleep: either the sleeper sees this 0 after it, or the caller sees
+    /// the request.
     #[inline(always)]
     pub(crate) fn close(&self) {
         delay::at(Window::Leaving);
@@ -61,12 +63,12 @@ impl Word {
         delay::at(Window::Left);
     }
 
-    /// Where it was opened. After [`holds`](Self::holds): then of that section, or a later one.
-    pub(crate) fn origin(&self) -> Origin {
-        self.1.read()
+    /// Returns where the section was opened that [`holds`](Self::holds) found, or a later section.
+    pub(crate) fn opening(&self) -> Opening {
+        self.1.get()
     }
 
-    /// What the open section saw, for a scan. Acquire: pairs with both stores above.
+    /// Returns what the open section saw. For scans. Acquire: pairs with both stores above.
     #[inline(always)]
     pub(crate) fn holds(&self) -> Option<Seq> {
         match self.0.load(Ordering::Acquire) {

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How grace periods make every processor agree: which barrier the process uses.
 ///
 /// ```
-/// use async_rcu::{MemoryBarrier, Rcu};
+/// use async_rcu::{Rcu, report::MemoryBarrier};
 /// match Rcu::global().stats().barrier {
 ///     MemoryBarrier::Fence => println!("each section pays for two fences"),
 ///     barrier => println!("readers run without fences, thanks to {barrier}"),

@@ -25,10 +25,10 @@ pub(crate) enum Window {
     Published,
     /// The request for a wake was taken away and the sleeper is not yet woken.
     Waking,
-    /// A block of owned words was found idle and is not yet marked as parked.
-    Parking,
-    /// A block is marked as not parked, and no word in it is claimed yet.
-    Unparked,
+    /// A block of owned words was found idle and is not yet marked as skipped.
+    Skipping,
+    /// A block is marked as not skipped, and no word in it is claimed yet.
+    Unskipped,
     /// A grace period has its number and its heavy fence is not done.
     Numbered,
     /// The heavy fence is done and `fenced` is not yet raised.

@@ -89,13 +89,13 @@ pub(crate) fn address(word: &str) -> u8 {
 /// `Reader::left`: the look at what is asked, and `wake_scanner`.
 pub(crate) fn left(t: &mut Thread, word: &str, asked: &str, event: &str) {
     let end = t.label();
-    t.of("Reader::left");
+    t.of("Record::wake_if_requested");
     t.load("asked", asked, Relaxed);
     t.go_if(r("asked").is(address(word)).not(), end);
-    t.of("Reader::wake_scanner");
+    t.of("Record::wake_sleeper");
     if t.bad("what is asked is taken away after the wake") {
         set(t, event);
-        t.of("Reader::wake_scanner");
+        t.of("Record::wake_sleeper");
         t.store(asked, 0, Release);
     } else {
         t.rmw("asked", asked, 0, AcqRel);

@@ -27,21 +27,20 @@
 pub(crate) mod sleep;
 pub(crate) mod start;
 
-use crate::callback::calls::Calls;
+use crate::callback::queue::CallbackList;
 use crate::dispatch::backlog::Backlog;
 use crate::dispatch::batch::Batch;
 use crate::dispatch::dispatcher::Pending;
 use crate::dispatch::here;
-use crate::dispatch::job::Context;
 use crate::dispatch::tickets::Ticket;
 use crate::domain::Domain;
 use crate::domain::publish::Publisher;
 use crate::domain::stall::Watchdog;
 use crate::domain::stats::LatencyLog;
-use crate::reader::hub::Hub;
 use crate::reader::sequence::Seq;
 use crate::sys::clock::Instant;
 use crate::sys::delay::{self, Window};
+use crate::sys::event::Event;
 use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
@@ -95,7 +94,7 @@ pub(crate) struct GpThread {
 
 pub(in crate::domain) struct Collected {
     seq: Seq,
-    calls: Calls<Context>,
+    calls: CallbackList,
     ticket: Ticket,
 }
 
@@ -195,7 +194,7 @@ fn drive(domain: &Arc<Domain>) -> bool {
     loop {
         // Before the turn: a request that is made during the turn leaves the event set, so the
         // thread does not sleep.
-        domain.core.hub.event.reset();
+        domain.registry.signals.event.reset();
         if domain.turn() {
             // Under a flood the thread does not sleep, where it would look for stalls, and try to
             // stop.
@@ -216,7 +215,7 @@ fn drive(domain: &Arc<Domain>) -> bool {
 /// The outcome of a sleep.
 enum Slept {
     Awake,
-    /// The thread stops. If it is the domain's last one, it has given the core away.
+    /// The thread stops. If it is the domain's last one, it has given the registry away.
     Stopped {
         last: bool,
     },
@@ -240,11 +239,11 @@ impl Domain {
             driver.collection += 1;
         }
         let number = driver.collection;
-        let mut calls = Calls::new();
+        let mut calls = CallbackList::new();
         if due {
-            for record in self.core.records() {
+            for record in self.registry.records() {
                 // SAFETY: this thread holds the driver's lock, so it is the collector.
-                unsafe { record.local.collect(|span| calls.push(span)) };
+                unsafe { record.queue.collect(&mut calls) };
             }
         }
         delay::at(Window::Collected);
@@ -272,7 +271,7 @@ impl Domain {
         driver.watchdog.fresh |= handing_out;
         drop(driver);
 
-        self.core.collect_orphans();
+        self.registry.collect_orphans();
         self.trace_start(started, elapsed);
         self.synchronizers.waiters.wake_up_to(elapsed);
         self.wake_left();
@@ -339,9 +338,9 @@ impl Domain {
 
     pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
         // SAFETY: the caller passes the collector's state, so it holds the driver's lock.
-        self.core
+        self.registry
             .records()
-            .any(|record| unsafe { record.local.has_more() })
+            .any(|record| unsafe { record.queue.has_more() })
     }
 
     /// Returns how long callbacks must still wait for the start of their grace period. Above half
@@ -441,7 +440,7 @@ impl Domain {
         let Some(mut batch) = self.dispatcher.pop_inline() else {
             return false;
         };
-        let waker = Waker::from(Arc::new(WakeHub(self.core.hub)));
+        let waker = Waker::from(Arc::new(WakeThread(&self.registry.signals.event)));
         let poll = Pin::new(&mut batch).poll(&mut task::Context::from_waker(&waker));
         if poll.is_pending() {
             self.dispatcher.unpop_inline(batch);
@@ -450,15 +449,15 @@ impl Domain {
     }
 }
 
-/// The grace-period thread's event as a waker. A waker may outlive the domain; the hub is never
+/// The grace-period thread's event as a waker. A waker may outlive the domain; the event is never
 /// freed.
-struct WakeHub(&'static Hub);
+struct WakeThread(&'static Event);
 
-impl Wake for WakeHub {
+impl Wake for WakeThread {
     fn wake(self: Arc<Self>) {
-        self.0.event.set();
+        self.0.set();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.event.set();
+        self.0.set();
     }
 }

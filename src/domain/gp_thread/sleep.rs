@@ -13,8 +13,8 @@
 //!
 //! # Stopping
 //! The thread decides under the driver's lock whether it stops. The drop of the last handle takes
-//! the same lock. So exactly one of the two gives the core away, and the thread does not touch the
-//! core after that.
+//! the same lock. So exactly one of the two gives the registry away, and the thread does not touch the
+//! registry after that.
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
@@ -41,7 +41,7 @@ const RETRY: Duration = Duration::from_millis(100);
 impl Domain {
     /// Sleeps until there is work, or stops.
     pub(super) fn sleep(self: &Arc<Self>) -> Slept {
-        let hub = self.core.hub;
+        let signals = &self.registry.signals;
         let driver = self.driver.lock();
         let awaited = self.highest_awaited(&driver);
         let handled = driver.handled;
@@ -77,10 +77,10 @@ impl Domain {
         let publish = self.publish();
 
         if nap.is_none() {
-            hub.sleep_state.fall_asleep();
+            signals.sleep_state.fall_asleep();
         }
         if holdouts {
-            self.engine.ask_holdout(handled.next());
+            self.engine.request_wake(handled.next());
         }
         delay::at(Window::Announced);
         if nap.is_none() || holdouts {
@@ -89,7 +89,7 @@ impl Domain {
         let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
         if !stay_up {
             delay::at(Window::Sleeping);
-            hub.event.wait(
+            signals.event.wait(
                 nap.into_iter()
                     .chain(stranded)
                     .chain(stuck)
@@ -98,7 +98,7 @@ impl Domain {
             );
         }
         delay::at(Window::Awake);
-        hub.sleep_state.wake_up();
+        signals.sleep_state.wake_up();
         Slept::Awake
     }
 
@@ -116,8 +116,8 @@ impl Domain {
             return true;
         }
         if awaited > driver.handled {
-            let outlook = self.engine.scan_asked(driver.handled.next());
-            return outlook.elapsed > driver.handled || outlook.unasked;
+            let outlook = self.engine.scan_before_sleep(driver.handled.next());
+            return outlook.elapsed > driver.handled || outlook.without_wake;
         }
         false
     }
@@ -161,7 +161,7 @@ impl Domain {
             return None;
         }
         self.publish_last();
-        let sleep_state = &self.core.hub.sleep_state;
+        let sleep_state = &self.registry.signals.sleep_state;
         let driver = self.driver.lock();
         sleep_state.stop();
         delay::at(Window::Stopping);

@@ -48,7 +48,7 @@ impl Domain {
                 true
             }
             Err(error) => {
-                self.core.hub.sleep_state.give_back();
+                self.registry.signals.sleep_state.give_back();
                 // Waiters try again all the time: the first, second, fourth, ... refusal is
                 // reported.
                 let refusals = self.thread.refusals.fetch_add(1, Ordering::Relaxed) + 1;
@@ -86,7 +86,7 @@ impl Domain {
     #[cold]
     #[inline(never)]
     pub(crate) fn rouse(self: &Arc<Self>) {
-        match self.core.hub.sleep_state.rouse() {
+        match self.registry.signals.sleep_state.rouse() {
             Rouse::Nothing => {}
             Rouse::Wake => self.wake_gp_thread(),
             Rouse::Start => {
@@ -98,7 +98,7 @@ impl Domain {
     /// Wakes or starts the thread for a request. Returns `false` if no thread can be started.
     pub(crate) fn kick(self: &Arc<Self>) -> bool {
         barrier::light();
-        let sleep_state = &self.core.hub.sleep_state;
+        let sleep_state = &self.registry.signals.sleep_state;
         if sleep_state.is_stopped() && sleep_state.take_over() && !self.spawn_or_give_back() {
             return false;
         }
@@ -107,11 +107,11 @@ impl Domain {
     }
 
     pub(in crate::domain) fn wake_gp_thread(&self) {
-        self.core.hub.event.set();
+        self.registry.signals.event.set();
     }
 
     pub(in crate::domain) fn gp_thread_is_stopped(&self) -> bool {
-        self.core.hub.sleep_state.is_stopped()
+        self.registry.signals.sleep_state.is_stopped()
     }
 
     /// Takes the handle of the thread, if the thread is stopped.

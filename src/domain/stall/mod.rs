@@ -56,7 +56,7 @@ impl Stalls {
 impl Domain {
     /// The sections that hold up `wanted`, named.
     pub(in crate::domain) fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
-        let (sections, total) = self.core.sections_before(wanted, LISTED);
+        let (sections, total) = self.registry.sections_before(wanted, LISTED);
         let driver = self.driver.lock();
         let held = sections.into_iter().map(|section| {
             let age = driver.age_of(section.seen);
@@ -112,7 +112,10 @@ impl Domain {
         driver.watchdog.told = Some((oldest, repeated + 1));
         let awaited = self.highest_awaited(&driver);
         drop(driver);
-        self.core.hub.release.ask(awaited.min(self.engine.fenced()));
+        self.registry
+            .signals
+            .release
+            .request(awaited.min(self.engine.fenced()));
         let (holders, holders_total) = self.holders(oldest);
         if holders_total != 0 {
             self.tell_stall(StallReport {
@@ -217,16 +220,16 @@ impl Domain {
         if !TRACKED {
             return None;
         }
-        let record = local::known(self.core).filter(|record| record.reader.is_reading())?;
+        let record = local::known(self.registry).filter(|record| record.is_reading())?;
         let here = thread::current();
-        let origin = record.reader.origin();
+        let opening = record.opening();
         Some(HeldSection {
             thread: here.name().map(str::to_owned),
             thread_id: here.id(),
             thread_ended: false,
             owned: false,
-            location: origin.location,
-            task: origin.task,
+            location: opening.location,
+            task: opening.task,
             age: Duration::ZERO,
         })
     }

@@ -159,8 +159,8 @@ impl HeldSection {
             thread_id: section.owner.thread.id(),
             thread_ended: section.owner.ended,
             owned: section.owned,
-            location: section.origin.location,
-            task: section.origin.task,
+            location: section.opening.location,
+            task: section.opening.task,
             age,
         }
     }

@@ -27,9 +27,9 @@ pub(crate) const NESTED: Case = Case {
             t.set("inner", 0);
             enter(t, "w");
             read(t);
-            t.of("Reader::enter_inner");
+            t.of("Record::enter_inner");
             t.set("inner", r("inner").plus(1));
-            t.of("Reader::refresh");
+            t.of("Record::refresh");
             let kept = t.label();
             if !t.bad("a nested section is refreshed") {
                 t.go_if(r("inner").not().not(), kept);
@@ -40,7 +40,7 @@ pub(crate) const NESTED: Case = Case {
                 close(t, "w");
             }
             // The drop of the guard that was made first.
-            t.of("Reader::leave");
+            t.of("Record::leave");
             let (ends, left) = (t.label(), t.label());
             t.go_if(r("inner").not(), ends);
             if !t.bad("the guard that was made first ends the section") {
@@ -113,7 +113,7 @@ pub(crate) const REFRESH: Case = Case {
         p.thread("reader", |t| {
             enter(t, "w");
             read(t);
-            t.of("Reader::refresh");
+            t.of("Record::refresh");
             renew(t, "w");
             match t.bad("a reference outlives the refresh") {
                 true => look(t),
@@ -139,7 +139,7 @@ pub(crate) const OWNED_REFRESH: Case = Case {
         p.variable("w", FIRST);
         p.thread("holder", |t| {
             read(t);
-            t.of("Reader::refresh_owned");
+            t.of("Record::refresh_owned");
             if t.bad("a refresh passes 0") {
                 t.store("w", 0, Release);
             }
@@ -231,7 +231,7 @@ pub(crate) const PARKED: Case = Case {
             if behind_the_guard {
                 settle(t);
             }
-            t.of("OwnedWords::park_some");
+            t.of("OwnedWords::skip_idle");
             let held = t.label();
             match t.bad("the words are looked at Relaxed") {
                 true => t.load("word", "w", Relaxed),
@@ -283,7 +283,7 @@ pub(crate) const ORPHAN: Case = Case {
         p.thread("ending", |t| {
             enter(t, "w");
             read(t);
-            t.of("Record::orphan");
+            t.of("Registry::orphan");
             t.lock("slots");
             t.store("orphan", 1, Relaxed);
             t.unlock("slots");
@@ -292,7 +292,7 @@ pub(crate) const ORPHAN: Case = Case {
         });
         p.thread("beginning", |t| {
             let (new, end) = (t.label(), t.label());
-            t.of("Core::collect_in");
+            t.of("Registry::collect_in");
             t.lock("slots");
             t.load("orphan", "orphan", Relaxed);
             t.load("word", "w", Acquire);
@@ -346,7 +346,7 @@ pub(crate) const CORE: Case = Case {
             let (new, done) = (t.label(), t.label());
             let careless = t.bad("used again with a section open");
             let anew = t.bad("used again with a section open, and the numbers begin anew");
-            t.of("Core::try_reuse");
+            t.of("Registry::try_reuse");
             t.load("word", "w", Acquire);
             if !careless && !anew {
                 t.go_if(r("word").not().not(), new);
@@ -363,7 +363,7 @@ pub(crate) const CORE: Case = Case {
             free(t);
             t.go(done);
             t.bind(new);
-            t.of("Core::leak");
+            t.of("Registry::leak");
             t.store("hub", 2, Relaxed);
             t.store("made", 1, Release);
             t.bind(done);

@@ -22,7 +22,7 @@ fn kick(t: &mut Thread) {
     t.bind(end);
 }
 
-/// Somebody waits for grace period 6: `Domain::want`, and `Waiters::wake_up_to` at the end.
+/// Somebody waits for grace period 6: `Domain::want`, and `WaitList::wake_up_to` at the end.
 fn waiter(t: &mut Thread) {
     t.of("Domain::want");
     raise(t, "wanted", NEXT.into());
@@ -57,7 +57,7 @@ fn gp_thread(t: &mut Thread) {
     t.go_if(r("e").reaches("wanted"), no_scan);
     scan(t, &["w"]);
     t.bind(no_scan);
-    t.of("Driver::settle");
+    t.of("GpThread::settle");
     t.set("handled", r("handled").max("e"));
     t.go_if(r("handled").reaches(NEXT), out);
     // A rest.
@@ -70,10 +70,10 @@ fn gp_thread(t: &mut Thread) {
         t.go_if(r("handled").below("e"), top);
     }
     let (no_holdout, up, rest) = (t.label(), t.label(), t.label());
-    t.of("Doze::fall_asleep");
+    t.of("SleepState::fall_asleep");
     t.store("doze", ASLEEP, Relaxed);
     t.go_if(r("handled").reaches("wanted"), no_holdout);
-    t.of("Engine::ask_holdout");
+    t.of("Engine::request_wake");
     t.load("word", "w", Acquire);
     t.go_if(r("word").holds_up(r("handled").plus(1)).not(), no_holdout);
     t.store("asked", address("w"), Relaxed);
@@ -86,7 +86,7 @@ fn gp_thread(t: &mut Thread) {
         t.go_if(r("wanted").below("now"), up);
     }
     t.go_if(r("handled").reaches("wanted"), rest);
-    t.of("Engine::scan_asked");
+    t.of("Engine::scan_before_sleep");
     t.load("limit", "fenced", Acquire);
     t.load("word", "w", Acquire);
     t.set("oldest", r("limit").held("word"));
@@ -102,11 +102,11 @@ fn gp_thread(t: &mut Thread) {
     }
     sleep(t, "event");
     t.bind(up);
-    t.of("Doze::wake_up");
+    t.of("SleepState::wake_up");
     t.store("doze", AWAKE, Relaxed);
     t.go(top);
     t.bind(out);
-    t.of("Waiters::wake_up_to");
+    t.of("WaitList::wake_up_to");
     t.store("woken", 1, Release);
 }
 
@@ -163,7 +163,7 @@ pub(crate) const NAP: Case = Case {
             let (nap, up, sleeps) = (t.label(), t.label(), t.label());
             t.of("Domain::rest");
             t.go_if(r("queued"), nap);
-            t.of("Doze::fall_asleep");
+            t.of("SleepState::fall_asleep");
             t.store("doze", ASLEEP, Relaxed);
             heavy(t);
             t.of("Domain::must_stay_up");
@@ -175,7 +175,7 @@ pub(crate) const NAP: Case = Case {
             t.bind(sleeps);
             sleep(t, "event");
             t.bind(up);
-            t.of("Doze::wake_up");
+            t.of("SleepState::wake_up");
             t.store("doze", AWAKE, Relaxed);
             t.go(top);
             t.bind(out);
@@ -270,7 +270,7 @@ pub(crate) const DRAIN: Case = Case {
         p.thread("other", |t| {
             t.of("Queue::push, of another thread");
             t.store("others", 1, Release);
-            t.of("Doze::rouse");
+            t.of("SleepState::rouse");
             set(t, "event");
         });
         p.thread("gp thread", |t| {

@@ -117,7 +117,7 @@ pub(crate) const REGISTRATION: Case = Case {
         domain(p);
         p.variables(&[("w", 0), ("head", 0)]);
         p.thread("reader", |t| {
-            t.of("Core::grow");
+            t.of("Registry::grow");
             t.store("head", 1, Release);
             enter(t, "w");
             read(t);
@@ -137,7 +137,7 @@ pub(crate) const REGISTRATION: Case = Case {
             if !t.bad("the registry's head is read first") {
                 limit(t);
             }
-            t.of("Core::records");
+            t.of("Registry::records");
             t.load("head", "head", Acquire);
             if t.bad("the registry's head is read first") {
                 limit(t);

@@ -39,7 +39,7 @@ fn gp_thread(t: &mut Thread, places: &[Place]) {
         ask_holdout(t, places, &wanted);
     }
     if !t.bad("no look behind the fence") {
-        t.of("Engine::scan_asked");
+        t.of("Engine::scan_before_sleep");
         t.load("limit", "fenced", Acquire);
         t.set("held", 0);
         t.set("wakes", 0);
@@ -81,7 +81,7 @@ fn gp_thread(t: &mut Thread, places: &[Place]) {
 
 /// The last of those with the least number: all of them have the same here.
 fn ask_holdout(t: &mut Thread, places: &[Place], wanted: &Expr) {
-    t.of("Engine::ask_holdout");
+    t.of("Engine::request_wake");
     t.set("holdout", 0);
     for (word, _) in places {
         t.load("word", word, Acquire);
@@ -225,7 +225,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
         p.variable("freed", 0);
         p.thread("leaver", move |t| {
             close(t, "wa");
-            t.of("Reader::left");
+            t.of("Record::wake_if_requested");
             let end = t.label();
             t.load("freed", "freed", Relaxed);
             t.check(
@@ -235,7 +235,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
             );
             t.load("asked", "asked", Relaxed);
             t.go_if(r("asked").is(address("wa")).not(), end);
-            t.of("Reader::wake_scanner");
+            t.of("Record::wake_sleeper");
             t.rmw("asked", "asked", 0, AcqRel);
             t.go_if(r("asked").not(), end);
             // Of the core that it was in when the section began.
@@ -243,7 +243,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
             t.bind(end);
         });
         p.thread("next owner", move |t| {
-            t.of("Core::collect_in");
+            t.of("Registry::collect_in");
             t.wait("word", "wa", r("word").not());
             if freed {
                 t.store("freed", 1, Relaxed);
@@ -263,7 +263,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
             reset(t, event);
             t.load("word", "w", Acquire);
             t.go_if(r("word").not(), out);
-            t.of("Engine::ask_holdout");
+            t.of("Engine::request_wake");
             t.store("asked", address("w"), Relaxed);
             t.heavy();
             t.load("word", "w", Acquire);
@@ -291,10 +291,10 @@ pub(crate) fn call(t: &mut Thread, queue: &str) {
         t.of("Rcu::enqueue_counted");
         t.light();
     }
-    t.of("Doze::is_awake");
+    t.of("SleepState::is_awake");
     t.load("doze", "doze", Relaxed);
     t.go_if(r("doze").is(AWAKE), end);
-    t.of("Doze::rouse");
+    t.of("SleepState::rouse");
     if t.bad("the doze is moved after the wake") {
         t.go_if(r("doze").is(ASLEEP).not(), end);
         set(t, "event");
@@ -329,7 +329,7 @@ pub(crate) const CALL: Case = Case {
             t.load("a", "qa", Acquire);
             t.load("b", "qb", Acquire);
             t.go_if(r("a").and("b"), out);
-            t.of("Doze::fall_asleep");
+            t.of("SleepState::fall_asleep");
             if !late_doze {
                 t.store("doze", ASLEEP, Relaxed);
             }
@@ -351,7 +351,7 @@ pub(crate) const CALL: Case = Case {
             }
             sleep(t, "event");
             t.bind(up);
-            t.of("Doze::wake_up");
+            t.of("SleepState::wake_up");
             t.store("doze", AWAKE, Relaxed);
             t.go(top);
             t.bind(out);

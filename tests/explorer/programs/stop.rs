@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// `Doze::take_over`: whether it won is in `won`.
 fn take_over(t: &mut Thread) {
-    t.of("Doze::take_over");
+    t.of("SleepState::take_over");
     t.cas("doze", "doze", STOPPED, AWAKE, AcqRel);
     t.set("won", r("doze").is(STOPPED));
 }
@@ -30,13 +30,13 @@ fn push_and_rouse(t: &mut Thread, queue: &str) {
     if !t.bad("no light fence behind the push") {
         t.light();
     }
-    t.of("Doze::is_awake");
+    t.of("SleepState::is_awake");
     t.load("doze", "doze", Relaxed);
     t.go_if(r("doze").is(AWAKE), end);
     if t.bad("restarted by a store") {
         t.store("doze", AWAKE, Release);
     } else {
-        t.of("Doze::rouse");
+        t.of("SleepState::rouse");
         t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
         t.go_if(r("doze").is(AWAKE), end);
         t.go_if(r("doze").is(STOPPED), start);
@@ -124,7 +124,7 @@ pub(crate) const STOP_REQUEST: Case = Case {
                     t.light();
                 }
                 let runs = t.label();
-                t.of("Doze::is_stopped");
+                t.of("SleepState::is_stopped");
                 t.load("doze", "doze", Acquire);
                 t.go_if(r("doze").is(STOPPED).not(), runs);
                 if t.bad("restarted by a store") {
@@ -177,7 +177,7 @@ pub(crate) const SHUTDOWN: Case = Case {
         p.thread("asker", |t| {
             let done = t.label();
             let look = |t: &mut Thread| {
-                t.of("Doze::is_stopped");
+                t.of("SleepState::is_stopped");
                 t.load("doze", "doze", Acquire);
                 t.go_if(r("doze").is(STOPPED), done);
             };
@@ -205,7 +205,7 @@ pub(crate) const SHUTDOWN: Case = Case {
             t.of("Queue::push");
             t.store("queued", 1, Release);
             t.light();
-            t.of("Doze::rouse");
+            t.of("SleepState::rouse");
             t.load("doze", "doze", Relaxed);
             t.go_if(r("doze").is(AWAKE), end);
             t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
@@ -287,7 +287,7 @@ fn drive(t: &mut Thread) {
     // A sleep.
     t.bind(sleeps);
     let up = t.label();
-    t.of("Doze::fall_asleep");
+    t.of("SleepState::fall_asleep");
     t.store("doze", ASLEEP, Relaxed);
     heavy(t);
     t.of("Domain::must_stay_up");
@@ -295,7 +295,7 @@ fn drive(t: &mut Thread) {
     t.go_if(r("now"), up);
     sleep(t, "event");
     t.bind(up);
-    t.of("Doze::wake_up");
+    t.of("SleepState::wake_up");
     t.store("doze", AWAKE, Relaxed);
     t.go(top);
     t.bind(gone);
@@ -348,11 +348,11 @@ pub(crate) const END: Case = Case {
             t.load("ended", "ended", Acquire);
             t.rmw("asked", "asked", r("asked"), AcqRel);
             t.go_if(r("asked").or("ended"), stops);
-            t.of("Doze::fall_asleep");
+            t.of("SleepState::fall_asleep");
             t.store("doze", ASLEEP, Relaxed);
             t.heavy();
             sleep(t, "event");
-            t.of("Doze::wake_up");
+            t.of("SleepState::wake_up");
             t.store("doze", AWAKE, Relaxed);
             t.go(top);
             t.bind(stops);
