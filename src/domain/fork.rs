@@ -20,7 +20,7 @@
 
 use super::Domain;
 use super::rcu::Rcu;
-use crate::dispatch::here;
+use crate::dispatch::blocking;
 use crate::reader::local;
 use crate::sys::barrier;
 use crate::sys::gate;
@@ -123,7 +123,7 @@ impl Rcu {
 impl Domain {
     fn after_fork(self: &Arc<Self>) {
         self.core.lose_all_but(local::known(self.core));
-        if here::gp_thread_of() != self.dispatcher.id() {
+        if blocking::gp_thread_of() != self.dispatcher.id() {
             self.core.hub.sleep_state.give_back();
         }
         self.forget_thread();

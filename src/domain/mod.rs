@@ -9,7 +9,9 @@
 //! | waiting for callbacks | [`drain`] |
 //! | stopping the threads | [`shutdown`] |
 //! | force and its hooks | [`force`] |
-//! | a limit of pending callbacks | [`reserve`] |
+//! | a limit of pending callbacks | [`backpressure`] |
+//! | callbacks under a lock | [`global_lock`] |
+//! | handing out ready batches | [`dispatcher`] |
 //! | the grace-period thread | [`gp_thread`] |
 //! | stall reports, figures | [`stall`], [`stats`], [`publish`] |
 //! | the child of a fork | [`fork`] |
@@ -20,17 +22,18 @@
 //! are free. Whether the thread or the last handle gives the core away is decided under the
 //! driver's lock.
 
+pub(crate) mod backpressure;
 pub(crate) mod builder;
 pub(crate) mod call;
+pub(crate) mod dispatcher;
 pub(crate) mod drain;
 pub(crate) mod force;
 pub(crate) mod fork;
 pub(crate) mod global;
+pub(crate) mod global_lock;
 pub(crate) mod gp_thread;
-pub(crate) mod locked;
 mod publish;
 pub(crate) mod rcu;
-pub(crate) mod reserve;
 pub(crate) mod shutdown;
 pub(crate) mod stall;
 pub(crate) mod stats;
@@ -40,7 +43,6 @@ pub(crate) mod synchronize;
 mod tests;
 
 use crate::callback::queue::Queue;
-use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::job::Context;
 use crate::grace_period::engine::Engine;
 use crate::reader::registry::Core;
@@ -52,6 +54,7 @@ use crate::sys::stderr;
 use crate::sys::thread;
 use crate::sys::wake::WakeList;
 use builder::Settings;
+use dispatcher::Dispatcher;
 use force::Force;
 use gp_thread::{GpThread, ThreadSlot};
 use shutdown::Stops;

@@ -4,8 +4,8 @@
 //! that must be woken is not woken, loom reports a deadlock. A model ends when all threads have
 //! ended, so no work may be left.
 
-use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
-use crate::dispatch::block::block_on;
+use super::{Step, WrittenOnce, check, check_with_fewer, inline_rcu, stopped_rcu};
+use crate::dispatch::blocking::block_on;
 use crate::domain::cores_left;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
@@ -130,7 +130,7 @@ fn loom_models_the_end_beside_a_stop() {
 fn loom_models_a_wait_for_a_reader() {
     check(|| {
         let rcu = inline_rcu();
-        let place = Place::new();
+        let place = WrittenOnce::new();
         let reader = {
             let (guard, place) = (rcu.read_owned(), place.clone());
             thread::spawn(move || {

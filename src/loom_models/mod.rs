@@ -29,10 +29,9 @@ use crate::Rcu;
 use crate::callback::calls::Calls;
 use crate::callback::erased::Callback;
 use crate::callback::queue::Queue;
-use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::executor::InlineExecutor;
-use crate::dispatch::global_lock::BigLock;
-use crate::dispatch::job;
+use crate::dispatch::job::{self, BigLock};
+use crate::domain::dispatcher::Dispatcher;
 use crate::grace_period::engine::Engine;
 use crate::reader::hub::Hub;
 use crate::reader::registry::{Core, Local, Record};
@@ -222,14 +221,14 @@ impl Calling {
 
 /// A place that one thread writes once, and that others look at when they know that it did.
 #[derive(Clone)]
-pub(super) struct Place(Arc<(UnsafeCell<u32>,)>);
+pub(super) struct WrittenOnce(Arc<(UnsafeCell<u32>,)>);
 
 // SAFETY: what loom watches: it fails where two threads touch it unordered.
-unsafe impl Send for Place {}
+unsafe impl Send for WrittenOnce {}
 // SAFETY: as above.
-unsafe impl Sync for Place {}
+unsafe impl Sync for WrittenOnce {}
 
-impl Place {
+impl WrittenOnce {
     pub(super) fn new() -> Self {
         Self(Arc::new((UnsafeCell::new(0),)))
     }
@@ -249,8 +248,8 @@ impl Place {
 /// A callback that must run exactly once, and whoever waits for it.
 #[derive(Clone)]
 pub(super) struct Step {
-    place: Place,
-    done: Place,
+    place: WrittenOnce,
+    done: WrittenOnce,
     count: std::sync::Arc<AtomicUsize>,
     event: std::sync::Arc<Event>,
 }
@@ -258,8 +257,8 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn new() -> Self {
         Self {
-            place: Place::new(),
-            done: Place::new(),
+            place: WrittenOnce::new(),
+            done: WrittenOnce::new(),
             count: std::sync::Arc::new(AtomicUsize::new(0)),
             event: std::sync::Arc::new(Event::new()),
         }

@@ -1,7 +1,7 @@
 //! Asking sections to end: who waits to be asked is.
 
 use crate::callback::queue::Queue;
-use crate::dispatch::block::block_on;
+use crate::dispatch::blocking::block_on;
 use crate::grace_period::engine::Engine;
 use crate::reader::guard::OwnedReadGuard;
 use crate::reader::registry::Core;

@@ -8,7 +8,8 @@
 use super::sequence::Seq;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicUsize, Mutex, Ordering};
-use crate::sys::wake::{Parked, WakeList, quietly};
+use crate::sys::unwind::quietly;
+use crate::sys::wake::{Parked, WakeList};
 use std::collections::BTreeMap;
 use std::task::Waker;
 
