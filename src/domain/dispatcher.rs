@@ -150,14 +150,15 @@ impl Dispatcher {
         }
         let numbers = shares.into_iter().map(|(number, _)| number);
         self.tickets.reopen(numbers, wakers);
+        let mut new = Vec::new();
         if let Some(Turns { line, .. }) = &self.turns {
             let line = line.lock();
             let lost = line.iter().skip(turns);
             let turn = |job| Batch::turn(Arc::clone(self) as Arc<dyn Schedule>, job);
-            let new: Vec<_> = lost.map(turn).collect();
-            drop(line);
-            self.worker.leave_for_later(new);
+            new.extend(lost.map(turn));
         }
+        // Also without new ones: what is queued already waits for a worker.
+        self.worker.leave_for_later(new);
     }
 
     /// Gives back the room of `n` callbacks.
