@@ -19,8 +19,8 @@ mod platform {
     use std::any::Any;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// Runs foreign code, and returns the payload of its panic. The caller must not use what a panic
-    /// may leave broken, and must [`discard`](super::discard) the payload or resume the panic.
+    /// Runs foreign code, and returns the payload of its panic. The caller must not use what a
+    /// panic may leave broken, and must [`discard`](super::discard) the payload or resume it.
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(f))
     }
