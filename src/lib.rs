@@ -122,14 +122,16 @@ pub mod wait {
 /// Where callbacks run: the trait [`Executor`] and its implementations.
 pub mod executor {
     pub use crate::dispatch::batch::Batch;
-    pub use crate::dispatch::channel::{Batches, ChannelExecutor};
-    pub use crate::dispatch::executor::{Executor, InlineExecutor, SpawnExecutor, WorkerThread};
+    pub use crate::dispatch::executor::{
+        Batches, ChannelExecutor, Executor, InlineExecutor, WorkerThread,
+    };
 }
 
 /// Running callbacks under a lock of the program: [`GlobalLock`], its guard and its futures.
 pub mod global_lock {
-    pub use crate::dispatch::global_lock::{GlobalLock, GlobalLockGuard, LockGlobal};
-    pub use crate::domain::locked::{DrainUnlocked, SynchronizeUnlocked};
+    pub use crate::domain::global_lock::{
+        DrainUnlocked, GlobalLock, GlobalLockGuard, LockGlobal, SynchronizeUnlocked,
+    };
 }
 
 /// Building structures under RCU of your own: what the [collections] of this crate are built from.
@@ -144,12 +146,12 @@ pub mod structures {
 
 /// Limiting the pending callbacks: what [`Rcu::reserve`] returns.
 pub mod backpressure {
-    pub use crate::domain::reserve::{Permit, Reserve};
+    pub use crate::domain::backpressure::{Permit, Reserve};
 }
 
 /// What a domain tells of itself: figures, stalls, forced grace periods, panics.
 pub mod report {
-    pub use crate::dispatch::dispatcher::{PanicReport, PanicSource};
+    pub use crate::dispatch::panics::{PanicReport, PanicSource};
     pub use crate::domain::force::ForceNotifier;
     pub use crate::domain::stall::report::{ForceEvent, HeldSection, StallKind, StallReport};
     pub use crate::domain::stats::{Latency, Stats};
@@ -159,10 +161,10 @@ pub mod report {
 /// The errors of all modules.
 pub mod error {
     pub use crate::collections::CompareExchangeError;
+    pub use crate::domain::backpressure::Full;
     pub use crate::domain::builder::BuildError;
     pub use crate::domain::drain::Timeout;
     pub use crate::domain::global::InstallError;
-    pub use crate::domain::reserve::Full;
 }
 
 /// The README's code blocks, run as tests.

@@ -9,7 +9,7 @@ use async_rcu::{
     cell::{Changed, Deferred, OwnedRcuRef, Reclaim, ReclaimAll, Watcher},
     collections::{ListIter, ListWriter, MapIter, MapKeys, MapValues, VecIter, VecView, VecWriter},
     error::{BuildError, CompareExchangeError, Full, InstallError, Timeout},
-    executor::{Batches, ChannelExecutor, InlineExecutor, SpawnExecutor, WorkerThread},
+    executor::{Batches, ChannelExecutor, InlineExecutor, WorkerThread},
     global_lock::{DrainUnlocked, GlobalLockGuard, LockGlobal, SynchronizeUnlocked},
     guard::{Registration, ReleaseRequested},
     report::{
@@ -18,7 +18,6 @@ use async_rcu::{
     wait::{Drain, Shutdown, Synchronize},
 };
 use futures::Stream;
-use futures::task::{FutureObj, Spawn, SpawnError};
 use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe};
 use std::cell::Cell;
 use std::error::Error;
@@ -32,14 +31,8 @@ fn is_future<F: Future<Output = T> + Send + Unpin + Debug + 'static, T>() {}
 fn is_static<T: 'static>() {}
 fn is_executor<E: Executor + ?Sized>() {}
 
-/// A type that implements `Spawn` and nothing else.
+/// A type that implements nothing.
 struct Elsewhere;
-
-impl Spawn for Elsewhere {
-    fn spawn_obj(&self, _: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        Err(SpawnError::shutdown())
-    }
-}
 
 /// A value that is `Send` and not `Sync`, which a global lock may guard.
 type Single = Cell<u32>;
@@ -162,7 +155,6 @@ fn executors_are_these_and_may_be_objects() {
     is_executor::<InlineExecutor>();
     is_executor::<ChannelExecutor>();
     is_executor::<tokio::runtime::Handle>();
-    is_executor::<SpawnExecutor<Elsewhere>>();
     is_executor::<Arc<WorkerThread>>();
     is_executor::<Arc<dyn Executor>>();
     is_executor::<fn(Batch)>();

@@ -64,7 +64,11 @@ fn a_hook_learns_of_each_holder() {
         }
         assert_eq!(owned.location.is_some(), cfg!(debug_assertions));
         let text = event.to_string();
-        for part in ["\"who\"", "2 sections asked to end", "1 callback pending"] {
+        for part in [
+            "\"who\"",
+            "2 read-side sections asked to end",
+            "1 callback pending",
+        ] {
             assert!(text.contains(part), "{part} in: {text}");
         }
         drop(guard);

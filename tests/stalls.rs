@@ -13,13 +13,13 @@ mod waits;
 
 use async_rcu::{
     Batch, Builder, GlobalLock, Rcu, RcuCell,
-    executor::{ChannelExecutor, SpawnExecutor},
+    executor::ChannelExecutor,
     report::{HeldSection, StallKind, StallReport},
 };
 use common::executors::{Driven, on_every_executor};
 use common::reports::{SHORT, Stalls};
 use common::{HANG_GUARD, Section, receive, runtime, thread_name, until, within};
-use futures::task::{FutureObj, Spawn, SpawnError};
+use futures::task::{FutureObj, Spawn, SpawnError, SpawnExt};
 use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -2,30 +2,15 @@
 
 use crate::common::inline;
 use crate::support::runtime;
-use async_rcu::{
-    Batch, Executor, Rcu,
-    executor::{ChannelExecutor, SpawnExecutor},
-};
+use async_rcu::{Batch, Executor, Rcu, executor::ChannelExecutor};
 use criterion::{Criterion, Throughput};
 use futures::StreamExt;
-use futures::task::{FutureObj, Spawn, SpawnError};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 
 const MANY: u64 = 10_000;
-
-/// A spawner on tokio's runtime.
-struct OnTokio(Handle);
-
-impl Spawn for OnTokio {
-    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        self.0.spawn(future);
-        Ok(())
-    }
-}
 
 fn with(executor: impl Executor) -> Rcu {
     Rcu::builder().executor(executor).build().expect("a domain")
@@ -33,6 +18,7 @@ fn with(executor: impl Executor) -> Rcu {
 
 pub(crate) fn benches(c: &mut Criterion) {
     let runtime = runtime(1);
+    let handle = runtime.handle().clone();
     let (channel, mut batches) = ChannelExecutor::new();
     let consumer = runtime.spawn(async move {
         while let Some(batch) = batches.next().await {
@@ -45,8 +31,8 @@ pub(crate) fn benches(c: &mut Criterion) {
             ("InlineExecutor", inline()),
             ("tokio Handle, 1 worker", with(runtime.handle().clone())),
             (
-                "SpawnExecutor on that runtime",
-                with(SpawnExecutor::new(OnTokio(runtime.handle().clone()))),
+                "a closure that spawns on that runtime",
+                with(move |batch: Batch| handle.spawn(batch)),
             ),
             ("ChannelExecutor, polled by a task", with(channel)),
             (

@@ -5,10 +5,10 @@ use super::run::Run;
 use super::watch::Pipe;
 use async_rcu::{
     Batch, Builder, GlobalLock, GracePeriod, Rcu, RcuCell, Stats,
-    executor::{ChannelExecutor, InlineExecutor, SpawnExecutor, WorkerThread},
+    executor::{ChannelExecutor, InlineExecutor, WorkerThread},
 };
 use futures::StreamExt;
-use futures::task::{FutureObj, Spawn, SpawnError};
+use futures::task::{FutureObj, Spawn, SpawnError, SpawnExt};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
@@ -60,6 +60,7 @@ impl World {
             }
         });
         let with = Rcu::builder;
+        let spawner = a_spawner()?;
         let builders: [(&'static str, Builder); 7] = [
             (
                 "worker",
@@ -72,7 +73,10 @@ impl World {
                     .batch_interval(Duration::ZERO),
             ),
             ("runtime", with().executor(runtime.clone())),
-            ("spawn", with().executor(SpawnExecutor::new(a_spawner()?))),
+            (
+                "spawn",
+                with().executor(move |batch: Batch| spawner.spawn(batch)),
+            ),
             ("channel", with().executor(channel)),
             ("locked", with().global_lock(&lock)),
             ("drops", with().executor(|batch: Batch| drop(batch))),

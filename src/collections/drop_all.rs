@@ -1,8 +1,8 @@
 //! Dropping many values, where a panicking drop must not skip the others.
 
+use crate::sys::unwind::{catch, discard};
 use std::any::Any;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 
 /// Runs drops one by one. The first panic continues when all have run.
 #[derive(Debug, Default)]
@@ -12,8 +12,8 @@ pub(crate) struct DropAll {
 
 impl DropAll {
     pub(crate) fn run(&mut self, drops: impl FnOnce()) {
-        // Values that a panic leaves broken are being dropped.
-        let Err(payload) = catch_unwind(AssertUnwindSafe(drops)) else {
+        // What a panic leaves broken is dropped, and not used.
+        let Err(payload) = catch(drops) else {
             return;
         };
         match self.first {
@@ -37,17 +37,10 @@ impl DropAll {
     }
 }
 
-/// Drops the payload of a panic, which may panic too.
-fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(again);
-    }
-}
-
 #[cfg(all(test, not(rcu_loom)))]
 mod tests {
     use super::*;
-    use std::panic::panic_any;
+    use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
     /// Panics when it is dropped, with another bomb while there are any.
     struct Bomb(u32);

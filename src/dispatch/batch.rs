@@ -1,39 +1,36 @@
 //! A batch: the callbacks of one collection, or one async callback, on its way through an executor.
 //!
 //! # Invariants
-//! 1. A callback is taken out of the batch before it runs, so that nothing runs twice; and what is left when the batch is
-//!    dropped goes to the worker, so that nothing is lost.
-//! 2. The ticket is open as long as there is something left.
-//! 3. The global lock is held during a time slice of callbacks and not between two; never by an async callback. Under it
-//!    collections run in order: batches are turns at the head of one line.
+//! 1. A callback is taken out of the batch before it runs, so that no callback runs twice. What is
+//!    left when the batch is dropped goes to the worker, so that no callback is lost.
+//! 2. The ticket is open as long as a callback is left.
+//! 3. A batch holds the global lock during a time slice of callbacks and not between two. An async
+//!    callback never runs under it. Batches under it are turns at the head of one line, so
+//!    collections run in order.
 
-use super::block::block_on;
-use super::dispatcher::{Dispatcher, PanicSource};
-use super::global_lock::Held;
-use super::here::{self, InBatch};
-use super::job::{Job, RunOn, Running, Slice, Spawned};
-use super::tickets::Ticket;
-use super::watch::{Entry, Key};
+use super::blocking::{self, InBatch, block_on};
+use super::job::{BoxFuture, Held, Job, RunOn, Running, Spawned, Turns};
+use super::panics::PanicSource;
+use super::progress::{Progress, ProgressKey};
+use super::{Schedule, Ticket};
 use crate::callback::queue::CallbackList;
-use crate::sys::prim::Ordering;
-use crate::sys::wake::quietly;
+use crate::sys::unwind::quietly;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Deferred work whose grace period is over: what an [`Executor`](crate::Executor) is given to run.
+/// Callbacks whose grace period is over. An [`Executor`](crate::Executor) is given batches to run.
 ///
-/// Either [run](Batch::run) it, on a thread that may be blocked for as long as its callbacks take, or spawn it: it
-/// is a `Future<Output = ()>` that is `Send + Unpin` and yields every 200 microseconds, so that a flood of callbacks does
-/// not starve a runtime.
+/// Either [run](Batch::run) the batch on a thread that may be blocked for as long as its callbacks
+/// take, or spawn it: it is a `Future<Output = ()>` that is `Send + Unpin` and yields every 200
+/// microseconds, so that many callbacks do not starve a runtime.
 ///
-/// A batch that is dropped before its end sends what is left to the domain's worker thread: every callback runs exactly
-/// once. Only one that is leaked (`mem::forget`) is lost, and then `drain` waits for ever (under a
-/// [`GlobalLock`](crate::GlobalLock), where batches take turns, what is lost is a turn: the last callbacks wait for the next).
+/// A batch that is dropped before its end sends what is left to the domain's worker thread: every
+/// callback runs exactly once. Only a batch that is leaked (`mem::forget`) is lost, and then
+/// `drain` waits for ever. (Under a [`GlobalLock`](crate::GlobalLock), where batches take turns, a
+/// turn is lost: the last callbacks wait for the next batch.)
 ///
 /// ```
 /// use async_rcu::{Batch, Rcu};
@@ -49,87 +46,95 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[must_use = "run it or spawn it; dropped, it goes to the domain's worker thread"]
 pub struct Batch(Option<Box<Open>>);
 
+/// A batch that is not done.
 struct Open {
-    /// Dropped first: what is over is no longer watched when its ticket closes.
-    watched: Watched,
+    /// Dropped first: work that is over is not watched any more when its ticket closes.
+    watch: BatchWatch,
     work: Work,
     locking: Option<BoxFuture<Box<dyn Held>>>,
 }
 
-/// A batch of callbacks as the watch sees it; an async callback is watched by its `Running`.
-struct Watched {
-    dispatcher: Arc<Dispatcher>,
-    entry: Option<Arc<Entry>>,
+/// Has a batch watched until this is dropped.
+struct BatchWatch {
+    schedule: Arc<dyn Schedule>,
+    progress: Arc<Progress>,
 }
 
-impl Drop for Watched {
+impl Drop for BatchWatch {
     fn drop(&mut self) {
-        if let Some(entry) = &self.entry {
-            self.dispatcher.watch.remove(entry);
+        // An async callback is watched as long as its `Running` exists.
+        if !self.progress.is_async() {
+            self.schedule.unwatch(&self.progress);
         }
     }
 }
 
 enum Work {
     Calls(Job),
-    /// A turn at the head of the dispatcher's line, for a job of so many callbacks. There are as many turns as jobs, and each
-    /// ends with one of them: so jobs run in order, whatever the executor does with the batches.
+    /// A turn at the head of the line of [`Turns`], made for a job of so many callbacks.
     Turn(usize),
     Future(BoxFuture<()>, Running),
 }
 
-fn send_off(dispatcher: &Arc<Dispatcher>, spawned: Vec<Spawned>) {
+/// Sends off the async callbacks that a job has begun.
+fn send_off(schedule: &Arc<dyn Schedule>, spawned: Vec<Spawned>) {
     for Spawned {
         run_on,
         future,
         running,
     } in spawned
     {
+        let ticket = running.ticket.clone();
         match run_on {
-            // The runtime is foreign; what a panic leaves is dropped, and so counted as cancelled.
+            // The runtime is foreign. If it panics it drops the future, which counts as cancelled.
             RunOn::Runtime(runtime) => {
                 let _ = quietly(move || runtime.spawn(OnRuntime(Some((future, running)))));
             }
-            RunOn::Executor => {
-                let ticket = running.0.clone();
-                dispatcher.execute(Batch::future(dispatcher, future, running), ticket);
-            }
-            RunOn::Worker => dispatcher.rescue(Batch::future(dispatcher, future, running)),
+            RunOn::Executor => schedule.execute(Batch::future(future, running), ticket),
+            RunOn::Worker => schedule.queue_on_worker(Batch::future(future, running)),
         }
     }
 }
 
 impl Batch {
-    /// The batch of a collection. Under a global lock, also puts it in the line.
+    /// Returns the batch of a collection. Under a global lock, also puts the job into the line.
     pub(crate) fn calls(calls: CallbackList, ticket: Ticket) -> Self {
-        let dispatcher = Arc::clone(ticket.dispatcher());
+        let schedule = Arc::clone(ticket.schedule());
         let len = calls.len();
         let job = Job::new(calls, ticket);
-        if dispatcher.lock.is_none() {
-            return Self::of(dispatcher, Work::Calls(job));
-        }
-        dispatcher.line.lock().push_back(job);
-        Self::of(dispatcher, Work::Turn(len))
-    }
-
-    fn future(dispatcher: &Arc<Dispatcher>, future: BoxFuture<()>, running: Running) -> Self {
-        Self::of(Arc::clone(dispatcher), Work::Future(future, running))
-    }
-
-    fn of(dispatcher: Arc<Dispatcher>, work: Work) -> Self {
-        let entry = match work {
-            Work::Future(..) => None,
-            Work::Calls(_) | Work::Turn(_) => Some(dispatcher.watch.batch()),
+        let work = match schedule.turns() {
+            None => Work::Calls(job),
+            Some(turns) => {
+                turns.line.lock().push_back(job);
+                Work::Turn(len)
+            }
         };
+        let progress = schedule.watch(None);
+        Self::of(schedule, progress, work)
+    }
+
+    fn future(future: BoxFuture<()>, running: Running) -> Self {
+        let schedule = Arc::clone(running.ticket.schedule());
+        let progress = Arc::clone(&running.progress);
+        Self::of(schedule, progress, Work::Future(future, running))
+    }
+
+    /// Returns a turn for a job in the line whose own turn is lost.
+    pub(crate) fn turn(schedule: Arc<dyn Schedule>, job: &Job) -> Self {
+        let progress = schedule.watch(None);
+        Self::of(schedule, progress, Work::Turn(job.calls.len()))
+    }
+
+    fn of(schedule: Arc<dyn Schedule>, progress: Arc<Progress>, work: Work) -> Self {
         Self(Some(Box::new(Open {
-            watched: Watched { dispatcher, entry },
+            watch: BatchWatch { schedule, progress },
             work,
             locking: None,
         })))
     }
 
-    /// How many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock), where batches take turns, how many
-    /// there were.
+    /// Returns how many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock),
+    /// where batches take turns, returns how many there were.
     ///
     /// ```
     /// use async_rcu::{Batch, Rcu};
@@ -158,8 +163,9 @@ impl Batch {
 
     /// Runs what is left, on this thread, to the end. Panics of callbacks are caught and reported.
     ///
-    /// On the grace-period thread (an executor that runs batches where it is called) nothing may wait: there, async callbacks
-    /// go to the domain's worker thread instead, and batches under a [`GlobalLock`](crate::GlobalLock) are gone on with as by
+    /// On the grace-period thread (in an executor that runs batches where it is called) nothing may
+    /// wait. There, async callbacks go to the domain's worker thread instead, and batches under a
+    /// [`GlobalLock`](crate::GlobalLock) run as with
     /// [`InlineExecutor`](crate::executor::InlineExecutor).
     ///
     /// ```
@@ -173,11 +179,12 @@ impl Batch {
     /// ```
     ///
     /// # Deadlocks
-    /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, it blocks the thread while it waits: not for a
-    /// thread that others need to run for the lock to be let go. Spawn the batch there.
+    /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, it blocks the thread
+    /// while it waits. Do not call it on a thread that the lock's holder needs before it can
+    /// release the lock: spawn the batch there.
     pub fn run(self) {
         let waits = !matches!(self.0.as_ref().map(|o| &o.work), Some(Work::Calls(_)));
-        if waits && here::on_gp_thread() {
+        if waits && blocking::on_gp_thread() {
             self.hand_to_gp_thread();
         } else {
             block_on(self, None);
@@ -185,13 +192,11 @@ impl Batch {
     }
 
     pub(crate) fn is_async(&self) -> bool {
-        matches!(
-            self.0.as_ref().map(|open| &open.work),
-            Some(Work::Future(..))
-        )
+        let work = self.0.as_ref().map(|open| &open.work);
+        matches!(work, Some(Work::Future(..)))
     }
 
-    /// Polls, with a way of its own to come back after a time slice.
+    /// Polls the batch. After a time slice `again` has it polled again.
     pub(super) fn poll_by(
         &mut self,
         cx: &mut task::Context<'_>,
@@ -201,106 +206,98 @@ impl Batch {
             ready!(open.poll(cx, again));
         }
         if let Some(Work::Future(future, running)) = self.0.take().map(|open| open.work) {
-            drop_async(future, &running.0);
+            drop_async(future, &running.ticket);
         }
         Poll::Ready(())
     }
 
     /// Hands the batch to the domain's worker thread.
     pub(super) fn hand_to_worker(self) {
-        if let Some(dispatcher) = self.dispatcher() {
-            dispatcher.rescue(self);
+        if let Some(schedule) = self.schedule() {
+            schedule.queue_on_worker(self);
         }
     }
 
-    /// Hands the batch to the domain's grace-period thread, or to the worker where it must not run there.
+    /// Hands the batch to the domain's grace-period thread, or an async one to the worker.
     pub(super) fn hand_to_gp_thread(self) {
-        if let Some(dispatcher) = self.dispatcher() {
-            if self.is_async() {
-                dispatcher.rescue(self);
-            } else {
-                dispatcher.push_inline(self);
+        if let Some(schedule) = self.schedule() {
+            match self.is_async() {
+                true => schedule.queue_on_worker(self),
+                false => schedule.queue_on_gp_thread(self),
             }
         }
     }
 
-    /// What it has a share in, if it is no turn, and what it is watched as.
-    pub(super) fn share(&self) -> (Option<(u64, usize)>, Option<Key>) {
+    /// Returns the number of the batch's ticket and how many callbacks are left, unless the batch
+    /// is a turn; and as what the batch is watched.
+    pub(crate) fn share(&self) -> (Option<(u64, usize)>, Option<ProgressKey>) {
         let Some(open) = &self.0 else {
             return (None, None);
         };
         let share = match &open.work {
             Work::Calls(job) => Some(job.share()),
             Work::Turn(_) => None,
-            Work::Future(_, running) => Some((running.0.number(), 1)),
+            Work::Future(_, running) => Some((running.ticket.number(), 1)),
         };
-        let entry = match &open.work {
-            Work::Future(_, running) => Some(&running.1),
-            _ => open.watched.entry.as_ref(),
-        };
-        (share, entry.map(|entry| entry.key()))
+        (share, Some(open.watch.progress.key))
     }
 
-    /// A turn for a job in the line whose own is lost.
-    pub(super) fn turn(dispatcher: &Arc<Dispatcher>, job: &Job) -> Self {
-        Self::of(Arc::clone(dispatcher), Work::Turn(job.calls.len()))
-    }
-
-    fn dispatcher(&self) -> Option<Arc<Dispatcher>> {
-        self.0
-            .as_ref()
-            .map(|open| Arc::clone(&open.watched.dispatcher))
+    fn schedule(&self) -> Option<Arc<dyn Schedule>> {
+        let open = self.0.as_ref()?;
+        Some(Arc::clone(&open.watch.schedule))
     }
 }
 
 impl Open {
-    /// Runs a slice. `again` sees to it that the next one comes, when the time slice was over.
+    /// Runs a time slice. If work is left, `again` has the batch polled again.
     fn poll(
         &mut self,
         cx: &mut task::Context<'_>,
         again: impl FnOnce(&mut task::Context<'_>),
     ) -> Poll<()> {
-        let Watched { dispatcher, entry } = &self.watched;
+        let BatchWatch { schedule, progress } = &self.watch;
         let more = match &mut self.work {
-            Work::Future(future, running) => return poll_async(future, &running.0, cx),
+            Work::Future(future, running) => return poll_async(future, &running.ticket, cx),
             Work::Calls(job) => {
-                let Slice { more, ended } = job.slice(entry.as_deref());
-                dispatcher.give_back(ended);
-                send_off(dispatcher, std::mem::take(&mut job.context.spawned));
-                more
+                let slice = job.slice(progress);
+                schedule.slice_ended(&slice);
+                send_off(schedule, std::mem::take(&mut job.context.spawned));
+                slice.more
             }
             Work::Turn(_) => {
-                let held = match lock(dispatcher, &mut self.locking, cx) {
-                    Poll::Ready(held) => held,
+                let Some(turns) = schedule.turns() else {
+                    return Poll::Ready(());
+                };
+                let held = match lock(turns, &mut self.locking, cx) {
+                    Poll::Ready(held) => Some(held),
                     Poll::Pending => {
-                        if let Some(entry) = entry {
-                            dispatcher.watch.waits_for_lock(entry);
-                        }
+                        progress.waits_for_lock();
                         return Poll::Pending;
                     }
                 };
-                // Alone in the line from here, by the lock.
-                let Some(mut job) = dispatcher.line.lock().pop_front() else {
+                // The lock's holder has the line's head to itself.
+                let Some(mut job) = turns.line.lock().pop_front() else {
                     return Poll::Ready(());
                 };
                 job.context.held = held;
-                let Slice { more, ended } = job.slice(entry.as_deref());
+                let slice = job.slice(progress);
                 let held = job.context.held.take();
                 let spawned = std::mem::take(&mut job.context.spawned);
-                // Back in the line before the lock is let go; or gone, and its ticket closed, after.
-                let done = match more {
+                // The job goes back to the line before the lock is released. A job that is done is
+                // dropped, and its ticket closed, after that.
+                let done = match slice.more {
                     true => {
-                        dispatcher.line.lock().push_front(job);
+                        turns.line.lock().push_front(job);
                         None
                     }
                     false => Some(job),
                 };
-                // Wakes whoever is next in line for the lock: foreign code.
+                // This wakes the next waiter for the lock: foreign code.
                 let _ = quietly(move || drop(held));
-                dispatcher.give_back(ended);
-                send_off(dispatcher, spawned);
+                schedule.slice_ended(&slice);
+                send_off(schedule, spawned);
                 drop(done);
-                more
+                slice.more
             }
         };
         if more {
@@ -311,44 +308,41 @@ impl Open {
     }
 }
 
-/// The dispatcher's global lock, waited for by `locking` where it is not free.
+/// Takes the global lock, or waits for it by `locking`.
 fn lock(
-    dispatcher: &Dispatcher,
+    turns: &Turns,
     locking: &mut Option<BoxFuture<Box<dyn Held>>>,
     cx: &mut task::Context<'_>,
-) -> Poll<Option<Box<dyn Held>>> {
-    let Some(lock) = &dispatcher.lock else {
-        return Poll::Ready(None);
-    };
+) -> Poll<Box<dyn Held>> {
     let held = match locking {
-        None => match lock.try_lock() {
+        None => match turns.lock.try_lock() {
             Some(held) => held,
-            None => ready!(locking.insert(lock.lock()).as_mut().poll(cx)),
+            None => ready!(locking.insert(turns.lock.lock()).as_mut().poll(cx)),
         },
         Some(locking) => ready!(locking.as_mut().poll(cx)),
     };
     *locking = None;
-    Poll::Ready(Some(held))
+    Poll::Ready(held)
 }
 
-/// Polls an async callback; a panic ends it, counted and reported.
+/// Polls an async callback. A panic ends it, and is counted and reported.
 fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Context<'_>) -> Poll<()> {
-    let dispatcher = ticket.dispatcher();
-    let _here = InBatch::future(dispatcher.id(), ticket.number());
+    let schedule = ticket.schedule();
+    let _inside = InBatch::async_callback(schedule.id(), ticket.number());
     match quietly(|| future.as_mut().poll(cx)) {
         Ok(poll) => poll,
         Err(message) => {
-            dispatcher.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
+            schedule.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
             Poll::Ready(())
         }
     }
 }
 
-/// Drops a future that is over; that is foreign code too.
+/// Drops a future that is over. The drop is foreign code too.
 fn drop_async(future: BoxFuture<()>, ticket: &Ticket) {
-    let dispatcher = ticket.dispatcher();
     if let Err(message) = quietly(move || drop(future)) {
-        dispatcher.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
+        let schedule = ticket.schedule();
+        schedule.report(PanicSource::AsyncCallback, message, Some(ticket.clone()));
     }
 }
 
@@ -360,14 +354,15 @@ impl Future for Batch {
     }
 }
 
+/// Rescues what is left of a batch that is dropped before its end.
 impl Drop for Batch {
     fn drop(&mut self) {
         if let Some(mut open) = self.0.take() {
-            // The lock, if somebody dropped the batch while it waited for it, is waited for anew.
+            // The worker waits for the lock anew.
             let locking = open.locking.take();
             let _ = quietly(move || drop(locking));
-            let dispatcher = Arc::clone(&open.watched.dispatcher);
-            dispatcher.rescue(Batch(Some(open)));
+            let schedule = Arc::clone(&open.watch.schedule);
+            schedule.queue_on_worker(Batch(Some(open)));
         }
     }
 }
@@ -378,18 +373,19 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// An async callback on the runtime that was current at its call. Where that runtime goes, so does it, counted.
-pub(super) struct OnRuntime(Option<(BoxFuture<()>, Running)>);
+/// An async callback on the runtime that was current at its call. If the runtime drops it, the
+/// callback counts as cancelled.
+struct OnRuntime(Option<(BoxFuture<()>, Running)>);
 
 impl Future for OnRuntime {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         if let Some((future, running)) = &mut self.0 {
-            ready!(poll_async(future, &running.0, cx));
+            ready!(poll_async(future, &running.ticket, cx));
         }
         if let Some((future, running)) = self.0.take() {
-            drop_async(future, &running.0);
+            drop_async(future, &running.ticket);
         }
         Poll::Ready(())
     }
@@ -398,9 +394,8 @@ impl Future for OnRuntime {
 impl Drop for OnRuntime {
     fn drop(&mut self) {
         if let Some((future, running)) = self.0.take() {
-            let counts = &running.0.dispatcher().counts;
-            counts.cancelled.fetch_add(1, Ordering::Relaxed);
-            drop_async(future, &running.0);
+            running.ticket.schedule().count_cancelled();
+            drop_async(future, &running.ticket);
         }
     }
 }

@@ -1,18 +1,24 @@
-//! Who runs ready work: the trait, and its kinds.
+//! Where batches run: the trait, and its implementations.
 
 use super::batch::Batch;
-use futures_util::task::{FutureObj, Spawn};
+use futures_core::Stream;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Runs the callbacks of a domain, a [`Batch`] at a time. Set by [`Builder::executor`](crate::Builder::executor).
+/// Runs the callbacks of a domain, a [`Batch`] at a time. Set by
+/// [`Builder::executor`](crate::Builder::executor).
 ///
-/// `execute` is called on the domain's grace-period thread (for async callbacks, on whatever thread runs the batch that
-/// they were queued in), so it should hand the batch on (spawn it, send it) and return. It is called without any lock held, and a panic in it is caught. A batch that it drops goes to the domain's
-/// worker thread: an executor cannot lose callbacks but by leaking them.
+/// The domain's grace-period thread calls `execute`. (For an async callback, the thread that runs
+/// the batch from which the callback came calls it.) So `execute` should hand the batch on (spawn
+/// it, send it) and return. No lock is held during the call, and a panic in it is caught. A batch
+/// that the executor drops goes to the domain's worker thread: an executor can lose callbacks only
+/// by leaking them.
 ///
-/// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], `tokio::runtime::Handle`, [`SpawnExecutor`],
-/// [`ChannelExecutor`](crate::executor::ChannelExecutor), `Arc<E>`, and by closures:
+/// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], [`ChannelExecutor`],
+/// `tokio::runtime::Handle`, `Arc<E>`, and closures:
 ///
 /// ```
 /// use async_rcu::{Batch, Rcu};
@@ -22,6 +28,19 @@ use std::sync::Arc;
 /// rcu.call(|| println!("on a thread of its own"));
 /// rcu.blocking_drain();
 /// # Ok::<(), async_rcu::error::BuildError>(())
+/// ```
+///
+/// With a closure any spawner is an executor. A spawner that has shut down refuses the batch and
+/// drops it, so it goes to the worker thread:
+///
+/// ```
+/// use async_rcu::{Batch, Rcu};
+/// use futures::task::SpawnExt;
+/// let pool = futures::executor::ThreadPool::new()?;
+/// let rcu = Rcu::builder().executor(move |batch: Batch| pool.spawn(batch)).build()?;
+/// rcu.call(|| println!("on the pool"));
+/// rcu.blocking_drain();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Executor: Send + Sync + 'static {
     /// Runs the batch, or hands it to where it will be run.
@@ -42,8 +61,8 @@ pub trait Executor: Send + Sync + 'static {
     fn execute(&self, batch: Batch);
 }
 
-/// One thread of the domain, started at its first callback: the default. Batches run one after another, in order; async
-/// callbacks run beside them, concurrently with each other.
+/// One thread of the domain, started at its first callback: the default. Batches run one after
+/// another, in order. Async callbacks run beside them, concurrently with each other.
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::WorkerThread};
@@ -56,9 +75,9 @@ pub trait Executor: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkerThread;
 
-/// The grace-period thread itself: the least latency, for callbacks that are short. Batches run one after another, in
-/// order, in time slices between which grace periods go on; a callback that blocks holds up the domain. Async
-/// callbacks go to the worker thread.
+/// The grace-period thread itself: the least latency, for short callbacks. Batches run one after
+/// another, in order, in time slices; grace periods go on between two slices. A callback that
+/// blocks delays every grace period of the domain. Async callbacks go to the worker thread.
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::InlineExecutor};
@@ -71,34 +90,6 @@ pub struct WorkerThread;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InlineExecutor;
 
-/// Any `futures::task::Spawn`. Batches that it refuses go to the domain's worker thread.
-///
-/// ```
-/// use async_rcu::{Rcu, executor::SpawnExecutor};
-/// let pool = futures::executor::ThreadPool::new()?;
-/// let rcu = Rcu::builder().executor(SpawnExecutor::new(pool)).build()?;
-/// rcu.call(|| println!("on the pool"));
-/// rcu.blocking_drain();
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SpawnExecutor<S>(S);
-
-impl<S: Spawn + Send + Sync + 'static> SpawnExecutor<S> {
-    /// Runs batches as tasks of `spawn`.
-    ///
-    /// ```
-    /// use async_rcu::executor::SpawnExecutor;
-    /// let pool = futures::executor::ThreadPool::new()?;
-    /// let executor = SpawnExecutor::new(pool);
-    /// # drop(executor);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn new(spawn: S) -> Self {
-        Self(spawn)
-    }
-}
-
 impl Executor for WorkerThread {
     fn execute(&self, batch: Batch) {
         batch.hand_to_worker();
@@ -108,13 +99,6 @@ impl Executor for WorkerThread {
 impl Executor for InlineExecutor {
     fn execute(&self, batch: Batch) {
         batch.hand_to_gp_thread();
-    }
-}
-
-impl<S: Spawn + Send + Sync + 'static> Executor for SpawnExecutor<S> {
-    fn execute(&self, batch: Batch) {
-        // A spawner that is shut down gives an error and drops the batch.
-        let _ = self.0.spawn_obj(FutureObj::new(Box::new(batch)));
     }
 }
 
@@ -129,7 +113,6 @@ where
     F: Fn(Batch) -> R + Send + Sync + 'static,
 {
     fn execute(&self, batch: Batch) {
-        // Dropped here is only what the closure made of the batch.
         drop(self(batch));
     }
 }
@@ -137,5 +120,137 @@ where
 impl fmt::Debug for dyn Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Executor")
+    }
+}
+
+/// Sends batches to a channel. They run wherever the user polls the [`Batches`]: in a `LocalSet`,
+/// in the loop of a GUI, in a main loop.
+///
+/// ```
+/// use async_rcu::{Rcu, executor::ChannelExecutor};
+/// use futures::StreamExt;
+/// let (executor, mut batches) = ChannelExecutor::new();
+/// let rcu = Rcu::builder().executor(executor).build()?;
+/// rcu.call(|| println!("on the thread that polls"));
+/// rcu.force();
+/// futures::executor::block_on(async {
+///     let batch = batches.next().await.expect("the domain is alive");
+///     batch.await;
+/// });
+/// # Ok::<(), async_rcu::error::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChannelExecutor(UnboundedSender<Batch>);
+
+/// The receiving end of a [`ChannelExecutor`]: a `Stream` of batches, which ends when the domain
+/// has ended. If it is dropped, the batches still in it, and later ones, run on the domain's worker
+/// thread.
+///
+/// ```
+/// use async_rcu::{Rcu, executor::{Batches, ChannelExecutor}};
+/// use futures::StreamExt;
+/// async fn main_loop(mut batches: Batches) {
+///     while let Some(batch) = batches.next().await {
+///         batch.await;
+///     }
+/// }
+/// let (executor, batches) = ChannelExecutor::new();
+/// let rcu = Rcu::builder().executor(executor).build()?;
+/// rcu.call(|| println!("in the main loop"));
+/// drop(rcu);                                     // the stream ends when the domain has ended
+/// futures::executor::block_on(main_loop(batches));
+/// # Ok::<(), async_rcu::error::BuildError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "batches wait until they are taken out and run"]
+pub struct Batches(UnboundedReceiver<Batch>);
+
+impl ChannelExecutor {
+    /// Returns the executor, and the stream of its batches.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, executor::ChannelExecutor};
+    /// let (executor, batches) = ChannelExecutor::new();
+    /// let rcu = Rcu::builder().executor(executor).build()?;
+    /// # drop((rcu, batches));
+    /// # Ok::<(), async_rcu::error::BuildError>(())
+    /// ```
+    pub fn new() -> (ChannelExecutor, Batches) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), Batches(receiver))
+    }
+}
+
+impl Executor for ChannelExecutor {
+    fn execute(&self, batch: Batch) {
+        // If the stream is gone, the batch comes back in the error, and its drop sends it to the
+        // worker.
+        drop(self.0.send(batch));
+    }
+}
+
+impl Stream for Batches {
+    type Item = Batch;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Batch>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+impl Batches {
+    /// Returns the next batch, if there is one now. For loops that poll.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, executor::ChannelExecutor};
+    /// let (executor, mut batches) = ChannelExecutor::new();
+    /// let rcu = Rcu::builder().executor(executor).build()?;
+    /// rcu.call(|| println!("between two frames"));
+    /// let batch = loop {
+    ///     // ... a frame ...
+    ///     if let Some(batch) = batches.try_next() {
+    ///         break batch;
+    ///     }
+    /// };
+    /// batch.run();
+    /// # Ok::<(), async_rcu::error::BuildError>(())
+    /// ```
+    pub fn try_next(&mut self) -> Option<Batch> {
+        self.0.try_recv().ok()
+    }
+}
+
+#[cfg(feature = "rt")]
+mod tokio_runtime {
+    use super::{Batch, Executor};
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll};
+    use tokio::runtime::Handle;
+
+    /// Batches run as tasks of the runtime. Those that a runtime which was shut down drops go to
+    /// the domain's worker thread.
+    impl Executor for Handle {
+        fn execute(&self, batch: Batch) {
+            drop(self.spawn(Task(batch)));
+        }
+    }
+
+    /// A batch as a task that yields as tokio's own tasks do: to the other tasks, and to the
+    /// drivers of I/O and time. A task that only wakes itself keeps the run queue full, and then
+    /// tokio polls the drivers only every 61 polls of tasks: every twelve milliseconds.
+    ///
+    /// Only for a task that is spawned: inside a `block_on` on a worker of the runtime, tokio would
+    /// not come back to it.
+    struct Task(Batch);
+
+    impl Future for Task {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.poll_by(cx, |cx| {
+                // Its first poll hands the waker to the runtime; nothing else is wanted of it.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+            })
+        }
     }
 }

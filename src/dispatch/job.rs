@@ -1,19 +1,22 @@
 //! The callbacks of one collection as they run: in time slices, each given a [`Context`].
 
-use super::batch::BoxFuture;
-use super::dispatcher::PanicSource;
-use super::global_lock::Held;
-use super::here::{self, InBatch};
+use super::Ticket;
+use super::blocking::InBatch;
+use super::panics::PanicSource;
+use super::progress::Progress;
 use super::runtime::Runtime;
-use super::tickets::Ticket;
-use super::watch::Entry;
 use crate::callback::queue::CallbackList;
 use crate::sys::clock::Instant;
-use crate::sys::prim::Ordering;
-use crate::sys::wake::quietly;
+use crate::sys::prim::Mutex;
+use crate::sys::unwind::quietly;
 use std::any::Any;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 crate::sys::prim::model_const! {
     /// How long a batch runs before it yields to the other work of its executor.
@@ -23,20 +26,41 @@ crate::sys::prim::model_const! {
 }
 const GROUP_MOST: usize = 16;
 
-/// The callbacks of one collection, and what they are given.
-pub(super) struct Job {
+/// A global lock, type-erased.
+pub(crate) trait BigLock: Send + Sync {
+    /// Returns the lock's address, as a name.
+    fn id(&self) -> usize;
+    fn try_lock(&self) -> Option<Box<dyn Held>>;
+    fn lock(&self) -> BoxFuture<Box<dyn Held>>;
+}
+
+/// A held global lock, type-erased.
+pub(crate) trait Held: Send {
+    fn value(&mut self) -> &mut dyn Any;
+}
+
+/// The global lock of a domain, and the jobs that are to run under it, in order. There is a batch
+/// for each job, and a batch runs whichever job is first: so jobs run in order, whatever the
+/// executor does with the batches.
+pub(crate) struct Turns {
+    pub(crate) lock: Box<dyn BigLock>,
+    pub(crate) line: Mutex<VecDeque<Job>>,
+}
+
+/// The callbacks of one collection, and their context.
+pub(crate) struct Job {
     pub(super) calls: CallbackList,
-    /// Behind the calls, and so dropped after them: the ticket closes last.
+    /// Dropped after the calls: the ticket closes last.
     pub(super) context: Context,
 }
 
-/// Where an async callback goes when its grace period is over.
+/// Where an async callback runs when its grace period is over.
 pub(crate) enum RunOn {
-    /// The runtime that was current at the call.
+    /// On the runtime that was current at the call.
     Runtime(Runtime),
-    /// The domain's executor.
+    /// On the domain's executor.
     Executor,
-    /// The domain's worker: it must run, whatever becomes of executors.
+    /// On the domain's worker: the callback must run, whatever the executor does.
     Worker,
 }
 
@@ -44,7 +68,7 @@ pub(crate) enum RunOn {
 pub(crate) struct Context {
     ticket: Ticket,
     pub(super) held: Option<Box<dyn Held>>,
-    /// Async callbacks of this slice; they are sent off when the lock is no longer held.
+    /// Async callbacks of this slice. They are sent off when the lock is no longer held.
     pub(super) spawned: Vec<Spawned>,
 }
 
@@ -54,58 +78,55 @@ pub(super) struct Spawned {
     pub(super) running: Running,
 }
 
-/// Counts an async callback as running, and keeps its ticket open.
-pub(crate) struct Running(pub(super) Ticket, pub(super) Arc<Entry>);
-
-impl Running {
-    fn new(ticket: Ticket) -> Self {
-        let dispatcher = ticket.dispatcher();
-        dispatcher.counts.running.fetch_add(1, Ordering::Relaxed);
-        let entry = dispatcher.watch.future(ticket.number());
-        Self(ticket, entry)
-    }
+/// Has an async callback watched, and keeps its ticket open.
+pub(super) struct Running {
+    pub(super) ticket: Ticket,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let dispatcher = self.0.dispatcher();
-        dispatcher.watch.remove(&self.1);
-        dispatcher.counts.running.fetch_sub(1, Ordering::Relaxed);
-        dispatcher.give_back(1);
+        self.ticket.schedule().unwatch(&self.progress);
     }
 }
 
 impl Context {
-    /// Returns what a callback was given.
+    /// Returns the context that a callback was given.
     pub(crate) fn of(context: &mut dyn Any) -> &mut Self {
         let context = context.downcast_mut();
         context.expect("only jobs run the callbacks of domains")
     }
 
-    /// Sends a future off, as soon as the callback's slice is over.
+    /// Sends a future off as soon as the time slice is over.
     pub(crate) fn spawn(&mut self, run_on: RunOn, future: BoxFuture<()>) {
+        let ticket = self.ticket.clone();
+        let progress = ticket.schedule().watch(Some(ticket.number()));
         self.spawned.push(Spawned {
             run_on,
             future,
-            running: Running::new(self.ticket.clone()),
+            running: Running { ticket, progress },
         });
     }
 
-    /// What the global lock with this address guards, where the batch holds that.
+    /// Returns what the global lock with this address guards, if the batch holds that lock.
     pub(crate) fn locked<T: 'static>(&mut self, lock: usize) -> Option<&mut T> {
-        if self.ticket.dispatcher().lock_id() != lock {
+        if self.ticket.schedule().lock_id() != lock {
             return None;
         }
         self.held.as_mut()?.value().downcast_mut()
     }
 }
 
-/// What a time slice came to.
-pub(super) struct Slice {
-    /// Some callbacks are left.
+/// What a job did in one time slice.
+pub(crate) struct Slice {
+    /// Whether callbacks are left.
     pub(super) more: bool,
-    /// So many have ended, and are to be given back: outside the lock, and before the ticket closes.
-    pub(super) ended: usize,
+    /// How many callbacks have ended.
+    pub(crate) ended: usize,
+    /// When the slice ended.
+    pub(crate) at: Instant,
+    /// How long the longest callback took.
+    pub(crate) longest: Duration,
 }
 
 impl Job {
@@ -118,33 +139,28 @@ impl Job {
         Self { calls, context }
     }
 
-    /// The number of its ticket, and how many callbacks are left.
-    pub(super) fn share(&self) -> (u64, usize) {
+    /// Returns the ticket's number, and how many callbacks are left.
+    pub(crate) fn share(&self) -> (u64, usize) {
         (self.context.ticket.number(), self.calls.len())
     }
 
     /// Runs callbacks for one time slice.
-    pub(super) fn slice(&mut self, entry: Option<&Entry>) -> Slice {
+    pub(super) fn slice(&mut self, progress: &Progress) -> Slice {
         let Job { calls, context } = self;
-        let dispatcher = Arc::clone(context.ticket.dispatcher());
-        let _here = InBatch::calls(
-            dispatcher.id(),
-            dispatcher.lock_id(),
-            context.ticket.number(),
-        );
+        let schedule = Arc::clone(context.ticket.schedule());
+        let ticket = context.ticket.number();
+        let _inside = InBatch::calls(schedule.id(), schedule.lock_id(), ticket);
         let start = Instant::now();
-        if let Some(entry) = entry {
-            dispatcher.watch.runs(entry, start);
-        }
+        progress.runs(start);
         let before = calls.len();
         let mut last = start;
         let mut longest = Duration::ZERO;
-        // Callbacks between two looks at the clock, which costs more than a short one does.
+        // Callbacks between two looks at the clock: a look costs more than a short callback.
         let mut group = 1;
         while calls.len() != 0 {
             let mut left = group;
             while left != 0 && calls.len() != 0 {
-                // Each is taken out before it runs, so that one that panics is gone and the next one is next.
+                // A callback is taken out before it runs, so one that panics is not run again.
                 let ran = quietly(|| {
                     while left != 0 {
                         let Some(call) = calls.pop() else { return };
@@ -153,8 +169,8 @@ impl Job {
                     }
                 });
                 if let Err(message) = ran {
-                    let ticket = context.ticket.clone();
-                    dispatcher.report(PanicSource::Callback, message, Some(ticket));
+                    let ticket = Some(context.ticket.clone());
+                    schedule.report(PanicSource::Callback, message, ticket);
                 }
             }
             let now = Instant::now();
@@ -165,24 +181,18 @@ impl Job {
                 false => 1,
             };
             last = now;
-            if let Some(entry) = entry {
-                dispatcher.watch.goes_on(entry, now);
-            }
+            progress.next_callback(now);
             if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
                 break;
             }
         }
-        if let Some(entry) = entry {
-            dispatcher.watch.rests(entry, last);
-        }
-        if here::gp_thread_of() == dispatcher.id() {
-            dispatcher.watch.ran_unwatched(longest);
-        }
-        dispatcher.counts.callback_took(longest);
+        progress.pauses(last);
         Slice {
             more: calls.len() != 0,
-            // An async callback gives its place back when it is over.
+            // An async callback has not ended: it gives its room back when its future is over.
             ended: before - calls.len() - context.spawned.len(),
+            at: last,
+            longest,
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The domain's worker thread: the default executor, and where batches go that nobody finished.
+//! The domain's worker thread: the default executor, and the place of batches that an executor
+//! dropped before their end.
 //!
 //! # States
-//! `idle` (no thread) `-> running` by a push, under the lock; `running -> idle` by the thread itself, under the lock, when
-//! it was asked to stop and nothing is queued. So a push finds a thread that will look again, or starts one.
+//! `idle` (no thread) becomes `running` by a push, under the lock. `running` becomes `idle` by the
+//! thread itself, under the lock, if it was asked to stop and nothing is queued. So a push finds a
+//! thread that will look at the queue again, or starts one.
 //!
-//! The thread polls the batch at the head of its queue until it is done, and beside it all async callbacks that it was
-//! given, concurrently.
+//! The thread polls the batch at the head of its queue until that batch is done. Beside it, the
+//! thread polls all its async callbacks, concurrently.
 
 use super::batch::Batch;
-use super::block::WakeEvent;
-use super::dispatcher::Dispatcher;
-use super::here;
+use super::blocking::{self, WakeEvent};
 use crate::sys::event::Event;
 use crate::sys::prim::Mutex;
 use crate::sys::thread::{self, JoinHandle};
@@ -22,53 +22,59 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-#[derive(Debug)]
 pub(crate) struct Worker {
+    /// The name of the domain.
+    name: String,
+    gp_event: &'static Event,
     state: Mutex<State>,
     event: Arc<WakeEvent>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
-    /// All batches but those in the thread's hands: the one that it polls, and the async ones that it has begun.
+    /// All batches but the one that the thread polls now, and the async ones that it has begun.
     queue: VecDeque<Batch>,
-    /// How many async ones are among them.
+    /// How many async ones are in the queue.
     fresh_async: usize,
     running: bool,
     stop: bool,
-    /// Something is queued that only the thread may run, and it could not be started.
+    /// A batch that only the thread may run is queued, and the thread could not be started.
     stranded: bool,
     thread: Option<JoinHandle>,
 }
 
-impl State {
-    /// Starts the thread where there is none. `false` where that fails.
-    fn start(&mut self, dispatcher: &Arc<Dispatcher>) -> bool {
-        if !self.running {
-            let shared = Arc::clone(dispatcher);
-            let thread = thread::spawn(format!("rcu-{}-cb", dispatcher.name), move || main(shared));
-            self.running = thread.is_ok();
-            self.thread = thread.ok();
-        }
-        self.running
-    }
-}
-
 impl Worker {
-    pub(super) fn new() -> Self {
-        Self {
+    /// Returns the worker of a domain. It wakes the grace-period thread through `gp_event`.
+    pub(crate) fn new(name: String, gp_event: &'static Event) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            gp_event,
             state: Mutex::new(State::default()),
             event: Arc::new(WakeEvent(Event::new())),
-        }
+        })
     }
 
-    /// Queues a batch, and starts the thread where there is none. `Err` where that fails and the batch can run elsewhere;
-    /// an async one is kept, and the grace-period thread tries again.
-    pub(super) fn push(dispatcher: &Arc<Dispatcher>, batch: Batch) -> Result<(), Batch> {
-        let worker = &dispatcher.worker;
-        let mut state = worker.state.lock();
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Starts the thread if there is none. Returns `false` if that fails.
+    fn start(self: &Arc<Self>, state: &mut State) -> bool {
+        if !state.running {
+            let worker = Arc::clone(self);
+            let thread = thread::spawn(format!("rcu-{}-cb", self.name), move || worker.main());
+            state.running = thread.is_ok();
+            state.thread = thread.ok();
+        }
+        state.running
+    }
+
+    /// Queues a batch, and starts the thread if there is none. If that fails, the worker gives the
+    /// batch back, or keeps an async one, for which the grace-period thread tries again.
+    pub(crate) fn push(self: &Arc<Self>, batch: Batch) -> Result<(), Batch> {
+        let mut state = self.state.lock();
         state.stop = false;
-        if !state.start(dispatcher) && !batch.is_async() {
+        if !self.start(&mut state) && !batch.is_async() {
             return Err(batch);
         }
         state.fresh_async += usize::from(batch.is_async());
@@ -76,23 +82,25 @@ impl Worker {
         state.stranded = !state.running;
         let stranded = state.stranded;
         drop(state);
-        worker.event.0.set();
+        self.event.0.set();
         if stranded {
-            dispatcher.kick();
+            self.gp_event.set();
         }
         Ok(())
     }
 
-    /// Grace-period thread: tries again to start the thread, where something waits for it. `true` where that failed again.
-    pub(crate) fn retry(dispatcher: &Arc<Dispatcher>) -> bool {
-        let mut state = dispatcher.worker.state.lock();
+    /// By the grace-period thread: tries again to start the thread, if a batch waits for it.
+    /// Returns `true` if that failed again.
+    pub(crate) fn retry(self: &Arc<Self>) -> bool {
+        let mut state = self.state.lock();
         if state.stranded {
-            state.stranded = !state.start(dispatcher);
+            state.stranded = !self.start(&mut state);
         }
         state.stranded
     }
 
-    /// Asks the thread to end when it has nothing left; `true` where there is none. It kicks the dispatcher as it goes.
+    /// Asks the thread to end when it has nothing left to do. Returns `true` if there is no thread;
+    /// else the thread wakes the grace-period thread as it ends.
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.state.lock();
         if state.running {
@@ -104,7 +112,7 @@ impl Worker {
         true
     }
 
-    /// The ended thread's handle, to wait until the system has forgotten it.
+    /// Takes the handle of a thread that has ended, to join it.
     pub(crate) fn take_thread(&self) -> Option<JoinHandle> {
         let mut state = self.state.lock();
         match state.running {
@@ -113,32 +121,33 @@ impl Worker {
         }
     }
 
-    /// In the child of a fork: there is no thread, unless it is this one.
-    pub(super) fn after_fork(&self, here: bool) {
+    /// In the child of a fork: there is no thread, unless it is the current one.
+    pub(crate) fn after_fork(&self) {
+        let here = blocking::is_worker(self.id());
         let mut state = self.state.lock();
         state.running = here;
         state.stop &= here;
         let thread = state.thread.take();
         drop(state);
-        // To join it would be to wait for ever.
+        // A join would wait for ever.
         std::mem::forget(thread);
     }
 
-    pub(super) fn for_each(&self, f: impl FnMut(&Batch)) {
+    pub(crate) fn for_each(&self, f: impl FnMut(&Batch)) {
         self.state.lock().queue.iter().for_each(f);
     }
 
-    /// Queues batches without starting the thread: the grace-period thread will, where it finds any.
-    pub(super) fn leave_for_later(&self, batches: Vec<Batch>) {
+    /// Queues batches and does not start the thread. The grace-period thread will.
+    pub(crate) fn leave_for_later(&self, batches: Vec<Batch>) {
         let mut state = self.state.lock();
         state.queue.extend(batches);
         state.stranded = !state.running && !state.queue.is_empty();
         drop(state);
-        // Where this is the thread, in the middle of an async callback, it looks again.
+        // If this is the thread, in the middle of an async callback, it looks again.
         self.event.0.set();
     }
 
-    /// The async batches, and one of the others: the first.
+    /// Takes out all async batches, and the first of the others.
     fn take(&self, futures: &mut FuturesUnordered<Batch>) -> Option<Batch> {
         let mut state = self.state.lock();
         if state.fresh_async != 0 {
@@ -154,12 +163,12 @@ impl Worker {
         state.queue.pop_front()
     }
 
-    /// It is not done yet, and keeps its turn.
+    /// Puts a batch that is not done back at the head.
     fn put_back(&self, batch: Batch) {
         self.state.lock().queue.push_front(batch);
     }
 
-    /// The thread, with nothing left in its hands: whether it ends now.
+    /// By the thread, when it has nothing left to do. Returns whether it ends now.
     fn end(&self) -> bool {
         let mut state = self.state.lock();
         let end = state.stop && state.queue.is_empty();
@@ -169,38 +178,38 @@ impl Worker {
         }
         end
     }
-}
 
-fn main(dispatcher: Arc<Dispatcher>) {
-    // All foreign code is caught closer by. What arrives here is a bug of ours, with callbacks in its hands.
-    or_abort(|| work(&dispatcher));
-    dispatcher.kick();
-}
+    /// The body of the thread.
+    fn main(&self) {
+        blocking::become_worker(self.id());
+        // Batches catch the panics of foreign code. A panic here is a bug of this crate.
+        or_abort(|| self.work());
+        self.gp_event.set();
+    }
 
-fn work(dispatcher: &Dispatcher) {
-    here::become_worker(dispatcher.id());
-    let worker = &dispatcher.worker;
-    let waker = Waker::from(Arc::clone(&worker.event));
-    let mut context = Context::from_waker(&waker);
-    let mut futures: FuturesUnordered<Batch> = FuturesUnordered::new();
-    loop {
-        worker.event.0.reset();
-        let mut again = false;
-        if let Some(mut batch) = worker.take(&mut futures) {
-            match Pin::new(&mut batch).poll(&mut context) {
-                Poll::Ready(()) => again = true,
-                Poll::Pending => worker.put_back(batch),
+    fn work(&self) {
+        let waker = Waker::from(Arc::clone(&self.event));
+        let mut context = Context::from_waker(&waker);
+        let mut futures: FuturesUnordered<Batch> = FuturesUnordered::new();
+        loop {
+            self.event.0.reset();
+            let mut again = false;
+            if let Some(mut batch) = self.take(&mut futures) {
+                match Pin::new(&mut batch).poll(&mut context) {
+                    Poll::Ready(()) => again = true,
+                    Poll::Pending => self.put_back(batch),
+                }
             }
+            if let Poll::Ready(Some(())) = futures.poll_next_unpin(&mut context) {
+                again = true;
+            }
+            if again {
+                continue;
+            }
+            if futures.is_empty() && self.end() {
+                return;
+            }
+            self.event.0.wait(None);
         }
-        if let Poll::Ready(Some(())) = futures.poll_next_unpin(&mut context) {
-            again = true;
-        }
-        if again {
-            continue;
-        }
-        if futures.is_empty() && worker.end() {
-            return;
-        }
-        worker.event.0.wait(None);
     }
 }

@@ -1,11 +1,13 @@
 //! Making a domain.
 
 use super::Domain;
+use super::dispatcher::Dispatcher;
+use super::global_lock::GlobalLock;
 use super::rcu::Rcu;
 use super::stall::report::StallReport;
-use crate::dispatch::dispatcher::{Dispatcher, PanicReport};
 use crate::dispatch::executor::{Executor, WorkerThread};
-use crate::dispatch::global_lock::{BigLock, GlobalLock};
+use crate::dispatch::job::BigLock;
+use crate::dispatch::panics::PanicReport;
 use std::fmt;
 use std::io;
 use std::sync::Arc;

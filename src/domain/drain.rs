@@ -1,19 +1,166 @@
 //! Waiting for callbacks: Linux's `rcu_barrier`, QEMU's `drain_call_rcu`.
 //!
-//! A drain asks for a number at its first poll, forces, and waits until no ticket up to that number
-//! is open; see [`tickets`](crate::dispatch::tickets). In the child of a fork the number is lost,
-//! and the drain asks again. If the grace-period thread is stopped and cannot be started, each poll
-//! takes the thread's turn and wakes itself, so that the wait still ends.
+//! # Protocol
+//! Collections are numbered from 1. The collector *begins* a collection before it reads the first
+//! queue: it raises `begun`, and opens the ticket of that number. Everything that the collection
+//! finds has a share of the ticket, and so has every async callback and report that comes of it.
+//! The collector's own share stays open until what was found has its shares.
+//!
+//! A drain that is asked for takes the number `begun + 1`. Both happen under one lock, and give two
+//! cases:
+//! - The drain is asked for before the collection begins. Then everything that was queued before
+//!   the drain is seen by the collector, and is in this collection or an earlier one.
+//! - The collection begins first. It may have read a queue already, and the drain waits for the
+//!   next one.
+//!
+//! So a drain is over when its collection has begun and no ticket up to its number is open.
+//!
+//! If the grace-period thread is stopped and cannot be started, each poll of a [`Drain`] takes the
+//! thread's turn and wakes itself, so that the wait still ends.
 
 use super::Domain;
 use super::rcu::Rcu;
-use crate::dispatch::block::block_on;
+use crate::dispatch::blocking::block_on;
+use crate::sys::wait_list::{Place, WaitList};
+use crate::sys::wake::WakeList;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use thiserror::Error;
+
+/// The tickets of a domain, and the drains that wait, by the number that they wait for.
+#[derive(Debug)]
+pub(crate) struct Tickets(WaitList<u64, OpenTickets>);
+
+#[derive(Debug, Default)]
+struct OpenTickets {
+    /// The number of the last collection that has begun.
+    begun: u64,
+    /// The highest number that a drain has asked for.
+    asked: u64,
+    /// How many shares of each ticket are open.
+    open: BTreeMap<u64, usize>,
+    /// The grace-period thread is to be woken when no ticket is open.
+    watched: bool,
+}
+
+impl OpenTickets {
+    /// Returns the highest number up to which all drains are over.
+    fn over(&self) -> u64 {
+        let first = self.open.first_key_value();
+        first.map_or(self.begun, |(first, _)| first - 1)
+    }
+}
+
+impl Tickets {
+    pub(crate) fn new() -> Self {
+        Self(WaitList::new(OpenTickets::default()))
+    }
+
+    /// By the collector, before it reads the first queue: begins a collection, and opens the first
+    /// share of its ticket.
+    pub(crate) fn begin(&self) -> u64 {
+        self.0.with(|tickets, _| {
+            tickets.begun += 1;
+            tickets.open.insert(tickets.begun, 1);
+            tickets.begun
+        })
+    }
+
+    /// Opens one more share.
+    pub(crate) fn open(&self, number: u64) {
+        self.0
+            .with(|tickets, _| *tickets.open.entry(number).or_insert(0) += 1);
+    }
+
+    /// Closes a share, and wakes the drains that end with it. Returns whether the grace-period
+    /// thread is to be woken, since no ticket is open any more.
+    pub(crate) fn close(&self, number: u64) -> bool {
+        self.0.with(|tickets, drains| {
+            let left = tickets.open.get_mut(&number).map_or(0, |shares| {
+                *shares -= 1;
+                *shares
+            });
+            if left != 0 {
+                return false;
+            }
+            tickets.open.remove(&number);
+            drains.wake_up_to(tickets.over());
+            let wake = tickets.watched && tickets.open.is_empty();
+            tickets.watched &= !wake;
+            wake
+        })
+    }
+
+    /// In the child of a fork: these shares are left. Moves the wakers of all drains into `wakers`.
+    pub(crate) fn reopen(&self, shares: impl Iterator<Item = u64>, wakers: &mut WakeList) {
+        self.0.with(|tickets, _| {
+            tickets.open.clear();
+            for number in shares {
+                *tickets.open.entry(number).or_insert(0) += 1;
+            }
+        });
+        self.0.take_all(wakers);
+    }
+
+    /// Returns whether a ticket is open. If so, the grace-period thread is woken when none is.
+    pub(crate) fn watch(&self) -> bool {
+        self.0.with(|tickets, _| {
+            tickets.watched = !tickets.open.is_empty();
+            tickets.watched
+        })
+    }
+
+    pub(crate) fn any_open(&self) -> bool {
+        self.0.with(|tickets, _| !tickets.open.is_empty())
+    }
+
+    /// Asks for a drain, unless `place` has one already. The caller must then wake the
+    /// grace-period thread.
+    pub(crate) fn ask(&self, place: &mut Option<Place<u64>>, waker: &Waker) {
+        self.0.join(place, waker, |tickets| {
+            tickets.asked = tickets.begun + 1;
+            tickets.asked
+        });
+    }
+
+    /// Returns whether a drain is over. If it is not, `waker` is called when it may be.
+    pub(crate) fn poll(&self, place: &mut Option<Place<u64>>, waker: &Waker) -> Poll<()> {
+        self.ask(place, waker);
+        let number = place.map(|place| place.0);
+        let over = self.0.with(|tickets, _| number <= Some(tickets.over()));
+        match over {
+            true => {
+                self.forget(place);
+                Poll::Ready(())
+            }
+            false => Poll::Pending,
+        }
+    }
+
+    /// The caller no longer waits.
+    pub(crate) fn forget(&self, place: &mut Option<Place<u64>>) {
+        self.0.leave(place);
+    }
+
+    /// Wakes every drain, to be polled again.
+    pub(crate) fn wake_all(&self) {
+        self.0.with(|_, drains| drains.wake_all());
+    }
+
+    /// Returns the highest number that a drain waits for.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        self.0.with(|_, drains| drains.keys().next_back())
+    }
+
+    /// Returns whether a drain waits for a collection that has not begun.
+    pub(crate) fn any_asked(&self) -> bool {
+        self.0.with(|tickets, _| tickets.asked > tickets.begun)
+    }
+}
 
 impl Domain {
     /// Returns whether nothing is queued, running or being reported. A caller sees at least what
@@ -125,25 +272,21 @@ pub struct Timeout(());
 #[must_use = "futures do nothing unless polled"]
 pub struct Drain {
     rcu: Rcu,
-    state: State,
+    /// The number that the drain waits for, and its place among the drains that wait.
+    place: Option<Place<u64>>,
+    done: bool,
     /// The method that made this future, for a report.
     method: &'static str,
     /// A report says that this future cannot end.
     noted: bool,
 }
 
-enum State {
-    NotPolled,
-    /// The drain's id among the [`tickets`](crate::dispatch::tickets).
-    Waiting(u64),
-    Done,
-}
-
 impl Drain {
     pub(super) fn new(rcu: Rcu, method: &'static str) -> Self {
         Self {
             rcu,
-            state: State::NotPolled,
+            place: None,
+            done: false,
             method,
             noted: false,
         }
@@ -161,41 +304,36 @@ impl Future for Drain {
         let this = &mut *self;
         let domain = this.rcu.domain();
         let tickets = &domain.dispatcher.tickets;
-        let known = match this.state {
-            State::Done => return Poll::Ready(()),
-            State::NotPolled => None,
-            // A fork has taken all drains out.
-            State::Waiting(id) => tickets.knows(id).then_some(id),
+        let is_new = this.place.is_none();
+        this.done |= is_new && domain.is_drained();
+        if this.done {
+            return Poll::Ready(());
+        }
+        let can_run = if is_new {
+            tickets.ask(&mut this.place, cx.waker());
+            domain.force()
+        } else {
+            !domain.gp_thread_is_stopped() || domain.kick()
         };
-        let (id, can_run) = match known {
-            Some(id) => (id, !domain.gp_thread_is_stopped() || domain.kick()),
-            None if domain.is_drained() => {
-                this.state = State::Done;
-                return Poll::Ready(());
-            }
-            None => (tickets.ask(cx.waker()), domain.force()),
-        };
-        this.state = State::Waiting(id);
         if !can_run {
             domain.turn();
             cx.waker().wake_by_ref();
         }
-        if tickets.poll(id, cx.waker()).is_pending() {
+        if tickets.poll(&mut this.place, cx.waker()).is_pending() {
             if !this.noted {
                 this.noted = domain.note_deadlock(this.method, true);
             }
             return Poll::Pending;
         }
-        this.state = State::Done;
+        this.done = true;
         Poll::Ready(())
     }
 }
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        if let State::Waiting(id) = self.state {
-            self.rcu.domain().dispatcher.tickets.forget(id);
-        }
+        let domain = self.rcu.domain();
+        domain.dispatcher.tickets.forget(&mut self.place);
     }
 }
 

@@ -8,11 +8,12 @@
 use super::Domain;
 use super::rcu::Rcu;
 use super::stall::report::ForceEvent;
-use crate::dispatch::dispatcher::PanicSource;
-use crate::dispatch::here;
+use crate::dispatch::Schedule;
+use crate::dispatch::blocking;
+use crate::dispatch::panics::PanicSource;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
-use crate::sys::wake::quietly;
+use crate::sys::unwind::quietly;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -58,7 +59,7 @@ impl Force {
 impl Domain {
     /// Asks that the grace periods under way end now. Returns `false` if no thread can do it.
     pub(crate) fn force(self: &Arc<Self>) -> bool {
-        let on_gp_thread = here::gp_thread_of() == self.dispatcher.id();
+        let on_gp_thread = blocking::gp_thread_of() == self.dispatcher.id();
         if on_gp_thread && self.force.telling.load(Ordering::Relaxed) {
             // A hook is being told of a force, and forces: that is done already.
             return true;

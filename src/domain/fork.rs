@@ -20,7 +20,7 @@
 
 use super::Domain;
 use super::rcu::Rcu;
-use crate::dispatch::here;
+use crate::dispatch::blocking;
 use crate::reader::local;
 use crate::sys::barrier;
 use crate::sys::gate;
@@ -49,7 +49,8 @@ pub(super) fn delist(domain: &Domain) {
     drop(gone);
 }
 
-/// Returns the domains that still have their registry. Another domain may have the registry of the rest.
+/// Returns the domains that still have their registry. Another domain may have the registry of the
+/// rest.
 fn all() -> Vec<Arc<Domain>> {
     let domains = DOMAINS.lock();
     let mut all: Vec<_> = domains.values().filter_map(Weak::upgrade).collect();
@@ -123,7 +124,7 @@ impl Rcu {
 impl Domain {
     fn after_fork(self: &Arc<Self>) {
         self.registry.lose_all_but(local::known(self.registry));
-        if here::gp_thread_of() != self.dispatcher.id() {
+        if blocking::gp_thread_of() != self.dispatcher.id() {
             self.registry.signals.sleep_state.give_back();
         }
         self.forget_thread();

@@ -9,28 +9,31 @@
 //! | waiting for callbacks | [`drain`] |
 //! | stopping the threads | [`shutdown`] |
 //! | force and its hooks | [`force`] |
-//! | a limit of pending callbacks | [`reserve`] |
+//! | a limit of pending callbacks | [`backpressure`] |
+//! | callbacks under a lock | [`global_lock`] |
+//! | handing out ready batches | [`dispatcher`] |
 //! | the grace-period thread | [`gp_thread`] |
 //! | stall reports, figures | [`stall`], [`stats`], [`publish`] |
 //! | the child of a fork | [`fork`] |
 //!
 //! # The end
 //! When the last handle is dropped, the grace-period thread finishes everything that is queued.
-//! Then it puts the registry into the list of registries that a new domain may take once all their records
-//! are free. Whether the thread or the last handle gives the registry away is decided under the
-//! driver's lock.
+//! Then it puts the registry into the list of registries that a new domain may take once all their
+//! records are free. Whether the thread or the last handle gives the registry away is decided under
+//! the driver's lock.
 
+pub(crate) mod backpressure;
 pub(crate) mod builder;
 pub(crate) mod call;
+pub(crate) mod dispatcher;
 pub(crate) mod drain;
 pub(crate) mod force;
 pub(crate) mod fork;
 pub(crate) mod global;
+pub(crate) mod global_lock;
 pub(crate) mod gp_thread;
-pub(crate) mod locked;
 mod publish;
 pub(crate) mod rcu;
-pub(crate) mod reserve;
 pub(crate) mod shutdown;
 pub(crate) mod stall;
 pub(crate) mod stats;
@@ -39,7 +42,6 @@ pub(crate) mod synchronize;
 #[cfg(all(test, not(rcu_loom)))]
 mod tests;
 
-use crate::dispatch::dispatcher::Dispatcher;
 use crate::grace_period::Engine;
 use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
@@ -50,6 +52,7 @@ use crate::sys::stderr;
 use crate::sys::thread;
 use crate::sys::wake::WakeList;
 use builder::Settings;
+use dispatcher::Dispatcher;
 use force::Force;
 use gp_thread::{GpThread, ThreadSlot};
 use shutdown::Stops;
@@ -93,8 +96,8 @@ statics! {
     static ENDED: Mutex<Vec<&'static Registry>> = Mutex::new(Vec::new());
 }
 
-/// Returns a registry for a new domain: that of an ended domain if all its records are free, or a new
-/// one.
+/// Returns a registry for a new domain: that of an ended domain if all its records are free, or a
+/// new one.
 fn take_registry() -> &'static Registry {
     let mut ended = ENDED.lock();
     let reusable = ended
@@ -204,7 +207,8 @@ impl Domain {
         }
     }
 
-    /// Gives the registry to the next domain that is built. Nothing is done with the registry after this.
+    /// Gives the registry to the next domain that is built. Nothing is done with the registry after
+    /// this.
     fn recycle(&self) {
         self.recycled.store(true, Ordering::Release);
         self.registry.end();

@@ -11,7 +11,7 @@ pub(super) use unpublished::Publisher;
 #[cfg(feature = "metrics")]
 mod published {
     use crate::domain::Domain;
-    use crate::sys::wake::quietly;
+    use crate::sys::unwind::quietly;
     use std::time::{Duration, Instant};
 
     const INTERVAL: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 //! The methods for each other purpose are in the file of that purpose; see the table in `domain`.
 
 use super::Domain;
-use crate::dispatch::block::assert_blocking_allowed;
-use crate::dispatch::here;
+use crate::dispatch::blocking;
+use crate::dispatch::blocking::assert_blocking_allowed;
 use crate::reader::guard::{DomainId, Guard, OwnedReadGuard, ReadGuard, Registration};
 use crate::reader::local;
 use crate::reader::registry::Registry;
@@ -154,10 +154,10 @@ impl Rcu {
     /// Panics if a blocking wait for this domain can never end, or is not allowed on this thread.
     #[track_caller]
     pub(crate) fn assert_may_wait(&self, method: &str) {
-        if here::on_gp_thread() {
+        if blocking::on_gp_thread() {
             panic!("deadlock: {method} on a grace-period thread waits for itself");
         }
-        if here::in_batch_of(self.domain().dispatcher.id()) {
+        if blocking::in_batch_of(self.domain().dispatcher.id()) {
             panic!("deadlock: {method} inside a callback of the same Rcu waits for itself");
         }
         if local::known(self.registry).is_some_and(|record| record.is_reading()) {

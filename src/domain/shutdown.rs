@@ -8,7 +8,7 @@
 use super::Domain;
 use super::drain::Drain;
 use super::rcu::Rcu;
-use crate::dispatch::block::block_on;
+use crate::dispatch::blocking::block_on;
 use crate::sys::barrier;
 use crate::sys::wait_list::{Place, WaitList};
 use std::fmt;

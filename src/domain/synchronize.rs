@@ -7,7 +7,7 @@
 
 use super::Domain;
 use super::rcu::Rcu;
-use crate::dispatch::block::block_on;
+use crate::dispatch::blocking::block_on;
 use crate::reader::sequence::{Mark, Seq};
 use crate::sys::prim::{AtomicUsize, Ordering};
 use crate::sys::wait_list::{Place, WaitList};

@@ -1,37 +1,24 @@
-//! Room for callbacks: who waits for it hears of it, in order, also where somebody gives up or takes it without waiting.
+//! Room for callbacks: each waiter hears of it, in order, also if another waiter gives up, or if a
+//! caller that does not wait takes the room.
 //!
-//! The protocol rests on SeqCst accesses: both ways of giving them fences.
+//! The protocol rests on SeqCst accesses, so the models run with both ways of giving them fences.
 
 use super::each_way;
-use crate::dispatch::backlog::Backlog;
-use crate::dispatch::block::block_on;
+use crate::dispatch::blocking::block_on;
+use crate::domain::backpressure::Backlog;
 use loom::thread;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-
-/// What `Reserve` does at each poll.
-fn poll(backlog: &Backlog, place: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
-    let taken = match *place {
-        None => !backlog.has_waiters() && backlog.try_take().is_ok(),
-        Some(place) => backlog.try_take_in_turn(place).is_ok(),
-    };
-    if !taken {
-        let turn = backlog.wait(place, cx.waker());
-        if backlog.try_take_in_turn(turn).is_err() {
-            return Poll::Pending;
-        }
-    }
-    backlog.leave(place);
-    Poll::Ready(())
-}
+use std::task::{Context, Waker};
 
 fn reserve(backlog: &Backlog) {
-    let mut place = None;
-    block_on(poll_fn(|cx| poll(backlog, &mut place, cx)), None);
+    let mut turn = None;
+    let poll =
+        |cx: &mut Context<'_>| backlog.poll_take(&mut turn, cx.waker(), |outcome| outcome.is_ok());
+    block_on(poll_fn(poll), None);
 }
 
-/// Given back while somebody begins to wait.
+/// A thread gives room back while another one begins to wait.
 #[test]
 fn loom_models_room_beside_a_waiter() {
     each_way(|| {
@@ -48,7 +35,7 @@ fn loom_models_room_beside_a_waiter() {
     });
 }
 
-/// Two wait for one place after another, and each gives its own back.
+/// Two threads wait for one room. Each takes it in its turn, and gives it back.
 #[test]
 fn loom_models_two_wait_for_room() {
     each_way(|| {
@@ -70,14 +57,14 @@ fn loom_models_two_wait_for_room() {
     });
 }
 
-/// The one that is woken gives up: the one behind it is woken.
+/// A waiter that may have been woken gives up: the next waiter is woken.
 #[test]
 fn loom_models_a_waiter_for_room_that_gives_up() {
     each_way(|| {
         let backlog = Arc::new(Backlog::new(1));
         backlog.take();
         let mut goes = None;
-        let first = poll(&backlog, &mut goes, &mut Context::from_waker(Waker::noop()));
+        let first = backlog.poll_take(&mut goes, Waker::noop(), |outcome| outcome.is_ok());
         assert!(first.is_pending());
         let stays = {
             let backlog = Arc::clone(&backlog);
@@ -93,7 +80,7 @@ fn loom_models_a_waiter_for_room_that_gives_up() {
     });
 }
 
-/// The limit holds, whoever takes.
+/// Two threads take the last room: one of them gets it.
 #[test]
 fn loom_models_the_limit_holds() {
     loom::model(|| {

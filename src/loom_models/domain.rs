@@ -4,8 +4,8 @@
 //! that must be woken is not woken, loom reports a deadlock. A model ends when all threads have
 //! ended, so no work may be left.
 
-use super::{Place, Step, check, check_with_fewer, inline_rcu, stopped_rcu};
-use crate::dispatch::block::block_on;
+use super::{Step, WrittenOnce, check, check_with_fewer, inline_rcu, stopped_rcu};
+use crate::dispatch::blocking::block_on;
 use crate::domain::registries_left;
 use crate::sys::thread::wait_for_all;
 use loom::thread;
@@ -105,7 +105,8 @@ fn loom_models_two_calls_after_a_shutdown() {
     });
 }
 
-/// The last handle is dropped while the thread stops. Exactly one of the two gives the registry away.
+/// The last handle is dropped while the thread stops. Exactly one of the two gives the registry
+/// away.
 #[test]
 fn loom_models_the_end_beside_a_stop() {
     check(|| {
@@ -130,7 +131,7 @@ fn loom_models_the_end_beside_a_stop() {
 fn loom_models_a_wait_for_a_reader() {
     check(|| {
         let rcu = inline_rcu();
-        let place = Place::new();
+        let place = WrittenOnce::new();
         let reader = {
             let (guard, place) = (rcu.read_owned(), place.clone());
             thread::spawn(move || {

@@ -1,16 +1,17 @@
-//! The global lock: batches take turns under it, and hand over what they have begun.
+//! The global lock: batches take turns under it, and hand over the jobs that they have begun.
 //!
-//! tokio's lock cannot run under loom: its own cfg would change all of tokio. What is ours is the protocol around it: the
-//! line of jobs, whose head belongs to who holds the lock; giving it back before the lock goes; a batch that is dropped
-//! while it waits. A lock of the model's own stands in, fair and handed over like tokio's: that tokio's orders what it
-//! guards, and wakes who is next, is believed and not shown here.
+//! tokio's lock cannot run under loom: its own cfg would change all of tokio. The models show the
+//! protocol around it: the lock's holder has the head of the line of jobs; the job goes back to the
+//! line before the lock is released; a batch may be dropped while it waits. A lock of the model's
+//! own takes the place of tokio's; it is fair, and handed over, like tokio's. That tokio's lock
+//! orders what it guards, and wakes the next waiter, is believed and not shown here.
 
+use super::batches::stop_worker;
 use super::{Calling, check_with_fewer, dispatcher_with};
-use crate::dispatch::batch::{Batch, BoxFuture};
-use crate::dispatch::block::block_on;
-use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::global_lock::{BigLock, Held};
-use crate::dispatch::tickets::Ticket;
+use crate::dispatch::batch::Batch;
+use crate::dispatch::blocking::block_on;
+use crate::dispatch::job::{BigLock, BoxFuture, Held};
+use crate::domain::dispatcher::Dispatcher;
 use crate::sys::prim::{Mutex, UnsafeCell};
 use crate::sys::thread::wait_for_all;
 use loom::thread;
@@ -28,7 +29,7 @@ struct Lock(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// What loom watches: touched with the lock alone.
+    /// For loom, which watches that only the lock's holder touches it.
     watched: UnsafeCell<()>,
     value: std::cell::UnsafeCell<Value>,
 }
@@ -36,13 +37,13 @@ struct Inner {
 #[derive(Default)]
 struct State {
     held: bool,
-    /// The lock was handed to this one, which has not come yet.
+    /// The lock was handed to this waiter, which has not been polled since.
     granted: Option<usize>,
     next: usize,
     waiting: VecDeque<(usize, Waker)>,
 }
 
-// SAFETY: `value` is touched by the lock's holder alone; loom checks that, by `watched`.
+// SAFETY: only the lock's holder touches `value`; loom checks that, by `watched`.
 unsafe impl Sync for Inner {}
 // SAFETY: as above.
 unsafe impl Send for Inner {}
@@ -78,7 +79,7 @@ impl Lock {
         }
     }
 
-    /// To the next in line, or to nobody.
+    /// Hands the lock to the next waiter, or releases it.
     fn hand_over(&self) {
         let mut state = self.0.state.lock();
         let next = state.waiting.pop_front();
@@ -99,7 +100,7 @@ impl Guard {
     fn value(&mut self) -> &mut Value {
         let inner = &self.0.0;
         inner.watched.with_mut(|_| ());
-        // SAFETY: the lock is held; loom checks that nobody else is here.
+        // SAFETY: the lock is held; loom checks that no other thread is here.
         unsafe { &mut *inner.value.get() }
     }
 }
@@ -170,14 +171,13 @@ impl Held for Guard {
     }
 }
 
-/// Batches under the lock, one for each list of callbacks, which push these numbers.
+/// Returns batches under the lock, one for each list; each callback pushes one of the numbers.
 fn batches<const N: usize>(
     dispatcher: &Arc<Dispatcher>,
     lock: &Lock,
     all: [&[usize]; N],
 ) -> [Batch; N] {
     let mut calling = Calling::new();
-    let mut number = 0;
     all.map(|numbers| {
         for n in numbers.iter().copied() {
             let id = lock.id();
@@ -185,12 +185,11 @@ fn batches<const N: usize>(
                 context.locked::<Value>(id).expect("under the lock").push(n);
             });
         }
-        number += 1;
-        Batch::calls(calling.collect(), Ticket::open(dispatcher, number))
+        Batch::calls(calling.collect(), dispatcher.begin_collection())
     })
 }
 
-/// Two threads run batches and the user takes the lock between: callbacks run alone, once, in order.
+/// Two threads run batches while the user takes the lock: callbacks run alone, once, in order.
 #[test]
 fn loom_models_batches_take_turns() {
     loom::model(|| {
@@ -209,7 +208,8 @@ fn loom_models_batches_take_turns() {
     });
 }
 
-/// A batch is dropped while it waits for the lock: the lock goes on to the next, and its turn to the worker.
+/// A batch is dropped while it waits for the lock: the lock goes on to the next waiter, and the
+/// batch's turn to the worker.
 #[test]
 fn loom_models_a_batch_that_is_dropped_while_it_waits() {
     check_with_fewer(1, || {
@@ -233,13 +233,7 @@ fn loom_models_a_batch_that_is_dropped_while_it_waits() {
             event.wait(None);
         }
         assert_eq!(*lock.try_take().expect("free").value(), [0, 1, 2]);
-        loop {
-            event.reset();
-            if dispatcher.worker.stop() {
-                break;
-            }
-            event.wait(None);
-        }
+        stop_worker(event, &dispatcher);
         wait_for_all();
     });
 }

@@ -1,11 +1,12 @@
 //! Models that loom runs through every interleaving: `ci/loom.sh`.
 //!
-//! They run the crate's own code on loom's atomics, with small constants. loom knows fences and not system calls: what is
-//! shown here is the fence mode. The asymmetric mode rests on the contract in `sys::barrier`, and on
-//! `tests/explorer.rs`, not on these models; in particular they cannot tell a light fence from a heavy one.
+//! They run the crate's own code on loom's atomics, with small constants. loom knows fences and not
+//! system calls: what is shown here is the fence mode. The asymmetric mode rests on the contract in
+//! `sys::barrier`, and on `tests/explorer.rs`, not on these models; in particular they cannot tell
+//! a light fence from a heavy one.
 //!
-//! A value that must not be used after it was freed is a loom `UnsafeCell`: readers look with `with`, the one who frees
-//! writes with `with_mut`, and loom fails if the two are not ordered.
+//! A value that must not be used after it was freed is a loom `UnsafeCell`: readers look with
+//! `with`, the one who frees writes with `with_mut`, and loom fails if the two are not ordered.
 
 mod backlog;
 mod batches;
@@ -29,10 +30,9 @@ use crate::Rcu;
 use crate::callback::Callback;
 use crate::callback::queue::CallbackList;
 use crate::callback::queue::Queue;
-use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::executor::InlineExecutor;
-use crate::dispatch::global_lock::BigLock;
-use crate::dispatch::job;
+use crate::dispatch::job::{self, BigLock};
+use crate::domain::dispatcher::Dispatcher;
 use crate::grace_period::Engine;
 use crate::reader::record::Record;
 use crate::reader::registry::Registry;
@@ -176,7 +176,8 @@ pub(super) fn at_fences(model: fn()) {
     });
 }
 
-/// A model of a protocol that rests on SeqCst accesses: with their fences before them, and behind them.
+/// A model of a protocol that rests on SeqCst accesses: with their fences before them, and behind
+/// them.
 pub(super) fn each_way(model: fn()) {
     for fences in [Fences::Before, Fences::After] {
         choose_fences(fences);
@@ -238,14 +239,14 @@ impl Calling {
 
 /// A place that one thread writes once, and that others look at when they know that it did.
 #[derive(Clone)]
-pub(super) struct Place(Arc<(UnsafeCell<u32>,)>);
+pub(super) struct WrittenOnce(Arc<(UnsafeCell<u32>,)>);
 
 // SAFETY: what loom watches: it fails where two threads touch it unordered.
-unsafe impl Send for Place {}
+unsafe impl Send for WrittenOnce {}
 // SAFETY: as above.
-unsafe impl Sync for Place {}
+unsafe impl Sync for WrittenOnce {}
 
-impl Place {
+impl WrittenOnce {
     pub(super) fn new() -> Self {
         Self(Arc::new((UnsafeCell::new(0),)))
     }
@@ -265,8 +266,8 @@ impl Place {
 /// A callback that must run exactly once, and whoever waits for it.
 #[derive(Clone)]
 pub(super) struct Step {
-    place: Place,
-    done: Place,
+    place: WrittenOnce,
+    done: WrittenOnce,
     count: std::sync::Arc<AtomicUsize>,
     event: std::sync::Arc<Event>,
 }
@@ -274,8 +275,8 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn new() -> Self {
         Self {
-            place: Place::new(),
-            done: Place::new(),
+            place: WrittenOnce::new(),
+            done: WrittenOnce::new(),
             count: std::sync::Arc::new(AtomicUsize::new(0)),
             event: std::sync::Arc::new(Event::new()),
         }

@@ -1,6 +1,7 @@
 //! Asking sections to end: futures that wait for the request are woken.
 
-use crate::dispatch::block::block_on;
+use crate::callback::queue::Queue;
+use crate::dispatch::blocking::block_on;
 use crate::grace_period::Engine;
 use crate::reader::guard::OwnedReadGuard;
 use crate::reader::registry::Registry;

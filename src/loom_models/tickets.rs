@@ -1,55 +1,49 @@
-//! Drains: over when everything up to their number is, whoever finishes first; and nobody who waits is forgotten.
+//! Drains: over when all work up to their number is, in whatever order it ends; and every waiting
+//! drain is woken.
 
-use super::{Place, dispatcher};
-use crate::dispatch::block::{WakeEvent, block_on};
-use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::tickets::Ticket;
+use super::{WrittenOnce, dispatcher};
+use crate::dispatch::blocking::{WakeEvent, block_on};
+use crate::domain::dispatcher::Dispatcher;
 use crate::sys::event::Event;
+use crate::sys::wait_list::Place;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Waker;
 
+/// Asks for a drain, and waits in vain for now.
+fn ask(dispatcher: &Dispatcher) -> Option<Place<u64>> {
+    let mut place = None;
+    dispatcher.tickets.ask(&mut place, Waker::noop());
+    place
+}
+
 /// Waits for a drain that was asked for.
-fn wait(dispatcher: &Dispatcher, id: u64) {
-    block_on(poll_fn(|cx| dispatcher.tickets.poll(id, cx.waker())), None);
+fn wait(dispatcher: &Dispatcher, mut place: Option<Place<u64>>) {
+    let poll = poll_fn(|cx| dispatcher.tickets.poll(&mut place, cx.waker()));
+    block_on(poll, None);
 }
 
-/// The driver: takes what was asked, and gives it the number of the last collection.
-fn number(dispatcher: &Dispatcher, event: &Event, number: u64) {
-    loop {
-        event.reset();
-        let asked = dispatcher.tickets.take_asked();
-        if !asked.is_empty() {
-            return dispatcher.tickets.assign(&asked, number);
-        }
-        event.wait(None);
-    }
-}
-
-/// Two collections end in any order, on threads of their own, beside the driver that numbers the drain.
+/// Two collections end in any order, on threads of their own, while a drain waits for a third one,
+/// which finds nothing.
 #[test]
 fn loom_models_batches_that_end_out_of_order() {
     loom::model(|| {
-        let (event, dispatcher) = dispatcher();
-        let places = [Place::new(), Place::new()];
-        let runners = [1, 2].map(|n: u64| {
-            let ticket = Ticket::open(&dispatcher, n);
-            let place = places[n as usize - 1].clone();
+        let (_, dispatcher) = dispatcher();
+        let values = [WrittenOnce::new(), WrittenOnce::new()];
+        let runners = values.clone().map(|value| {
+            let ticket = dispatcher.begin_collection();
             thread::spawn(move || {
-                place.write();
+                value.write();
                 drop(ticket);
             })
         });
-        let driver = {
-            let dispatcher = Arc::clone(&dispatcher);
-            thread::spawn(move || number(&dispatcher, event, 2))
-        };
-        let id = dispatcher.tickets.ask(Waker::noop());
-        event.set();
-        wait(&dispatcher, id);
-        places.iter().for_each(Place::look);
-        driver.join().unwrap();
+        let drain = ask(&dispatcher);
+        assert!(dispatcher.tickets.any_asked());
+        drop(dispatcher.begin_collection());
+        wait(&dispatcher, drain);
+        values.iter().for_each(WrittenOnce::look);
         for runner in runners {
             runner.join().unwrap();
         }
@@ -57,29 +51,68 @@ fn loom_models_batches_that_end_out_of_order() {
     });
 }
 
-/// A share of a batch's ticket goes on elsewhere: the drain waits for both. What comes later is not waited for.
+/// A callback is queued, and a drain asked for, while a collection may have read the queue already:
+/// the drain waits until a collection has found the callback.
+#[test]
+fn loom_models_a_drain_beside_a_collection() {
+    loom::model(|| {
+        let (event, dispatcher) = dispatcher();
+        let queued = Arc::new(AtomicUsize::new(0));
+        let over = Arc::new(AtomicUsize::new(0));
+        let value = WrittenOnce::new();
+        let collector = {
+            let (dispatcher, queued) = (Arc::clone(&dispatcher), Arc::clone(&queued));
+            let (value, over) = (value.clone(), Arc::clone(&over));
+            thread::spawn(move || {
+                let (mut due, mut found) = (true, false);
+                while over.load(Ordering::Relaxed) == 0 {
+                    event.reset();
+                    if due || dispatcher.tickets.any_asked() {
+                        let ticket = dispatcher.begin_collection();
+                        if !found && queued.load(Ordering::Relaxed) != 0 {
+                            found = true;
+                            value.write();
+                        }
+                        drop(ticket);
+                        due = false;
+                    } else if over.load(Ordering::Relaxed) == 0 {
+                        event.wait(None);
+                    }
+                }
+            })
+        };
+        queued.store(1, Ordering::Relaxed);
+        let drain = ask(&dispatcher);
+        event.set();
+        wait(&dispatcher, drain);
+        value.look();
+        over.store(1, Ordering::Relaxed);
+        event.set();
+        collector.join().unwrap();
+    });
+}
+
+/// Another thread has a share of a collection's ticket: the drain waits for both shares. It does
+/// not wait for a later collection.
 #[test]
 fn loom_models_a_ticket_that_is_shared() {
     loom::model(|| {
         let (_, dispatcher) = dispatcher();
-        let later = Ticket::open(&dispatcher, 2);
-        let first = Ticket::open(&dispatcher, 1);
-        let places = [Place::new(), Place::new()];
-        let shares = [first.clone(), first];
-        let mut at = places.iter();
-        let runners = shares.map(|share| {
-            let place = at.next().unwrap().clone();
+        let drain = ask(&dispatcher);
+        let first = dispatcher.begin_collection();
+        let later = dispatcher.begin_collection();
+        let values = [WrittenOnce::new(), WrittenOnce::new()];
+        let mut shares = [Some(first.clone()), Some(first)];
+        let mut share = shares.iter_mut();
+        let runners = values.clone().map(|value| {
+            let share = share.next().and_then(Option::take);
             thread::spawn(move || {
-                place.write();
+                value.write();
                 drop(share);
             })
         });
-        let id = dispatcher.tickets.ask(Waker::noop());
-        dispatcher
-            .tickets
-            .assign(&dispatcher.tickets.take_asked(), 1);
-        wait(&dispatcher, id);
-        places.iter().for_each(Place::look);
+        wait(&dispatcher, drain);
+        values.iter().for_each(WrittenOnce::look);
         for runner in runners {
             runner.join().unwrap();
         }
@@ -87,7 +120,8 @@ fn loom_models_a_ticket_that_is_shared() {
     });
 }
 
-/// One of two drains gives up, with a waker whose drop comes back to the tickets: the other is woken.
+/// One of two drains gives up, with a waker whose drop comes back to the tickets: the other drain
+/// is woken.
 #[test]
 fn loom_models_a_drain_that_gives_up() {
     struct Returns(Arc<Dispatcher>);
@@ -101,57 +135,48 @@ fn loom_models_a_drain_that_gives_up() {
     }
     loom::model(|| {
         let (_, dispatcher) = dispatcher();
-        let ticket = Ticket::open(&dispatcher, 1);
         let waker = Waker::from(Arc::new(Returns(Arc::clone(&dispatcher))));
-        let goes = dispatcher.tickets.ask(&waker);
+        let mut goes = None;
+        dispatcher.tickets.ask(&mut goes, &waker);
         drop(waker);
-        let stays = dispatcher.tickets.ask(Waker::noop());
-        let runner = thread::spawn(move || drop(ticket));
-        let driver = {
+        let stays = ask(&dispatcher);
+        let collector = {
             let dispatcher = Arc::clone(&dispatcher);
-            thread::spawn(move || {
-                let asked = dispatcher.tickets.take_asked();
-                dispatcher.tickets.assign(&asked, 1);
-            })
+            thread::spawn(move || drop(dispatcher.begin_collection()))
         };
-        dispatcher.tickets.forget(goes);
+        dispatcher.tickets.forget(&mut goes);
         wait(&dispatcher, stays);
-        runner.join().unwrap();
-        driver.join().unwrap();
+        collector.join().unwrap();
     });
 }
 
-/// A waker that is replaced while the ticket closes: the old one was called, or the new one is, or it is over.
+/// A drain gets another waker while the ticket closes: the first waker was called, or the second
+/// one is, or the drain is over.
 #[test]
 fn loom_models_a_drain_that_is_polled_anew() {
     loom::model(|| {
         let (_, dispatcher) = dispatcher();
-        let ticket = Ticket::open(&dispatcher, 1);
-        let id = dispatcher.tickets.ask(Waker::noop());
-        dispatcher
-            .tickets
-            .assign(&dispatcher.tickets.take_asked(), 1);
+        let mut drain = ask(&dispatcher);
+        let ticket = dispatcher.begin_collection();
         let runner = thread::spawn(move || drop(ticket));
         let event = Arc::new(WakeEvent(Event::new()));
-        if dispatcher
-            .tickets
-            .poll(id, &Waker::from(Arc::clone(&event)))
-            .is_pending()
-        {
+        let waker = Waker::from(Arc::clone(&event));
+        if dispatcher.tickets.poll(&mut drain, &waker).is_pending() {
             event.0.wait(None);
-            assert!(dispatcher.tickets.poll(id, Waker::noop()).is_ready());
+            let over = dispatcher.tickets.poll(&mut drain, Waker::noop());
+            assert!(over.is_ready());
         }
         runner.join().unwrap();
     });
 }
 
-/// The driver asks to be told of the last ticket's end, and sleeps.
+/// The grace-period thread asks to be woken when the last ticket closes, and sleeps.
 #[test]
 fn loom_models_the_driver_hears_of_the_last() {
     loom::model(|| {
         let (event, dispatcher) = dispatcher();
-        let runners = [1, 2].map(|n| {
-            let ticket = Ticket::open(&dispatcher, n);
+        let runners = [(); 2].map(|()| {
+            let ticket = dispatcher.begin_collection();
             thread::spawn(move || drop(ticket))
         });
         loop {

@@ -7,7 +7,7 @@
 
 use super::{Value, each_way, stopped_rcu};
 use crate::RcuCell;
-use crate::dispatch::block::block_on;
+use crate::dispatch::blocking::block_on;
 use loom::thread::{self, JoinHandle};
 use std::mem::forget;
 use std::sync::Arc;

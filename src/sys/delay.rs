@@ -59,8 +59,8 @@ pub(crate) enum Window {
     Collected,
     /// Ready callbacks are not yet handed out.
     Ready,
-    /// A drain has no number yet.
-    Assigning,
+    /// A collection has begun, and no queue is read yet.
+    Begun,
     /// A waiter is registered and has not looked again.
     Registered,
     /// The end of a thread is announced, and the fence is not done.

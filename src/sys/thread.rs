@@ -203,9 +203,9 @@ pub(crate) mod seam {
 #[cfg(all(unix, not(rcu_loom)))]
 mod raw {
     use crate::sys::gate;
+    use crate::sys::unwind::or_abort;
     use std::ffi::{CString, c_void};
     use std::io;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::ptr;
 
     /// A thread that is neither joined nor detached.
@@ -241,9 +241,7 @@ mod raw {
         // SAFETY: the box that `spawn` gave to this thread.
         let Start { name, f } = *unsafe { Box::from_raw(start.cast::<Start>()) };
         set_name(name);
-        if catch_unwind(AssertUnwindSafe(f)).is_err() {
-            std::process::abort();
-        }
+        or_abort(f);
         ptr::null_mut()
     }
 

@@ -4,7 +4,7 @@
 //! They are foreign code, and might wait for ever for a lock that such a thread holds there.
 
 use super::gate::ThreadNumber;
-use super::unwind::catch;
+use super::unwind::quietly;
 use std::task::Waker;
 
 crate::sys::prim::model_const! {
@@ -80,42 +80,5 @@ impl WakeList {
         for waker in self.0.drain(..) {
             let _ = quietly(move || drop(waker));
         }
-    }
-}
-
-/// Runs foreign code that must not end this thread. If it panics, returns the message.
-pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    catch(f).map_err(|payload| {
-        let message = payload
-            .downcast_ref::<&'static str>()
-            .map(|s| (*s).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a panic without a message".to_owned());
-        // A payload is foreign too, and may panic when dropped.
-        if let Err(second) = catch(move || drop(payload)) {
-            std::mem::forget(second);
-        }
-        message
-    })
-}
-
-#[cfg(all(test, not(rcu_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_payload_that_panics_when_dropped_is_survived() {
-        struct Bomb;
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                panic!("dropped");
-            }
-        }
-        assert_eq!(quietly(|| 7), Ok(7));
-        assert_eq!(
-            quietly(|| panic!("a {}", 1)),
-            Err::<(), _>("a 1".to_owned())
-        );
-        assert!(quietly(|| std::panic::panic_any(Bomb)).is_err());
     }
 }

@@ -1,12 +1,9 @@
 //! Every kind of executor with its driver, for the suites that run over all of them.
 
 use super::{inline, runtime, worker};
-use async_rcu::{
-    Batch, Builder, Executor, Rcu,
-    executor::{ChannelExecutor, SpawnExecutor},
-};
+use async_rcu::{Batch, Builder, Executor, Rcu, executor::ChannelExecutor};
 use futures::StreamExt;
-use futures::task::{FutureObj, Spawn, SpawnError};
+use futures::task::{FutureObj, Spawn, SpawnError, SpawnExt};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use tokio::sync::oneshot;
@@ -42,8 +39,10 @@ const KINDS: &[(&str, Make)] = &[
     ("tokio multi_thread(1)", |b| multi_thread(b, 1)),
     #[cfg(feature = "rt")]
     ("tokio multi_thread(2)", |b| multi_thread(b, 2)),
-    ("SpawnExecutor", |b| {
-        (b.executor(SpawnExecutor::new(a_spawner())), Driver::None)
+    ("a closure that spawns", |b| {
+        let spawner = a_spawner();
+        let spawn = move |batch: Batch| spawner.spawn(batch);
+        (b.executor(spawn), Driver::None)
     }),
     ("ChannelExecutor on a thread", channel_on_a_thread),
     ("ChannelExecutor in a LocalSet", channel_in_a_local_set),

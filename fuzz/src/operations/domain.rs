@@ -5,10 +5,10 @@ use super::super::panics;
 use super::Make;
 use async_rcu::{
     Batch, Builder, Executor, GlobalLock, Rcu,
-    executor::{Batches, ChannelExecutor, InlineExecutor, SpawnExecutor, WorkerThread},
+    executor::{Batches, ChannelExecutor, InlineExecutor, WorkerThread},
     report::PanicSource,
 };
-use futures::task::{FutureObj, Spawn, SpawnError};
+use futures::task::{FutureObj, Spawn, SpawnError, SpawnExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
@@ -162,7 +162,10 @@ fn executor(builder: Builder, choice: u8) -> (Builder, Option<Batches>) {
         1 => builder.executor(WorkerThread),
         2 => builder.executor(InlineExecutor),
         3 => builder.executor(runtime().handle().clone()),
-        4 => builder.executor(SpawnExecutor::new(AThread::new())),
+        4 => {
+            let spawner = AThread::new();
+            builder.executor(move |batch: Batch| spawner.spawn(batch))
+        }
         5 => builder.executor(|batch: Batch| batch.run()),
         6 => builder.executor(|batch: Batch| thread::spawn(move || batch.run())),
         7 => builder.executor(|batch: Batch| drop(batch)),

@@ -28,12 +28,12 @@ pub(crate) mod sleep;
 pub(crate) mod start;
 
 use crate::callback::queue::CallbackList;
-use crate::dispatch::backlog::Backlog;
 use crate::dispatch::batch::Batch;
-use crate::dispatch::dispatcher::Pending;
-use crate::dispatch::here;
-use crate::dispatch::tickets::Ticket;
+use crate::dispatch::blocking;
+use crate::dispatch::{Schedule, Ticket};
 use crate::domain::Domain;
+use crate::domain::backpressure::Backlog;
+use crate::domain::dispatcher::PendingReport;
 use crate::domain::publish::Publisher;
 use crate::domain::stall::Watchdog;
 use crate::domain::stats::LatencyLog;
@@ -44,8 +44,7 @@ use crate::sys::event::Event;
 use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
-use crate::sys::unwind::or_abort;
-use crate::sys::wake::quietly;
+use crate::sys::unwind::{or_abort, quietly};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -72,8 +71,6 @@ crate::sys::prim::model_const! {
 
 /// The collector's state. The thread that holds its lock is the collector.
 pub(crate) struct GpThread {
-    /// The number of the last collection.
-    collection: u64,
     /// Collections that wait for a grace period, oldest first.
     waiting: VecDeque<Collected>,
     /// The `elapsed` of the last turn. All waiters up to it were woken, and all collections up to
@@ -101,7 +98,6 @@ pub(in crate::domain) struct Collected {
 impl Default for GpThread {
     fn default() -> Self {
         Self {
-            collection: 0,
             waiting: VecDeque::new(),
             handled: Seq::FIRST,
             last_start: None,
@@ -175,7 +171,7 @@ impl ThreadSlot {
 
 /// The body of the grace-period thread.
 fn run(domain: Arc<Domain>) {
-    here::become_gp_thread(domain.dispatcher.id());
+    blocking::become_gp_thread(domain.dispatcher.id());
     // Foreign panics are caught where foreign code is called. A panic that arrives here is a bug of
     // this crate, and readers rely on this thread.
     let last = or_abort(|| drive(&domain));
@@ -228,17 +224,17 @@ impl Domain {
         self.gather();
         let mut driver = self.driver.lock();
         let forced = self.force.take();
-        let asked = self.dispatcher.tickets.take_asked();
+        let asked = self.dispatcher.tickets.any_asked();
         delay::at(Window::Taken);
-        let urgent = forced || !asked.is_empty();
+        let urgent = forced || asked;
         let for_waiters = self.may_start_for_waiters(urgent);
-        let queued = self.has_queued(&driver);
-        let due = queued && (urgent || for_waiters || self.until_due(&driver).is_zero());
+        let may_collect = urgent || for_waiters || self.until_due(&driver).is_zero();
+        let due = asked || may_collect && self.has_queued(&driver);
 
-        if due || !asked.is_empty() {
-            driver.collection += 1;
-        }
-        let number = driver.collection;
+        // The collection begins before the first queue is read: a drain that is asked for from now
+        // on waits for the next one.
+        let mut ticket = due.then(|| self.dispatcher.begin_collection());
+        delay::at(Window::Begun);
         let mut calls = CallbackList::new();
         if due {
             for record in self.registry.records() {
@@ -247,9 +243,9 @@ impl Domain {
             }
         }
         delay::at(Window::Collected);
-        let started = (due || for_waiters).then(|| self.start_gp(&mut driver, urgent));
-        if let (Some(seq), true) = (started, calls.len() != 0) {
-            let ticket = Ticket::open(&self.dispatcher, number);
+        let found = calls.len() != 0;
+        let started = (found || for_waiters).then(|| self.start_gp(&mut driver, urgent));
+        if let (Some(seq), Some(ticket)) = (started, ticket.take_if(|_| found)) {
             driver.waiting.push_back(Collected { seq, calls, ticket });
         }
 
@@ -263,7 +259,7 @@ impl Domain {
             driver.adopt(self.engine.fenced(), elapsed);
         }
         let handing_out = !driver.ready.is_empty();
-        let worked = started.is_some() || handing_out || !asked.is_empty();
+        let worked = started.is_some() || handing_out || asked;
         driver.worked |= worked;
         if worked {
             driver.publisher.note();
@@ -280,10 +276,8 @@ impl Domain {
         }
         delay::at(Window::Ready);
         self.hand_out();
-        if !asked.is_empty() {
-            delay::at(Window::Assigning);
-            self.dispatcher.tickets.assign(&asked, number);
-        }
+        // Outside the lock: this ends the drains that wait for a collection which found nothing.
+        drop(ticket);
         let reported = self.report_all();
         let polled = self.poll_inline();
         self.report_unwatched();
@@ -411,8 +405,9 @@ impl Domain {
     /// Makes the pending reports. Returns `true` if there were any.
     fn report_all(&self) -> bool {
         let reports = self.dispatcher.take_reports();
-        let any = !reports.is_empty() | self.report_notes() | self.report_backlog();
-        for Pending { report, _ticket } in reports {
+        let any = !reports.is_empty() | self.report_notes();
+        self.report_backlog();
+        for PendingReport { report, ticket } in reports {
             let told = quietly(|| {
                 tracing::error!(
                     target: "async_rcu::panic",
@@ -431,6 +426,7 @@ impl Domain {
                     "{report}; and the hook or subscriber panicked when it was told: {message}"
                 ));
             }
+            drop(ticket);
         }
         any
     }

@@ -13,8 +13,8 @@
 //!
 //! # Stopping
 //! The thread decides under the driver's lock whether it stops. The drop of the last handle takes
-//! the same lock. So exactly one of the two gives the registry away, and the thread does not touch the
-//! registry after that.
+//! the same lock. So exactly one of the two gives the registry away, and the thread does not touch
+//! the registry after that.
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
@@ -23,14 +23,14 @@
 //! have to wake the thread.
 
 use super::{GpThread, Slept};
-use crate::dispatch::dispatcher::PanicSource;
-use crate::dispatch::here;
-use crate::dispatch::worker::Worker;
+use crate::dispatch::Schedule;
+use crate::dispatch::blocking;
+use crate::dispatch::panics::PanicSource;
 use crate::domain::Domain;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
-use crate::sys::wake::quietly;
+use crate::sys::unwind::quietly;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Domain {
             self.stop_attempted();
         }
 
-        let stranded = Worker::retry(&self.dispatcher).then_some(RETRY);
+        let stranded = self.dispatcher.worker.retry().then_some(RETRY);
         let stuck = self.look_for_stuck(holdouts);
         let publish = self.publish();
 
@@ -180,7 +180,7 @@ impl Domain {
         };
         drop(driver);
         if matches!(stopped, Slept::Stopped { .. }) {
-            here::leave_gp_thread();
+            blocking::leave_gp_thread();
         }
         self.stop_attempted();
         Some(stopped)

@@ -21,7 +21,7 @@ use crate::sys::prim::Ordering;
 use crate::sys::sleep_state::Rouse;
 use crate::sys::stderr;
 use crate::sys::thread::{self, JoinHandle};
-use crate::sys::wake::quietly;
+use crate::sys::unwind::quietly;
 use std::io;
 use std::sync::Arc;
 

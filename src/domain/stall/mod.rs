@@ -1,13 +1,14 @@
-//! Noticing what is stuck, and telling those who hold things up.
+//! Finding what is stuck, and telling those that block it.
 //!
-//! The grace-period thread does it, before it sleeps, and now and then while it does not get to that: it alone emits.
-//! Others hand it what they found as *notes*.
+//! The grace-period thread does both: before it sleeps, and from time to time while it has work. It
+//! alone makes reports. Other threads hand it theirs as *notes*.
 
 pub(crate) mod report;
+pub(crate) mod watch;
 
-use crate::dispatch::dispatcher::PanicSource;
-use crate::dispatch::here;
-use crate::dispatch::watch::{Finding, Stuck, after_reports};
+use crate::dispatch::Schedule;
+use crate::dispatch::blocking;
+use crate::dispatch::panics::PanicSource;
 use crate::domain::Domain;
 use crate::reader::local;
 use crate::reader::location::TRACKED;
@@ -15,20 +16,21 @@ use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::thread;
-use crate::sys::wake::quietly;
+use crate::sys::unwind::quietly;
 use report::{HeldSection, LISTED, StallKind, StallReport};
 use std::sync::Arc;
 use std::time::Duration;
+use watch::{Finding, Stuck, after_reports};
 
-/// The first look at what was handed out: short, as mostly it is over by then.
+/// The time until the first look at work that was handed out. Short, since most work is over then.
 const SOON: Duration = Duration::from_millis(5);
 
-/// What the collector remembers about reports.
+/// What the grace-period thread remembers about reports.
 #[derive(Debug, Default)]
 pub(in crate::domain) struct Watchdog {
-    /// Something was handed out since the last look.
+    /// Work was handed out since the last look.
     pub(in crate::domain) fresh: bool,
-    /// The grace period that is reported as held up, and how often.
+    /// The grace period that was last reported as blocked, and how often.
     told: Option<(Seq, u32)>,
 }
 
@@ -54,7 +56,7 @@ impl Stalls {
 }
 
 impl Domain {
-    /// The sections that hold up `wanted`, named.
+    /// Returns the sections that block `wanted`, and how many there are.
     pub(in crate::domain) fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
         let (sections, total) = self.registry.sections_before(wanted, LISTED);
         let driver = self.driver.lock();
@@ -65,29 +67,29 @@ impl Domain {
         (held.collect(), total)
     }
 
-    /// Reports what is stuck; tells how long until something may be.
+    /// Reports what is stuck. Returns how long until something may be stuck.
     pub(in crate::domain) fn look_for_stuck(&self, holdouts: bool) -> Option<Duration> {
         let sections = match holdouts {
             true => self.look_at_sections(),
             false => None,
         };
         let timeout = self.settings.stall_timeout;
-        let drained = self.dispatcher.tickets.drained();
-        let (findings, next) = self.dispatcher.watch.check(timeout, drained);
+        let awaited = self.dispatcher.tickets.awaited();
+        let (findings, next) = self.dispatcher.watch.check(timeout, awaited);
         for finding in findings {
             self.tell_stall(self.found(finding));
         }
         let fresh = std::mem::take(&mut self.driver.lock().watchdog.fresh);
         let handed_out = match next {
             Some(next) if fresh => Some(next.min(SOON)),
-            // It takes long: whoever ends it wakes us.
+            // The work takes long: this thread is woken when it is over.
             Some(next) => self.dispatcher.tickets.watch().then_some(next),
             None => None,
         };
         sections.into_iter().chain(handed_out).min()
     }
 
-    /// As [`look_for_stuck`](Self::look_for_stuck), by a thread that does not sleep now.
+    /// Calls [`look_for_stuck`](Self::look_for_stuck) while the thread does not sleep.
     pub(in crate::domain) fn look_in_passing(&self) {
         let driver = self.driver.lock();
         let holdouts = self.highest_awaited(&driver) > driver.handled;
@@ -95,7 +97,7 @@ impl Domain {
         self.look_for_stuck(holdouts);
     }
 
-    /// The oldest grace period that has not elapsed.
+    /// Looks at the oldest grace period that has not elapsed.
     fn look_at_sections(&self) -> Option<Duration> {
         let timeout = self.settings.stall_timeout;
         let mut driver = self.driver.lock();
@@ -157,7 +159,7 @@ impl Domain {
         }
     }
 
-    /// Reports a callback that took too long on this thread, where nobody could watch it: after its end.
+    /// Reports a callback that took too long on this thread, which cannot watch itself.
     pub(in crate::domain) fn report_unwatched(&self) {
         let took = self.dispatcher.watch.take_unwatched();
         if took >= self.settings.stall_timeout {
@@ -173,7 +175,11 @@ impl Domain {
     fn tell_stall(&self, report: StallReport) {
         self.stalls.reported.fetch_add(1, Ordering::Relaxed);
         let heard = quietly(|| {
-            tracing::warn!(target: "async_rcu::stall", domain = %report.domain, kind = ?report.kind, pending = report.pending, "{report}");
+            tracing::warn!(
+                target: "async_rcu::stall",
+                domain = %report.domain, kind = ?report.kind, pending = report.pending,
+                "{report}"
+            );
             tracing::event_enabled!(target: "async_rcu::stall", tracing::Level::WARN)
         });
         if heard != Ok(true) {
@@ -186,15 +192,15 @@ impl Domain {
         }
     }
 
-    /// Hands the grace-period thread a report, where a future that the current thread polls cannot end as long as that thread
-    /// goes on like this. `true` where there is one.
+    /// Hands the grace-period thread a report, if a future that the current thread polls cannot end
+    /// before that thread goes on. Returns whether it did.
     #[cold]
     pub(in crate::domain) fn note_deadlock(
         self: &Arc<Self>,
         what: &'static str,
         by_callback: bool,
     ) -> bool {
-        let mut report = if by_callback && here::in_batch_of(self.dispatcher.id()) {
+        let mut report = if by_callback && blocking::in_batch_of(self.dispatcher.id()) {
             self.stall(StallKind::WaitInCallback(what), Duration::ZERO)
         } else if let Some(held) = self.own_section() {
             StallReport {
@@ -215,7 +221,7 @@ impl Domain {
         true
     }
 
-    /// The section of a `ReadGuard` on this thread, where sections carry their place.
+    /// Returns the section of a `ReadGuard` on this thread, if sections have their location.
     fn own_section(&self) -> Option<HeldSection> {
         if !TRACKED {
             return None;
@@ -238,7 +244,7 @@ impl Domain {
         !self.stalls.notes.lock().is_empty()
     }
 
-    /// `true` where there were any.
+    /// Makes the reports of other threads. Returns whether there were any.
     pub(in crate::domain) fn report_notes(&self) -> bool {
         let notes = std::mem::take(&mut *self.stalls.notes.lock());
         let any = !notes.is_empty();
@@ -248,14 +254,18 @@ impl Domain {
         any
     }
 
-    /// Reports that the limit of pending callbacks was met. Always `false`: there is nothing more to do for it.
-    pub(in crate::domain) fn report_backlog(&self) -> bool {
+    /// Reports that the limit of pending callbacks was reached.
+    pub(in crate::domain) fn report_backlog(&self) {
         if let Some(backlog) = self.dispatcher.backlog.as_ref().filter(|b| b.take_report()) {
             let (pending, limit) = (backlog.pending(), backlog.limit());
             let _ = quietly(|| {
-                tracing::warn!(target: "async_rcu::backpressure", domain = %self.dispatcher.name, pending, limit, "as many callbacks are pending as may be; try_call refuses, reserve waits");
+                tracing::warn!(
+                    target: "async_rcu::backpressure",
+                    domain = %self.dispatcher.name, pending, limit,
+                    "the limit of pending callbacks ({limit}) is reached; \
+                     try_call refuses, reserve waits"
+                );
             });
         }
-        false
     }
 }

@@ -1,4 +1,4 @@
-//! What the service tells about what is stuck: stall reports, and who holds what a force asks for.
+//! The contents of a stall report, and of the event that a force causes.
 
 use crate::reader::registry::Section;
 use crate::sys::thread::ThreadId;
@@ -6,13 +6,13 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-/// Sections that a report lists; it counts them all.
+/// The most sections that a report lists. It counts them all.
 pub(crate) const LISTED: usize = 32;
 
-/// Something takes longer than [`Builder::stall_timeout`](crate::Builder::stall_timeout), or can never end. Given to
-/// [`Builder::on_stall`](crate::Builder::on_stall).
+/// Something takes longer than [`Builder::stall_timeout`](crate::Builder::stall_timeout), or can
+/// never end. Given to [`Builder::on_stall`](crate::Builder::on_stall).
 ///
-/// `Display` says it in a sentence:
+/// `Display` writes it as a sentence:
 ///
 /// ```
 /// use std::{sync::mpsc, time::Duration};
@@ -24,7 +24,7 @@ pub(crate) const LISTED: usize = 32;
 ///     .build()?;
 /// let forgotten = rcu.read_owned();
 /// rcu.call(|| ());
-/// let report = reports.recv()?;     // who, how long, where made, how much waits
+/// let report = reports.recv()?;
 /// assert!(report.contains("routes") && report.contains("1 callback pending"));
 /// # drop(forgotten);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -38,17 +38,18 @@ pub struct StallReport {
     pub kind: StallKind,
     /// For how long, at the least.
     pub age: Duration,
-    /// The sections that hold up grace periods, oldest number first, at most 32; empty for other kinds.
+    /// The sections that block grace periods, oldest number first, at most 32; empty for other
+    /// kinds.
     pub holders: Vec<HeldSection>,
     /// How many such sections there are.
     pub holders_total: usize,
-    /// The name of the thread that is stuck, where it is one.
+    /// The name of the thread that is stuck, if a thread is.
     pub thread: Option<String>,
     /// That thread's id.
     pub thread_id: Option<ThreadId>,
     /// Callbacks queued and not finished.
     pub pending: u64,
-    /// Reports made before of the same matter. The pauses between them double.
+    /// How often the same was reported before. The pauses between the reports double.
     pub repeated: u32,
 }
 
@@ -71,25 +72,26 @@ pub struct StallReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StallKind {
-    /// Sections that do not end hold up a grace period.
+    /// Sections that do not end block a grace period.
     Section,
-    /// A callback, or the drop of a retired value, runs for long.
+    /// A callback, or the drop of a retired value, has been running for long.
     Callback,
-    /// A batch was given to the executor, and nobody polls it.
+    /// A batch was given to the executor and has not been polled since.
     Batch,
-    /// A batch waits for the [`GlobalLock`](crate::GlobalLock), and nobody lets that go.
+    /// A batch waits for the [`GlobalLock`](crate::GlobalLock), whose holder has not released it.
     GlobalLock,
-    /// An async callback has not ended, and somebody waits for it by a drain.
+    /// An async callback has not ended, and a drain waits for it.
     AsyncCallback,
-    /// A future of the domain (named here) is waited for by a thread inside a section of the domain: where the same task
-    /// has that guard, it waits for ever. Found at once, where sections carry their place.
+    /// A thread that is inside a section of the domain waits for a future of the domain (named
+    /// here). If the same task has the guard, it waits for ever. Reported at once, in builds in
+    /// which sections have their location.
     WaitInSection(&'static str),
-    /// A future of the domain (named here) is waited for inside an async callback of the domain, which it waits for. Found at
-    /// once.
+    /// An async callback of the domain waits for a future of the domain (named here), which waits
+    /// for the callback. Reported at once.
     WaitInCallback(&'static str),
 }
 
-/// An open section, as far as it is known.
+/// An open section, as far as the domain knows it.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -108,23 +110,25 @@ pub enum StallKind {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HeldSection {
-    /// Name of the thread that opened it.
+    /// Name of the thread that opened the section.
     pub thread: Option<String>,
     /// Id of that thread.
     pub thread_id: ThreadId,
-    /// That thread has ended: its guard was leaked, or, for an owned one, is held elsewhere.
+    /// That thread has ended: its guard was leaked, or is an owned one that is held elsewhere.
     pub thread_ended: bool,
-    /// It is an [`OwnedReadGuard`](crate::OwnedReadGuard)'s, which may be anywhere by now.
+    /// The guard is an [`OwnedReadGuard`](crate::OwnedReadGuard), which may be anywhere by now.
     pub owned: bool,
     /// Where the guard was made. In debug builds, and with the feature `locations`.
     pub location: Option<&'static Location<'static>>,
-    /// The tokio task that made it, where there was one. In debug builds, and with the feature `locations`.
+    /// The tokio task that made the guard, if a task did. In debug builds, and with the feature
+    /// `locations`.
     pub task: Option<u64>,
-    /// How long it has lasted, at the least: the time since the first grace period that it holds up was started.
+    /// How long the section has lasted, at the least: the time since the start of the first grace
+    /// period that it blocks.
     pub age: Duration,
 }
 
-/// Somebody wants the grace periods under way to end now, and these sections hold them up. Given to
+/// A caller wants the grace periods under way to end now, and these sections block them. Given to
 /// [`Rcu::on_force`](crate::Rcu::on_force).
 ///
 /// ```
@@ -135,7 +139,7 @@ pub struct HeldSection {
 /// let guard = rcu.read_owned();
 /// rcu.call(|| ());
 /// rcu.force();
-/// assert!(events.recv()?.contains("1 section asked to end"));
+/// assert!(events.recv()?.contains("1 read-side section asked to end"));
 /// # drop(guard);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -146,7 +150,7 @@ pub struct ForceEvent {
     pub domain: String,
     /// The sections that are asked to end, oldest number first, at most 32.
     pub holders: Vec<HeldSection>,
-    /// How many there are.
+    /// How many such sections there are.
     pub holders_total: usize,
     /// Callbacks queued and not finished.
     pub pending: u64,
@@ -203,7 +207,7 @@ fn list(f: &mut fmt::Formatter<'_>, holders: &[HeldSection], total: usize) -> fm
     }
 }
 
-/// ` callback pending`, or ` callbacks pending`.
+/// Returns the ending of a noun that counts `n` things.
 fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
@@ -215,33 +219,39 @@ impl fmt::Display for StallReport {
         match self.kind {
             StallKind::Section => {
                 let n = self.holders_total as u64;
-                write!(f, "a grace period is held up for {age:.1?} by {n} section")?;
+                write!(
+                    f,
+                    "grace period blocked for {age:.1?} by {n} read-side section"
+                )?;
                 f.write_str(plural(n))?;
                 list(f, &self.holders, self.holders_total)?;
             }
-            StallKind::Callback => write!(f, "a callback runs for {age:.1?}")?,
+            StallKind::Callback => write!(f, "a callback has been running for {age:.1?}")?,
             StallKind::Batch => write!(
                 f,
-                "a batch was given to the executor {age:.1?} ago, and nobody polls it"
+                "a batch was given to the executor {age:.1?} ago and has not been polled since"
             )?,
             StallKind::GlobalLock => write!(
                 f,
-                "a batch waits for the global lock for {age:.1?}, and nobody lets that go"
+                "a batch has been waiting for {age:.1?} for the global lock, whose holder has not \
+                 released it"
             )?,
             StallKind::AsyncCallback => write!(
                 f,
-                "a drain waits for an async callback that has not ended for {age:.1?}"
+                "a drain waits for an async callback that has been running for {age:.1?}"
             )?,
             StallKind::WaitInSection(what) => {
                 write!(
                     f,
-                    "{what} is awaited inside a section of the same domain, which it may wait for"
+                    "deadlock: {what} is awaited inside a read-side section of the same domain, and \
+                     may wait for that section"
                 )?;
                 list(f, &self.holders, self.holders_total)?;
             }
             StallKind::WaitInCallback(what) => write!(
                 f,
-                "{what} is awaited inside an async callback of the same domain, which it waits for"
+                "deadlock: {what} is awaited inside an async callback of the same domain, and \
+                 waits for that callback"
             )?,
         }
         match (&self.thread, self.thread_id) {
@@ -259,7 +269,7 @@ impl fmt::Display for ForceEvent {
         let (n, total) = (self.pending, self.holders_total as u64);
         write!(
             f,
-            "RCU domain \"{}\": {total} section{} asked to end",
+            "RCU domain \"{}\": {total} read-side section{} asked to end",
             self.domain,
             plural(total)
         )?;

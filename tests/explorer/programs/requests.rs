@@ -238,27 +238,21 @@ pub(crate) const DRAIN: Case = Case {
     build: |p| {
         p.variables(&[("queued", 0), ("ran", 0), ("tickets", 0), ("asked", 0)]);
         p.variable("others", 0);
-        p.variables(&[
-            ("number", 0),
-            ("collection", 0),
-            ("closed", 0),
-            ("event", 0),
-        ]);
+        p.variables(&[("begun", 0), ("closed", 0), ("event", 0)]);
         p.variable("doze", AWAKE);
         p.thread("drainer", |t| {
             t.of("Queue::push");
             t.store("queued", 1, Release);
             t.of("Tickets::ask");
             t.lock("tickets");
-            t.store("asked", 1, Relaxed);
-            if t.bad("a caller takes the next number itself") {
-                t.load("number", "collection", Acquire);
-                t.store("number", r("number").plus(1), Relaxed);
+            t.load("number", "begun", Relaxed);
+            if !t.bad("a drain takes the number of the collection under way") {
+                t.set("number", r("number").plus(1));
             }
+            t.store("asked", r("number"), Relaxed);
             t.unlock("tickets");
             kick(t);
             t.of("Tickets::poll");
-            t.wait("number", "number", r("number"));
             t.wait("closed", "closed", r("closed").reaches("number"));
             t.load("ran", "ran", Relaxed);
             t.check(
@@ -279,36 +273,35 @@ pub(crate) const DRAIN: Case = Case {
             t.set("collected", 0);
             let (top, out) = (t.here(), t.label());
             reset(t, "event");
-            let late = t.bad("queues are collected before the drains are taken");
-            let take = |t: &mut Thread| {
-                t.of("Tickets::take_asked");
+            let late = t.bad("a collection begins after the queues are read");
+            let begin = |t: &mut Thread| {
+                t.of("Tickets::begin");
                 t.lock("tickets");
-                t.load("asked", "asked", Relaxed);
+                t.set("collection", r("collection").plus(1));
+                t.store("begun", r("collection"), Relaxed);
                 t.unlock("tickets");
             };
-            if !late {
-                take(t);
-            }
-            // There must be something to collect for; the number grows before the queues are read.
+            t.of("Tickets::any_asked");
+            t.lock("tickets");
+            t.load("asked", "asked", Relaxed);
+            t.unlock("tickets");
+            t.set("wanted", r("collection").below("asked"));
+            // There must be something to collect for.
             let (none, idle) = (t.label(), t.label());
             t.of("Domain::has_queued");
             t.load("others", "others", Acquire);
             t.load("queued", "queued", Acquire);
             t.set("due", r("seen").below("others"));
             t.set("due", r("due").or(r("collected").below("queued")));
-            if late {
-                t.go_if(r("due").not(), idle);
-            } else {
-                t.go_if(r("due").or("asked").not(), idle);
+            t.go_if(r("due").or("wanted").not(), idle);
+            if !late {
+                begin(t);
             }
-            t.of("Domain::turn");
-            t.set("collection", r("collection").plus(1));
-            t.store("collection", r("collection"), Release);
             t.of("Queue::collect");
             t.load("seen", "others", Acquire);
             t.load("queued", "queued", Acquire);
             if late {
-                take(t);
+                begin(t);
             }
             t.set("more", r("collected").below("queued"));
             t.set("collected", r("queued"));
@@ -318,12 +311,12 @@ pub(crate) const DRAIN: Case = Case {
             t.bind(none);
             t.of("Tickets::close");
             t.store("closed", r("collection"), Release);
-            t.go_if(r("asked").not(), top);
-            t.of("Tickets::assign");
+            t.of("the end of the program");
             t.lock("tickets");
-            t.load("given", "number", Relaxed);
-            t.store("number", r("given").max("collection"), Release);
+            t.load("asked", "asked", Relaxed);
             t.unlock("tickets");
+            t.go_if(r("asked").not(), top);
+            t.go_if(r("collection").below("asked"), top);
             t.go(out);
             t.bind(idle);
             sleep(t, "event");
@@ -333,8 +326,8 @@ pub(crate) const DRAIN: Case = Case {
     },
     floor: 200,
     faults: &[
-        broken("queues are collected before the drains are taken", ALL),
-        broken("a caller takes the next number itself", ALL),
+        broken("a collection begins after the queues are read", ALL),
+        broken("a drain takes the number of the collection under way", ALL),
     ],
 };
 

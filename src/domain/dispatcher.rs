@@ -1,0 +1,289 @@
+//! The dispatcher: hands ready batches out, and keeps account of them until they are done.
+
+use super::backpressure::Backlog;
+use super::drain::Tickets;
+use super::stall::watch::Watch;
+use crate::dispatch::batch::Batch;
+use crate::dispatch::blocking;
+use crate::dispatch::executor::Executor;
+use crate::dispatch::job::{BigLock, Job, Slice, Turns};
+use crate::dispatch::panics::{PanicReport, PanicSource};
+use crate::dispatch::progress::{Progress, saturated};
+use crate::dispatch::runtime;
+use crate::dispatch::worker::Worker;
+use crate::dispatch::{Schedule, Ticket};
+use crate::reader::location::set_task_source;
+use crate::sys::event::Event;
+use crate::sys::prim::{AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sys::thread;
+use crate::sys::unwind::quietly;
+use crate::sys::wake::WakeList;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A report on its way to the grace-period thread, which makes all reports. It holds its batch's
+/// ticket open, so that a drain returns after the report was made.
+pub(crate) struct PendingReport {
+    pub(crate) report: PanicReport,
+    pub(crate) ticket: Option<Ticket>,
+}
+
+pub(crate) struct Dispatcher {
+    event: &'static Event,
+    pub(crate) name: String,
+    /// Taken out when the domain ends, so that the grace-period thread drops it, and not the thread
+    /// that closes the last ticket.
+    executor: Mutex<Option<Arc<dyn Executor>>>,
+    /// Present if callbacks run under a global lock.
+    turns: Option<Turns>,
+    pub(crate) tickets: Tickets,
+    pub(crate) worker: Arc<Worker>,
+    /// Batches that the grace-period thread is to poll.
+    inline: Mutex<VecDeque<Batch>>,
+    reports: Mutex<Vec<PendingReport>>,
+    pub(crate) watch: Watch,
+    /// Present if there is a limit of pending callbacks.
+    pub(crate) backlog: Option<Backlog>,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) batches: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    /// Nanoseconds of the longest callback.
+    longest: AtomicU64,
+    /// Async callbacks that have begun and are not over.
+    pub(crate) running: AtomicUsize,
+}
+
+impl Counts {
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        event: &'static Event,
+        name: String,
+        executor: Arc<dyn Executor>,
+        lock: Option<Box<dyn BigLock>>,
+        max_pending: Option<usize>,
+    ) -> Arc<Self> {
+        set_task_source(runtime::current_task);
+        Arc::new(Self {
+            event,
+            worker: Worker::new(name.clone(), event),
+            name,
+            executor: Mutex::new(Some(executor)),
+            turns: lock.map(|lock| Turns {
+                lock,
+                line: Mutex::new(VecDeque::new()),
+            }),
+            tickets: Tickets::new(),
+            inline: Mutex::new(VecDeque::new()),
+            reports: Mutex::new(Vec::new()),
+            watch: Watch::new(),
+            backlog: max_pending.map(Backlog::new),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Returns the address, as a name.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// By the collector, before it reads the first queue: begins the next collection.
+    pub(crate) fn begin_collection(self: &Arc<Self>) -> Ticket {
+        Ticket::of(Arc::clone(self) as Arc<dyn Schedule>, self.tickets.begin())
+    }
+
+    /// In the child of a fork: `queued` callbacks are not collected, and the collections of
+    /// `collected` are not handed out. All other work that is left is in the queues of this
+    /// dispatcher. Moves the wakers of all waiters into `wakers`.
+    pub(crate) fn after_fork(
+        self: &Arc<Self>,
+        queued: u64,
+        collected: Vec<(u64, usize)>,
+        wakers: &mut WakeList,
+    ) {
+        self.worker.after_fork();
+        let mut shares = collected;
+        let mut watched = Vec::new();
+        let mut turns = 0;
+        let mut futures = 0;
+        let mut count = |batch: &Batch| {
+            let (share, key) = batch.share();
+            turns += usize::from(share.is_none());
+            futures += usize::from(batch.is_async());
+            shares.extend(share);
+            watched.extend(key);
+        };
+        self.inline.lock().iter().for_each(&mut count);
+        self.worker.for_each(&mut count);
+        if let Some(Turns { line, .. }) = &self.turns {
+            shares.extend(line.lock().iter().map(Job::share));
+        }
+        // The batches that this thread runs go on. Each counts as one callback; the others that it
+        // may have left are not known.
+        for (number, is_async) in blocking::tickets_of(self.id()) {
+            shares.push((number, 1));
+            futures += usize::from(is_async);
+        }
+        let pending = usize::try_from(queued).unwrap_or(usize::MAX);
+        let pending = shares.iter().fold(pending, |sum, (_, len)| sum + len);
+        // A report holds a share, and stands for no callback.
+        let reports = self.reports.lock();
+        let reported = reports.iter().filter_map(|p| p.ticket.as_ref());
+        let reported: Vec<_> = reported.map(|t| (t.number(), 0)).collect();
+        drop(reports);
+        shares.extend(reported);
+        self.watch.keep(&watched);
+        self.counts.running.store(futures, Ordering::Relaxed);
+        if let Some(backlog) = &self.backlog {
+            backlog.recount(pending, wakers);
+        }
+        let numbers = shares.into_iter().map(|(number, _)| number);
+        self.tickets.reopen(numbers, wakers);
+        let mut new = Vec::new();
+        if let Some(Turns { line, .. }) = &self.turns {
+            let line = line.lock();
+            let lost = line.iter().skip(turns);
+            let turn = |job| Batch::turn(Arc::clone(self) as Arc<dyn Schedule>, job);
+            new.extend(lost.map(turn));
+        }
+        // Also without new ones: what is queued already waits for a worker.
+        self.worker.leave_for_later(new);
+    }
+
+    /// Gives back the room of `n` callbacks.
+    pub(crate) fn give_back(&self, n: usize) {
+        if let Some(backlog) = &self.backlog {
+            backlog.give_back(n);
+        }
+    }
+
+    /// The domain has ended: drops the executor.
+    pub(crate) fn dismiss_executor(&self) {
+        let executor = self.executor.lock().take();
+        let _ = quietly(move || drop(executor));
+    }
+
+    /// By the grace-period thread: takes the batch to go on with.
+    pub(crate) fn pop_inline(&self) -> Option<Batch> {
+        self.inline.lock().pop_front()
+    }
+
+    /// By the grace-period thread: puts a batch that is not done back at the head.
+    pub(crate) fn unpop_inline(&self, batch: Batch) {
+        self.inline.lock().push_front(batch);
+    }
+
+    pub(crate) fn take_reports(&self) -> Vec<PendingReport> {
+        std::mem::take(&mut *self.reports.lock())
+    }
+
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.lock().is_empty()
+    }
+}
+
+impl Schedule for Dispatcher {
+    fn execute(&self, batch: Batch, ticket: Ticket) {
+        self.counts.batches.fetch_add(1, Ordering::Relaxed);
+        let Some(executor) = self.executor.lock().clone() else {
+            return self.queue_on_worker(batch);
+        };
+        // An executor that panics drops the batch, and so sends it to the worker.
+        let executed = quietly(|| executor.execute(batch));
+        // Before the ticket: while that is open the domain goes on, and owns the executor too.
+        let _ = quietly(move || drop(executor));
+        if let Err(message) = executed {
+            self.report(PanicSource::Executor, message, Some(ticket));
+        }
+    }
+
+    fn queue_on_worker(&self, batch: Batch) {
+        if let Err(batch) = self.worker.push(batch) {
+            self.queue_on_gp_thread(batch);
+        }
+    }
+
+    fn queue_on_gp_thread(&self, batch: Batch) {
+        self.inline.lock().push_back(batch);
+        self.event.set();
+    }
+
+    fn turns(&self) -> Option<&Turns> {
+        self.turns.as_ref()
+    }
+
+    fn open_share(&self, number: u64) {
+        self.tickets.open(number);
+    }
+
+    fn close_share(&self, number: u64) {
+        if self.tickets.close(number) {
+            self.event.set();
+        }
+    }
+
+    fn watch(&self, async_of: Option<u64>) -> Arc<Progress> {
+        if async_of.is_some() {
+            self.counts.running.fetch_add(1, Ordering::Relaxed);
+        }
+        self.watch.add(async_of)
+    }
+
+    fn unwatch(&self, progress: &Progress) {
+        self.watch.remove(progress);
+        if progress.is_async() {
+            self.counts.running.fetch_sub(1, Ordering::Relaxed);
+            self.give_back(1);
+        }
+    }
+
+    fn slice_ended(&self, slice: &Slice) {
+        self.watch.made_progress(slice.at);
+        let longest = saturated(slice.longest);
+        if blocking::gp_thread_of() == self.id() {
+            self.watch.ran_unwatched(longest);
+        }
+        // A load first: most slices set no record.
+        if longest > self.counts.longest.load(Ordering::Relaxed) {
+            self.counts.longest.fetch_max(longest, Ordering::Relaxed);
+        }
+        self.give_back(slice.ended);
+    }
+
+    fn count_cancelled(&self) {
+        self.counts.cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn report(&self, source: PanicSource, message: String, ticket: Option<Ticket>) {
+        if matches!(source, PanicSource::Callback | PanicSource::AsyncCallback) {
+            self.counts.panicked.fetch_add(1, Ordering::Relaxed);
+        }
+        let report = PanicReport {
+            source,
+            message,
+            thread: thread::current_name(),
+            domain: self.name.clone(),
+        };
+        self.reports.lock().push(PendingReport { report, ticket });
+        self.event.set();
+    }
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
