@@ -58,10 +58,7 @@ fn main() {
     let args: Vec<_> = std::env::args().skip(1).collect();
     // There is one grace period only: after the first callback the grace-period thread sleeps for
     // an hour, and callers do not wake it.
-    let rcu = Rcu::builder()
-        .batch_interval(Duration::from_secs(3600))
-        .build()
-        .expect("a domain");
+    let rcu = Rcu::builder().batch_interval(Duration::from_secs(3600)).build().expect("a domain");
     let n = args.get(1).and_then(|n| n.parse().ok());
     let (operation, n) = match (args.first().map(String::as_str), n) {
         (Some("barrier"), None) => return println!("{:?}", rcu.stats().barrier),

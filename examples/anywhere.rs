@@ -88,9 +88,7 @@ const HOSTS: [(&str, Spend); 7] = [
     ("tokio, multi_thread", |rows| {
         on_tokio(runtime::Builder::new_multi_thread().worker_threads(2), rows)
     }),
-    ("tokio, current_thread", |rows| {
-        on_tokio(&mut runtime::Builder::new_current_thread(), rows)
-    }),
+    ("tokio, current_thread", |rows| on_tokio(&mut runtime::Builder::new_current_thread(), rows)),
     ("smol", on_smol),
     ("tokio, in a LocalSet", in_a_local_set),
     ("polled by hand", by_hand),
@@ -111,9 +109,8 @@ fn on_tokio(builder: &mut runtime::Builder, rows: u64) -> Spent {
 
 fn on_smol(rows: u64) -> Spent {
     // A batch is a future, which any executor can run.
-    let lookup = open(rows, |builder| {
-        builder.executor(|batch: Batch| smol::spawn(batch).detach())
-    })?;
+    let lookup =
+        open(rows, |builder| builder.executor(|batch: Batch| smol::spawn(batch).detach()))?;
     let shared = Arc::clone(&lookup);
     let summary = smol::block_on(smol::spawn(async move { day(&shared).await }));
     Ok((lookup, summary, Box::new(())))
@@ -122,9 +119,7 @@ fn on_smol(rows: u64) -> Spent {
 /// Runs everything on one thread, callbacks too, as a program does whose values cannot leave their
 /// thread.
 fn in_a_local_set(rows: u64) -> Spent {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     let (executor, mut batches) = ChannelExecutor::new();
     let lookup = open(rows, |builder| builder.executor(executor))?;
@@ -213,13 +208,7 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
         let begun = Instant::now();
         let (lookup, summary, kept) =
             spend(lookup::ROWS + u64::from(differs)).map_err(|error| format!("{name}: {error}"))?;
-        let host = Host {
-            name,
-            summary,
-            took: begun.elapsed(),
-            lookup,
-            _kept: kept,
-        };
+        let host = Host { name, summary, took: begun.elapsed(), lookup, _kept: kept };
         let took = host.took.as_secs_f64() * 1e3;
         println!("{name:<31}{}  {took:>7.1}", host.summary);
         hosts.push(host);
@@ -227,10 +216,7 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let mut well = true;
     for host in &hosts {
         if host.summary != hosts[0].summary {
-            eprintln!(
-                "WRONG: {} and {} gave different results",
-                host.name, hosts[0].name
-            );
+            eprintln!("WRONG: {} and {} gave different results", host.name, hosts[0].name);
             well = false;
         }
         if let Some(wrong) = host.summary.wrong() {

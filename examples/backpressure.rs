@@ -152,22 +152,16 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         println!("{}", run(variant == "limited")?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!(
-        "{PAGES} pages of {} KiB, by {WRITERS} writers:",
-        PAGE / 1024
-    );
+    println!("{PAGES} pages of {} KiB, by {WRITERS} writers:", PAGE / 1024);
     println!(
         "{:<24} {:>8} {:>14} {:>10} {:>8}",
         "", "written", "most pending", "peak MiB", "seconds"
     );
     let mut lost = false;
-    for (variant, name) in [
-        ("unlimited", "call".to_owned()),
-        ("limited", format!("reserve, at most {LIMIT}")),
-    ] {
-        let child = Command::new(std::env::current_exe()?)
-            .arg(variant)
-            .output()?;
+    for (variant, name) in
+        [("unlimited", "call".to_owned()), ("limited", format!("reserve, at most {LIMIT}"))]
+    {
+        let child = Command::new(std::env::current_exe()?).arg(variant).output()?;
         let told = String::from_utf8_lossy(&child.stdout);
         let mut fields = told.split_whitespace();
         let [written, most, peak, took] = [(); 4].map(|()| fields.next().unwrap_or("none"));
@@ -180,9 +174,5 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             lost = true;
         }
     }
-    Ok(if lost {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if lost { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -50,11 +50,7 @@ impl Emulator {
             .executor(tokio::runtime::Handle::current())
             .global_lock(&big_lock)
             .build()?;
-        Ok(Self {
-            io: RcuCell::new_in(&rcu, IoMap::new()),
-            rcu,
-            big_lock,
-        })
+        Ok(Self { io: RcuCell::new_in(&rcu, IoMap::new()), rcu, big_lock })
     }
 
     /// Handles a request from the guest, without a lock or a reference count. Returns `None` if no

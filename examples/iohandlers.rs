@@ -138,8 +138,7 @@ impl EventLoop {
         let id = self.next_id.fetch_add(1, Relaxed);
         match &mut what {
             What::Listener(socket) => {
-                self.registry
-                    .register(socket, Token(id), Interest::READABLE)?;
+                self.registry.register(socket, Token(id), Interest::READABLE)?;
             }
             What::Connection(socket, _) => {
                 let both = Interest::READABLE | Interest::WRITABLE;
@@ -209,8 +208,7 @@ impl EventLoop {
     fn call(&self, handler: &Handler) -> io::Result<()> {
         let closed = &self.counts.closed[handler.id];
         if closed.load(SeqCst) != 0 {
-            self.counts
-                .violation("was called after its close", handler.id);
+            self.counts.violation("was called after its close", handler.id);
         }
         self.counts.calls.fetch_add(1, Relaxed);
         self.remove_leaving();
@@ -226,8 +224,7 @@ impl EventLoop {
             }
         }
         if closed.load(SeqCst) != 0 {
-            self.counts
-                .violation("was closed during a call", handler.id);
+            self.counts.violation("was closed during a call", handler.id);
         }
         Ok(())
     }

@@ -12,9 +12,7 @@ struct Config {
 
 #[tokio::main]
 async fn main() {
-    let config = Arc::new(RcuCell::new(Config {
-        greeting: "hello".into(),
-    }));
+    let config = Arc::new(RcuCell::new(Config { greeting: "hello".into() }));
 
     // Readers: no lock, no reference count, no shared write.
     let requests: Vec<_> = (0..4)
@@ -30,9 +28,7 @@ async fn main() {
 
     // A writer: new requests see the new version at once; the old one comes back when no request
     // sees it.
-    let old = config.swap(Config {
-        greeting: "good day".into(),
-    });
+    let old = config.swap(Config { greeting: "good day".into() });
     println!("now: {}", config.with(|c| c.greeting.clone()));
     let old = old.wait().await;
     println!("no request uses {:?} any more", old.greeting);

@@ -118,11 +118,7 @@ struct Addresses {
 
 impl Addresses {
     fn new(seed: u64) -> Self {
-        Self {
-            random: 0x9e37_79b9_7f4a_7c15 ^ seed,
-            place: 0,
-            left: 0,
-        }
+        Self { random: 0x9e37_79b9_7f4a_7c15 ^ seed, place: 0, left: 0 }
     }
 
     fn next(&mut self) -> u64 {
@@ -185,11 +181,7 @@ impl RamList {
         let rcu = Rcu::builder().name("ram").global_lock(&machine).build()?;
         let blocks = RcuList::new_in(&rcu);
         blocks.append((0..FIXED).map(|n| Block::at_place(2 * n)));
-        Ok(Self {
-            blocks,
-            machine,
-            rcu,
-        })
+        Ok(Self { blocks, machine, rcu })
     }
 
     fn plug(&self, machine: &mut Machine) {
@@ -228,11 +220,7 @@ impl Map for RamList {
         let mut looked = Looked::default();
         while !stop.load(Relaxed) {
             let guard = self.rcu.read();
-            let mut reader = Reader {
-                map: self,
-                guard: &guard,
-                last: None,
-            };
+            let mut reader = Reader { map: self, guard: &guard, last: None };
             for _ in 0..IN_SECTION {
                 let address = addresses.next();
                 let found = reader.find(address).map(|block| block.check(address));
@@ -295,9 +283,7 @@ impl Chain {
 impl Mutexed {
     fn new() -> Self {
         let mut chain = Chain::default();
-        (0..FIXED)
-            .rev()
-            .for_each(|n| chain.push_front(Block::at_place(2 * n)));
+        (0..FIXED).rev().for_each(|n| chain.push_front(Block::at_place(2 * n)));
         Self(Mutex::new(chain))
     }
 
@@ -377,10 +363,7 @@ fn measure(name: &str, map: &dyn Map, threads: usize) -> Result<(f64, u64), Box<
     let lookups: u64 = looked.iter().map(|looked| looked.lookups).sum();
     let wrong: u64 = looked.iter().map(|looked| looked.wrong).sum();
     let rate = lookups as f64 / seconds;
-    println!(
-        "{name:10} {threads:>7} {:>16.1} {exchanges:>10} {wrong:>6}",
-        rate / 1e6
-    );
+    println!("{name:10} {threads:>7} {:>16.1} {exchanges:>10} {wrong:>6}", rate / 1e6);
     Ok((rate, wrong))
 }
 
@@ -402,10 +385,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         wrong += mutexed_wrong;
         ratios.push(rcu_rate / rate);
     }
-    println!(
-        "RcuList / Mutex: {:.1} on one thread, {:.1} on {threads}",
-        ratios[0], ratios[1]
-    );
+    println!("RcuList / Mutex: {:.1} on one thread, {:.1} on {threads}", ratios[0], ratios[1]);
     let (made, freed) = (BLOCKS_MADE.load(Relaxed), BLOCKS_FREED.load(Relaxed));
     println!("{made} blocks were added and {freed} freed; {wrong} lookups were wrong");
     Ok(wrong == 0 && made == freed)

@@ -93,8 +93,7 @@ impl Connection {
     /// Sends a message. The caller found the connection in the registry, in the same section.
     fn send(&self) {
         if self.closing.load(Ordering::Relaxed) || self.buffer[0] != self.id as u8 {
-            self.counts
-                .violation("got a message after its close had begun", self.id);
+            self.counts.violation("got a message after its close had begun", self.id);
         }
         add(&self.inbox, 1);
     }
@@ -104,8 +103,7 @@ impl Connection {
         if self.closing.swap(true, Ordering::Relaxed) {
             self.counts.violation("was closed twice", self.id);
         }
-        self.at_close
-            .store(self.inbox.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.at_close.store(self.inbox.load(Ordering::Relaxed), Ordering::Relaxed);
         tokio::task::yield_now().await;
         add(&self.counts.closed, 1);
     }
@@ -118,8 +116,7 @@ impl Drop for Connection {
             self.counts.violation("was freed without a close", self.id);
         }
         if self.inbox.get_mut() != self.at_close.get_mut() {
-            self.counts
-                .violation("got messages after its close had begun", self.id);
+            self.counts.violation("got messages after its close had begun", self.id);
         }
     }
 }
@@ -181,9 +178,7 @@ impl Registry {
 /// Returns the resident memory of this process in kilobytes, if the system tells it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -192,9 +187,7 @@ fn resident() -> Option<u64> {
 async fn churn(registry: Arc<Registry>, places: Places, churner: u64, stop: Arc<AtomicBool>) {
     let mut next = places.each;
     while !stop.load(Ordering::Relaxed) {
-        registry
-            .disconnect(places.id(churner, next - places.each))
-            .await;
+        registry.disconnect(places.id(churner, next - places.each)).await;
         registry.connect(places.id(churner, next));
         next += 1;
         if next % 64 == 0 {
@@ -233,9 +226,7 @@ fn broadcaster(registry: &Registry, lasting: u64, stop: &AtomicBool) {
 fn whisperer(registry: &Registry, stop: &AtomicBool) {
     let mut random = 1u64;
     while !stop.load(Ordering::Relaxed) {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         registry.send_to((random >> 16) % registry.counts.opened.load(Ordering::Relaxed));
     }
 }
@@ -295,11 +286,7 @@ async fn main() -> ExitCode {
 
     // All connections leave.
     let connected = registry.connections.len();
-    let all: Vec<u64> = registry
-        .connections
-        .keys(&registry.rcu.read())
-        .copied()
-        .collect();
+    let all: Vec<u64> = registry.connections.keys(&registry.rcu.read()).copied().collect();
     for id in all {
         registry.disconnect(id).await;
     }
@@ -320,32 +307,17 @@ async fn main() -> ExitCode {
             wrong += 1;
         }
     };
-    check(
-        connected as u64 == places.id(0, places.each),
-        "not as many connections left as came",
-    );
-    check(
-        registry.connections.is_empty(),
-        "the registry is not empty at the end",
-    );
-    check(
-        of(&counts.closed) == of(&counts.opened),
-        "some connections were not closed once",
-    );
-    check(
-        of(&counts.freed) == of(&counts.opened),
-        "some connections were not freed once",
-    );
+    check(connected as u64 == places.id(0, places.each), "not as many connections left as came");
+    check(registry.connections.is_empty(), "the registry is not empty at the end");
+    check(of(&counts.closed) == of(&counts.opened), "some connections were not closed once");
+    check(of(&counts.freed) == of(&counts.opened), "some connections were not freed once");
     check(gone > gone_before, "no connections came and went");
     if let (Some(before), Some(after)) = (before, after) {
         println!(
             "memory             {before} kB, and {after} kB after {} more had left",
             gone - gone_before
         );
-        check(
-            after < 2 * before,
-            "memory grew with the connections that left",
-        );
+        check(after < 2 * before, "memory grew with the connections that left");
     }
     println!("violations         {wrong}");
     ExitCode::from(u8::from(wrong > 0))

@@ -53,11 +53,7 @@ impl Table {
         for (row, bytes) in bytes.chunks_exact_mut(SIZE / ROWS).enumerate() {
             bytes.fill(row as u8);
         }
-        Self {
-            version,
-            bytes,
-            alive: Arc::clone(alive),
-        }
+        Self { version, bytes, alive: Arc::clone(alive) }
     }
 
     fn row(&self, row: usize) -> &[u8] {
@@ -142,10 +138,7 @@ async fn run(listens: bool) -> Result<String, Box<dyn Error>> {
         right &= client.await?;
     }
     rcu.drain().await;
-    let (most, left) = (
-        alive.most.load(Ordering::Relaxed),
-        alive.now.load(Ordering::Relaxed),
-    );
+    let (most, left) = (alive.most.load(Ordering::Relaxed), alive.now.load(Ordering::Relaxed));
     // All readers have ended: only the current version is left.
     right &= left == 1;
     // Listening responses are asked in time: about the limit is alive, plus the versions that are
@@ -172,15 +165,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
          fifth of the versions:",
         SIZE / 1024
     );
-    println!(
-        "{:<10} {:>11} {:>8} {:>27}",
-        "", "most alive", "reloads", "memory"
-    );
+    println!("{:<10} {:>11} {:>8} {:>27}", "", "most alive", "reloads", "memory");
     let mut wrong = false;
     for (variant, name) in [("deaf", "deaf"), ("listens", "listens")] {
-        let child = Command::new(std::env::current_exe()?)
-            .arg(variant)
-            .output()?;
+        let child = Command::new(std::env::current_exe()?).arg(variant).output()?;
         let told = String::from_utf8_lossy(&child.stdout);
         let mut fields = told.split_whitespace();
         let [right, most, reloads] = [(); 3].map(|()| fields.next().unwrap_or("none"));
@@ -196,9 +184,5 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             wrong = true;
         }
     }
-    Ok(if wrong {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

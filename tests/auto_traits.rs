@@ -180,11 +180,7 @@ fn errors_are_small_and_travel() {
     assert_impl_all!(Timeout: Error, Send, Sync);
     assert_impl_all!(Full<fn()>: Error, Send, Sync);
     assert_impl_all!(Full<Elsewhere>: Error);
-    for size in [
-        size_of::<BuildError>(),
-        size_of::<InstallError>(),
-        size_of::<Timeout>(),
-    ] {
+    for size in [size_of::<BuildError>(), size_of::<InstallError>(), size_of::<Timeout>()] {
         assert!(size <= 4 * size_of::<usize>());
     }
 }
@@ -205,9 +201,6 @@ fn reports_and_figures_can_be_shown_and_sent() {
 fn a_held_guard_costs_no_more_than_it_must() {
     // An owned guard has the size of two pointers: its word and its domain.
     assert!(size_of::<OwnedReadGuard>() <= 2 * size_of::<usize>());
-    assert_eq!(
-        size_of::<Option<OwnedReadGuard>>(),
-        size_of::<OwnedReadGuard>()
-    );
+    assert_eq!(size_of::<Option<OwnedReadGuard>>(), size_of::<OwnedReadGuard>());
     assert_eq!(size_of::<Option<ReadGuard<'_>>>(), size_of::<usize>());
 }

@@ -40,10 +40,7 @@ fn at_the_limit_the_closure_comes_back_on_every_executor() {
     within(|| {
         on_every_executor(
             || builder(4),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 for _ in 0..3 {
                     let tally = Tally::new(5);
                     let section = rcu.read_owned();
@@ -86,9 +83,7 @@ fn without_a_limit_nothing_is_refused() {
 fn call_and_retire_are_taken_over_the_limit_forced_and_reported_once_an_episode() {
     within(|| {
         reports::record();
-        let rcu = builder(4)
-            .name("over")
-            .batch_interval(Duration::from_secs(3600));
+        let rcu = builder(4).name("over").batch_interval(Duration::from_secs(3600));
         let rcu = rcu.build().unwrap();
         let (send, forced) = mpsc::channel();
         let _notifier = rcu.on_force(move |event| _ = send.send(event.pending));
@@ -170,9 +165,7 @@ fn an_episode_is_over_when_half_is_free_whether_or_not_the_thread_looks() {
         (0..5).for_each(|_| rcu.call(|| ()));
         go_on.send(()).unwrap();
         assert_eq!(receive(&forced), 1);
-        until("the second report", || {
-            events("episodes", TARGET).len() == 2
-        });
+        until("the second report", || events("episodes", TARGET).len() == 2);
         drop(section);
         drop(go_on);
         receive(&batches).run();
@@ -185,10 +178,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
     within(|| {
         on_every_executor(
             || builder(8).batch_interval(Duration::from_secs(3600)),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 rcu.call(|| ());
                 until("the first, at once", || rcu.stats().finished == 1);
                 rcu.blocking_drain();
@@ -217,10 +207,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
 fn past_half_of_it_no_call_waits_for_the_interval() {
     within(|| {
         let rcu = builder(100).batch_interval(Duration::from_secs(3600));
-        let rcu = rcu
-            .executor(async_rcu::executor::InlineExecutor)
-            .build()
-            .unwrap();
+        let rcu = rcu.executor(async_rcu::executor::InlineExecutor).build().unwrap();
         let reserve = || futures::executor::block_on(rcu.reserve());
         let permits: Vec<_> = (0..51).map(|_| reserve()).collect();
         let ran = Arc::new(AtomicBool::new(false));

@@ -37,16 +37,11 @@ const WAITS: [(&str, Wait); 6] = [
 const TOKIO: &str = "Cannot block the current thread from within a runtime";
 
 fn multi_thread() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
 }
 
 fn current_thread() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
 #[track_caller]
@@ -188,16 +183,8 @@ fn executors() -> Vec<(&'static str, Builder, Option<Runtime>)> {
     vec![
         ("worker", Rcu::builder().executor(WorkerThread), None),
         ("inline", Rcu::builder().executor(InlineExecutor), None),
-        (
-            "tokio",
-            Rcu::builder().executor(multi.handle().clone()),
-            Some(multi),
-        ),
-        (
-            "tokio, current thread",
-            Rcu::builder().executor(current.handle().clone()),
-            Some(current),
-        ),
+        ("tokio", Rcu::builder().executor(multi.handle().clone()), Some(multi)),
+        ("tokio, current thread", Rcu::builder().executor(current.handle().clone()), Some(current)),
     ]
 }
 
@@ -313,10 +300,8 @@ fn blocking_on_the_grace_period_thread_panics() {
     in_executor.blocking_drain();
 
     type Hook = Box<dyn Fn() + Send + Sync>;
-    let hooks: [fn(Builder, Hook) -> Builder; 2] = [
-        |builder, hook| builder.on_idle(hook),
-        |builder, hook| builder.on_panic(move |_| hook()),
-    ];
+    let hooks: [fn(Builder, Hook) -> Builder; 2] =
+        [|builder, hook| builder.on_idle(hook), |builder, hook| builder.on_panic(move |_| hook())];
     for with_hook in hooks {
         let (handle, messages) = (Arc::clone(&handle), messages.clone());
         let hook = {
@@ -338,11 +323,7 @@ fn a_grace_period_thread_may_not_wait_for_another_domain_either() {
     let (messages, got) = mpsc::channel();
     for (name, wait) in WAITS {
         let (other, messages) = (other.clone(), messages.clone());
-        rcu.call(move || {
-            messages
-                .send((name, panic_message(|| wait(&other))))
-                .unwrap()
-        });
+        rcu.call(move || messages.send((name, panic_message(|| wait(&other)))).unwrap());
     }
     expect_all(&got);
 }
@@ -413,10 +394,7 @@ fn blocking_drain_timeout_gives_up_while_a_callback_runs() {
     rcu.call(move || {
         let _ = wait.recv();
     });
-    assert!(
-        rcu.blocking_drain_timeout(Duration::from_millis(1))
-            .is_err()
-    );
+    assert!(rcu.blocking_drain_timeout(Duration::from_millis(1)).is_err());
     end.send(()).unwrap();
     rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
 }

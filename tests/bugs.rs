@@ -40,37 +40,22 @@ impl Wake for Flag {
 fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     let rcu = Rcu::new();
     let first = rcu.read_owned();
-    let held = Arc::new(Held {
-        called: Barrier::new(2),
-        let_go: Barrier::new(2),
-    });
+    let held = Arc::new(Held { called: Barrier::new(2), let_go: Barrier::new(2) });
     let holding = Waker::from(Arc::clone(&held));
     let mut one = rcu.synchronize();
-    assert!(
-        Pin::new(&mut one)
-            .poll(&mut Context::from_waker(&holding))
-            .is_pending()
-    );
-    until("the first grace period starts", || {
-        rcu.stats().grace_periods >= 1
-    });
+    assert!(Pin::new(&mut one).poll(&mut Context::from_waker(&holding)).is_pending());
+    until("the first grace period starts", || rcu.stats().grace_periods >= 1);
 
     // One more grace period, which `second` blocks, has a callback and a waiter.
     let second = rcu.read_owned();
     let next = rcu.grace_period();
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
-    until("the callback is collected", || {
-        rcu.stats().grace_periods >= 2
-    });
+    until("the callback is collected", || rcu.stats().grace_periods >= 2);
     let flag = Arc::new(Flag(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&flag));
     let mut two = rcu.wait_for(next);
-    assert!(
-        Pin::new(&mut two)
-            .poll(&mut Context::from_waker(&waker))
-            .is_pending()
-    );
+    assert!(Pin::new(&mut two).poll(&mut Context::from_waker(&waker)).is_pending());
 
     drop(first);
     held.called.wait(); // the grace-period thread is in the waker, behind its scan
@@ -78,25 +63,15 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     rcu.blocking_synchronize(); // starts and scans by itself
     held.let_go.wait();
 
-    ran.recv_timeout(HANG_GUARD)
-        .expect("the callback runs without another kick");
-    until("the waiter is woken without another kick", || {
-        flag.0.load(Ordering::Acquire)
-    });
-    assert!(
-        Pin::new(&mut two)
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready()
-    );
+    ran.recv_timeout(HANG_GUARD).expect("the callback runs without another kick");
+    until("the waiter is woken without another kick", || flag.0.load(Ordering::Acquire));
+    assert!(Pin::new(&mut two).poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
 /// An executor that runs batches in place made the grace-period thread block on async callbacks.
 #[test]
 fn an_executor_in_place_does_not_block_grace_periods_on_async_callbacks() {
-    let rcu = Rcu::builder()
-        .executor(|batch: Batch| batch.run())
-        .build()
-        .unwrap();
+    let rcu = Rcu::builder().executor(|batch: Batch| batch.run()).build().unwrap();
     let inner = rcu.clone();
     rcu.call_async(async move { inner.synchronize().await });
     assert_eq!(rcu.blocking_drain_timeout(HANG_GUARD), Ok(()));
@@ -106,11 +81,8 @@ fn an_executor_in_place_does_not_block_grace_periods_on_async_callbacks() {
 #[test]
 fn an_executor_in_place_does_not_block_grace_periods_on_the_global_lock() {
     let lock = GlobalLock::new(0);
-    let rcu = Rcu::builder()
-        .executor(|batch: Batch| batch.run())
-        .global_lock(&lock)
-        .build()
-        .unwrap();
+    let rcu =
+        Rcu::builder().executor(|batch: Batch| batch.run()).global_lock(&lock).build().unwrap();
     let guard = lock.blocking_lock();
     lock.call(&rcu, |n| *n += 1);
     rcu.force();
@@ -125,10 +97,7 @@ fn an_executor_in_place_does_not_block_grace_periods_on_the_global_lock() {
 /// of the earlier one.
 #[test]
 fn batches_under_a_global_lock_do_not_overtake_each_other() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let lock = GlobalLock::new(Vec::<u32>::new());
     let rcu = Rcu::builder()
         .executor(runtime.handle().clone())
@@ -170,27 +139,17 @@ fn blocking_callers_share_grace_periods() {
             })
         })
         .collect();
-    until("all callers are there", || {
-        entered.load(Ordering::Relaxed) == CALLERS
-    });
+    until("all callers are there", || entered.load(Ordering::Relaxed) == CALLERS);
     let under_the_reader = rcu.stats().grace_periods;
-    assert!(
-        under_the_reader <= 4,
-        "{under_the_reader} grace periods under one reader"
-    );
+    assert!(under_the_reader <= 4, "{under_the_reader} grace periods under one reader");
     drop(guard);
-    callers
-        .into_iter()
-        .for_each(|caller| caller.join().unwrap());
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
 }
 
 /// Work that was queued at the drop of the last handle waited for the rest of the batch interval.
 #[test]
 fn the_end_does_not_wait_for_the_batch_interval() {
-    let rcu = Rcu::builder()
-        .batch_interval(Duration::from_secs(3600))
-        .build()
-        .unwrap();
+    let rcu = Rcu::builder().batch_interval(Duration::from_secs(3600)).build().unwrap();
     rcu.call(|| ());
     rcu.blocking_drain();
     let (send, ran) = mpsc::channel();
@@ -212,9 +171,7 @@ fn shutdowns_beside_each_other_all_end() {
                 std::thread::spawn(move || rcu.blocking_shutdown())
             })
             .collect();
-        callers
-            .into_iter()
-            .for_each(|caller| caller.join().unwrap());
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
     }
 }
 

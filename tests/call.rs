@@ -20,21 +20,13 @@ fn waits_for_its_own_sections_only(open: fn(&Rcu) -> Section) {
         let earlier = open(&rcu);
         let earlier_ended = earlier.ended();
         let (first_ran, first) = mpsc::channel();
-        rcu.call(move || {
-            first_ran
-                .send(earlier_ended.load(Ordering::Relaxed))
-                .unwrap()
-        });
+        rcu.call(move || first_ran.send(earlier_ended.load(Ordering::Relaxed)).unwrap());
         first_grace_period_has_started(&rcu);
 
         let later = open(&rcu);
         let later_ended = later.ended();
         let (second_ran, second) = mpsc::channel();
-        rcu.call(move || {
-            second_ran
-                .send(later_ended.load(Ordering::Relaxed))
-                .unwrap()
-        });
+        rcu.call(move || second_ran.send(later_ended.load(Ordering::Relaxed)).unwrap());
         rcu.force();
         assert!(first.try_recv().is_err(), "ran while its section was open");
 
@@ -142,10 +134,7 @@ struct Carried<const WORDS: usize> {
 
 impl<const WORDS: usize> Carried<WORDS> {
     fn new(drops: &Arc<AtomicUsize>) -> Self {
-        Self {
-            words: std::array::from_fn(Self::word),
-            drops: Arc::clone(drops),
-        }
+        Self { words: std::array::from_fn(Self::word), drops: Arc::clone(drops) }
     }
 
     fn is_intact(&self) -> bool {
@@ -450,10 +439,7 @@ fn unforced_callbacks_share_grace_periods_within_the_batch_interval() {
             thread::yield_now();
         }
         let unforced = rcu.stats().grace_periods;
-        assert!(
-            unforced <= 2,
-            "{unforced} grace periods within one interval"
-        );
+        assert!(unforced <= 2, "{unforced} grace periods within one interval");
         drop(section);
         // A drain does not wait for the interval.
         rcu.blocking_drain();

@@ -96,18 +96,10 @@ fn without_a_runtime_goes_to_the_worker_thread() {
 #[test]
 fn with_the_inline_executor_goes_to_the_worker_and_never_to_the_gp_thread() {
     within(|| {
-        let rcu = Rcu::builder()
-            .name("inl")
-            .executor(inline())
-            .build()
-            .unwrap();
+        let rcu = Rcu::builder().name("inl").executor(inline()).build().unwrap();
         let (tell, told) = mpsc::channel();
         rcu.call(move || tell.send(thread_name()).unwrap());
-        assert_eq!(
-            receive(&told),
-            "rcu-inl",
-            "callbacks that are no futures do"
-        );
+        assert_eq!(receive(&told), "rcu-inl", "callbacks that are no futures do");
         assert_runs_on(&rcu, "rcu-inl-cb");
     });
 }
@@ -116,10 +108,7 @@ fn with_the_inline_executor_goes_to_the_worker_and_never_to_the_gp_thread() {
 fn without_a_runtime_goes_to_the_domains_runtime() {
     within(|| {
         let runtime = runtime_named("domain");
-        let rcu = Rcu::builder()
-            .executor(runtime.handle().clone())
-            .build()
-            .unwrap();
+        let rcu = Rcu::builder().executor(runtime.handle().clone()).build().unwrap();
         assert_runs_on(&rcu, "domain");
     });
 }
@@ -362,14 +351,12 @@ fn without_a_runtime_an_executor_that_drops_it_loses_nothing() {
     within(|| {
         // The executor fails at once, or after the first poll; the worker continues the batch.
         for polled in [false, true] {
-            let rcu = Rcu::builder()
-                .name("drops")
-                .executor(move |mut batch: Batch| {
-                    if polled {
-                        let mut context = Context::from_waker(Waker::noop());
-                        let _ = Pin::new(&mut batch).poll(&mut context);
-                    }
-                });
+            let rcu = Rcu::builder().name("drops").executor(move |mut batch: Batch| {
+                if polled {
+                    let mut context = Context::from_waker(Waker::noop());
+                    let _ = Pin::new(&mut batch).poll(&mut context);
+                }
+            });
             let rcu = rcu.build().unwrap();
             let tally = Tally::new(20);
             for i in 0..20 {

@@ -32,9 +32,7 @@ impl Built {
         let mut above = deps.ancestors().skip(1);
         let mut next = || above.next().unwrap_or(Path::new(""));
         let (profile, triple, target) = (next(), next(), next());
-        let host = target
-            .join(profile.file_name().unwrap_or_default())
-            .join("deps");
+        let host = target.join(profile.file_name().unwrap_or_default()).join("deps");
         let triple = triple.file_name().unwrap_or_default().to_owned();
         // A target folder may lie within another one.
         let host = (host.is_dir() && is_target(&triple)).then_some((host, triple));
@@ -64,9 +62,7 @@ fn rustc() -> Command {
 fn is_target(triple: &OsStr) -> bool {
     let list = rustc().args(["--print", "target-list"]).output();
     let list = list.expect("rustc runs").stdout;
-    String::from_utf8_lossy(&list)
-        .lines()
-        .any(|line| OsStr::new(line) == triple)
+    String::from_utf8_lossy(&list).lines().any(|line| OsStr::new(line) == triple)
 }
 
 fn dependencies(dir: &Path) -> OsString {

@@ -6,15 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders whose files the documentation names by their path from the root.
-const NAMED: [&str; 7] = [
-    "src/",
-    "tests/",
-    "examples/",
-    "benches/",
-    "ci/",
-    ".ci/",
-    "fuzz/",
-];
+const NAMED: [&str; 7] = ["src/", "tests/", "examples/", "benches/", "ci/", ".ci/", "fuzz/"];
 
 /// Folders that builds or readers make.
 const MADE: [&str; 1] = ["target"];
@@ -57,31 +49,20 @@ fn names_are_found_where_they_stand() {
         "see `tests/read.rs`, (src/reader/record.rs) and bash ci/loom.sh NAME; not a/tests/x.rs",
     )
     .collect();
-    assert_eq!(
-        found,
-        ["tests/read.rs", "src/reader/record.rs", "ci/loom.sh"]
-    );
+    assert_eq!(found, ["tests/read.rs", "src/reader/record.rs", "ci/loom.sh"]);
     assert_eq!(
         path_of("src/loom_models/{list,vec}.rs"),
         ["src/loom_models/list.rs", "src/loom_models/vec.rs"]
     );
-    assert_eq!(
-        paths("`tests/collections_*.rs`, `ci/STEP.sh`, `src/`").count(),
-        0
-    );
+    assert_eq!(paths("`tests/collections_*.rs`, `ci/STEP.sh`, `src/`").count(), 0);
 }
 
 /// Returns whether the path exists, from the root or from the page's package.
 fn is_there(root: &Path, page: &Path, path: &str) -> bool {
-    let package = page
-        .ancestors()
-        .find(|folder| folder.join("Cargo.toml").exists());
+    let package = page.ancestors().find(|folder| folder.join("Cargo.toml").exists());
     let places = [Some(root), package];
     MADE_BY_RUNS.contains(&path)
-        || places
-            .into_iter()
-            .flatten()
-            .any(|place| place.join(path).exists())
+        || places.into_iter().flatten().any(|place| place.join(path).exists())
 }
 
 /// Returns the names of files and folders in a line, without patterns and placeholders.
@@ -105,16 +86,12 @@ fn paths(line: &str) -> impl Iterator<Item = String> + '_ {
 
 /// Returns the paths that a name stands for: `a/{b,c}.rs` stands for two.
 fn path_of(name: &str) -> Vec<String> {
-    let Some((before, (inner, after))) = name
-        .split_once('{')
-        .and_then(|(b, r)| Some((b, r.split_once('}')?)))
+    let Some((before, (inner, after))) =
+        name.split_once('{').and_then(|(b, r)| Some((b, r.split_once('}')?)))
     else {
         return vec![name.to_owned()];
     };
-    inner
-        .split(',')
-        .map(|part| format!("{before}{part}{after}"))
-        .collect()
+    inner.split(',').map(|part| format!("{before}{part}{after}")).collect()
 }
 
 fn gather(folder: &Path, deep: bool, pages: &mut Vec<PathBuf>) {

@@ -125,11 +125,9 @@ fn is_not_held_up_by_work_queued_after_it() {
 fn completes_under_load_that_never_ceases() {
     within(|| {
         let builder = || Rcu::builder().name("load");
-        for builder in [
-            builder(),
-            builder().executor(inline()),
-            builder().batch_interval(Duration::ZERO),
-        ] {
+        for builder in
+            [builder(), builder().executor(inline()), builder().batch_interval(Duration::ZERO)]
+        {
             let rcu = builder.build().unwrap();
             let stop = Arc::new(AtomicBool::new(false));
             let loaders: Vec<_> = (0..2)
@@ -410,11 +408,9 @@ fn the_form_with_a_timeout_gives_up_and_can_be_tried_again() {
         }
         tally.assert_none();
         drop(section);
-        rcu.blocking_drain_timeout(Duration::MAX)
-            .expect("nothing holds it up");
+        rcu.blocking_drain_timeout(Duration::MAX).expect("nothing holds it up");
         tally.assert_each_once();
-        rcu.blocking_drain_timeout(Duration::ZERO)
-            .expect("nothing to wait for");
+        rcu.blocking_drain_timeout(Duration::ZERO).expect("nothing to wait for");
     });
 }
 

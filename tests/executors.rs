@@ -139,11 +139,7 @@ struct Work {
 
 impl Work {
     fn new(rcu: &Rcu, len: usize) -> Self {
-        let work = Self {
-            rcu: rcu.clone(),
-            tally: Tally::new(len),
-            ran_on: Arc::default(),
-        };
+        let work = Self { rcu: rcu.clone(), tally: Tally::new(len), ran_on: Arc::default() };
         let section = rcu.read_owned();
         for i in 0..len {
             let (callback, ran_on) = (work.tally.callback(i), Arc::clone(&work.ran_on));
@@ -177,9 +173,7 @@ fn poll_once(batch: &mut Batch) -> Poll<()> {
 #[test]
 fn an_executor_that_drops_its_batches_loses_nothing() {
     within(|| {
-        let rcu = Rcu::builder()
-            .name("drops")
-            .executor(|batch: Batch| drop(batch));
+        let rcu = Rcu::builder().name("drops").executor(|batch: Batch| drop(batch));
         let rcu = rcu.build().unwrap();
         for _ in 0..20 {
             Work::new(&rcu, 100).assert_rescued("rcu-drops-cb");
@@ -192,14 +186,12 @@ fn an_executor_that_drops_a_batch_half_way_loses_nothing_and_repeats_nothing() {
     within(|| {
         let half_way = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&half_way);
-        let rcu = Rcu::builder()
-            .name("half")
-            .executor(move |mut batch: Batch| {
-                let before = batch.len();
-                if poll_once(&mut batch).is_pending() && batch.len() < before {
-                    seen.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+        let rcu = Rcu::builder().name("half").executor(move |mut batch: Batch| {
+            let before = batch.len();
+            if poll_once(&mut batch).is_pending() && batch.len() < before {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         let rcu = rcu.build().unwrap();
         for _ in 0..5 {
             let tally = Tally::new(60);
@@ -218,10 +210,7 @@ fn an_executor_that_drops_a_batch_half_way_loses_nothing_and_repeats_nothing() {
             rcu.blocking_drain();
             tally.assert_each_once();
         }
-        assert!(
-            half_way.load(Ordering::Relaxed) > 0,
-            "no batch was dropped half-way"
-        );
+        assert!(half_way.load(Ordering::Relaxed) > 0, "no batch was dropped half-way");
     });
 }
 
@@ -274,13 +263,9 @@ fn a_batch_may_be_run_late_and_anywhere() {
             .executor(move |batch: Batch| place.lock().unwrap().push(batch));
         let rcu = rcu.build().unwrap();
         let work = Work::new(&rcu, 100);
-        until("the batch", || {
-            kept.lock().unwrap().iter().map(Batch::len).sum::<usize>() == 100
-        });
+        until("the batch", || kept.lock().unwrap().iter().map(Batch::len).sum::<usize>() == 100);
         let batches = std::mem::take(&mut *kept.lock().unwrap());
-        thread::spawn(move || batches.into_iter().for_each(Batch::run))
-            .join()
-            .unwrap();
+        thread::spawn(move || batches.into_iter().for_each(Batch::run)).join().unwrap();
         // Only the accounting is left to wait for.
         rcu.blocking_drain();
         work.tally.assert_each_once();
@@ -291,11 +276,7 @@ fn a_batch_may_be_run_late_and_anywhere() {
 fn batches_whose_receiver_is_gone_are_rescued() {
     within(|| {
         let (executor, batches) = async_rcu::executor::ChannelExecutor::new();
-        let rcu = Rcu::builder()
-            .name("deaf")
-            .executor(executor)
-            .build()
-            .unwrap();
+        let rcu = Rcu::builder().name("deaf").executor(executor).build().unwrap();
         let in_the_channel = Work::new(&rcu, 100);
         until("the batch", || rcu.stats().batches >= 1);
         in_the_channel.tally.assert_none();
@@ -312,11 +293,7 @@ fn batches_whose_receiver_is_gone_are_rescued() {
 fn the_stream_of_batches_ends_with_its_domain() {
     within(|| {
         let (executor, batches) = async_rcu::executor::ChannelExecutor::new();
-        let rcu = Rcu::builder()
-            .name("ends")
-            .executor(executor)
-            .build()
-            .unwrap();
+        let rcu = Rcu::builder().name("ends").executor(executor).build().unwrap();
         let tally = Tally::new(100);
         for i in 0..100 {
             rcu.call(tally.callback(i));
@@ -336,9 +313,7 @@ fn work_not_yet_dispatched_survives_its_runtime() {
         for end in in_background {
             for workers in [0, 1, 2] {
                 let runtime = runtime(workers);
-                let rcu = Rcu::builder()
-                    .name("early")
-                    .executor(runtime.handle().clone());
+                let rcu = Rcu::builder().name("early").executor(runtime.handle().clone());
                 let rcu = rcu.build().unwrap();
                 let section = rcu.read_owned();
                 let work = Work::new(&rcu, 100);
@@ -368,9 +343,7 @@ fn work_spawned_and_not_yet_run_survives_its_runtime() {
                     });
                     receive(&has_started);
                 }
-                let rcu = Rcu::builder()
-                    .name("spawned")
-                    .executor(runtime.handle().clone());
+                let rcu = Rcu::builder().name("spawned").executor(runtime.handle().clone());
                 let rcu = rcu.build().unwrap();
                 let work = Work::new(&rcu, 100);
                 let metrics = runtime.metrics();
@@ -396,9 +369,7 @@ fn work_in_a_current_thread_runtime_that_is_never_driven_is_rescued_when_it_goes
     within(|| {
         for shut_down in [true, false] {
             let runtime = runtime(0);
-            let rcu = Rcu::builder()
-                .name("undrive")
-                .executor(runtime.handle().clone());
+            let rcu = Rcu::builder().name("undrive").executor(runtime.handle().clone());
             let rcu = rcu.build().unwrap();
             let work = Work::new(&rcu, 100);
             let metrics = runtime.metrics();
@@ -418,9 +389,7 @@ fn a_runtime_that_ends_under_load_loses_nothing_and_repeats_nothing() {
     within(|| {
         for round in 0..20 {
             let runtime = runtime(1 + round % 2);
-            let rcu = Rcu::builder()
-                .name("ending")
-                .executor(runtime.handle().clone());
+            let rcu = Rcu::builder().name("ending").executor(runtime.handle().clone());
             let rcu = rcu.build().unwrap();
             let tally = Tally::new(3_000);
             let half = AtomicBool::new(false);
@@ -449,9 +418,7 @@ fn a_runtime_that_ends_under_load_loses_nothing_and_repeats_nothing() {
 fn drain_waits_for_an_undriven_runtime_until_it_is_driven() {
     within(|| {
         let runtime = runtime(0);
-        let rcu = Rcu::builder()
-            .name("undrive")
-            .executor(runtime.handle().clone());
+        let rcu = Rcu::builder().name("undrive").executor(runtime.handle().clone());
         let rcu = rcu.build().unwrap();
         let work = Work::new(&rcu, 100);
         until("the batch", || rcu.stats().batches >= 1);
@@ -469,9 +436,7 @@ fn drain_waits_for_an_undriven_runtime_until_it_is_driven() {
 fn current_thread_runtimes_do_not_deadlock() {
     within(|| {
         let runtime = runtime(0);
-        let on_it = Rcu::builder()
-            .name("same")
-            .executor(runtime.handle().clone());
+        let on_it = Rcu::builder().name("same").executor(runtime.handle().clone());
         let on_worker = Rcu::builder().name("other").executor(worker());
         let on_gp = Rcu::builder().name("inline").executor(inline());
         for builder in [on_it, on_worker, on_gp] {

@@ -111,27 +111,12 @@ fn explored<M: Model>(case: &Case, barrier: Barrier, fault: Option<&'static str>
     explore::<M>(&program)
 }
 
-type Setting = (
-    Seen,
-    &'static str,
-    Barrier,
-    fn(&Case, Barrier, Option<&'static str>) -> Found,
-);
+type Setting = (Seen, &'static str, Barrier, fn(&Case, Barrier, Option<&'static str>) -> Found);
 
 const SETTINGS: [Setting; 4] = [
-    (
-        TSO_ASYMMETRIC,
-        Tso::NAME,
-        Barrier::Asymmetric,
-        explored::<Tso>,
-    ),
+    (TSO_ASYMMETRIC, Tso::NAME, Barrier::Asymmetric, explored::<Tso>),
     (TSO_FENCE, Tso::NAME, Barrier::Fence, explored::<Tso>),
-    (
-        WEAK_ASYMMETRIC,
-        Weak::NAME,
-        Barrier::Asymmetric,
-        explored::<Weak>,
-    ),
+    (WEAK_ASYMMETRIC, Weak::NAME, Barrier::Asymmetric, explored::<Weak>),
     (WEAK_FENCE, Weak::NAME, Barrier::Fence, explored::<Weak>),
 ];
 
@@ -146,22 +131,17 @@ fn run(case: &Case) {
             println!("{setting}: {states} states, {:?}", began.elapsed());
         }
         if let Some((failure, trace)) = failure {
-            wrong.push(format!(
-                "{setting}: the correct program fails, {failure:?}:\n{trace}"
-            ));
+            wrong.push(format!("{setting}: the correct program fails, {failure:?}:\n{trace}"));
         } else if states < case.floor {
-            wrong.push(format!(
-                "{setting}: only {states} states; is anything searched?"
-            ));
+            wrong.push(format!("{setting}: only {states} states; is anything searched?"));
         }
         for fault in case.faults {
             let Found { states, failure } = explored(case, barrier, Some(fault.name));
             let found = failure.as_ref().map(|(failure, _)| *failure);
             let expected = (fault.seen & bit != 0).then_some(fault.failure);
             if verbose {
-                let trace = failure
-                    .as_ref()
-                    .map_or(String::new(), |(_, trace)| format!("\n{trace}"));
+                let trace =
+                    failure.as_ref().map_or(String::new(), |(_, trace)| format!("\n{trace}"));
                 println!("  `{}`: {found:?} after {states} states{trace}", fault.name);
             }
             if found != expected {
@@ -208,10 +188,7 @@ fn every_fault_that_can_be_built_in_is_in_a_table() {
 #[test]
 fn every_function_that_a_step_names_is_in_the_sources() {
     let mut sources = String::new();
-    read_sources(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut sources,
-    );
+    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
     let mut named = 0;
     for case in CASES {
         let mut program = Program::new(Barrier::Asymmetric, None);

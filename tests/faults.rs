@@ -29,9 +29,7 @@ static SEEN: AtomicUsize = AtomicUsize::new(0);
 impl Subscriber for Uses {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.filter.with(|target| {
-            target
-                .as_deref()
-                .is_none_or(|target| metadata.target().starts_with(target))
+            target.as_deref().is_none_or(|target| metadata.target().starts_with(target))
         })
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -55,10 +53,7 @@ impl Subscriber for Uses {
 #[test]
 fn a_subscriber_may_use_cells_of_the_domain_and_panic() {
     let rcu = RCU.get_or_init(|| {
-        Rcu::builder()
-            .batch_interval(Duration::from_millis(5))
-            .build()
-            .expect("a domain")
+        Rcu::builder().batch_interval(Duration::from_millis(5)).build().expect("a domain")
     });
     let subscriber = Uses {
         filter: RcuCell::new_in(rcu, Some("async_rcu".to_owned())),
@@ -127,9 +122,7 @@ fn a_waker_may_use_the_domain_that_calls_it() {
         assert!(Pin::new(&mut synchronize).poll(&mut context).is_pending());
         assert!(Pin::new(&mut drain).poll(&mut context).is_pending());
         drop(guard);
-        until("wakes upon wakes", || {
-            meddles.times.load(Ordering::Relaxed) > 50
-        });
+        until("wakes upon wakes", || meddles.times.load(Ordering::Relaxed) > 50);
         drop((synchronize, drain));
         meddles.kept.lock().expect("not poisoned").clear();
         within(move || rcu.blocking_drain());
@@ -172,12 +165,8 @@ fn hooks_may_use_the_domain_that_calls_them() {
     assert_eq!(receive(&called), "force");
     assert_eq!(receive(&called), "stall");
     drop(guard);
-    until("the panic is reported", || {
-        called.try_iter().any(|what| what == "panic")
-    });
-    until("it comes to rest", || {
-        called.try_iter().any(|what| what == "idle")
-    });
+    until("the panic is reported", || called.try_iter().any(|what| what == "panic"));
+    until("it comes to rest", || called.try_iter().any(|what| what == "idle"));
     drop(notifier);
     within(move || rcu.blocking_drain());
 }

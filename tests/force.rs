@@ -64,11 +64,7 @@ fn a_hook_learns_of_each_holder() {
         }
         assert_eq!(owned.location.is_some(), cfg!(debug_assertions));
         let text = event.to_string();
-        for part in [
-            "\"who\"",
-            "2 read-side sections asked to end",
-            "1 callback pending",
-        ] {
+        for part in ["\"who\"", "2 read-side sections asked to end", "1 callback pending"] {
             assert!(text.contains(part), "{part} in: {text}");
         }
         drop(guard);
@@ -128,14 +124,9 @@ fn a_hook_is_removed_with_its_notifier_and_the_others_stay() {
         rcu.force();
         receive(&second);
         // The senders were dropped with the hooks.
-        assert_eq!(
-            first.try_recv().unwrap_err(),
-            mpsc::TryRecvError::Disconnected
-        );
+        assert_eq!(first.try_recv().unwrap_err(), mpsc::TryRecvError::Disconnected);
         until("the third's hook is gone", || {
-            third
-                .try_recv()
-                .is_err_and(|e| e == mpsc::TryRecvError::Disconnected)
+            third.try_recv().is_err_and(|e| e == mpsc::TryRecvError::Disconnected)
         });
         section.end();
         rcu.blocking_drain();
@@ -179,10 +170,8 @@ fn a_hook_that_keeps_a_handle_keeps_the_domain_until_its_notifier_goes() {
 fn a_hook_that_panics_is_reported_and_the_other_hooks_are_called() {
     within(|| {
         let (send, panics) = mpsc::channel();
-        let rcu = Rcu::builder()
-            .on_panic(move |report| drop(send.send(report.clone())))
-            .build()
-            .unwrap();
+        let rcu =
+            Rcu::builder().on_panic(move |report| drop(send.send(report.clone()))).build().unwrap();
         let _bad = rcu.on_force(|event| panic!("{} of them", event.holders_total));
         let (events, _notifier) = events(&rcu);
         let section = Section::on_a_thread(&rcu);

@@ -85,8 +85,7 @@ fn a_thousand_forks_in_the_middle_of_everything() {
                 let done = Arc::new(AtomicBool::new(false));
                 let flag = Arc::clone(&done);
                 rcu.call(move || flag.store(true, Ordering::Relaxed));
-                rcu.blocking_drain_timeout(HANG_GUARD)
-                    .expect("a drain in the child");
+                rcu.blocking_drain_timeout(HANG_GUARD).expect("a drain in the child");
                 assert!(done.load(Ordering::Relaxed), "round {round}");
                 rcu.blocking_synchronize();
             }
@@ -137,10 +136,7 @@ fn a_callback_may_fork() {
     let domains = [
         Rcu::new(),
         Rcu::builder().executor(InlineExecutor).build().unwrap(),
-        Rcu::builder()
-            .executor(tokio.handle().clone())
-            .build()
-            .unwrap(),
+        Rcu::builder().executor(tokio.handle().clone()).build().unwrap(),
     ];
     for rcu in domains {
         let (send, pids) = mpsc::channel();
@@ -216,10 +212,7 @@ fn a_child_may_fork_too() {
 #[test]
 fn stalls_are_told_though_a_vanished_thread_holds_standard_error() {
     let _alone = alone();
-    let rcu = Rcu::builder()
-        .stall_timeout(Duration::from_millis(10))
-        .build()
-        .unwrap();
+    let rcu = Rcu::builder().stall_timeout(Duration::from_millis(10)).build().unwrap();
     let (ready, is_ready) = mpsc::channel();
     let (leave, may_leave) = mpsc::channel::<()>();
     let holder = thread::spawn({
@@ -419,10 +412,7 @@ fn a_thread_that_goes_may_fork() {
     let _alone = alone();
     let rcu = Rcu::new();
     let (send, pids) = mpsc::channel();
-    let waker = Waker::from(Arc::new(Forks {
-        rcu: rcu.clone(),
-        pids: Mutex::new(send),
-    }));
+    let waker = Waker::from(Arc::new(Forks { rcu: rcu.clone(), pids: Mutex::new(send) }));
     let mut context = Context::from_waker(&waker);
     let mut shutdown = rcu.shutdown();
     while Pin::new(&mut shutdown).poll(&mut context).is_ready() {

@@ -20,23 +20,14 @@ fn guards_and_references() {
     let rcu = inline();
     assert_eq!(format!("{:?}", rcu.read()), "ReadGuard { .. }");
     assert_eq!(format!("{:?}", rcu.read_owned()), "OwnedReadGuard { .. }");
-    assert_eq!(
-        format!("{:?}", rcu.register_thread()),
-        "Registration { .. }"
-    );
+    assert_eq!(format!("{:?}", rcu.register_thread()), "Registration { .. }");
     let cell = RcuCell::new_in(&rcu, "text");
-    assert_eq!(
-        format!("{:?} {}", cell.read(), cell.read()),
-        "\"text\" text"
-    );
+    assert_eq!(format!("{:?} {}", cell.read(), cell.read()), "\"text\" text");
     let owned = cell.read_owned();
     assert_eq!(format!("{owned:?} {owned}"), "\"text\" text");
     let requested = OwnedRcuRef::guard(&owned).release_requested();
     assert_eq!(format!("{requested:?}"), "ReleaseRequested { .. }");
-    assert_eq!(
-        format!("{:?}", RcuRef::guard(&cell.read())),
-        "ReadGuard { .. }"
-    );
+    assert_eq!(format!("{:?}", RcuRef::guard(&cell.read())), "ReadGuard { .. }");
 }
 
 #[test]
@@ -54,10 +45,7 @@ fn what_was_taken_out_shows_its_value_and_waits_do_not() {
     assert_eq!(format!("{:?}", rcu.synchronize()), "Synchronize { .. }");
     assert_eq!(format!("{:?}", rcu.drain()), "Drain { .. }");
     assert_eq!(format!("{:?}", rcu.shutdown()), "Shutdown { .. }");
-    assert_eq!(
-        format!("{:?}", rcu.on_force(|_| ())),
-        "ForceNotifier { .. }"
-    );
+    assert_eq!(format!("{:?}", rcu.on_force(|_| ())), "ForceNotifier { .. }");
 }
 
 #[test]
@@ -89,17 +77,11 @@ fn domains_and_what_they_are_made_of() {
         "Builder { name: Some(\"shown\"), batch_interval: 2ms, max_pending: Some(3), \
          stall_timeout: 9s, .. }"
     );
-    assert_eq!(
-        format!("{:?}", builder.build().unwrap()),
-        "Rcu { name: \"shown\", .. }"
-    );
+    assert_eq!(format!("{:?}", builder.build().unwrap()), "Rcu { name: \"shown\", .. }");
     let executor: Box<dyn Executor> = Box::new(WorkerThread);
     assert_eq!(format!("{executor:?}"), "Executor");
-    let names = [
-        MemoryBarrier::Membarrier,
-        MemoryBarrier::FlushProcessWriteBuffers,
-        MemoryBarrier::Fence,
-    ];
+    let names =
+        [MemoryBarrier::Membarrier, MemoryBarrier::FlushProcessWriteBuffers, MemoryBarrier::Fence];
     assert_eq!(
         names.map(|barrier| barrier.to_string()),
         ["membarrier", "FlushProcessWriteBuffers", "fence"]
@@ -115,15 +97,9 @@ fn a_batch_shows_how_much_is_left() {
     rcu.call(|| ());
     rcu.force();
     let mut batch = batches.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(
-        (batch.len(), format!("{batch:?}").as_str()),
-        (2, "Batch { len: 2 }")
-    );
+    assert_eq!((batch.len(), format!("{batch:?}").as_str()), (2, "Batch { len: 2 }"));
     futures::executor::block_on(&mut batch);
-    assert_eq!(
-        (batch.len(), format!("{batch:?}").as_str()),
-        (0, "Batch { len: 0 }")
-    );
+    assert_eq!((batch.len(), format!("{batch:?}").as_str()), (0, "Batch { len: 0 }"));
     rcu.blocking_drain();
 }
 

@@ -39,9 +39,7 @@ const WAITS: [(&str, Make); 8] = [
         rcu.call(|| ());
         quiet(rcu.shutdown())
     }),
-    ("wait", |rcu| {
-        quiet(RcuCell::new_in(rcu, 1).into_retired().wait())
-    }),
+    ("wait", |rcu| quiet(RcuCell::new_in(rcu, 1).into_retired().wait())),
     ("reclaim_all", |rcu| {
         let all = [(); 3].map(|()| RcuCell::new_in(rcu, 1).into_retired());
         quiet(rcu.reclaim_all(all))
@@ -134,11 +132,7 @@ fn a_section_entered_before_the_first_poll_holds_synchronize_up() {
     let mut task = spawn(rcu.synchronize());
     let lock = GlobalLock::new(());
     let mut unlocked = spawn(lock.try_lock().unwrap().synchronize(&rcu));
-    assert_eq!(
-        rcu.stats().grace_periods,
-        before,
-        "nothing starts by itself"
-    );
+    assert_eq!(rcu.stats().grace_periods, before, "nothing starts by itself");
     // Earlier grace periods do not count, and do not make the future ready.
     rcu.blocking_synchronize();
     let section = rcu.read_owned();
@@ -361,10 +355,8 @@ fn any_executor_drives_them() {
         drop(rcu);
     }
     for (_, _rcu, section, future) in pending_ones() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let task = runtime.spawn(future);
         drop(section);
         settle(task).unwrap();
@@ -417,10 +409,7 @@ fn reclaimed_values_are_handed_out_by_the_poll_that_is_ready() {
     assert_pending!(all.poll());
     drop(section);
     assert_eq!(ready_when_woken(&mut one).label(), 1);
-    let labels: Vec<_> = ready_when_woken(&mut all)
-        .iter()
-        .map(|value| value.label())
-        .collect();
+    let labels: Vec<_> = ready_when_woken(&mut all).iter().map(|value| value.label()).collect();
     assert_eq!(labels, [2, 3, 4]);
     drop((one, all));
     assert_eq!(drops.count(), 4);

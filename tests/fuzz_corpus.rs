@@ -3,11 +3,7 @@
 //! The package `fuzz/` has the targets, and this test includes its modules. `ci/fuzz.sh` runs them
 //! for longer, with new input that coverage leads to. To replay a file of `fuzz/artifacts/TARGET/`:
 //! `ASYNC_RCU_FUZZ_INPUT=FILE cargo test --test fuzz_corpus TARGET`.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the modules are the targets' as well"
-)]
+#![allow(dead_code, unreachable_pub, reason = "the modules are the targets' as well")]
 
 use std::env;
 use std::fs;
@@ -50,28 +46,19 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 fn corpus(target: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let files = fs::read_dir(&folder)
-        .expect("the corpus")
-        .map(|file| file.expect("a file").path());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let files = fs::read_dir(&folder).expect("the corpus").map(|file| file.expect("a file").path());
     let mut files: Vec<PathBuf> = files.collect();
     files.sort();
-    assert!(
-        files.len() >= 10,
-        "the corpus of {target} is too small: {}",
-        files.len()
-    );
+    assert!(files.len() >= 10, "the corpus of {target} is too small: {}", files.len());
     files
 }
 
 /// Runs `count` inputs of `len` bytes, the same in every run. `ASYNC_RCU_FUZZ_RUNS` overrides the
 /// count.
 fn random(count: u32, len: usize, run: fn(&[u8])) {
-    let count = env::var("ASYNC_RCU_FUZZ_RUNS").map_or(count, |runs| {
-        runs.parse().expect("ASYNC_RCU_FUZZ_RUNS: a number of runs")
-    });
+    let count = env::var("ASYNC_RCU_FUZZ_RUNS")
+        .map_or(count, |runs| runs.parse().expect("ASYNC_RCU_FUZZ_RUNS: a number of runs"));
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     for number in 0..count {
         let input: Vec<u8> = std::iter::repeat_with(|| {

@@ -128,11 +128,9 @@ fn grace_periods_go_on_while_the_lock_is_held_and_callbacks_wait() {
     within(|| {
         let runtime = runtime(1);
         let builder = || Rcu::builder().name("kept");
-        for builder in [
-            builder(),
-            builder().executor(inline()),
-            builder().executor(runtime.handle().clone()),
-        ] {
+        for builder in
+            [builder(), builder().executor(inline()), builder().executor(runtime.handle().clone())]
+        {
             let lock = GlobalLock::new(());
             let rcu = builder.global_lock(&lock).build().unwrap();
             let tally = Tally::new(50);
@@ -293,10 +291,7 @@ fn lock_call_on_a_domain_of_another_lock_runs_all_the_same_and_under_the_lock() 
             futures::executor::block_on(drain.into_inner());
             assert_eq!(*lock.blocking_lock(), 100);
             let stats = rcu.stats();
-            assert_eq!(
-                (stats.queued, stats.finished, stats.cancelled),
-                (100, 100, 0)
-            );
+            assert_eq!((stats.queued, stats.finished, stats.cancelled), (100, 100, 0));
         }
         assert_eq!(*same_type.blocking_lock(), 7);
     });
@@ -307,10 +302,7 @@ fn lock_call_elsewhere_survives_the_runtime_it_was_called_in() {
     within(|| {
         let lock = GlobalLock::new(0);
         let runtime = runtime(1);
-        let rcu = Rcu::builder()
-            .executor(runtime.handle().clone())
-            .build()
-            .unwrap();
+        let rcu = Rcu::builder().executor(runtime.handle().clone()).build().unwrap();
         let section = rcu.read_owned();
         {
             let _current = runtime.enter();

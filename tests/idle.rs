@@ -75,13 +75,9 @@ fn no_thread_wakes_up_in_two_seconds_of_idleness() {
             builder("worker").build(),
             builder("inline").executor(inline()).build(),
             builder("tokio").executor(runtime.handle().clone()).build(),
-            builder("closure")
-                .executor(|batch: Batch| batch.run())
-                .build(),
+            builder("closure").executor(|batch: Batch| batch.run()).build(),
             builder("hooks").on_idle(|| {}).on_panic(|_| {}).build(),
-            builder("long")
-                .batch_interval(Duration::from_secs(1))
-                .build(),
+            builder("long").batch_interval(Duration::from_secs(1)).build(),
             builder("unused").build(),
         ]
         .map(Result::unwrap);
@@ -209,12 +205,10 @@ fn nor_after_stalls_batches_and_async_callbacks_that_are_over() {
             }
         });
         const INLINE: usize = 1;
-        let kinds: Vec<fn(Builder) -> Builder> = vec![
-            |b| b,
-            |b| b.executor(inline()),
-            |b| b.max_pending(50),
-            |b| b.on_idle(|| {}).batch_interval(Duration::from_secs(1)),
-        ];
+        let kinds: Vec<fn(Builder) -> Builder> =
+            vec![|b| b, |b| b.executor(inline()), |b| b.max_pending(50), |b| {
+                b.on_idle(|| {}).batch_interval(Duration::from_secs(1))
+            }];
         let mut builders: Vec<Builder> = Vec::new();
         for timeout in [None, Some(Duration::from_millis(10))] {
             for set in &kinds {

@@ -101,9 +101,7 @@ fn drain_waits_for_the_lock_where_another_has_it_by_then() {
     assert_pending!(drain.poll());
     assert_pending!(synchronize.poll());
     drop(other);
-    until("the lock's wake-up", || {
-        drain.is_woken() || synchronize.is_woken()
-    });
+    until("the lock's wake-up", || drain.is_woken() || synchronize.is_woken());
     // Either may be first in the queue: neither blocks the other for ever.
     settle(async {
         tokio::join!(async { drop(drain.into_inner().await) }, async {

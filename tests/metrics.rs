@@ -18,10 +18,7 @@ impl Published {
     fn look(&mut self, snapshotter: &Snapshotter) {
         for (key, _, _, value) in snapshotter.snapshot().into_vec() {
             let key = key.key();
-            assert!(
-                key.labels()
-                    .any(|l| (l.key(), l.value()) == ("domain", "measured"))
-            );
+            assert!(key.labels().any(|l| (l.key(), l.value()) == ("domain", "measured")));
             let value = match value {
                 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                 DebugValue::Counter(n) => n as f64,
@@ -70,10 +67,6 @@ fn what_is_published_is_what_stats_says() {
     rcu.call(|| ());
     rcu.blocking_shutdown();
     published.borrow_mut().look(&snapshotter);
-    let finished = published
-        .borrow()
-        .0
-        .get("async_rcu_finished_total")
-        .copied();
+    let finished = published.borrow().0.get("async_rcu_finished_total").copied();
     assert_eq!(finished, Some(102.0));
 }

@@ -52,10 +52,7 @@ impl<T: Send + Sync + 'static> Stack<T> {
     }
 
     const fn with(domain: DomainRef) -> Self {
-        Self {
-            top: AtomicPtr::new(ptr::null_mut()),
-            domain,
-        }
+        Self { top: AtomicPtr::new(ptr::null_mut()), domain }
     }
 
     /// Walks the stack from the top. The references are bound to the guard, not to the stack.
@@ -78,8 +75,7 @@ impl<T: Send + Sync + 'static> Stack<T> {
         let next = unsafe { &(*node).next };
         let mut seen = next.load(Ordering::Relaxed);
         while let Err(now) =
-            self.top
-                .compare_exchange_weak(seen, node, Ordering::AcqRel, Ordering::Acquire)
+            self.top.compare_exchange_weak(seen, node, Ordering::AcqRel, Ordering::Acquire)
         {
             next.store(now, Ordering::Relaxed);
             seen = now;
@@ -93,9 +89,7 @@ impl<T: Send + Sync + 'static> Stack<T> {
             let top = self.top.load(Ordering::Acquire);
             // SAFETY: null, or a node that is freed after this section (invariants 1, 2).
             let next = unsafe { top.as_ref() }?.next.load(Ordering::Acquire);
-            let popped = self
-                .top
-                .compare_exchange(top, next, Ordering::AcqRel, Ordering::Relaxed);
+            let popped = self.top.compare_exchange(top, next, Ordering::AcqRel, Ordering::Relaxed);
             if popped.is_ok() {
                 drop(section);
                 // SAFETY: from a box, unlinked by the exchange, and given away here only.
@@ -112,9 +106,7 @@ impl<T: Send + Sync + 'static> Stack<T> {
             // SAFETY: as in `pop`.
             unsafe { top.as_ref() }.map(|node| node.next.load(Ordering::Acquire))
         };
-        let top = self
-            .top
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let top = self.top.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
         drop(section);
         match top {
             Ok(top) => {

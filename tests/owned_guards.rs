@@ -46,10 +46,7 @@ async fn an_owned_guard_is_held_across_await_while_versions_come_and_go() {
     }
     done.store(true, Ordering::Relaxed);
     for reader in readers {
-        tokio::time::timeout(HANG_GUARD, reader)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(HANG_GUARD, reader).await.unwrap().unwrap();
     }
     tokio::time::timeout(HANG_GUARD, rcu.drain()).await.unwrap();
     assert_eq!(drops.count(), VERSIONS as usize);

@@ -65,9 +65,7 @@ fn blocking_in_a_section_names_the_caller() {
 
 #[test]
 fn blocking_in_an_async_context_names_the_caller() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let rcu = Rcu::new();
         let retired = RcuCell::new_in(&rcu, 1).into_retired();

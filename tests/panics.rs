@@ -142,14 +142,7 @@ fn a_payload_that_is_no_text_is_reported_all_the_same() {
         rcu.blocking_drain();
         assert_eq!(reports.len(), 2);
         assert_eq!(reports.count(""), 2);
-        assert!(
-            reports
-                .0
-                .lock()
-                .unwrap()
-                .iter()
-                .all(|report| !report.is_empty())
-        );
+        assert!(reports.0.lock().unwrap().iter().all(|report| !report.is_empty()));
     });
 }
 
@@ -201,9 +194,7 @@ fn an_executor_that_panics_is_reported_and_not_counted() {
         }
         tally.assert_each_once();
         assert_eq!(rcu.stats().panicked, 0);
-        until("its reports", || {
-            reports.count("an executor that panics") == 10
-        });
+        until("its reports", || reports.count("an executor that panics") == 10);
     });
 }
 

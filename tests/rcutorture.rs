@@ -70,10 +70,7 @@ fn what_was_measured_is_told_as_json_and_drawn() {
     let text = std::fs::read_to_string(json).expect("the JSON file");
     let told: Value = serde_json::from_str(&text).expect("JSON");
     let number = |at: &str| told.pointer(at).and_then(Value::as_u64).unwrap_or(0);
-    assert_eq!(
-        (&told["success"], number("/errors")),
-        (&Value::Bool(true), 0)
-    );
+    assert_eq!((&told["success"], number("/errors")), (&Value::Bool(true), 0));
     assert_eq!((&told["mode"], number("/seconds")), (&"perf".into(), 2));
     let ages = told["reader_ages"].as_array().expect("ages");
     let seen: u64 = ages.iter().filter_map(Value::as_u64).sum();
@@ -85,11 +82,7 @@ fn what_was_measured_is_told_as_json_and_drawn() {
         let bins = row["histogram"].as_array().expect("a histogram");
         let counted: u64 = bins.iter().filter_map(|bin| bin[1].as_u64()).sum();
         assert!(counted > 0);
-        assert_eq!(
-            Some(counted),
-            row["count"].as_u64(),
-            "{kind}: each is in a bin"
-        );
+        assert_eq!(Some(counted), row["count"].as_u64(), "{kind}: each is in a bin");
     }
 
     let drawn = std::fs::read_to_string(svg).expect("the SVG file");

@@ -8,14 +8,7 @@ use common::{Drops, Probe, Tracked, elapses, newcomers_find_free_places, panic_m
 use std::mem;
 use std::thread;
 
-const ORDERS: [[usize; 3]; 6] = [
-    [0, 1, 2],
-    [0, 2, 1],
-    [1, 0, 2],
-    [1, 2, 0],
-    [2, 0, 1],
-    [2, 1, 0],
-];
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 #[test]
 #[should_panic(expected = "no section blocks the grace period")]
@@ -212,10 +205,7 @@ fn a_leaked_inner_guard_keeps_the_section_open() {
     drop(outer);
     let gp = probe.held_up();
     let mut guard = rcu.read();
-    assert!(
-        !guard.refresh(),
-        "it would pull the section away from under the leaked one"
-    );
+    assert!(!guard.refresh(), "it would pull the section away from under the leaked one");
     drop(guard);
     assert!(!rcu.has_elapsed(gp));
 }
@@ -230,11 +220,7 @@ fn two_domains_in_turn_keep_their_sections_apart() {
         let in_b = b.read();
         let second = a.read();
         assert_eq!(
-            (
-                *cell_a.load(&first),
-                *cell_b.load(&in_b),
-                *cell_a.load(&second)
-            ),
+            (*cell_a.load(&first), *cell_b.load(&in_b), *cell_a.load(&second)),
             ('a', 'b', 'a')
         );
         drop(in_b);

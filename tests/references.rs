@@ -12,10 +12,7 @@ struct Pair {
 }
 
 fn pair(drops: &Drops, left: u32, right: Option<u32>) -> Pair {
-    Pair {
-        left: drops.value(left),
-        right: right.map(|label| drops.value(label)),
-    }
+    Pair { left: drops.value(left), right: right.map(|label| drops.value(label)) }
 }
 
 #[test]

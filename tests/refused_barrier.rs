@@ -1,9 +1,6 @@
 //! The crate falls back to fences if the system refuses the process-wide barrier at the start, and
 //! aborts if the system refuses it later.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod common;
 
@@ -23,9 +20,7 @@ fn refuse_membarrier() {
         rules,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM.unsigned_abs()),
-        std::env::consts::ARCH
-            .try_into()
-            .expect("an architecture that it knows"),
+        std::env::consts::ARCH.try_into().expect("an architecture that it knows"),
     )
     .expect("a filter");
     let program: seccompiler::BpfProgram = filter.try_into().expect("a program");
@@ -78,9 +73,7 @@ fn at_start_both_sides_use_fences() {
         for n in 1..=2000 {
             cell.swap(Box::new(n)).blocking_wait();
         }
-        readers
-            .into_iter()
-            .for_each(|reader| reader.join().unwrap());
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
         cell.rcu().blocking_drain();
     });
 }
@@ -94,10 +87,7 @@ fn later_the_process_aborts_and_says_why() {
             return;
         }
         assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{errors}");
-        assert!(
-            errors.contains("membarrier, granted at start, now fails"),
-            "{errors}"
-        );
+        assert!(errors.contains("membarrier, granted at start, now fails"), "{errors}");
         return;
     }
     let rcu = Rcu::new();

@@ -150,9 +150,7 @@ fn a_blocking_wait_that_panics_still_frees() {
 fn a_retired_version_outlives_its_cell_and_every_handle() {
     let drops = Drops::default();
     let rcu = Rcu::new();
-    let retired: Vec<_> = (0..3)
-        .map(|label| retire_one(&rcu, &drops, label))
-        .collect();
+    let retired: Vec<_> = (0..3).map(|label| retire_one(&rcu, &drops, label)).collect();
     drop(rcu);
     let [dropped, waited, blocked] = retired.try_into().unwrap();
     drop(dropped);
@@ -166,9 +164,7 @@ fn a_retired_version_outlives_its_cell_and_every_handle() {
 fn reclaim_all_keeps_the_order_and_uses_one_grace_period() {
     let rcu = Rcu::new();
     let drops = Drops::default();
-    let all: Vec<_> = (0..100)
-        .map(|label| retire_one(&rcu, &drops, label))
-        .collect();
+    let all: Vec<_> = (0..100).map(|label| retire_one(&rcu, &drops, label)).collect();
     let before = rcu.stats().grace_periods;
     let values: Vec<Box<Tracked>> = settle(rcu.reclaim_all(all));
     let periods = rcu.stats().grace_periods - before;
@@ -219,11 +215,8 @@ fn reclaim_all_refuses_another_domain_and_loses_nothing() {
     let (rcu, other) = (Rcu::new(), Rcu::new());
     let drops = Drops::default();
     let section = other.read_owned();
-    let all = [
-        retire_one(&rcu, &drops, 1),
-        retire_one(&other, &drops, 2),
-        retire_one(&rcu, &drops, 3),
-    ];
+    let all =
+        [retire_one(&rcu, &drops, 1), retire_one(&other, &drops, 2), retire_one(&rcu, &drops, 3)];
     let message = panic_message(|| drop(rcu.reclaim_all(all)));
     assert!(message.contains("another"), "{message}");
     drops.reach(2);

@@ -37,19 +37,14 @@ fn threads_that_come_and_go_use_the_same_places_again() {
                 })
             });
             // A join waits for destructors of thread-locals; the end of a scope does not.
-            threads
-                .into_iter()
-                .for_each(|thread| thread.join().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         rcu.blocking_drain();
     };
     (0..20).for_each(|_| round());
     let left = left_by(300, round);
     assert!(left < 64 << 10, "600 threads left {left} bytes");
-    assert!(
-        rcu.stats().threads <= threads + 1,
-        "the ended ones count no more"
-    );
+    assert!(rcu.stats().threads <= threads + 1, "the ended ones count no more");
 }
 
 #[test]
@@ -88,10 +83,7 @@ fn one(number: usize) {
     // A hook of the domain owns the value, which is dropped with the domain.
     let alive = std::sync::Arc::new(());
     let gone = std::sync::Arc::downgrade(&alive);
-    let rcu = builder
-        .on_idle(move || _ = &alive)
-        .build()
-        .expect("a domain");
+    let rcu = builder.on_idle(move || _ = &alive).build().expect("a domain");
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {

@@ -191,12 +191,9 @@ fn on_idle_is_called_when_work_was_done_and_nothing_is_left() {
 #[test]
 fn any_name_will_do() {
     within(|| {
-        for name in [
-            "",
-            "longer than the fifteen bytes that Linux keeps of it",
-            "größe",
-            "nul\0inside",
-        ] {
+        for name in
+            ["", "longer than the fifteen bytes that Linux keeps of it", "größe", "nul\0inside"]
+        {
             let rcu = Rcu::builder().name(name).build().unwrap();
             let (ran, has_run) = mpsc::channel();
             rcu.call(move || ran.send(()).unwrap());
@@ -273,9 +270,7 @@ mod threads {
             ends("s3a", Rcu::builder(), |_| {});
             ends("s3b", Rcu::builder(), |rcu| rcu.call(|| {}));
             ends("s3c", Rcu::builder(), |rcu| rcu.blocking_synchronize());
-            ends("s3d", Rcu::builder().executor(inline()), |rcu| {
-                rcu.call(|| {})
-            });
+            ends("s3d", Rcu::builder().executor(inline()), |rcu| rcu.call(|| {}));
             ends("s3e", Rcu::builder(), |rcu| {
                 rcu.blocking_shutdown();
                 rcu.call(|| {});
@@ -379,9 +374,7 @@ mod threads {
                     until("the ends of most", || running("s7") < 10);
                 }
             }
-            until("the callbacks of all", || {
-                finished.load(Ordering::Relaxed) == DOMAINS
-            });
+            until("the callbacks of all", || finished.load(Ordering::Relaxed) == DOMAINS);
             until_running("s7", 0);
             // Records are used again: a new domain has only this thread's record.
             let rcu = domain("s7");

@@ -47,9 +47,7 @@ fn reported_on_every_executor(
             test(&driven, &heard);
             let rcu = &driven.rcu;
             rcu.blocking_drain();
-            until("as many hook calls as reports counted", || {
-                rcu.stats().stalls == heard.called()
-            });
+            until("as many hook calls as reports counted", || rcu.stats().stalls == heard.called());
         },
     );
 }

@@ -68,74 +68,67 @@ fn callbacks_are_counted_under_load_on_every_executor() {
     const THREADS: u64 = 3;
     const EACH: u64 = 600;
     within(|| {
-        on_every_executor(
-            Rcu::builder,
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
-                let (called, ended, panics) =
-                    (Count::default(), Count::default(), Count::default());
-                let cell = RcuCell::new_in(&rcu, Counted(ended.clone()));
-                let over = AtomicBool::new(false);
-                thread::scope(|scope| {
-                    let sampler = scope.spawn(|| {
-                        let mut samples = 0;
-                        while !over.load(Ordering::SeqCst) {
-                            let called_before = called.get();
-                            let stats = rcu.stats();
-                            let (ended_after, panics_after) = (ended.get(), panics.get());
-                            assert!(stats.queued >= called_before, "{stats:?}");
-                            assert!(stats.finished <= ended_after, "{stats:?}");
-                            assert!(stats.finished <= stats.queued, "{stats:?}");
-                            assert!(stats.panicked <= panics_after, "{stats:?}");
-                            samples += 1;
-                        }
-                        samples
-                    });
-                    let callers: Vec<_> = (0..THREADS)
-                        .map(|_| {
-                            scope.spawn(|| {
-                                for i in 0..EACH {
-                                    let one = Counted(ended.clone());
-                                    match i % 6 {
-                                        0 => rcu.retire(Box::new(one)),
-                                        1 => rcu.call_async(async move { drop(one) }),
-                                        2 => cell.store(one),
-                                        3 => {
-                                            let panics = panics.clone();
-                                            rcu.call(move || {
-                                                panics.one_more();
-                                                drop(one);
-                                                panic!("counted");
-                                            });
-                                        }
-                                        4 => drop(cell.swap(one)),
-                                        _ => rcu.call(move || drop(one)),
-                                    }
-                                    called.one_more();
-                                }
-                            })
-                        })
-                        .collect();
-                    for caller in callers {
-                        caller.join().unwrap();
+        on_every_executor(Rcu::builder, |Driven { rcu, driver: _driver }| {
+            let (called, ended, panics) = (Count::default(), Count::default(), Count::default());
+            let cell = RcuCell::new_in(&rcu, Counted(ended.clone()));
+            let over = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let sampler = scope.spawn(|| {
+                    let mut samples = 0;
+                    while !over.load(Ordering::SeqCst) {
+                        let called_before = called.get();
+                        let stats = rcu.stats();
+                        let (ended_after, panics_after) = (ended.get(), panics.get());
+                        assert!(stats.queued >= called_before, "{stats:?}");
+                        assert!(stats.finished <= ended_after, "{stats:?}");
+                        assert!(stats.finished <= stats.queued, "{stats:?}");
+                        assert!(stats.panicked <= panics_after, "{stats:?}");
+                        samples += 1;
                     }
-                    rcu.blocking_drain();
-                    over.store(true, Ordering::SeqCst);
-                    assert!(sampler.join().unwrap() > 0);
+                    samples
                 });
-                let all = THREADS * EACH;
-                assert_eq!((called.get(), panics.get()), (all, all / 6));
-                // The cell's last value is still in use, and its first one was not retired by
-                // `call`.
-                assert_eq!(ended.get(), all);
-                let stats = rcu.stats();
-                assert_eq!((stats.queued, stats.finished), (all, all));
-                assert_eq!(stats.panicked, all / 6);
-                assert_eq!(stats.cancelled, 0);
-            },
-        );
+                let callers: Vec<_> = (0..THREADS)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            for i in 0..EACH {
+                                let one = Counted(ended.clone());
+                                match i % 6 {
+                                    0 => rcu.retire(Box::new(one)),
+                                    1 => rcu.call_async(async move { drop(one) }),
+                                    2 => cell.store(one),
+                                    3 => {
+                                        let panics = panics.clone();
+                                        rcu.call(move || {
+                                            panics.one_more();
+                                            drop(one);
+                                            panic!("counted");
+                                        });
+                                    }
+                                    4 => drop(cell.swap(one)),
+                                    _ => rcu.call(move || drop(one)),
+                                }
+                                called.one_more();
+                            }
+                        })
+                    })
+                    .collect();
+                for caller in callers {
+                    caller.join().unwrap();
+                }
+                rcu.blocking_drain();
+                over.store(true, Ordering::SeqCst);
+                assert!(sampler.join().unwrap() > 0);
+            });
+            let all = THREADS * EACH;
+            assert_eq!((called.get(), panics.get()), (all, all / 6));
+            // The cell's last value is still in use, and its first one was not retired by
+            // `call`.
+            assert_eq!(ended.get(), all);
+            let stats = rcu.stats();
+            assert_eq!((stats.queued, stats.finished), (all, all));
+            assert_eq!(stats.panicked, all / 6);
+            assert_eq!(stats.cancelled, 0);
+        });
     });
 }
 
@@ -241,10 +234,7 @@ fn panics_of_callbacks_and_drops_only() {
     within(|| {
         on_every_executor(
             || Rcu::builder().on_idle(|| panic!("a hook")),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 for _ in 0..20 {
                     rcu.call(|| panic!("a callback"));
                     rcu.retire(Box::new(Bomb("dropped")));
@@ -356,23 +346,15 @@ fn how_long_grace_periods_took() {
             // The grace-period thread runs this one: a waiter may run its own grace period, which
             // is not measured.
             rcu.start_grace_period();
-            until("it is measured", || {
-                rcu.stats().grace_period_latency.count == count
-            });
+            until("it is measured", || rcu.stats().grace_period_latency.count == count);
         }
         let quick = begun.elapsed();
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.p50 <= latency.p99 && latency.p99 <= latency.max);
         // The sum of the durations is at most the whole time, so half of them took at most a
         // fiftieth of it, to two digits.
-        assert!(
-            latency.p50.mul_f64(0.98) <= quick / 49,
-            "{latency:?} in {quick:?}"
-        );
-        assert!(
-            latency.max.mul_f64(0.98) <= quick,
-            "{latency:?} in {quick:?}"
-        );
+        assert!(latency.p50.mul_f64(0.98) <= quick / 49, "{latency:?} in {quick:?}");
+        assert!(latency.max.mul_f64(0.98) <= quick, "{latency:?} in {quick:?}");
 
         let section = rcu.read_owned();
         let (before, cookie) = (Instant::now(), rcu.start_grace_period());
@@ -381,9 +363,7 @@ fn how_long_grace_periods_took() {
         until("some time", || after.elapsed() > Duration::from_millis(30));
         let least = after.elapsed();
         drop(section);
-        until("it is measured", || {
-            rcu.stats().grace_period_latency.count == 100
-        });
+        until("it is measured", || rcu.stats().grace_period_latency.count == 100);
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= least.mul_f64(0.98), "{latency:?} {least:?}");
         // One of a hundred does not change the other percentiles.
@@ -405,14 +385,10 @@ fn how_long_a_blocking_callers_grace_period_took() {
             let rcu = rcu.clone();
             thread::spawn(move || rcu.blocking_synchronize())
         };
-        until("its age is known", || {
-            rcu.stats().oldest_section > Some(Duration::from_millis(10))
-        });
+        until("its age is known", || rcu.stats().oldest_section > Some(Duration::from_millis(10)));
         drop(section);
         caller.join().unwrap();
-        until("it is measured", || {
-            rcu.stats().grace_period_latency.count == 1
-        });
+        until("it is measured", || rcu.stats().grace_period_latency.count == 1);
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= Duration::from_millis(9), "{latency:?}");
     });
@@ -421,34 +397,25 @@ fn how_long_a_blocking_callers_grace_period_took() {
 #[test]
 fn the_longest_callback_on_every_executor() {
     within(|| {
-        on_every_executor(
-            Rcu::builder,
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
-                let begun = Instant::now();
-                (0..100).for_each(|_| rcu.call(|| ()));
-                rcu.blocking_drain();
-                assert!(rcu.stats().longest_callback <= begun.elapsed());
-                let (took, has_taken) = mpsc::channel();
-                for millis in [1, 5, 2] {
-                    let took = took.clone();
-                    rcu.call(move || {
-                        let begun = Instant::now();
-                        thread::sleep(Duration::from_millis(millis));
-                        took.send(begun.elapsed()).unwrap();
-                    });
-                }
-                rcu.blocking_drain();
-                let longest = has_taken.try_iter().max().unwrap();
-                let told = rcu.stats().longest_callback;
-                assert!(
-                    longest <= told && told <= begun.elapsed(),
-                    "{longest:?} {told:?}"
-                );
-            },
-        );
+        on_every_executor(Rcu::builder, |Driven { rcu, driver: _driver }| {
+            let begun = Instant::now();
+            (0..100).for_each(|_| rcu.call(|| ()));
+            rcu.blocking_drain();
+            assert!(rcu.stats().longest_callback <= begun.elapsed());
+            let (took, has_taken) = mpsc::channel();
+            for millis in [1, 5, 2] {
+                let took = took.clone();
+                rcu.call(move || {
+                    let begun = Instant::now();
+                    thread::sleep(Duration::from_millis(millis));
+                    took.send(begun.elapsed()).unwrap();
+                });
+            }
+            rcu.blocking_drain();
+            let longest = has_taken.try_iter().max().unwrap();
+            let told = rcu.stats().longest_callback;
+            assert!(longest <= told && told <= begun.elapsed(), "{longest:?} {told:?}");
+        });
     });
 }
 

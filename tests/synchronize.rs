@@ -82,9 +82,7 @@ fn ten_thousand_tasks_share_three_grace_periods() {
                 runtime.spawn(async move { CountFirstPoll::new(rcu.synchronize(), &polled).await })
             })
             .collect();
-        until("the last to register", || {
-            polled.load(Ordering::SeqCst) == TASKS
-        });
+        until("the last to register", || polled.load(Ordering::SeqCst) == TASKS);
         assert!(tasks.iter().all(|task| !task.is_finished()));
         drop(section);
         runtime.block_on(async {

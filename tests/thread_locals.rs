@@ -156,9 +156,7 @@ fn calls_made_in_thread_local_destructors_run() {
                 cell.store(new);
             }
         });
-        let mut ran: Vec<i32> = (0..3)
-            .map(|_| got.recv_timeout(HANG_GUARD).unwrap())
-            .collect();
+        let mut ran: Vec<i32> = (0..3).map(|_| got.recv_timeout(HANG_GUARD).unwrap()).collect();
         ran.sort_unstable();
         assert_eq!(ran, [0, 1, 2], "{first:?}");
         drops.reach(2);

@@ -133,10 +133,7 @@ fn the_last_watcher_may_go_and_another_come() {
     let mut watcher = cell.subscribe();
     assert_eq!(watcher.latest().unwrap().label(), 9);
     cell.store(drops.value(10));
-    assert_eq!(
-        watcher.changed().now_or_never().unwrap().unwrap().label(),
-        10
-    );
+    assert_eq!(watcher.changed().now_or_never().unwrap().unwrap().label(), 10);
 }
 
 #[test]
@@ -211,10 +208,7 @@ fn a_waker_may_use_the_cell() {
         }
     }
     let cell = Arc::new(RcuCell::new_in(&Rcu::new(), 0));
-    let uses = Arc::new(Uses {
-        cell: Arc::clone(&cell),
-        times: AtomicU32::new(0),
-    });
+    let uses = Arc::new(Uses { cell: Arc::clone(&cell), times: AtomicU32::new(0) });
     let waker = Waker::from(Arc::clone(&uses));
     let mut watcher = cell.subscribe();
     let mut context = Context::from_waker(&waker);
@@ -250,9 +244,8 @@ fn under_load_versions_only_go_up_and_the_last_one_arrives() {
                     }
                 }
             };
-            let followers: Vec<_> = (0..2)
-                .map(|_| thread::spawn(follow(cell.subscribe())))
-                .collect();
+            let followers: Vec<_> =
+                (0..2).map(|_| thread::spawn(follow(cell.subscribe()))).collect();
             let comes_and_goes = thread::spawn({
                 let (cell, over) = (Arc::clone(&cell), Arc::clone(&over));
                 move || {

@@ -78,36 +78,28 @@ pub(crate) fn benches(c: &mut Criterion) {
     let cell = RcuCell::new_in(&rcu, one_word);
     c.bench_function("call/RcuCell::store", |b| {
         b.iter_custom(|n| {
-            in_rounds(
-                &rcu,
-                n,
-                |_| (),
-                |(), n| timed(n, || cell.store(black_box(two))),
-            )
+            in_rounds(&rcu, n, |_| (), |(), n| timed(n, || cell.store(black_box(two))))
         });
     });
 
     for producers in [1, 2] {
-        c.bench_function(
-            &format!("call/1 word, {producers} producers at once"),
-            |b| {
-                b.iter_custom(|n| {
-                    at_once(producers, n, |n| {
-                        in_rounds(
-                            &rcu,
-                            n,
-                            |_| (),
-                            |(), n| {
-                                timed(n, || {
-                                    rcu.call(move || {
-                                        black_box(one_word);
-                                    });
-                                })
-                            },
-                        )
-                    })
-                });
-            },
-        );
+        c.bench_function(&format!("call/1 word, {producers} producers at once"), |b| {
+            b.iter_custom(|n| {
+                at_once(producers, n, |n| {
+                    in_rounds(
+                        &rcu,
+                        n,
+                        |_| (),
+                        |(), n| {
+                            timed(n, || {
+                                rcu.call(move || {
+                                    black_box(one_word);
+                                });
+                            })
+                        },
+                    )
+                })
+            });
+        });
     }
 }

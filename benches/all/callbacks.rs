@@ -17,19 +17,16 @@ pub(crate) fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("callbacks");
     group.throughput(Throughput::Elements(MANY));
     for (name, rcu) in domains() {
-        group.bench_function(
-            format!("{MANY} calls and a drain, nothing to free, {name}"),
-            |b| {
-                b.iter(|| {
-                    for word in 0..MANY {
-                        rcu.call(move || {
-                            black_box(word);
-                        });
-                    }
-                    rcu.blocking_drain();
-                });
-            },
-        );
+        group.bench_function(format!("{MANY} calls and a drain, nothing to free, {name}"), |b| {
+            b.iter(|| {
+                for word in 0..MANY {
+                    rcu.call(move || {
+                        black_box(word);
+                    });
+                }
+                rcu.blocking_drain();
+            });
+        });
         group.bench_function(format!("{MANY} boxes retired and a drain, {name}"), |b| {
             b.iter(|| {
                 for word in 0..MANY {
@@ -44,12 +41,9 @@ pub(crate) fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("callbacks");
     group.sample_size(10);
     for (name, rcu) in domains() {
-        group.bench_function(
-            format!("idle, from call to the callback's start, {name}"),
-            |b| {
-                b.iter_custom(|n| (0..n).map(|_| until_start(&rcu)).sum());
-            },
-        );
+        group.bench_function(format!("idle, from call to the callback's start, {name}"), |b| {
+            b.iter_custom(|n| (0..n).map(|_| until_start(&rcu)).sum());
+        });
     }
     group.finish();
 }

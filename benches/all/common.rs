@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Returns a domain whose grace-period thread runs the callbacks.
 pub(crate) fn inline() -> Rcu {
-    Rcu::builder()
-        .executor(InlineExecutor)
-        .build()
-        .expect("a domain")
+    Rcu::builder().executor(InlineExecutor).build().expect("a domain")
 }
 
 /// Returns a domain that never ends. A later domain would reuse the records of an ended domain, and
@@ -46,10 +43,7 @@ pub(crate) fn at_once(threads: u32, n: u64, run: impl Fn(u64) -> Duration + Sync
                 })
             })
             .collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().expect("a measuring thread"))
-            .sum()
+        running.into_iter().map(|thread| thread.join().expect("a measuring thread")).sum()
     });
     total / threads
 }

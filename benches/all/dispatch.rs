@@ -35,10 +35,7 @@ pub(crate) fn benches(c: &mut Criterion) {
                 with(move |batch: Batch| handle.spawn(batch)),
             ),
             ("ChannelExecutor, polled by a task", with(channel)),
-            (
-                "a closure that runs the batch",
-                with(|batch: Batch| batch.run()),
-            ),
+            ("a closure that runs the batch", with(|batch: Batch| batch.run())),
         ];
         let mut group = c.benchmark_group("dispatch");
         for (name, rcu) in domains {
@@ -91,9 +88,7 @@ pub(crate) fn fairness() {
     };
 
     let start = Instant::now();
-    let alone = watch(Box::new(move || {
-        start.elapsed() > Duration::from_millis(200)
-    }));
+    let alone = watch(Box::new(move || start.elapsed() > Duration::from_millis(200)));
     let alone = runtime.block_on(alone).expect("the task");
 
     // All callbacks become ready at once: the flood is as high as possible.

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 pub(crate) fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("drain");
     for (name, rcu) in [("WorkerThread", Rcu::new()), ("InlineExecutor", inline())] {
-        group.bench_function(format!("nothing queued, {name}"), |b| {
-            b.iter(|| rcu.blocking_drain())
-        });
+        group
+            .bench_function(format!("nothing queued, {name}"), |b| b.iter(|| rcu.blocking_drain()));
         group.bench_function(format!("one call and its drain, {name}"), |b| {
             b.iter(|| {
                 rcu.call(|| {});

@@ -11,9 +11,7 @@ pub(crate) fn benches(c: &mut Criterion) {
     let cell = RcuCell::new_in(&rcu, 1_u64);
     let mut group = c.benchmark_group("read");
 
-    group.bench_function("Rcu::read, leave", |b| {
-        b.iter(|| drop(black_box(rcu.read())))
-    });
+    group.bench_function("Rcu::read, leave", |b| b.iter(|| drop(black_box(rcu.read()))));
     group.bench_function("Rcu::read, load, leave", |b| {
         b.iter(|| {
             let guard = rcu.read();
@@ -72,14 +70,9 @@ pub(crate) fn benches(c: &mut Criterion) {
     });
 
     for threads in [1, 2] {
-        group.bench_function(
-            format!("Rcu::read, leave; {threads} threads at once"),
-            |b| {
-                b.iter_custom(|n| {
-                    at_once(threads, n, |n| timed(n, || drop(black_box(rcu.read()))))
-                });
-            },
-        );
+        group.bench_function(format!("Rcu::read, leave; {threads} threads at once"), |b| {
+            b.iter_custom(|n| at_once(threads, n, |n| timed(n, || drop(black_box(rcu.read())))));
+        });
         group.bench_function(format!("RcuCell::with; {threads} threads at once"), |b| {
             b.iter_custom(|n| {
                 at_once(threads, n, |n| {
@@ -89,16 +82,11 @@ pub(crate) fn benches(c: &mut Criterion) {
                 })
             });
         });
-        group.bench_function(
-            format!("Rcu::read_owned, leave; {threads} threads at once"),
-            |b| {
-                b.iter_custom(|n| {
-                    at_once(threads, n, |n| {
-                        timed(n, || drop(black_box(rcu.read_owned())))
-                    })
-                });
-            },
-        );
+        group.bench_function(format!("Rcu::read_owned, leave; {threads} threads at once"), |b| {
+            b.iter_custom(|n| {
+                at_once(threads, n, |n| timed(n, || drop(black_box(rcu.read_owned()))))
+            });
+        });
     }
     group.finish();
 }

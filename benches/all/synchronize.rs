@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 const READERS: [(&str, Option<Duration>); 3] = [
     ("no reader", None),
     ("beside a looping reader", Some(Duration::ZERO)),
-    (
-        "beside sections of 100 us",
-        Some(Duration::from_micros(100)),
-    ),
+    ("beside sections of 100 us", Some(Duration::from_micros(100))),
 ];
 
 pub(crate) fn benches(c: &mut Criterion) {
@@ -53,11 +50,7 @@ pub(crate) fn benches(c: &mut Criterion) {
     }
     group.bench_function("RcuCell::swap and blocking_wait", |b| {
         let cell = RcuCell::new_in(&rcu, 1_u64);
-        b.iter_batched(
-            || 2,
-            |value| cell.swap(value).blocking_wait(),
-            BatchSize::SmallInput,
-        );
+        b.iter_batched(|| 2, |value| cell.swap(value).blocking_wait(), BatchSize::SmallInput);
     });
     group.finish();
 }

@@ -20,9 +20,8 @@ pub(crate) fn benches(c: &mut Criterion) {
                         let start = Instant::now();
                         for _ in 0..n {
                             // The time includes spawning the tasks, which must all be polled.
-                            let tasks: Vec<_> = (0..waiters)
-                                .map(|_| tokio::spawn(rcu.synchronize()))
-                                .collect();
+                            let tasks: Vec<_> =
+                                (0..waiters).map(|_| tokio::spawn(rcu.synchronize())).collect();
                             for task in tasks {
                                 task.await.expect("a waiting task");
                             }

@@ -5,25 +5,17 @@ use std::env;
 
 const SOURCE: &str = "c/urcu.c";
 /// The library, the macro that selects the flavour in the C file, and the name of the object.
-const FLAVOURS: [(&str, &str, &str); 2] = [
-    ("liburcu-memb", "PEERS_MEMB", "peers_memb"),
-    ("liburcu-bp", "PEERS_BP", "peers_bp"),
-];
+const FLAVOURS: [(&str, &str, &str); 2] =
+    [("liburcu-memb", "PEERS_MEMB", "peers_memb"), ("liburcu-bp", "PEERS_BP", "peers_bp")];
 
 fn main() {
     println!("cargo:rerun-if-changed={SOURCE}");
     println!("cargo:rerun-if-changed=build.rs");
-    println!(
-        "cargo:rustc-env=PEERS_TARGET={}",
-        env::var("TARGET").unwrap_or_default()
-    );
+    println!("cargo:rustc-env=PEERS_TARGET={}", env::var("TARGET").unwrap_or_default());
     let mut version = String::new();
     for (library, flavour, object) in FLAVOURS {
         // No link lines yet: cargo must get them only if both flavours are found.
-        let found = match pkg_config::Config::new()
-            .cargo_metadata(false)
-            .probe(library)
-        {
+        let found = match pkg_config::Config::new().cargo_metadata(false).probe(library) {
             Ok(found) => found,
             Err(_) => return skip(&format!("pkg-config does not know {library}")),
         };

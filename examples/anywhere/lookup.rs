@@ -49,11 +49,7 @@ struct Table {
 impl Table {
     fn new(version: u64, rows: u64, tally: &Arc<Tally>) -> Self {
         let number = |name| (format!("name-{name}"), name * VERSIONS + version);
-        Self {
-            version,
-            numbers: (0..rows).map(number).collect(),
-            tally: Arc::clone(tally),
-        }
+        Self { version, numbers: (0..rows).map(number).collect(), tally: Arc::clone(tally) }
     }
 }
 
@@ -101,18 +97,12 @@ impl Lookup {
     ) -> Result<Self, BuildError> {
         let rcu = set(Rcu::builder().name("lookup")).build()?;
         let tally = Arc::new(Tally::default());
-        Ok(Self {
-            table: RcuCell::new_in(&rcu, Table::new(0, rows, &tally)),
-            rcu,
-            rows,
-            tally,
-        })
+        Ok(Self { table: RcuCell::new_in(&rcu, Table::new(0, rows, &tally)), rcu, rows, tally })
     }
 
     /// Returns the number of a name, and the version of the table.
     fn get(&self, name: &str) -> Option<(u64, u64)> {
-        self.table
-            .with(|table| Some((*table.numbers.get(name)?, table.version)))
+        self.table.with(|table| Some((*table.numbers.get(name)?, table.version)))
     }
 
     /// Reads all numbers of one version, with pauses between. Returns how many there were, and how
@@ -130,9 +120,7 @@ impl Lookup {
 
     /// Publishes the next version. A callback closes the old one when no reader has it any more.
     pub(crate) fn replace(&self) {
-        let old = self
-            .table
-            .update(|table| Table::new(table.version + 1, self.rows, &self.tally));
+        let old = self.table.update(|table| Table::new(table.version + 1, self.rows, &self.tally));
         let tally = Arc::clone(&self.tally);
         self.rcu.call(move || match old.try_take() {
             Ok(_table) => add(&tally.closed),

@@ -74,12 +74,8 @@ fn panel(
             let x = LEFT + sample.0 as f64 / 1000.0 / seconds * (right - LEFT);
             (x, bottom - value(sample) / most * PANEL)
         };
-        let points: Vec<String> = seen
-            .samples
-            .iter()
-            .map(place)
-            .map(|(x, y)| format!("{x:.1},{y:.1}"))
-            .collect();
+        let points: Vec<String> =
+            seen.samples.iter().map(place).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         put(format_args!(
             "<polyline fill=\"none\" stroke=\"{color}\" stroke-width=\"2\" points=\"{}\"/>\n",
             points.join(" ")
@@ -98,9 +94,5 @@ fn panel(
 fn rounded(most: f64) -> f64 {
     let power = 10_f64.powf(most.log10().floor());
     let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
-    steps
-        .map(|step| step * power)
-        .into_iter()
-        .find(|step| *step >= most)
-        .unwrap_or(most)
+    steps.map(|step| step * power).into_iter().find(|step| *step >= most).unwrap_or(most)
 }

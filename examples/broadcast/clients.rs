@@ -102,9 +102,7 @@ impl Crowd {
             delivered: AtomicU64::new(0),
             lagged: AtomicU64::new(0),
             connected: Semaphore::new(0),
-            latency: latency
-                .try_into()
-                .map_err(|_| "sixteen histograms were made")?,
+            latency: latency.try_into().map_err(|_| "sixteen histograms were made")?,
             violations: Mutex::new(Vec::new()),
         });
         let lasting = args.connections - args.connections * args.churn / 100;
@@ -126,29 +124,23 @@ impl Crowd {
                 return Err("the clients were not connected within five minutes".into());
             }
         }
-        Ok(Self {
-            sockets,
-            pipes: args.connections - sockets,
-            common,
-            clients,
-        })
+        Ok(Self { sockets, pipes: args.connections - sockets, common, clients })
     }
 
     /// Waits until all clients have ended. A client that stayed must have got the message `last`.
     pub(crate) async fn end(mut self, last: u64) -> Told {
         while let Some(client) = self.clients.join_next().await {
             match client {
-                Ok(Some(seen)) if seen != last => self.common.violation(format!(
-                    "a client got {seen} as its last message, not {last}"
-                )),
+                Ok(Some(seen)) if seen != last => self
+                    .common
+                    .violation(format!("a client got {seen} as its last message, not {last}")),
                 Ok(_) => {}
                 Err(error) => self.common.violation(format!("a client panicked: {error}")),
             }
         }
         let late = self.common.hub.late.load(Ordering::Relaxed);
         if late > 0 {
-            self.common
-                .violation(format!("{late} messages were sent to closed connections"));
+            self.common.violation(format!("{late} messages were sent to closed connections"));
         }
         let mut latency =
             Histogram::<u64>::new_with_bounds(1, LONGEST, 3).expect("constant, valid bounds");
@@ -157,11 +149,7 @@ impl Crowd {
             let _ = latency.add(&*part.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let violations = std::mem::take(
-            &mut *self
-                .common
-                .violations
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
+            &mut *self.common.violations.lock().unwrap_or_else(PoisonError::into_inner),
         );
         Told {
             delivered: self.common.delivered.load(Ordering::Relaxed),
@@ -178,10 +166,7 @@ impl Crowd {
 
 impl Common {
     fn violation(&self, what: String) {
-        let mut violations = self
-            .violations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut violations = self.violations.lock().unwrap_or_else(PoisonError::into_inner);
         // The first few violations are enough.
         if violations.len() < 20 {
             violations.push(what);
@@ -239,9 +224,7 @@ async fn client(common: Arc<Common>, kind: Kind) -> Option<u64> {
             }
             Err(error) => {
                 common.violation(format!("client {}: {error}", kind.id));
-                common
-                    .connected
-                    .add_permits(usize::from(std::mem::take(&mut first)));
+                common.connected.add_permits(usize::from(std::mem::take(&mut first)));
                 return None;
             }
         }
@@ -265,9 +248,7 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
         .write_buffer_size(0)
         .max_message_size(Some(1024));
     let (mut socket, _) = client_async_with_config(address, stream, Some(config)).await?;
-    common
-        .connected
-        .add_permits(usize::from(std::mem::take(first)));
+    common.connected.add_permits(usize::from(std::mem::take(first)));
     let (mut last, mut count, mut newest) = (0, 0, 0);
     let latency = &common.latency[(kind.id % 16) as usize];
     while let Some(message) = socket.next().await {
@@ -326,7 +307,5 @@ async fn session<S: AsyncRead + AsyncWrite + Unpin>(
 fn numbers<const N: usize>(text: &str) -> Result<[u64; N], Failure> {
     let numbers: Result<Vec<u64>, _> = text.split(' ').map(str::parse).collect();
     let numbers = numbers.map_err(|error| format!("{text}: {error}"))?;
-    numbers
-        .try_into()
-        .map_err(|_| format!("expected {N} numbers: {text}").into())
+    numbers.try_into().map_err(|_| format!("expected {N} numbers: {text}").into())
 }

@@ -165,15 +165,10 @@ fn report(name: &str, seen: &Seen) -> bool {
         seen.most_alive, seen.reloads
     );
     let kilobytes: Vec<_> = (0..=5)
-        .filter_map(|at| {
-            seen.samples
-                .get(at * seen.samples.len().saturating_sub(1) / 5)
-        })
+        .filter_map(|at| seen.samples.get(at * seen.samples.len().saturating_sub(1) / 5))
         .collect();
-    let mib: Vec<_> = kilobytes
-        .iter()
-        .map(|(_, kilobytes, _)| format!("{}", kilobytes / 1024))
-        .collect();
+    let mib: Vec<_> =
+        kilobytes.iter().map(|(_, kilobytes, _)| format!("{}", kilobytes / 1024)).collect();
     println!("  memory       {} MiB", mib.join(", "));
     for violation in &seen.violations {
         println!("  VIOLATION    {violation}");
@@ -217,9 +212,7 @@ async fn run(args: &Args, listens: bool) -> Result<Seen, Box<dyn Error>> {
     // All connections are told to leave. Earlier messages arrive before that.
     hub.close_all();
     let told = timeout(Duration::from_secs(120), crowd.end(hub.sent()));
-    let told = told
-        .await
-        .map_err(|_| "the clients did not end within two minutes")?;
+    let told = told.await.map_err(|_| "the clients did not end within two minutes")?;
     hub.drain().await;
 
     let mut violations = told.violations;
@@ -229,16 +222,10 @@ async fn run(args: &Args, listens: bool) -> Result<Seen, Box<dyn Error>> {
             violations.push(what);
         }
     };
-    check(
-        hub.boards.now() == 1,
-        format!("{} versions of the board are left", hub.boards.now()),
-    );
+    check(hub.boards.now() == 1, format!("{} versions of the board are left", hub.boards.now()));
     check(
         hub.connections.is_empty(),
-        format!(
-            "{} connections are left in the registry",
-            hub.connections.len()
-        ),
+        format!("{} connections are left in the registry", hub.connections.len()),
     );
     check(told.delivered > 0, "no message was delivered".into());
     let published = args.versions * args.seconds;
@@ -282,11 +269,7 @@ async fn watch(hub: Arc<Hub>) -> Vec<(u64, u64, u64)> {
     let mut samples = Vec::new();
     while !hub.stopping.load(Ordering::Relaxed) {
         tick.tick().await;
-        samples.push((
-            began.elapsed().as_millis() as u64,
-            resident(),
-            hub.boards.now(),
-        ));
+        samples.push((began.elapsed().as_millis() as u64, resident(), hub.boards.now()));
     }
     samples
 }
@@ -295,9 +278,7 @@ async fn watch(hub: Arc<Hub>) -> Vec<(u64, u64, u64)> {
 fn resident() -> u64 {
     let kilobytes = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.trim().strip_suffix("kB")?.trim().parse().ok()
     };
     kilobytes().unwrap_or(0)

@@ -57,11 +57,7 @@ impl Board {
         let now = alive.now.fetch_add(1, Ordering::Relaxed) + 1;
         alive.most.fetch_max(now, Ordering::Relaxed);
         let fill = |at| content(version, (at / ROW) as u64);
-        Self {
-            version,
-            rows: (0..ROWS * ROW).map(fill).collect(),
-            alive: Arc::clone(alive),
-        }
+        Self { version, rows: (0..ROWS * ROW).map(fill).collect(), alive: Arc::clone(alive) }
     }
 }
 
@@ -125,9 +121,7 @@ impl Hub {
     }
 
     pub(crate) fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/", get(upgrade))
-            .with_state(Arc::clone(self))
+        Router::new().route("/", get(upgrade)).with_state(Arc::clone(self))
     }
 
     /// The number of broadcasts so far.
@@ -163,14 +157,7 @@ impl Hub {
     fn join(&self, queue: mpsc::Sender<Message>) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (closing, slow) = (AtomicBool::new(false), AtomicBool::new(false));
-        self.connections.insert(
-            id,
-            Outbox {
-                queue,
-                closing,
-                slow,
-            },
-        );
+        self.connections.insert(id, Outbox { queue, closing, slow });
         self.joined.fetch_add(1, Ordering::Relaxed);
         // Pairs with the fence in `close_all`: either `close_all` meets this connection, or this
         // load sees that all must leave.
@@ -197,10 +184,7 @@ impl Hub {
             };
             let reason = Utf8Bytes::from_static("goodbye");
             // An error means that the connection has ended already.
-            let _ = outbox
-                .queue
-                .send(Message::Close(Some(CloseFrame { code, reason })))
-                .await;
+            let _ = outbox.queue.send(Message::Close(Some(CloseFrame { code, reason }))).await;
         });
     }
 
@@ -231,16 +215,14 @@ async fn upgrade(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     // The buffers are as small as the messages, since there are tens of thousands of them.
-    upgrade
-        .read_buffer_size(1024)
-        .write_buffer_size(0)
-        .max_message_size(1024)
-        .on_upgrade(move |socket| async move {
+    upgrade.read_buffer_size(1024).write_buffer_size(0).max_message_size(1024).on_upgrade(
+        move |socket| async move {
             let (queue, outbox) = mpsc::channel(OUTBOX);
             let id = hub.join(queue);
             serve(&hub, id, outbox, socket, wishes.reads).await;
             hub.close(id);
-        })
+        },
+    )
 }
 
 /// A connection that reads the board, with the version that it holds over many sends.
@@ -254,12 +236,8 @@ impl Reading {
         let row = self.next % ROWS as u64;
         self.next += 1;
         Message::Text(
-            format!(
-                "R {} {row} {}",
-                self.board.version,
-                self.board.rows[row as usize * ROW]
-            )
-            .into(),
+            format!("R {} {row} {}", self.board.version, self.board.rows[row as usize * ROW])
+                .into(),
         )
     }
 }
@@ -288,10 +266,7 @@ async fn serve(
     mut socket: WebSocket,
     reads: bool,
 ) {
-    let mut reading = reads.then(|| Reading {
-        board: hub.board.read_owned(),
-        next: 0,
-    });
+    let mut reading = reads.then(|| Reading { board: hub.board.read_owned(), next: 0 });
     loop {
         tokio::select! {
             biased;

@@ -104,10 +104,7 @@ mod tests {
 
     fn refused(line: &str) -> String {
         let refused = Args::try_parse_from(line.split_whitespace());
-        refused
-            .map(|args| format!("{args:?}"))
-            .unwrap_err()
-            .to_string()
+        refused.map(|args| format!("{args:?}")).unwrap_err().to_string()
     }
 
     #[test]
@@ -116,16 +113,10 @@ mod tests {
             ("rcutorture", "<N>"),
             ("rcutorture 0 stress 1", "0 is not in 1..=1024"),
             ("rcutorture many stress 1", "invalid digit"),
-            (
-                "rcutorture 1 stres 1",
-                "possible values: rperf, uperf, perf, stress, async",
-            ),
+            ("rcutorture 1 stres 1", "possible values: rperf, uperf, perf, stress, async"),
             ("rcutorture 1 stress 0", "0 is not in 1..=604800"),
             ("rcutorture 1 stress 1.5", "1.5"),
-            (
-                "rcutorture 1 stress 1 --barrier none",
-                "possible values: auto, membarrier, fence",
-            ),
+            ("rcutorture 1 stress 1 --barrier none", "possible values: auto, membarrier, fence"),
             ("rcutorture 1 stress 1 --hang 0", "--hang"),
             ("rcutorture 1 stress 1 --seed -1", "-1"),
         ] {

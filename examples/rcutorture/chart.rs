@@ -88,10 +88,7 @@ fn panel(svg: &mut String, top: f64, kind: Kind, times: &Times) {
     text(svg, "", "end", left - 6.0, bottom + 4.0, "0%");
     for bin in &bins {
         let share = bin.count as f64 / count;
-        let (from, to) = (
-            x(bin.from),
-            x(bin.from * 10_f64.powf(1.0 / f64::from(BINS))),
-        );
+        let (from, to) = (x(bin.from), x(bin.from * 10_f64.powf(1.0 / f64::from(BINS))));
         if bin.count != 0 {
             let (width, tall) = ((to - from - 1.0).max(1.0), (bottom - y(share)).max(0.5));
             let from_top = bottom - tall;
@@ -111,14 +108,7 @@ fn panel(svg: &mut String, top: f64, kind: Kind, times: &Times) {
     }
     line(svg, "axis", (left, bottom), (right, bottom));
     line(svg, "axis", (left, upper), (left, bottom));
-    text(
-        svg,
-        "",
-        "middle",
-        (left + right) / 2.0,
-        bottom + 32.0,
-        "time, logarithmic",
-    );
+    text(svg, "", "middle", (left + right) / 2.0, bottom + 32.0, "time, logarithmic");
     let (px, py) = (16.0, (upper + bottom) / 2.0);
     let _ = writeln!(
         svg,

@@ -13,25 +13,16 @@ pub(super) struct Crew<'scope, 'env: 'scope> {
 
 impl<'scope, 'env: 'scope> Crew<'scope, 'env> {
     pub(super) fn new(scope: &'scope Scope<'scope, 'env>, run: &'env Run) -> Self {
-        Self {
-            scope,
-            run,
-            threads: Vec::new(),
-        }
+        Self { scope, run, threads: Vec::new() }
     }
 
     /// Starts a thread. If the system cannot start it, reports an error and stops the run.
     pub(super) fn start(&mut self, name: &str, f: impl FnOnce() + Send + 'scope) {
-        match Builder::new()
-            .name(name.to_owned())
-            .spawn_scoped(self.scope, f)
-        {
+        match Builder::new().name(name.to_owned()).spawn_scoped(self.scope, f) {
             Ok(thread) => self.threads.push(thread),
             Err(error) => {
                 let board = &self.run.board;
-                board.report(format_args!(
-                    "thread \"{name}\" could not be started: {error}"
-                ));
+                board.report(format_args!("thread \"{name}\" could not be started: {error}"));
             }
         }
     }
@@ -41,9 +32,7 @@ impl<'scope, 'env: 'scope> Crew<'scope, 'env> {
         for thread in self.threads {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {
-                self.run
-                    .board
-                    .report(format_args!("thread \"{name}\" panicked"));
+                self.run.board.report(format_args!("thread \"{name}\" panicked"));
             }
         }
     }

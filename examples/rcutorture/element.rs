@@ -72,9 +72,7 @@ impl Ledger {
     }
 
     fn wrong(&self, what: &str) {
-        self.run
-            .board
-            .report(format_args!("domain {}: {what}", self.domain));
+        self.run.board.report(format_args!("domain {}: {what}", self.domain));
     }
 }
 
@@ -149,9 +147,7 @@ impl Element {
     /// Raises the age from `from` to the next. If the element has another age, another thread has
     /// raised it already.
     fn grow(&self, from: u64) {
-        let grown = self
-            .age
-            .compare_exchange(from, from + 1, Ordering::Relaxed, Ordering::Relaxed);
+        let grown = self.age.compare_exchange(from, from + 1, Ordering::Relaxed, Ordering::Relaxed);
         if grown.is_err() {
             self.ledger.wrong(
                 "an element went through a stage twice: a callback ran twice, or the library \
@@ -199,10 +195,7 @@ unsafe impl Sync for Removed {}
 impl Removed {
     /// Takes an element that the library gave back after a grace period.
     pub(super) fn reclaimed(element: Box<Element>) -> Option<Removed> {
-        let removed = Removed {
-            element: Box::into_raw(element),
-            age: 1,
-        };
+        let removed = Removed { element: Box::into_raw(element), age: 1 };
         // SAFETY: a `Retired` returns its value after a grace period.
         unsafe { removed.elapsed() }
     }

@@ -60,10 +60,7 @@ pub(super) struct Duel {
 impl Duel {
     pub(super) fn new() -> Result<Self, BuildError> {
         Ok(Duel {
-            rcu: Rcu::builder()
-                .name("late")
-                .stall_timeout(NO_STALLS)
-                .build()?,
+            rcu: Rcu::builder().name("late").stall_timeout(NO_STALLS).build()?,
             versions: [Apart(AtomicU64::new(0)), Apart(AtomicU64::new(POISON))],
             current: Apart(AtomicUsize::new(0)),
             met: Apart(AtomicU64::new(0)),

@@ -91,9 +91,7 @@ impl Latencies {
     /// Returns the kinds that have at least one measured time.
     pub(super) fn known(&self) -> Vec<(Kind, Times)> {
         let all = Kind::ALL.map(|kind| (kind, self.of(kind).clone()));
-        all.into_iter()
-            .filter(|(_, times)| !times.is_empty())
-            .collect()
+        all.into_iter().filter(|(_, times)| !times.is_empty()).collect()
     }
 
     pub(super) fn json(&self) -> Value {
@@ -130,9 +128,7 @@ pub(super) fn bins(times: &Times) -> Vec<Bin> {
     // All values of one bucket of the histogram fall into one bin.
     let mut counted: std::collections::BTreeMap<i32, u64> = std::collections::BTreeMap::new();
     for bucket in times.iter_recorded() {
-        *counted
-            .entry(index(bucket.value_iterated_to()))
-            .or_insert(0) += bucket.count_at_value();
+        *counted.entry(index(bucket.value_iterated_to())).or_insert(0) += bucket.count_at_value();
     }
     let (Some((first, _)), Some((last, _))) = (counted.first_key_value(), counted.last_key_value())
     else {

@@ -64,16 +64,8 @@ impl What {
             Mode::Perf => What::Perf(Perf::new(run)?, n, 1),
             Mode::Stress | Mode::Async => {
                 let mixture = match run.args.mode {
-                    Mode::Stress => Mixture {
-                        threads: n,
-                        tasks: 4 * n,
-                        workers: 2,
-                    },
-                    _ => Mixture {
-                        threads: 1,
-                        tasks: 32 * n,
-                        workers: processors.clamp(2, 8),
-                    },
+                    Mode::Stress => Mixture { threads: n, tasks: 4 * n, workers: 2 },
+                    _ => Mixture { threads: 1, tasks: 32 * n, workers: processors.clamp(2, 8) },
                 };
                 What::Stress(Box::new(Stress::new(run, mixture)?), mixture)
             }
@@ -109,14 +101,9 @@ impl Outputs {
         }
         let open = |path: &Option<std::path::PathBuf>| match path {
             None => Ok(None),
-            Some(path) => File::create(path)
-                .map(Some)
-                .map_err(|error| at(path, &error)),
+            Some(path) => File::create(path).map(Some).map_err(|error| at(path, &error)),
         };
-        Ok(Self {
-            json: open(&args.json)?,
-            svg: open(&args.svg)?,
-        })
+        Ok(Self { json: open(&args.json)?, svg: open(&args.svg)? })
     }
 
     fn write(&mut self, args: &Args, json: &serde_json::Value, svg: &str) -> Result<(), Trouble> {
@@ -124,8 +111,7 @@ impl Outputs {
             writeln!(file, "{json:#}").map_err(|error| at(path, &error))?;
         }
         if let (Some(file), Some(path)) = (&mut self.svg, &args.svg) {
-            file.write_all(svg.as_bytes())
-                .map_err(|error| at(path, &error))?;
+            file.write_all(svg.as_bytes()).map_err(|error| at(path, &error))?;
         }
         Ok(())
     }
@@ -176,26 +162,19 @@ pub(crate) fn run(args: Args) -> Result<u64, Trouble> {
 
 fn svg(run: &Run) -> String {
     let args = &run.args;
-    let title = format!(
-        "rcutorture {} {} {}: latencies",
-        args.n,
-        args.mode.name(),
-        args.seconds
-    );
+    let title = format!("rcutorture {} {} {}: latencies", args.n, args.mode.name(), args.seconds);
     chart::draw(&title, &run.latencies.known())
 }
 
 /// Returns the barrier in use, or an error if the command line demands another one.
 fn barrier(args: &Args, domains: &[Rcu]) -> Result<MemoryBarrier, Trouble> {
-    let barrier = domains
-        .first()
-        .map_or(MemoryBarrier::Fence, |domain| domain.stats().barrier);
+    let barrier = domains.first().map_or(MemoryBarrier::Fence, |domain| domain.stats().barrier);
     match (args.barrier, barrier) {
-        (BarrierArg::Membarrier, MemoryBarrier::Fence) => Err(
-            "--barrier membarrier: this system has no process-wide barrier or refuses it; use \
+        (BarrierArg::Membarrier, MemoryBarrier::Fence) => {
+            Err("--barrier membarrier: this system has no process-wide barrier or refuses it; use \
              --barrier fence or auto"
-                .into(),
-        ),
+                .into())
+        }
         (BarrierArg::Fence, barrier) if barrier != MemoryBarrier::Fence => {
             Err(format!("--barrier fence: the process uses {barrier} already").into())
         }

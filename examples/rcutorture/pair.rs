@@ -109,10 +109,9 @@ pub(super) fn update(world: &Arc<World>) {
                 match ran {
                     // SAFETY: the callback sent the element back after a grace period.
                     Ok(old) => unsafe { world.elapsed(old) },
-                    Err(_) => world
-                        .run
-                        .board
-                        .report("the library dropped a callback without running it"),
+                    Err(_) => {
+                        world.run.board.report("the library dropped a callback without running it")
+                    }
                 }
             }
             5 => {

@@ -94,10 +94,7 @@ impl World {
         let ballast = [random.next(); 6];
         self.rcu.call(move || {
             let whole = ballast.iter().all(|word| *word == ballast[0]);
-            world
-                .run
-                .board
-                .expect(whole, || "the captured values of a callback have changed");
+            world.run.board.expect(whole, || "the captured values of a callback have changed");
             // SAFETY: a callback runs after a grace period that starts after the call.
             unsafe { world.elapsed(removed) }
         });

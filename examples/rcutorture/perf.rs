@@ -24,10 +24,7 @@ impl Perf {
     pub(super) fn new(run: &Arc<Run>) -> Result<Self, BuildError> {
         let ledger = Ledger::new(run, "perf");
         Ok(Self {
-            rcu: Rcu::builder()
-                .name("perf")
-                .stall_timeout(NO_STALLS)
-                .build()?,
+            rcu: Rcu::builder().name("perf").stall_timeout(NO_STALLS).build()?,
             slot: Slot::new(Element::new(&ledger)),
             ledger,
         })
@@ -74,10 +71,8 @@ impl Perf {
             took.saturating_record(u64::try_from(each).unwrap_or(u64::MAX).max(1));
         }
         let mut all = run.latencies.of(Kind::Read);
-        run.board.expect(
-            all.add(&took).is_ok(),
-            || "the latencies of two readers could not be added",
-        );
+        run.board
+            .expect(all.add(&took).is_ok(), || "the latencies of two readers could not be added");
     }
 
     /// Updates, and moves a pipe of elements on: one grace period serves every stage.
@@ -87,17 +82,11 @@ impl Perf {
             pipe.push(self.slot.replace(Element::new(&self.ledger)));
             self.synchronize(run);
             // SAFETY: a grace period has elapsed since each element was removed or passed on.
-            pipe = pipe
-                .into_iter()
-                .filter_map(|old| unsafe { old.elapsed() })
-                .collect();
+            pipe = pipe.into_iter().filter_map(|old| unsafe { old.elapsed() }).collect();
             run.updated();
         }
         while !pipe.is_empty() {
-            pipe = pipe
-                .into_iter()
-                .filter_map(|old| self.next_stage(run, Some(old)))
-                .collect();
+            pipe = pipe.into_iter().filter_map(|old| self.next_stage(run, Some(old))).collect();
         }
     }
 

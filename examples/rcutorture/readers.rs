@@ -78,9 +78,7 @@ pub(super) fn read(
     elsewhere: &Elsewhere,
 ) {
     match random.below(12) {
-        0 => random
-            .pick(&world.cells)
-            .with(|element| dwell(element, tally, random)),
+        0 => random.pick(&world.cells).with(|element| dwell(element, tally, random)),
         1 => dwell(&random.pick(&world.cells).read(), tally, random),
         2 => {
             let element = RcuRef::map(random.pick(&world.cells).read(), |element| element);
@@ -113,10 +111,7 @@ pub(super) fn read(
             let mut inner = world.rcu.read();
             stay(random);
             let refreshed = inner.refresh();
-            world
-                .run
-                .board
-                .expect(!refreshed, || "a guard inside another was refreshed");
+            world.run.board.expect(!refreshed, || "a guard inside another was refreshed");
             drop(inner);
             stay(random);
             element.last_look(seen, tally);

@@ -30,14 +30,9 @@ pub(super) fn stop(world: &Arc<World>, rounds: &mpsc::Sender<()>, over: &Receive
         let waits = world.run.waits(world.name, Kind::Shutdown);
         world.rcu.blocking_shutdown();
         drop(waits);
-        let _waits = world
-            .run
-            .waits_for(world.name, "a request during a shutdown", None);
+        let _waits = world.run.waits_for(world.name, "a request during a shutdown", None);
         if !heard || over.recv().is_err() {
-            return world
-                .run
-                .board
-                .report("restart: the requesting thread is gone");
+            return world.run.board.report("restart: the requesting thread is gone");
         }
     }
 }

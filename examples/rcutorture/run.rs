@@ -73,12 +73,7 @@ impl Run {
         what: &'static str,
         kind: Option<Kind>,
     ) -> Waiting<'_> {
-        Waiting {
-            run: self,
-            id: self.watch.begin(domain, what),
-            kind,
-            began: Instant::now(),
-        }
+        Waiting { run: self, id: self.watch.begin(domain, what), kind, began: Instant::now() }
     }
 }
 
@@ -157,11 +152,7 @@ impl Tally {
     const FLUSH: u64 = 512;
 
     pub(super) fn of(run: &Arc<Run>) -> Self {
-        Self {
-            run: Arc::clone(run),
-            ages: [0; AGES],
-            reads: 0,
-        }
+        Self { run: Arc::clone(run), ages: [0; AGES], reads: 0 }
     }
 
     /// Counts a read. The section is about to end, and the element that was read has this age.

@@ -76,17 +76,8 @@ impl Progress {
         }
         bar.set_prefix(args.mode.name());
         let at = Instant::now();
-        let start = Mark {
-            at,
-            counts: Counts::default(),
-        };
-        Self {
-            bar,
-            began: at,
-            last: start,
-            printed: start,
-            rows: Vec::new(),
-        }
+        let start = Mark { at, counts: Counts::default() };
+        Self { bar, began: at, last: start, printed: start, rows: Vec::new() }
     }
 
     pub(super) fn began(&self) -> Instant {
@@ -95,10 +86,7 @@ impl Progress {
 
     /// Adds a row. The caller calls it about once a second.
     pub(super) fn step(&mut self, run: &Run, domains: &[Rcu]) {
-        let now = Mark {
-            at: Instant::now(),
-            counts: Counts::of(run, domains),
-        };
+        let now = Mark { at: Instant::now(), counts: Counts::of(run, domains) };
         let second = (now.at - self.began).as_secs_f64();
         let errors = run.board.errors();
         let [reads, updates, grace_periods, callbacks] = now.rates(&self.last);
@@ -108,14 +96,11 @@ impl Progress {
         }));
         self.last = now;
         self.bar.set_position(second as u64);
-        self.bar
-            .set_message(format!("{} reads/s, {errors} errors", HumanCount(reads)));
+        self.bar.set_message(format!("{} reads/s, {errors} errors", HumanCount(reads)));
         let every = Duration::from_secs(run.args.every);
         // The seconds are not exact: a little less than `every` is enough.
         if !every.is_zero() && now.at - self.printed.at >= every.mul_f64(0.9) {
-            let rates = now
-                .rates(&self.printed)
-                .map(|rate| HumanCount(rate).to_string());
+            let rates = now.rates(&self.printed).map(|rate| HumanCount(rate).to_string());
             let [reads, updates, grace_periods, callbacks] = rates;
             self.printed = now;
             self.bar.suspend(|| {
@@ -173,10 +158,7 @@ pub(super) fn result(run: &Run, domains: &[Rcu], time: Duration) {
 fn latencies(run: &Run) {
     println!();
     println!("Latencies");
-    println!(
-        "  {:<12} {:>12} {:>9} {:>9} {:>9} {:>9}",
-        "", "count", "p50", "p99", "p99.9", "max"
-    );
+    println!("  {:<12} {:>12} {:>9} {:>9} {:>9} {:>9}", "", "count", "p50", "p99", "p99.9", "max");
     for (kind, times) in run.latencies.known() {
         let at = |quantile| human(times.value_at_quantile(quantile) as f64);
         let count = HumanCount(times.len()).to_string();
@@ -207,11 +189,7 @@ fn ages(run: &Run) {
         };
         if age <= 2 || count != 0 || age == AGES - 1 {
             println!("  {age:>3} {:>18}  {about}", HumanCount(count).to_string());
-        } else if age == 3
-            && run.ages[3..]
-                .iter()
-                .all(|age| age.load(Ordering::Relaxed) == 0)
-        {
+        } else if age == 3 && run.ages[3..].iter().all(|age| age.load(Ordering::Relaxed) == 0) {
             println!("  ..");
         }
     }
@@ -247,11 +225,7 @@ pub(super) fn json(
     time: Duration,
 ) -> Value {
     let (args, totals) = (&run.args, Counts::of(run, domains));
-    let ages: Vec<_> = run
-        .ages
-        .iter()
-        .map(|age| age.load(Ordering::Relaxed))
-        .collect();
+    let ages: Vec<_> = run.ages.iter().map(|age| age.load(Ordering::Relaxed)).collect();
     json!({
         "mode": args.mode.name(), "n": args.n, "seconds": args.seconds, "seed": args.seed,
         "barrier": barrier.to_string(), "delays": cfg!(rcu_delays),

@@ -37,10 +37,7 @@ const LATE: u32 = 4;
 const LATE_MOST: Duration = Duration::from_secs(60);
 
 pub(super) fn runtime(workers: usize) -> Result<Runtime, std::io::Error> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
 }
 
 /// The domains under torture.
@@ -60,21 +57,13 @@ impl Stress {
         let quiet = |name| pair::quiet(name, run, runtime.handle());
         let quiet = [quiet("pair")?, quiet("tasks")?, quiet("restart")?];
         let duel = late_stores::Duel::new()?;
-        Ok(Self {
-            runtime,
-            worlds,
-            quiet,
-            duel,
-        })
+        Ok(Self { runtime, worlds, quiet, duel })
     }
 
     pub(super) fn domains(&self) -> Vec<async_rcu::Rcu> {
         let worlds = self.worlds.iter().chain(&self.quiet);
         let duel = self.duel.rcu().clone();
-        worlds
-            .map(|world| world.rcu.clone())
-            .chain([duel])
-            .collect()
+        worlds.map(|world| world.rcu.clone()).chain([duel]).collect()
     }
 
     /// Runs until `wait` returns, then runs late stores for a while, and waits for all to end.
@@ -108,9 +97,7 @@ impl Stress {
             crew.start("pair-reader", move || pair::read(pair, &leaving));
             crew.start("pair-updater", || pair::update(pair));
             crew.start("stopper", move || restart::stop(restart, &round, &over));
-            crew.start("requester", move || {
-                restart::request(restart, rounds, &done)
-            });
+            crew.start("requester", move || restart::request(restart, rounds, &done));
             for hog in 0..run.args.hogs {
                 crew.start("hog", move || be_a_hog(run, hog));
             }
@@ -138,12 +125,7 @@ impl Stress {
         let spawn = |number| {
             let random = run.random(TASKS + u64::from(number));
             let worlds = Arc::clone(&self.worlds);
-            self.runtime.spawn(task_body(
-                worlds,
-                random,
-                elsewhere.clone(),
-                Arc::clone(run),
-            ))
+            self.runtime.spawn(task_body(worlds, random, elsewhere.clone(), Arc::clone(run)))
         };
         (0..tasks).map(spawn).collect()
     }
@@ -229,12 +211,7 @@ fn churn(worlds: &Worlds, run: &Arc<Run>, elsewhere: &Elsewhere) {
             // Values are dropped in reverse order: a will made before the thread registers is
             // dropped after the library's records, and one made later before them.
             let early = theirs.one_in(2);
-            let will = |guard| {
-                Some(LastWill {
-                    world: Arc::clone(&last),
-                    guard,
-                })
-            };
+            let will = |guard| Some(LastWill { world: Arc::clone(&last), guard });
             if early {
                 LAST_WILL.replace(will(None));
             }

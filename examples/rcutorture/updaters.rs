@@ -50,15 +50,12 @@ impl Promise {
             let (ran, world_) = (Arc::clone(&ran), Arc::clone(world));
             world.rcu.call(move || {
                 let before = ran.fetch_add(1, Ordering::AcqRel);
-                world_
-                    .run
-                    .board
-                    .expect(!world_.in_order || before == number, || {
-                        format!(
-                            "domain {}: callback {number} of a thread ran as number {before}",
-                            world_.name
-                        )
-                    });
+                world_.run.board.expect(!world_.in_order || before == number, || {
+                    format!(
+                        "domain {}: callback {number} of a thread ran as number {before}",
+                        world_.name
+                    )
+                });
             });
         }
         Self { ran, queued }
@@ -348,10 +345,7 @@ fn replace(world: &World, random: &mut Random) -> Removed {
 /// callbacks run all the same, and the memory of the domain is used again.
 fn short_life(world: &Arc<World>, random: &mut Random) {
     let Ok(rcu) = Rcu::builder().stall_timeout(NO_STALLS).build() else {
-        return world
-            .run
-            .board
-            .report("a short-lived domain could not be built");
+        return world.run.board.report("a short-lived domain could not be built");
     };
     let mut tally = Tally::of(&world.run);
     let cell = RcuCell::new_in(&rcu, world.element());

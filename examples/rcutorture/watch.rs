@@ -78,11 +78,8 @@ impl Watch {
     /// Registers a wait for a domain, and returns its number.
     pub(super) fn begin(&self, domain: &str, what: &'static str) -> u64 {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let wait = OpenWait {
-            since: self.now.load(Ordering::Relaxed),
-            what,
-            domain: domain.to_owned(),
-        };
+        let wait =
+            OpenWait { since: self.now.load(Ordering::Relaxed), what, domain: domain.to_owned() };
         self.waits().insert(id, wait);
         id
     }
@@ -103,10 +100,7 @@ impl Watch {
 
     /// Returns the pipes that are alive.
     pub(super) fn pipes(&self) -> Vec<Arc<dyn Pipe>> {
-        self.watched_pipes()
-            .iter()
-            .filter_map(|watched| watched.pipe.upgrade())
-            .collect()
+        self.watched_pipes().iter().filter_map(|watched| watched.pipe.upgrade()).collect()
     }
 
     /// Counts a tick, and returns a message for each wait and each pipe that hangs.

@@ -62,21 +62,10 @@ impl World {
         let with = Rcu::builder;
         let spawner = a_spawner()?;
         let builders: [(&'static str, Builder); 7] = [
-            (
-                "worker",
-                with().executor(WorkerThread).max_pending(MAX_PENDING),
-            ),
-            (
-                "inline",
-                with()
-                    .executor(InlineExecutor)
-                    .batch_interval(Duration::ZERO),
-            ),
+            ("worker", with().executor(WorkerThread).max_pending(MAX_PENDING)),
+            ("inline", with().executor(InlineExecutor).batch_interval(Duration::ZERO)),
             ("runtime", with().executor(runtime.clone())),
-            (
-                "spawn",
-                with().executor(move |batch: Batch| spawner.spawn(batch)),
-            ),
+            ("spawn", with().executor(move |batch: Batch| spawner.spawn(batch))),
             ("channel", with().executor(channel)),
             ("locked", with().global_lock(&lock)),
             ("drops", with().executor(|batch: Batch| drop(batch))),
@@ -100,9 +89,7 @@ impl World {
         let world = Arc::new(World {
             name,
             cells: (0..CELLS).map(cell).collect(),
-            slots: (0..CELLS)
-                .map(|_| Slot::new(Element::new(&ledger)))
-                .collect(),
+            slots: (0..CELLS).map(|_| Slot::new(Element::new(&ledger))).collect(),
             rcu,
             run: Arc::clone(run),
             lock: lock.clone(),
@@ -193,16 +180,13 @@ impl World {
             let (panicked, cancelled) = (stats.panicked, stats.cancelled);
             format!("domain {name}: {panicked} callbacks panicked, {cancelled} were cancelled")
         });
-        board.expect(
-            stats.owned_guards == 0 && stats.oldest_section.is_none(),
-            || {
-                format!(
-                    "domain {name}: at the end {} owned guards are held, and the oldest section \
+        board.expect(stats.owned_guards == 0 && stats.oldest_section.is_none(), || {
+            format!(
+                "domain {name}: at the end {} owned guards are held, and the oldest section \
                      is {:?}",
-                    stats.owned_guards, stats.oldest_section
-                )
-            },
-        );
+                stats.owned_guards, stats.oldest_section
+            )
+        });
     }
 }
 
@@ -239,12 +223,10 @@ fn a_spawner() -> Result<impl Spawn + Send + Sync + 'static, std::io::Error> {
     }
 
     let (spawner, futures) = mpsc::channel();
-    thread::Builder::new()
-        .name("spawner".into())
-        .spawn(move || {
-            for future in futures {
-                futures::executor::block_on(future);
-            }
-        })?;
+    thread::Builder::new().name("spawner".into()).spawn(move || {
+        for future in futures {
+            futures::executor::block_on(future);
+        }
+    })?;
     Ok(ToThread(spawner))
 }

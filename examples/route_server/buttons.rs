@@ -57,19 +57,14 @@ impl fmt::Display for Denied {
             Self::NotHere => f.write_str(
                 "other machines can reach the server: start it with --allow-buttons to allow this",
             ),
-            Self::Seconds(seconds) => write!(
-                f,
-                "a guard can be held for {least} to {most} seconds, not {seconds}"
-            ),
-            Self::Callbacks(callbacks) => write!(
-                f,
-                "a flood has 1 to {MOST_CALLBACKS} callbacks, not {callbacks}"
-            ),
+            Self::Seconds(seconds) => {
+                write!(f, "a guard can be held for {least} to {most} seconds, not {seconds}")
+            }
+            Self::Callbacks(callbacks) => {
+                write!(f, "a flood has 1 to {MOST_CALLBACKS} callbacks, not {callbacks}")
+            }
             Self::TooManyHolds => {
-                write!(
-                    f,
-                    "the limit of held guards ({MOST_HOLDS}) is reached: wait until one ends"
-                )
+                write!(f, "the limit of held guards ({MOST_HOLDS}) is reached: wait until one ends")
             }
             Self::TooManyCallbacks(callbacks, room) => write!(
                 f,
@@ -130,11 +125,7 @@ impl Buttons {
             drop(table);
             drop(hold);
         });
-        if held {
-            Ok(version)
-        } else {
-            Err(Denied::Closing)
-        }
+        if held { Ok(version) } else { Err(Denied::Closing) }
     }
 
     /// Queues callbacks, each of which frees some memory. If the client goes away meanwhile, the
@@ -174,10 +165,6 @@ impl Buttons {
     }
 
     fn check(&self) -> Result<(), Denied> {
-        if self.allowed {
-            Ok(())
-        } else {
-            Err(Denied::NotHere)
-        }
+        if self.allowed { Ok(()) } else { Err(Denied::NotHere) }
     }
 }

@@ -128,10 +128,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self {
-            status,
-            why: why.into(),
-        }
+        Self { status, why: why.into() }
     }
 }
 
@@ -212,16 +209,10 @@ async fn lookup_many(
         Refusal::new(StatusCode::BAD_REQUEST, why)
     })?;
     if asked.len() > MOST_ADDRESSES {
-        let why = format!(
-            "the body has {} addresses; the limit is {MOST_ADDRESSES}",
-            asked.len()
-        );
+        let why = format!("the body has {} addresses; the limit is {MOST_ADDRESSES}", asked.len());
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why));
     }
-    let addresses: Vec<IpAddr> = asked
-        .iter()
-        .map(|ip| address(ip))
-        .collect::<Result<_, _>>()?;
+    let addresses: Vec<IpAddr> = asked.iter().map(|ip| address(ip)).collect::<Result<_, _>>()?;
 
     routes.lookups().add(addresses.len() as u64);
     // All addresses are answered from one version, which is held across the awaits below, whatever
@@ -235,10 +226,7 @@ async fn lookup_many(
         }
         answers.extend(some.iter().map(|&ip| match table.lookup(ip) {
             Some(network) => Answer::Found(Found { ip, network }),
-            None => Answer::NotFound {
-                ip,
-                error: "no network holds this address",
-            },
+            None => Answer::NotFound { ip, error: "no network holds this address" },
         }));
     }
     let version = table.version();

@@ -134,13 +134,7 @@ impl Live {
         samples.mark_changed();
         drop(tasks);
         let (missed, reports) = self.reports.follow(after);
-        Ok(Viewer {
-            missed,
-            reports,
-            samples,
-            closed: self.closed.subscribe(),
-            _seat: seat,
-        })
+        Ok(Viewer { missed, reports, samples, closed: self.closed.subscribe(), _seat: seat })
     }
 
     /// Runs `task` beside the requests. [`close`](Self::close) waits for the task, so the task has

@@ -105,9 +105,7 @@ struct Args {
 }
 
 fn stall_timeout(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "it must be a number of seconds".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "it must be a number of seconds".to_owned())?;
     if (0.001..=3600.0).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {
@@ -139,11 +137,7 @@ fn run(args: Args) -> Result<(), String> {
         .on_stall(move |stall| stalls.stall(stall))
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let source = if args.table.is_empty() {
-        Source::Builtin
-    } else {
-        Source::Files(args.table)
-    };
+    let source = if args.table.is_empty() { Source::Builtin } else { Source::Files(args.table) };
     // The watch begins before the table is read, so that no change is missed.
     let watch = if args.watch {
         let watch = Watch::new(source.files());
@@ -188,9 +182,8 @@ async fn serve(
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let address =
+        listener.local_addr().map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let stop = stop_signal().map_err(|error| format!("cannot wait for signals: {error}"))?;
 
     let watching = watch.map(|watch| tokio::spawn(watch.run(Arc::clone(&routes))));

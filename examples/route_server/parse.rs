@@ -28,19 +28,11 @@ pub(crate) struct LoadError {
 impl LoadError {
     /// Makes an error about a whole file.
     pub(crate) fn in_file(file: &str, why: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            line: None,
-            why: why.into(),
-        }
+        Self { file: file.to_owned(), line: None, why: why.into() }
     }
 
     fn in_line(file: &str, line: u64, why: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            line: Some(line),
-            why: why.into(),
-        }
+        Self { file: file.to_owned(), line: Some(line), why: why.into() }
     }
 }
 
@@ -110,13 +102,9 @@ pub(crate) fn read(
 fn row(record: &StringRecord) -> Result<(Range, u32, &str), String> {
     let fields = record.len();
     let mut record = record.iter();
-    let (Some(start), Some(end), Some(asn), Some(organisation), None) = (
-        record.next(),
-        record.next(),
-        record.next(),
-        record.next(),
-        record.next(),
-    ) else {
+    let (Some(start), Some(end), Some(asn), Some(organisation), None) =
+        (record.next(), record.next(), record.next(), record.next(), record.next())
+    else {
         return Err(format!(
             "a row has 4 fields (first address, last address, AS number, organisation), \
              this row has {fields}"
@@ -143,9 +131,7 @@ fn row(record: &StringRecord) -> Result<(Range, u32, &str), String> {
 }
 
 fn address(field: &str) -> Result<IpAddr, String> {
-    field
-        .parse()
-        .map_err(|_| format!("{} is not an IP address", quoted(field)))
+    field.parse().map_err(|_| format!("{} is not an IP address", quoted(field)))
 }
 
 /// Formats `text` for a message: in quotes, with escaped control characters, and shortened.
@@ -169,11 +155,7 @@ struct LineByLine<R> {
 
 impl<R: BufRead> LineByLine<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            line: 0,
-            ended: true,
-        }
+        Self { inner, line: 0, ended: true }
     }
 }
 

@@ -201,13 +201,7 @@ mod tests {
     fn rows(ranges: &[(u32, u32)]) -> Vec<Row<u32>> {
         (0..)
             .zip(ranges)
-            .map(|(order, &(start, end))| Row {
-                start,
-                end,
-                asn: order,
-                organisation: 0,
-                order,
-            })
+            .map(|(order, &(start, end))| Row { start, end, asn: order, organisation: 0, order })
             .collect()
     }
 
@@ -226,11 +220,7 @@ mod tests {
         let (table, irregular) = Ranges::new(rows.clone());
         assert_eq!(
             irregular,
-            Irregular {
-                duplicates: 0,
-                overlapping_pairs: pairs,
-                overlapping_places: places,
-            }
+            Irregular { duplicates: 0, overlapping_pairs: pairs, overlapping_places: places }
         );
         let edges = ranges.iter().flat_map(|&(start, end)| [start, end]);
         for edge in edges.chain([0, u32::MAX]) {
@@ -292,11 +282,7 @@ mod tests {
         let (table, irregular) = Ranges::new(all);
         assert_eq!(
             irregular,
-            Irregular {
-                duplicates: 2,
-                overlapping_pairs: 1,
-                overlapping_places: 1,
-            }
+            Irregular { duplicates: 2, overlapping_pairs: 1, overlapping_places: 1 }
         );
         assert_eq!(table.len(), 3);
         assert_eq!(table.find(15).map(|row| row.asn), Some(0));

@@ -222,18 +222,10 @@ impl Routes {
         let table = self.source.load(version)?;
         let summary = table.summary().clone();
         let old = self.cell.swap(in_use(table, &self.unfreed));
-        Ok(Reloaded {
-            version,
-            summary,
-            old,
-        })
+        Ok(Reloaded { version, summary, old })
     }
 }
 
 fn in_use(table: Table, unfreed: &Arc<()>) -> Version {
-    Version {
-        table,
-        since: Instant::now(),
-        _unfreed: Arc::clone(unfreed),
-    }
+    Version { table, since: Instant::now(), _unfreed: Arc::clone(unfreed) }
 }

@@ -173,11 +173,8 @@ impl TableBuilder {
     pub(crate) fn build(self) -> Table {
         let (ipv4, irregular4) = Ranges::new(self.ipv4);
         let (ipv6, irregular6) = Ranges::new(self.ipv6);
-        let mut numbered: Vec<(u32, Box<str>)> = self
-            .organisations
-            .into_iter()
-            .map(|(name, number)| (number, name))
-            .collect();
+        let mut numbered: Vec<(u32, Box<str>)> =
+            self.organisations.into_iter().map(|(name, number)| (number, name)).collect();
         numbered.sort_unstable_by_key(|(number, _)| *number);
         let organisations: Box<[Box<str>]> = numbered.into_iter().map(|(_, name)| name).collect();
 
@@ -193,13 +190,7 @@ impl TableBuilder {
             bytes: ipv4.bytes() + ipv6.bytes() + size_of_val(&*organisations) + names,
             load_ms: milliseconds(self.began.elapsed()),
         };
-        Table {
-            version: self.version,
-            ipv4,
-            ipv6,
-            organisations,
-            summary,
-        }
+        Table { version: self.version, ipv4, ipv6, organisations, summary }
     }
 
     /// Returns the index of `name` in the pool. There are no more names than rows, so a `u32` is

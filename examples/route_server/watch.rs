@@ -46,15 +46,9 @@ impl Watch {
                 tell.notify_one();
             }
         })?;
-        let mut watch = Self {
-            watcher,
-            directories: BTreeSet::new(),
-            changed,
-        };
+        let mut watch = Self { watcher, directories: BTreeSet::new(), changed };
         for directory in directories(files) {
-            watch
-                .watcher
-                .watch(&directory, RecursiveMode::NonRecursive)?;
+            watch.watcher.watch(&directory, RecursiveMode::NonRecursive)?;
             watch.directories.insert(directory);
         }
         Ok(watch)
@@ -74,9 +68,9 @@ impl Watch {
                         reloaded.version
                     ));
                 }
-                Err(error) => complain(&format!(
-                    "a file changed, but the table in use stays: {error}"
-                )),
+                Err(error) => {
+                    complain(&format!("a file changed, but the table in use stays: {error}"))
+                }
             }
             self.changed.notified().await;
             let latest = Instant::now() + LATEST;
@@ -135,11 +129,7 @@ fn directories(files: &[PathBuf]) -> BTreeSet<PathBuf> {
             }
             let mut next = directory.join(target);
             // The path has ended, and joining an empty rest would append a slash.
-            if let Some(rest) = path
-                .strip_prefix(part)
-                .ok()
-                .filter(|rest| *rest != Path::new(""))
-            {
+            if let Some(rest) = path.strip_prefix(part).ok().filter(|rest| *rest != Path::new("")) {
                 next.push(rest);
             }
             paths.push(next);

@@ -76,10 +76,7 @@ impl BackendCounts {
     }
 
     pub(crate) fn times(&self) -> [Histogram<u64>; 2] {
-        self.times
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn record(&self, which: usize, time: Duration) {
@@ -125,10 +122,7 @@ impl Backend {
             client: Client::builder(TokioExecutor::new()).build(connector),
             in_use: AtomicUsize::new(0),
             removed: OnceLock::new(),
-            running: Mutex::new(Some(Running {
-                stop,
-                server: tokio::spawn(server),
-            })),
+            running: Mutex::new(Some(Running { stop, server: tokio::spawn(server) })),
             counts: Arc::clone(counts),
         })
     }
@@ -208,8 +202,5 @@ fn router(id: u64) -> Router {
     async fn echo(State(id): State<u64>, body: Body) -> impl IntoResponse {
         ([(ANSWERED_BY, id.to_string())], body)
     }
-    Router::new()
-        .route("/page", get(page))
-        .route("/echo", post(echo))
-        .with_state(id)
+    Router::new().route("/page", get(page)).route("/echo", post(echo)).with_state(id)
 }

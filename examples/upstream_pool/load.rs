@@ -131,10 +131,7 @@ impl Load {
         let body = Body::from_stream(body.map(Ok::<_, Infallible>));
         let request = Request::post("/echo").header("host", self.proxy.to_string());
         pieces.send(piece(0)).await?;
-        let mut echo = self
-            .send(connection, request.body(body)?)
-            .await?
-            .into_body();
+        let mut echo = self.send(connection, request.body(body)?).await?.into_body();
         for n in 0..PIECES {
             let expected = piece(n);
             let mut back = Vec::new();

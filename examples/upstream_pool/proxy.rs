@@ -42,9 +42,7 @@ pub(crate) fn serve<S: Store>(
     let router = Router::new().fallback(forward::<S>).with_state(store);
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop)
-        .into_future()
+    axum::serve(listener, service).with_graceful_shutdown(stop).into_future()
 }
 
 /// A backend that a request uses. The backend is not closed before this is dropped.
@@ -82,10 +80,7 @@ where
 {
     let using = Using::new(held);
     if request.method() == Method::CONNECT {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "this proxy does not support CONNECT",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "this proxy does not support CONNECT");
     }
     match using.0.target(request.uri()) {
         Ok(uri) => *request.uri_mut() = uri,
@@ -101,9 +96,7 @@ where
             response.map(|body| Body::new(Forwarded { body, using }))
         }
         Ok(Err(error)) => {
-            let cause = error
-                .source()
-                .map_or(String::new(), |why| format!(": {why}"));
+            let cause = error.source().map_or(String::new(), |why| format!(": {why}"));
             let why = format!("backend {}: {error}{cause}", using.0.id());
             refuse(StatusCode::BAD_GATEWAY, &why)
         }

@@ -70,38 +70,23 @@ impl Outcome {
             }
         };
         check(self.failed == 0, format!("{} requests failed", self.failed));
-        check(
-            self.requests > 0 || self.interrupted,
-            "no request was answered".into(),
-        );
+        check(self.requests > 0 || self.interrupted, "no request was answered".into());
         check(
             self.interrupted || self.changes == self.changes_wanted,
-            format!(
-                "only {} of {} changes were made",
-                self.changes, self.changes_wanted
-            ),
+            format!("only {} of {} changes were made", self.changes, self.changes_wanted),
         );
         check(
             self.closed_in_use == 0,
-            format!(
-                "{} backends were closed while a request used them",
-                self.closed_in_use
-            ),
+            format!("{} backends were closed while a request used them", self.closed_in_use),
         );
         check(
             self.closed_by_force == 0,
             format!("{} backends did not close in time", self.closed_by_force),
         );
-        check(
-            self.drained,
-            format!("the shutdown has not ended within {} ms", self.deadline_ms),
-        );
+        check(self.drained, format!("the shutdown has not ended within {} ms", self.deadline_ms));
         check(
             self.still_open == 0 || !self.drained,
-            format!(
-                "{} backends are still open after the drain",
-                self.still_open
-            ),
+            format!("{} backends are still open after the drain", self.still_open),
         );
         wrong
     }
@@ -125,18 +110,10 @@ pub(crate) fn print(outcomes: &[Outcome]) {
     row("failed", &|o| o.failed.to_string());
     row("changes", &|o| o.changes.to_string());
     row("changes/s", &|o| format!("{:.0}", o.changes_per_second));
-    row("removed to closing, ms  p50", &|o| {
-        ms(o.removed_to_closing_us.p50)
-    });
-    row("                        p99", &|o| {
-        ms(o.removed_to_closing_us.p99)
-    });
-    row("removed to closed, ms   p50", &|o| {
-        ms(o.removed_to_closed_us.p50)
-    });
-    row("                        p99", &|o| {
-        ms(o.removed_to_closed_us.p99)
-    });
+    row("removed to closing, ms  p50", &|o| ms(o.removed_to_closing_us.p50));
+    row("                        p99", &|o| ms(o.removed_to_closing_us.p99));
+    row("removed to closed, ms   p50", &|o| ms(o.removed_to_closed_us.p50));
+    row("                        p99", &|o| ms(o.removed_to_closed_us.p99));
     row("closed", &|o| o.closed.to_string());
     row("closed in use", &|o| o.closed_in_use.to_string());
     row("shutdown, ms", &|o| format!("{:.1}", o.shutdown_ms));

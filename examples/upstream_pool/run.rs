@@ -99,9 +99,7 @@ pub(crate) async fn run<S: Store>(plan: &Plan) -> Result<Outcome, String> {
         store.add(start(id, &counts).await?);
     }
     let cannot_listen = |error| format!("cannot listen on {}: {error}", plan.listen);
-    let listener = TcpListener::bind(plan.listen)
-        .await
-        .map_err(cannot_listen)?;
+    let listener = TcpListener::bind(plan.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let (tell_proxy, told) = oneshot::channel::<()>();
     let proxy = proxy::serve(listener, Arc::clone(&store), async { _ = told.await });
@@ -110,12 +108,10 @@ pub(crate) async fn run<S: Store>(plan: &Plan) -> Result<Outcome, String> {
 
     let load = Load::new(address);
     let begun = Instant::now();
-    let clients: Vec<_> = (0..plan.clients)
-        .map(|_| tokio::spawn(Arc::clone(&load).ask_for_pages()))
-        .collect();
-    let conversations: Vec<_> = (0..plan.conversations)
-        .map(|_| tokio::spawn(Arc::clone(&load).converse()))
-        .collect();
+    let clients: Vec<_> =
+        (0..plan.clients).map(|_| tokio::spawn(Arc::clone(&load).ask_for_pages())).collect();
+    let conversations: Vec<_> =
+        (0..plan.conversations).map(|_| tokio::spawn(Arc::clone(&load).converse())).collect();
     let mut changes = 0;
     let to_its_end = async {
         let changing = async {

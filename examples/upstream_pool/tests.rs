@@ -55,9 +55,7 @@ async fn ask(request: Request<Body>) -> hyper::Response<hyper::body::Incoming> {
 }
 
 fn page(of: SocketAddr) -> Request<Body> {
-    Request::get(format!("http://{of}/page"))
-        .body(Body::empty())
-        .unwrap()
+    Request::get(format!("http://{of}/page")).body(Body::empty()).unwrap()
 }
 
 async fn forward<H>(held: H) -> Response
@@ -71,9 +69,7 @@ where
 /// Returns whether the backend's port is open.
 async fn listens(backend: &Backend) -> bool {
     let uri = backend.target(&"/".parse().unwrap()).unwrap();
-    TcpStream::connect(uri.authority().unwrap().as_str())
-        .await
-        .is_ok()
+    TcpStream::connect(uri.authority().unwrap().as_str()).await.is_ok()
 }
 
 /// A removed backend answers the requests that have chosen it, and is closed after them.
@@ -132,17 +128,11 @@ async fn forwards_a_conversation<S: Store>() {
             .unwrap();
         say.send("one").await.unwrap();
         let mut echo = ask(request).await.into_body();
-        assert_eq!(
-            echo.frame().await.unwrap().unwrap().into_data().unwrap(),
-            "one"
-        );
+        assert_eq!(echo.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
         // The backend is removed in the middle of the conversation.
         assert!(store.remove_oldest());
         say.send("two").await.unwrap();
-        assert_eq!(
-            echo.frame().await.unwrap().unwrap().into_data().unwrap(),
-            "two"
-        );
+        assert_eq!(echo.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
         drop(say);
         assert!(echo.frame().await.is_none());
         drop(echo);
@@ -234,11 +224,7 @@ async fn refuses_what_it_cannot_forward() {
         let nobody = ask(page(address)).await;
         assert_eq!(nobody.status(), StatusCode::SERVICE_UNAVAILABLE);
 
-        store.add(
-            Backend::start(0, &Arc::new(BackendCounts::new()))
-                .await
-                .unwrap(),
-        );
+        store.add(Backend::start(0, &Arc::new(BackendCounts::new())).await.unwrap());
         for (line, status) in [
             ("CONNECT example.org:443", "400"),
             // The target is the server as a whole, so the backend answers.

@@ -29,10 +29,7 @@ pub struct Section {
 
 impl Section {
     fn open() -> Arc<Self> {
-        Arc::new(Self {
-            open: AtomicBool::new(true),
-            guards: AtomicUsize::new(1),
-        })
+        Arc::new(Self { open: AtomicBool::new(true), guards: AtomicUsize::new(1) })
     }
 
     pub fn is_open(&self) -> bool {
@@ -138,9 +135,7 @@ impl Board {
             );
             pump();
             let left = lock(&self.left);
-            let _ = self
-                .done
-                .wait_timeout_while(left, Duration::from_millis(1), |left| *left != 0);
+            let _ = self.done.wait_timeout_while(left, Duration::from_millis(1), |left| *left != 0);
         }
         self.assert_clean();
     }
@@ -186,9 +181,7 @@ impl Entry {
 
     /// Returns whether a section that the entry has to wait for is open.
     pub fn is_held(&self) -> bool {
-        lock(&self.holders)
-            .as_ref()
-            .is_some_and(|holders| open_among(holders) != 0)
+        lock(&self.holders).as_ref().is_some_and(|holders| open_among(holders) != 0)
     }
 
     /// Notes that the value is freed, or that the callback runs.
@@ -196,17 +189,14 @@ impl Entry {
         let Some(board) = self.board.upgrade() else {
             return;
         };
-        let held = lock(&self.holders)
-            .as_ref()
-            .map(|holders| open_among(holders));
+        let held = lock(&self.holders).as_ref().map(|holders| open_among(holders));
         match held {
-            None => board.violate(format!(
-                "{self:?} was freed or run before it was taken out or queued"
-            )),
+            None => board
+                .violate(format!("{self:?} was freed or run before it was taken out or queued")),
             Some(0) => {}
-            Some(held) => board.violate(format!(
-                "{self:?} was freed or run while {held} sections were open"
-            )),
+            Some(held) => {
+                board.violate(format!("{self:?} was freed or run while {held} sections were open"))
+            }
         }
         if self.done.fetch_add(1, Ordering::AcqRel) == 0 {
             *lock(&board.left) -= 1;
@@ -229,11 +219,7 @@ pub struct Value {
 impl Value {
     pub fn new(entry: Arc<Entry>) -> Self {
         let id = entry.id;
-        Self {
-            entry,
-            id,
-            part: [id; 6],
-        }
+        Self { entry, id, part: [id; 6] }
     }
 
     pub fn id(&self) -> u64 {
@@ -284,10 +270,7 @@ impl Seen {
             return;
         }
         if self.value.id != self.entry.id || self.value.part != [self.entry.id; 6] {
-            board.violate(format!(
-                "{:?} was changed while a reader had it",
-                self.entry
-            ));
+            board.violate(format!("{:?} was changed while a reader had it", self.entry));
         }
     }
 }

@@ -71,8 +71,5 @@ pub fn expect(with: &str, f: impl FnOnce()) {
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_default();
-    assert!(
-        message.contains(with),
-        "a call panicked with '{message}'; expected: '{with}'"
-    );
+    assert!(message.contains(with), "a call panicked with '{message}'; expected: '{with}'");
 }

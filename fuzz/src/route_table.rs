@@ -20,29 +20,19 @@ pub fn run(data: &[u8]) {
     let Some((&piece, bytes)) = data.split_first() else {
         return;
     };
-    let in_pieces = load(Pieces {
-        bytes,
-        piece: 1 + usize::from(piece),
-    });
+    let in_pieces = load(Pieces { bytes, piece: 1 + usize::from(piece) });
     let whole = load(bytes);
     let rows = naive(bytes);
     match (&in_pieces, &whole) {
         (Ok(a), Ok(b)) => assert!(same_summary(a, b), "the piece size changes the table"),
         (Err(a), Err(b)) => assert_eq!(a, b, "the piece size changes the message"),
-        (a, b) => panic!(
-            "the piece size changes the result: {:?}, {:?}",
-            a.is_ok(),
-            b.is_ok()
-        ),
+        (a, b) => panic!("the piece size changes the result: {:?}, {:?}", a.is_ok(), b.is_ok()),
     }
     match (whole, rows) {
         (Ok(table), Some(rows)) => {
             agree(&table, &rows);
             let again = load(written(&rows).as_bytes()).expect("the written table is valid");
-            assert!(
-                same_summary(&table, &again),
-                "the written table differs from the first"
-            );
+            assert!(same_summary(&table, &again), "the written table differs from the first");
             agree(&again, &rows);
         }
         (Err(why), None) => assert!(why.starts_with(FILE) && why.len() > FILE.len() + 2, "{why}"),
@@ -96,11 +86,8 @@ fn naive(bytes: &[u8]) -> Option<Vec<Row>> {
 }
 
 fn row(fields: Vec<Vec<u8>>) -> Option<Row> {
-    let fields: Vec<String> = fields
-        .into_iter()
-        .map(String::from_utf8)
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let fields: Vec<String> =
+        fields.into_iter().map(String::from_utf8).collect::<Result<_, _>>().ok()?;
     let [start, end, asn, organisation] = <[String; 4]>::try_from(fields).ok()?;
     let (start, end): (IpAddr, IpAddr) = (start.parse().ok()?, end.parse().ok()?);
     if start.is_ipv4() != end.is_ipv4() || start > end || organisation.contains(['\n', '\r']) {
@@ -108,12 +95,7 @@ fn row(fields: Vec<Vec<u8>>) -> Option<Row> {
     }
     let digits = !asn.is_empty() && asn.bytes().all(|byte| byte.is_ascii_digit());
     let asn = asn.parse().ok().filter(|_| digits)?;
-    Some(Row {
-        start,
-        end,
-        asn,
-        organisation,
-    })
+    Some(Row { start, end, asn, organisation })
 }
 
 /// Splits into records and fields as RFC 4180 says. A record ends with `\n`, `\r` or both. Only a
@@ -126,12 +108,7 @@ fn records(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
     // The record has begun: an empty line is no record.
     let mut begun = false;
     let mut at_start = true;
-    let mut input = bytes
-        .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(bytes)
-        .iter()
-        .copied()
-        .peekable();
+    let mut input = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).iter().copied().peekable();
     while let Some(byte) = input.next() {
         match byte {
             b'"' if quoted => match input.peek() {
@@ -171,12 +148,7 @@ fn records(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 
 fn written(rows: &[Row]) -> String {
     let line = |row: &Row| {
-        let Row {
-            start,
-            end,
-            asn,
-            organisation,
-        } = row;
+        let Row { start, end, asn, organisation } = row;
         let organisation = organisation.replace('"', "\"\"");
         format!("{start},{end},{asn},\"{organisation}\"\n")
     };

@@ -41,10 +41,7 @@ const fn fits<F>() -> bool {
 struct Of<F>(F);
 
 impl<F: FnOnce(&mut dyn Any) + Send + 'static> Of<F> {
-    const TABLE: &'static Table = &Table {
-        run: Self::run,
-        drop: Self::drop,
-    };
+    const TABLE: &'static Table = &Table { run: Self::run, drop: Self::drop };
 
     /// # Safety
     /// `data` holds an `F` (invariant 1), and the caller does not use it again.
@@ -87,10 +84,7 @@ impl Callback {
             // SAFETY: a pointer fits into `data`.
             unsafe { at.cast::<*mut F>().write(Box::into_raw(Box::new(f))) }
         }
-        Self {
-            data,
-            table: Of::<F>::TABLE,
-        }
+        Self { data, table: Of::<F>::TABLE }
     }
 
     pub(crate) fn run(self, context: &mut dyn Any) {

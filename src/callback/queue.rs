@@ -170,9 +170,7 @@ impl Queue {
         }
         self.spares.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: the chunk is out of the stack, so this thread has it alone.
-        unsafe { first.as_ref() }
-            .next
-            .store(ptr::null_mut(), Ordering::Relaxed);
+        unsafe { first.as_ref() }.next.store(ptr::null_mut(), Ordering::Relaxed);
         Some(first)
     }
 
@@ -324,12 +322,7 @@ impl Span {
     /// # Safety
     /// The slots are published, and no other span has them.
     unsafe fn new(chunk: NonNull<Chunk>, start: usize, end: usize) -> Self {
-        Self {
-            chunk,
-            start,
-            next: start,
-            end,
-        }
+        Self { chunk, start, next: start, end }
     }
 
     fn len(&self) -> usize {
@@ -367,10 +360,7 @@ pub(crate) struct CallbackList {
 
 impl CallbackList {
     pub(crate) fn new() -> Self {
-        Self {
-            spans: VecDeque::new(),
-            len: 0,
-        }
+        Self { spans: VecDeque::new(), len: 0 }
     }
 
     fn push(&mut self, span: Span) {
@@ -399,9 +389,7 @@ impl CallbackList {
 
 impl fmt::Debug for CallbackList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallbackList")
-            .field("len", &self.len)
-            .finish()
+        f.debug_struct("CallbackList").field("len", &self.len).finish()
     }
 }
 
@@ -450,10 +438,7 @@ mod tests {
             assert_eq!(list.len(), 0);
         }
         assert!(out.iter().copied().eq(0..sent));
-        assert_eq!(
-            (queue.produced(), queue.finished()),
-            (sent as u64, sent as u64)
-        );
+        assert_eq!((queue.produced(), queue.finished()), (sent as u64, sent as u64));
         assert!(queue.is_idle());
     }
 

@@ -46,10 +46,7 @@ impl<T: Send + 'static> Deferred<T> {
     /// assert_eq!(rcu.stats().queued, 1);
     /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
-        Self {
-            value: Some(Box::new(value)),
-            rcu: rcu.clone(),
-        }
+        Self { value: Some(Box::new(value)), rcu: rcu.clone() }
     }
 
     /// Returns the domain that the value will be retired in.

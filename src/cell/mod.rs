@@ -266,8 +266,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
             // SAFETY: loaded in the section (invariants 1, 2).
             let new = Box::into_raw(Box::new(f(unsafe { &*seen })?));
             let exchanged =
-                self.current
-                    .compare_exchange(seen, new, Ordering::SeqCst, Ordering::Relaxed);
+                self.current.compare_exchange(seen, new, Ordering::SeqCst, Ordering::Relaxed);
             match exchanged {
                 Ok(old) => {
                     // The wakers of watchers run outside of the section.
@@ -342,13 +341,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 // loom's atomics are not made in a `const fn`.
 #[cfg(not(rcu_loom))]
 impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
-    const NONE: &'static First<Option<T>> = &First {
-        version: &None,
-        reclaimer: Reclaimer {
-            free: None,
-            take: |_| Box::new(None),
-        },
-    };
+    const NONE: &'static First<Option<T>> =
+        &First { version: &None, reclaimer: Reclaimer { free: None, take: |_| Box::new(None) } };
 
     /// An empty cell in the [global domain](Rcu::global), for statics.
     ///

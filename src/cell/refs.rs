@@ -77,10 +77,7 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
     /// ```
     pub fn map<U: ?Sized>(this: Self, f: impl FnOnce(&T) -> &U) -> RcuRef<'a, U> {
         let value = f(&this);
-        RcuRef {
-            value,
-            guard: this.guard,
-        }
+        RcuRef { value, guard: this.guard }
     }
 
     /// Maps to a part of the value that may not exist.
@@ -101,10 +98,7 @@ impl<'a, T: ?Sized> RcuRef<'a, T> {
         f: impl FnOnce(&T) -> Option<&U>,
     ) -> Result<RcuRef<'a, U>, Self> {
         match f(&this).map(std::ptr::from_ref) {
-            Some(value) => Ok(RcuRef {
-                value,
-                guard: this.guard,
-            }),
+            Some(value) => Ok(RcuRef { value, guard: this.guard }),
             None => Err(this),
         }
     }
@@ -140,10 +134,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
     /// ```
     pub fn map<U: ?Sized>(this: Self, f: impl FnOnce(&T) -> &U) -> OwnedRcuRef<U> {
         let value: *const U = f(&this);
-        OwnedRcuRef {
-            value,
-            guard: this.guard,
-        }
+        OwnedRcuRef { value, guard: this.guard }
     }
 
     /// Maps to a part of the value that may not exist.
@@ -164,10 +155,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
         f: impl FnOnce(&T) -> Option<&U>,
     ) -> Result<OwnedRcuRef<U>, Self> {
         match f(&this).map(std::ptr::from_ref) {
-            Some(value) => Ok(OwnedRcuRef {
-                value,
-                guard: this.guard,
-            }),
+            Some(value) => Ok(OwnedRcuRef { value, guard: this.guard }),
             None => Err(this),
         }
     }

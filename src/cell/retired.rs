@@ -41,18 +41,10 @@ unsafe fn take_from<H: Holder>(holder: *mut ()) -> Box<H::Value> {
 }
 
 impl<T: 'static> Reclaimer<T> {
-    const OF_BOX: &'static Self = &Self {
-        free: Some(free::<T>),
-        take: take::<T>,
-    };
+    const OF_BOX: &'static Self = &Self { free: Some(free::<T>), take: take::<T> };
 
     const fn of<H: Holder<Value = T>>() -> &'static Self {
-        const {
-            &Self {
-                free: Some(free::<H>),
-                take: take_from::<H>,
-            }
-        }
+        const { &Self { free: Some(free::<H>), take: take_from::<H> } }
     }
 }
 
@@ -97,13 +89,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
         holder: *mut (),
         reclaimer: &'static Reclaimer<T>,
     ) -> Self {
-        Self {
-            gp: rcu.grace_period(),
-            rcu: rcu.clone(),
-            value,
-            holder,
-            reclaimer,
-        }
+        Self { gp: rcu.grace_period(), rcu: rcu.clone(), value, holder, reclaimer }
     }
 
     /// A value that was just unlinked from a structure of `rcu`, in a box of its own.
@@ -177,10 +163,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// # });
     /// ```
     pub fn wait(self) -> Reclaim<T> {
-        Reclaim {
-            wait: self.rcu.wait_for(self.gp),
-            retired: Some(self),
-        }
+        Reclaim { wait: self.rcu.wait_for(self.gp), retired: Some(self) }
     }
 
     /// [`wait`](Self::wait) that blocks the thread.
@@ -354,17 +337,11 @@ impl Rcu {
         let retired: Vec<Retired<T>> = all.into_iter().collect();
         let foreign = retired.iter().any(|retired| !retired.rcu.same_domain(self));
         assert!(!foreign, "reclaim_all was given a Retired of another Rcu");
-        let last = retired
-            .iter()
-            .map(|retired| retired.gp)
-            .reduce(|a, b| match a < b {
-                true => b,
-                false => a,
-            });
-        ReclaimAll {
-            wait: last.map(|gp| self.wait_for(gp)),
-            retired,
-        }
+        let last = retired.iter().map(|retired| retired.gp).reduce(|a, b| match a < b {
+            true => b,
+            false => a,
+        });
+        ReclaimAll { wait: last.map(|gp| self.wait_for(gp)), retired }
     }
 }
 
@@ -389,8 +366,6 @@ impl<T: Send + Sync + 'static> fmt::Debug for Reclaim<T> {
 
 impl<T: Send + Sync + 'static> fmt::Debug for ReclaimAll<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReclaimAll")
-            .field("len", &self.retired.len())
-            .finish_non_exhaustive()
+        f.debug_struct("ReclaimAll").field("len", &self.retired.len()).finish_non_exhaustive()
     }
 }

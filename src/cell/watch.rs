@@ -105,18 +105,14 @@ impl<T> WatchLink<T> {
     fn install(&self) -> Arc<Watched<T>> {
         let mut watched = self.0.load(Ordering::SeqCst);
         if watched.is_null() {
-            let latest = Latest {
-                value: ptr::null(),
-                version: 0,
-            };
+            let latest = Latest { value: ptr::null(), version: 0 };
             let new = Arc::into_raw(Arc::new(Watched {
                 latest: WaitList::new(latest),
                 watchers: AtomicUsize::new(0),
             }))
             .cast_mut();
             let installed =
-                self.0
-                    .compare_exchange(watched, new, Ordering::SeqCst, Ordering::SeqCst);
+                self.0.compare_exchange(watched, new, Ordering::SeqCst, Ordering::SeqCst);
             watched = match installed {
                 Ok(_) => new,
                 Err(first) => {
@@ -193,12 +189,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         watched.watchers.fetch_add(1, Ordering::SeqCst);
         watched.renew(|| self.current.load(Ordering::SeqCst), false);
         let seen = watched.latest.with(|latest, _| latest.version);
-        Watcher {
-            watched,
-            rcu: self.rcu().clone(),
-            seen,
-            place: None,
-        }
+        Watcher { watched, rcu: self.rcu().clone(), seen, place: None }
     }
 }
 

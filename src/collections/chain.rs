@@ -254,20 +254,13 @@ impl<T> Run<T> {
 
 impl<T> Node<T> {
     pub(crate) fn new(value: T) -> Box<Self> {
-        Box::new(Node {
-            next: Link::default(),
-            value,
-        })
+        Box::new(Node { next: Link::default(), value })
     }
 }
 
 impl<T> Default for Run<T> {
     fn default() -> Self {
-        Run {
-            first: ptr::null_mut(),
-            last: ptr::null_mut(),
-            len: 0,
-        }
+        Run { first: ptr::null_mut(), last: ptr::null_mut(), len: 0 }
     }
 }
 

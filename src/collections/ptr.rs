@@ -166,19 +166,13 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
 
     #[cfg(not(rcu_loom))]
     const fn at(current: *mut T, domain: DomainRef) -> Self {
-        Self {
-            current: AtomicPtr::new(current),
-            domain,
-        }
+        Self { current: AtomicPtr::new(current), domain }
     }
 
     // loom's atomics are not made in a `const fn`.
     #[cfg(rcu_loom)]
     fn at(current: *mut T, domain: DomainRef) -> Self {
-        Self {
-            current: AtomicPtr::new(current),
-            domain,
-        }
+        Self { current: AtomicPtr::new(current), domain }
     }
 
     /// Returns the domain that guards must be of.
@@ -298,10 +292,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         let expected = current.map_or(ptr::null_mut(), |at| ptr::from_ref(at).cast_mut());
         let new = into_stored(new);
         // As in `swap`; Acquire on failure as in `load`.
-        match self
-            .current
-            .compare_exchange(expected, new, Ordering::AcqRel, Ordering::Acquire)
-        {
+        match self.current.compare_exchange(expected, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: taken out here, and once.
             Ok(old) => Ok(unsafe { self.retired(old) }),
             Err(current) => Err(CompareExchangeError {
@@ -409,11 +400,7 @@ fn into_stored<T>(value: Option<Box<T>>) -> *mut T {
         None => ptr::null_mut(),
         Some(value) if size_of::<T>() != 0 => Box::into_raw(value),
         Some(value) => {
-            let place = Box::into_raw(Box::new(Sizeless {
-                before: 0,
-                value: *value,
-                after: 0,
-            }));
+            let place = Box::into_raw(Box::new(Sizeless { before: 0, value: *value, after: 0 }));
             // SAFETY: alive. A pointer to the whole can be made from this one.
             unsafe { &raw mut (*place).value }
         }

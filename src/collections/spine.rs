@@ -96,11 +96,7 @@ impl<T> Spine<T> {
         let spine = Self(header);
         // SAFETY: as large as `layout` says, and private: invariant 1 is made.
         unsafe {
-            header.write(Header {
-                len: AtomicUsize::new(0),
-                capacity,
-                slots: [],
-            });
+            header.write(Header { len: AtomicUsize::new(0), capacity, slots: [] });
             for at in 0..capacity {
                 spine.first().add(at).write(AtomicPtr::new(ptr::null_mut()));
             }
@@ -216,10 +212,7 @@ pub(crate) struct HighWater<C> {
 impl<C> HighWater<C> {
     /// Makes the mark of a new spine.
     pub(crate) const fn at(len: usize) -> Self {
-        Self {
-            mark: len,
-            lowered: None,
-        }
+        Self { mark: len, lowered: None }
     }
 
     /// Notes that `len` has been raised to this, in place.
@@ -264,10 +257,7 @@ mod tests {
         }
         for room in [usize::MAX, isize::MAX as usize / 2] {
             let refused = std::panic::catch_unwind(|| Spine::<u32>::with_room(room));
-            assert_eq!(
-                refused.unwrap_err().downcast_ref::<&str>(),
-                Some(&"capacity overflow")
-            );
+            assert_eq!(refused.unwrap_err().downcast_ref::<&str>(), Some(&"capacity overflow"));
         }
     }
 

@@ -39,10 +39,7 @@ pub(super) struct Writing<'a, S> {
 
 impl<S> Writers<S> {
     pub(super) const fn new(state: S) -> Self {
-        Self {
-            state: LongMutex::new(state),
-            holder: AtomicUsize::new(0),
-        }
+        Self { state: LongMutex::new(state), holder: AtomicUsize::new(0) }
     }
 
     /// Waits for the lock. `what` is the operation, and `handle` the type that this thread may
@@ -55,10 +52,7 @@ impl<S> Writers<S> {
         }
         let state = self.state.lock();
         self.holder.store(this, Ordering::Relaxed);
-        Writing {
-            state,
-            holder: &self.holder,
-        }
+        Writing { state, holder: &self.holder }
     }
 }
 

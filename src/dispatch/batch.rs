@@ -78,12 +78,7 @@ enum Work {
 
 /// Sends off the async callbacks that a job has begun.
 fn send_off(schedule: &Arc<dyn Schedule>, spawned: Vec<Spawned>) {
-    for Spawned {
-        run_on,
-        future,
-        running,
-    } in spawned
-    {
+    for Spawned { run_on, future, running } in spawned {
         let ticket = running.ticket.clone();
         match run_on {
             // The runtime is foreign. If it panics it drops the future, which counts as cancelled.
@@ -126,11 +121,7 @@ impl Batch {
     }
 
     fn of(schedule: Arc<dyn Schedule>, progress: Arc<Progress>, work: Work) -> Self {
-        Self(Some(Box::new(Open {
-            watch: BatchWatch { schedule, progress },
-            work,
-            locking: None,
-        })))
+        Self(Some(Box::new(Open { watch: BatchWatch { schedule, progress }, work, locking: None })))
     }
 
     /// Returns how many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock),
@@ -148,10 +139,7 @@ impl Batch {
     /// rcu.blocking_drain();
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a batch is made of at least one callback"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "a batch is made of at least one callback")]
     pub fn len(&self) -> usize {
         match self.0.as_ref().map(|open| &open.work) {
             None => 0,

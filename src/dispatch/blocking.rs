@@ -64,21 +64,11 @@ pub(super) struct InBatch(());
 impl InBatch {
     /// Callbacks of a collection. `lock` is 0 if they run under no lock.
     pub(super) fn calls(dispatcher: usize, lock: usize, ticket: u64) -> Self {
-        Self::push(Frame {
-            dispatcher,
-            lock,
-            ticket,
-            is_async: false,
-        })
+        Self::push(Frame { dispatcher, lock, ticket, is_async: false })
     }
 
     pub(super) fn async_callback(dispatcher: usize, ticket: u64) -> Self {
-        Self::push(Frame {
-            dispatcher,
-            lock: 0,
-            ticket,
-            is_async: true,
-        })
+        Self::push(Frame { dispatcher, lock: 0, ticket, is_async: true })
     }
 
     fn push(frame: Frame) -> Self {
@@ -94,9 +84,7 @@ impl Drop for InBatch {
 }
 
 fn any(what: impl Fn(&Frame) -> bool) -> bool {
-    BATCHES
-        .try_with(|batches| batches.borrow().iter().any(what))
-        .unwrap_or(false)
+    BATCHES.try_with(|batches| batches.borrow().iter().any(what)).unwrap_or(false)
 }
 
 /// Returns the ticket of each batch of this dispatcher that the current thread runs, and whether

@@ -101,11 +101,7 @@ impl Context {
     pub(crate) fn spawn(&mut self, run_on: RunOn, future: BoxFuture<()>) {
         let ticket = self.ticket.clone();
         let progress = ticket.schedule().watch(Some(ticket.number()));
-        self.spawned.push(Spawned {
-            run_on,
-            future,
-            running: Running { ticket, progress },
-        });
+        self.spawned.push(Spawned { run_on, future, running: Running { ticket, progress } });
     }
 
     /// Returns what the global lock with this address guards, if the batch holds that lock.
@@ -131,11 +127,7 @@ pub(crate) struct Slice {
 
 impl Job {
     pub(super) fn new(calls: CallbackList, ticket: Ticket) -> Self {
-        let context = Context {
-            ticket,
-            held: None,
-            spawned: Vec::new(),
-        };
+        let context = Context { ticket, held: None, spawned: Vec::new() };
         Self { calls, context }
     }
 

@@ -104,11 +104,9 @@ impl Backlog {
 
     /// Counts a callback if there is room. Returns `Err` if there is none.
     pub(crate) fn try_take(&self) -> Result<Pressure, Pressure> {
-        let taken = self
-            .pending
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |pending| {
-                (pending < self.limit).then_some(pending + 1)
-            });
+        let taken = self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |pending| {
+            (pending < self.limit).then_some(pending + 1)
+        });
         match taken {
             Ok(before) => Ok(self.pressure(before, false)),
             Err(_) => Err(self.pressure(self.limit, true)),
@@ -168,9 +166,7 @@ impl Backlog {
         }
         // Never below 0: the child of a fork may not know of a permit.
         let lower = |pending: usize| Some(pending.saturating_sub(n));
-        let before = self
-            .pending
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, lower);
+        let before = self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lower);
         let before = before.unwrap_or_else(|same| same);
         let half = self.limit / 2;
         if before > half && before.saturating_sub(n) <= half {
@@ -191,8 +187,7 @@ impl Backlog {
 
     /// Wakes as many waiters as there is room for, in order.
     fn wake_some(&self) {
-        self.waiters
-            .with(|(), waiters| waiters.wake_first(self.room()));
+        self.waiters.with(|(), waiters| waiters.wake_first(self.room()));
     }
 
     /// A waiter has taken its room, or gives up. If it leaves room, the next waiter is woken.
@@ -314,11 +309,7 @@ impl Rcu {
     /// # }).unwrap();
     /// ```
     pub fn reserve(&self) -> Reserve {
-        Reserve {
-            rcu: Some(self.clone()),
-            turn: None,
-            noted: false,
-        }
+        Reserve { rcu: Some(self.clone()), turn: None, noted: false }
     }
 }
 
@@ -430,10 +421,7 @@ impl Future for Reserve {
         let rcu = this.rcu.as_ref().expect("polled after it was ready");
         if let Some(backlog) = rcu.backlog() {
             let press = |outcome| rcu.press(outcome);
-            if backlog
-                .poll_take(&mut this.turn, cx.waker(), press)
-                .is_pending()
-            {
+            if backlog.poll_take(&mut this.turn, cx.waker(), press).is_pending() {
                 if !this.noted {
                     this.noted = rcu.domain().note_deadlock("reserve", true);
                 }

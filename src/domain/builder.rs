@@ -300,13 +300,7 @@ impl Builder {
     /// [`BuildError::Thread`] if the system does not start the thread. On targets without threads
     /// it never does.
     pub fn build(self) -> Result<Rcu, BuildError> {
-        let Builder {
-            name,
-            executor,
-            lock,
-            max_pending,
-            settings,
-        } = self;
+        let Builder { name, executor, lock, max_pending, settings } = self;
         let domain = Domain::start(name, settings, |registry, name| {
             Dispatcher::new(&registry.signals.event, name, executor, lock, max_pending)
         });

@@ -80,10 +80,7 @@ impl Dispatcher {
             worker: Worker::new(name.clone(), event),
             name,
             executor: Mutex::new(Some(executor)),
-            turns: lock.map(|lock| Turns {
-                lock,
-                line: Mutex::new(VecDeque::new()),
-            }),
+            turns: lock.map(|lock| Turns { lock, line: Mutex::new(VecDeque::new()) }),
             tickets: Tickets::new(),
             inline: Mutex::new(VecDeque::new()),
             reports: Mutex::new(Vec::new()),
@@ -282,8 +279,6 @@ impl Schedule for Dispatcher {
 
 impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dispatcher")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Dispatcher").field("name", &self.name).finish_non_exhaustive()
     }
 }

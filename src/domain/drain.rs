@@ -72,8 +72,7 @@ impl Tickets {
 
     /// Opens one more share.
     pub(crate) fn open(&self, number: u64) {
-        self.0
-            .with(|tickets, _| *tickets.open.entry(number).or_insert(0) += 1);
+        self.0.with(|tickets, _| *tickets.open.entry(number).or_insert(0) += 1);
     }
 
     /// Closes a share, and wakes the drains that end with it. Returns whether the grace-period
@@ -283,13 +282,7 @@ pub struct Drain {
 
 impl Drain {
     pub(super) fn new(rcu: Rcu, method: &'static str) -> Self {
-        Self {
-            rcu,
-            place: None,
-            done: false,
-            method,
-            noted: false,
-        }
+        Self { rcu, place: None, done: false, method, noted: false }
     }
 
     pub(super) fn rcu(&self) -> &Rcu {

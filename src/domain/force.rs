@@ -75,10 +75,7 @@ impl Domain {
         if !urgent && !backlog.is_some_and(|backlog| backlog.is_full()) {
             return;
         }
-        self.registry
-            .signals
-            .release
-            .request(awaited.min(self.engine.fenced()));
+        self.registry.signals.release.request(awaited.min(self.engine.fenced()));
         if !urgent {
             return;
         }
@@ -158,10 +155,7 @@ impl Rcu {
         let id = hooks.next;
         hooks.next += 1;
         hooks.all.insert(id, hook);
-        ForceNotifier {
-            domain: Arc::downgrade(domain),
-            id,
-        }
+        ForceNotifier { domain: Arc::downgrade(domain), id }
     }
 }
 

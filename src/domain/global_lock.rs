@@ -161,10 +161,8 @@ impl<T: Send + 'static> GlobalLock<T> {
         let id = self.id();
         rcu.enqueue(move |context| match Context::of(context).locked(id) {
             Some(value) => f(value),
-            None => Context::of(context).spawn(
-                RunOn::Worker,
-                Box::pin(async move { f(&mut *lock.lock().await) }),
-            ),
+            None => Context::of(context)
+                .spawn(RunOn::Worker, Box::pin(async move { f(&mut *lock.lock().await) })),
         });
     }
 
@@ -378,10 +376,7 @@ impl<T> DerefMut for GlobalLockGuard<T> {
 impl<T: fmt::Debug> fmt::Debug for GlobalLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.try_lock() {
-            Ok(guard) => f
-                .debug_struct("GlobalLock")
-                .field("value", &*guard)
-                .finish(),
+            Ok(guard) => f.debug_struct("GlobalLock").field("value", &*guard).finish(),
             Err(_) => f.write_str("GlobalLock { <locked> }"),
         }
     }

@@ -100,10 +100,7 @@ statics! {
 /// new one.
 fn take_registry() -> &'static Registry {
     let mut ended = ENDED.lock();
-    let reusable = ended
-        .iter()
-        .enumerate()
-        .filter(|(_, registry)| registry.try_reuse());
+    let reusable = ended.iter().enumerate().filter(|(_, registry)| registry.try_reuse());
     // The smallest: each turn looks at each record, also at the records of a past peak.
     let smallest = reusable.min_by_key(|(_, registry)| registry.size());
     let registry = match smallest.map(|(index, _)| index) {
@@ -224,8 +221,6 @@ impl Drop for Domain {
 
 impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Domain")
-            .field("name", &self.dispatcher.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Domain").field("name", &self.dispatcher.name).finish_non_exhaustive()
     }
 }

@@ -35,9 +35,7 @@ mod published {
             if !self.news {
                 return Err(None);
             }
-            let early = self
-                .last
-                .map(|last| INTERVAL.saturating_sub(last.elapsed()));
+            let early = self.last.map(|last| INTERVAL.saturating_sub(last.elapsed()));
             if let Some(early) = early.filter(|early| !early.is_zero()) {
                 return Err(Some(early));
             }
@@ -89,32 +87,17 @@ mod published {
             let latency = stats.grace_period_latency;
             #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
             let gauges = [
-                (
-                    "async_rcu_pending",
-                    stats.queued.saturating_sub(stats.finished) as f64,
-                ),
+                ("async_rcu_pending", stats.queued.saturating_sub(stats.finished) as f64),
                 ("async_rcu_threads", stats.threads as f64),
                 ("async_rcu_owned_guards", stats.owned_guards as f64),
                 (
                     "async_rcu_oldest_section_seconds",
                     stats.oldest_section.unwrap_or_default().as_secs_f64(),
                 ),
-                (
-                    "async_rcu_longest_callback_seconds",
-                    stats.longest_callback.as_secs_f64(),
-                ),
-                (
-                    "async_rcu_grace_period_p50_seconds",
-                    latency.p50.as_secs_f64(),
-                ),
-                (
-                    "async_rcu_grace_period_p99_seconds",
-                    latency.p99.as_secs_f64(),
-                ),
-                (
-                    "async_rcu_grace_period_max_seconds",
-                    latency.max.as_secs_f64(),
-                ),
+                ("async_rcu_longest_callback_seconds", stats.longest_callback.as_secs_f64()),
+                ("async_rcu_grace_period_p50_seconds", latency.p50.as_secs_f64()),
+                ("async_rcu_grace_period_p99_seconds", latency.p99.as_secs_f64()),
+                ("async_rcu_grace_period_max_seconds", latency.max.as_secs_f64()),
             ];
             for (name, value) in gauges {
                 metrics::gauge!(name, "domain" => domain()).set(value);

@@ -172,8 +172,6 @@ impl Rcu {
 
 impl fmt::Debug for Rcu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rcu")
-            .field("name", &self.domain().dispatcher.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Rcu").field("name", &self.domain().dispatcher.name).finish_non_exhaustive()
     }
 }

@@ -54,11 +54,7 @@ impl Rcu {
     /// # });
     /// ```
     pub fn shutdown(&self) -> Shutdown {
-        Shutdown {
-            drain: Drain::new(self.clone(), "shutdown"),
-            place: None,
-            done: false,
-        }
+        Shutdown { drain: Drain::new(self.clone(), "shutdown"), place: None, done: false }
     }
 
     /// Drains, stops the domain's threads, and blocks this thread until then. If no other thread

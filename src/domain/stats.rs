@@ -158,14 +158,12 @@ impl LatencyLog {
     }
 
     pub(super) fn summary(&self) -> Latency {
-        self.0
-            .as_ref()
-            .map_or_else(Latency::default, |log| Latency {
-                count: log.len(),
-                p50: Duration::from_nanos(log.value_at_quantile(0.5)),
-                p99: Duration::from_nanos(log.value_at_quantile(0.99)),
-                max: Duration::from_nanos(log.max()),
-            })
+        self.0.as_ref().map_or_else(Latency::default, |log| Latency {
+            count: log.len(),
+            p50: Duration::from_nanos(log.value_at_quantile(0.5)),
+            p99: Duration::from_nanos(log.value_at_quantile(0.99)),
+            max: Duration::from_nanos(log.max()),
+        })
     }
 }
 

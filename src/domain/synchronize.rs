@@ -29,11 +29,7 @@ pub(crate) struct Synchronizers {
 
 impl Synchronizers {
     pub(super) fn new(elapsed: Seq) -> Self {
-        Self {
-            waiters: WaitList::new(()),
-            wanted: Mark::at(elapsed),
-            futures: AtomicUsize::new(0),
-        }
+        Self { waiters: WaitList::new(()), wanted: Mark::at(elapsed), futures: AtomicUsize::new(0) }
     }
 }
 
@@ -139,10 +135,7 @@ impl Rcu {
     /// ```
     pub fn grace_period(&self) -> GracePeriod {
         let domain = self.domain();
-        GracePeriod {
-            domain: domain.id,
-            seq: domain.engine.next(),
-        }
+        GracePeriod { domain: domain.id, seq: domain.engine.next() }
     }
 
     /// Returns a cookie for the next grace period, and asks for it: it starts soon. A section that
@@ -246,13 +239,7 @@ impl Synchronize {
     fn new(rcu: Rcu, target: Option<Seq>) -> Self {
         let futures = &rcu.domain().synchronizers.futures;
         futures.fetch_add(1, Ordering::Relaxed);
-        Self {
-            rcu,
-            target,
-            place: None,
-            polled: false,
-            noted: false,
-        }
+        Self { rcu, target, place: None, polled: false, noted: false }
     }
 
     /// At the first poll of a future that is alone: starts the grace period itself, and scans for
@@ -270,11 +257,7 @@ impl Synchronize {
     }
 
     fn leave(&mut self) {
-        self.rcu
-            .domain()
-            .synchronizers
-            .waiters
-            .leave(&mut self.place);
+        self.rcu.domain().synchronizers.waiters.leave(&mut self.place);
     }
 }
 

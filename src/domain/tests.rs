@@ -65,11 +65,7 @@ fn a_domain_that_cannot_be_made_is_an_error_with_the_reason() {
     let message = installed.unwrap_err().to_string();
     assert!(message.contains("could not be started") || message.contains("started before"));
     drop(refusal);
-    Rcu::builder()
-        .name("never")
-        .build()
-        .unwrap()
-        .blocking_synchronize();
+    Rcu::builder().name("never").build().unwrap().blocking_synchronize();
 }
 
 #[test]
@@ -77,9 +73,7 @@ fn new_panics_with_the_reason() {
     // The name of the new domain is the next number, and other tests make domains at the same time.
     // So all numbers that this process may reach are refused.
     let id = Rcu::new().domain().id;
-    let refusals: Vec<_> = (id..id + 200)
-        .map(|id| refuse(&format!("rcu-{id}")))
-        .collect();
+    let refusals: Vec<_> = (id..id + 200).map(|id| refuse(&format!("rcu-{id}"))).collect();
     let panic = catch_unwind(Rcu::new);
     drop(refusals);
     let message = *panic.unwrap_err().downcast::<String>().unwrap();
@@ -112,10 +106,7 @@ fn a_waiter_takes_the_turns_of_a_thread_that_cannot_be_started() {
     let refusals = [refuse("rcu-driven"), refuse("rcu-driven-cb")];
     let held = rcu.read_owned();
     rcu.call(ran.callback());
-    assert!(
-        rcu.blocking_drain_timeout(Duration::from_millis(5))
-            .is_err()
-    );
+    assert!(rcu.blocking_drain_timeout(Duration::from_millis(5)).is_err());
     assert_eq!(ran.count(), 0, "a section holds the grace period up");
     drop(held);
     rcu.blocking_synchronize();
@@ -177,10 +168,7 @@ fn without_a_worker_callbacks_run_on_the_grace_period_thread_and_async_ones_wait
     assert_eq!(names.recv().unwrap().as_deref(), Some("rcu-alone"));
     let callback = ran.callback();
     rcu.call_async(async move { callback() });
-    assert!(
-        rcu.blocking_drain_timeout(Duration::from_millis(20))
-            .is_err()
-    );
+    assert!(rcu.blocking_drain_timeout(Duration::from_millis(20)).is_err());
     assert_eq!(ran.count(), 0);
     drop(refusal);
     // The grace-period thread tries by itself to start the worker again.
@@ -195,21 +183,13 @@ fn the_last_handle_may_be_dropped_while_no_thread_can_be_started() {
     let refusal = refuse("rcu-orphaned");
     rcu.call(ran.callback());
     drop(rcu);
-    assert_eq!(
-        ran.count(),
-        0,
-        "the callback is leaked, and does not run early"
-    );
+    assert_eq!(ran.count(), 0, "the callback is leaked, and does not run early");
     drop(refusal);
 }
 
 #[test]
 fn threads_restart_under_an_inline_executor() {
-    let rcu = Rcu::builder()
-        .name("inline")
-        .executor(InlineExecutor)
-        .build()
-        .unwrap();
+    let rcu = Rcu::builder().name("inline").executor(InlineExecutor).build().unwrap();
     let ran = Ran::default();
     for round in 1..=20 {
         rcu.blocking_shutdown();

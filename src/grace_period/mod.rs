@@ -182,10 +182,7 @@ impl Engine {
                 }
             });
         }
-        Outlook {
-            elapsed: self.elapsed.raise(oldest),
-            without_wake: held && !requested,
-        }
+        Outlook { elapsed: self.elapsed.raise(oldest), without_wake: held && !requested }
     }
 
     /// Starts a grace period, scans once, and returns the number. Returns `None` if another caller
@@ -207,10 +204,7 @@ impl Engine {
             let now = Instant::now();
             let soon = |at| now.saturating_duration_since(at) < APART;
             let follows = last.at.is_some_and(soon);
-            *last = Caller {
-                waker,
-                at: Some(now),
-            };
+            *last = Caller { waker, at: Some(now) };
             if follows {
                 return None;
             }
@@ -363,18 +357,12 @@ mod tests {
         };
         // SAFETY: this thread acquired the record and pairs the calls.
         unsafe {
-            let (early, long) = (
-                record.claim(record.signals()),
-                record.claim(record.signals()),
-            );
+            let (early, long) = (record.claim(record.signals()), record.claim(record.signals()));
             let next = engine.start();
             let late = record.claim(record.signals());
             let last = engine.start();
             record.request_wake(late);
-            assert!(
-                engine.scan_before_sleep(next).without_wake,
-                "`late` does not hold up `next`"
-            );
+            assert!(engine.scan_before_sleep(next).without_wake, "`late` does not hold up `next`");
             engine.request_wake(next);
             record.enter(record.signals());
             record.leave();

@@ -48,13 +48,8 @@ unsafe impl Send for Removed {}
 impl List {
     fn of(names: impl IntoIterator<Item = u32>) -> Arc<Self> {
         let mut run = Run::default();
-        names
-            .into_iter()
-            .for_each(|name| run.push(Value::new(name)));
-        let list = List {
-            head: Link::default(),
-            tail: Mutex::new(Tail::EMPTY),
-        };
+        names.into_iter().for_each(|name| run.push(Value::new(name)));
+        let list = List { head: Link::default(), tail: Mutex::new(Tail::EMPTY) };
         // SAFETY: its own tail, locked.
         unsafe { list.tail.lock().insert(&list.head, ptr::null_mut(), run) };
         Arc::new(list)
@@ -135,10 +130,7 @@ fn loom_models_a_reader_on_a_removed_node() {
         scan_until(&engine, second_gp);
         second.free();
         let names = reader.join().unwrap();
-        assert!(
-            [&[1, 2, 3][..], &[1, 3], &[2, 3], &[3]].contains(&&*names),
-            "{names:?}"
-        );
+        assert!([&[1, 2, 3][..], &[1, 3], &[2, 3], &[3]].contains(&&*names), "{names:?}");
     });
 }
 
@@ -174,10 +166,7 @@ fn loom_models_a_node_of_another_writer() {
         freed_after_a_grace_period(&engine, first);
         other.join().unwrap();
         let names = reader.join().unwrap();
-        assert!(
-            [&[1, 2][..], &[1], &[2], &[]].contains(&&*names),
-            "{names:?}"
-        );
+        assert!([&[1, 2][..], &[1], &[2], &[]].contains(&&*names), "{names:?}");
     });
 }
 

@@ -73,10 +73,7 @@ impl Lock {
     }
 
     fn waiting(&self) -> Waiting {
-        Waiting {
-            lock: self.clone(),
-            id: None,
-        }
+        Waiting { lock: self.clone(), id: None }
     }
 
     /// Hands the lock to the next waiter, or releases it.

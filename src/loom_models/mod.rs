@@ -201,10 +201,7 @@ pub(super) fn dispatcher_with(
 ) -> (&'static Event, std::sync::Arc<Dispatcher>) {
     let event: &'static Event = &engine().0.signals.event;
     let executor = std::sync::Arc::new(InlineExecutor);
-    (
-        event,
-        Dispatcher::new(event, "model".to_owned(), executor, lock, None),
-    )
+    (event, Dispatcher::new(event, "model".to_owned(), executor, lock, None))
 }
 
 pub(super) fn dispatcher() -> (&'static Event, std::sync::Arc<Dispatcher>) {

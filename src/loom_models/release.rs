@@ -60,11 +60,7 @@ fn loom_models_the_end_of_a_domain_beside_a_waiter() {
         });
         let waker = Waker::from(Arc::new(Returns(registry)));
         let mut requested = Box::pin(guard.release_requested());
-        assert!(
-            pin!(&mut requested)
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+        assert!(pin!(&mut requested).poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
         let engine = ender.join().unwrap();
         registry.begin();

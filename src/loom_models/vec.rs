@@ -86,9 +86,7 @@ impl Array {
                 // SAFETY: the model shows that it is alive.
                 let element = unsafe { &*element };
                 // SAFETY: shared access; loom checks that no thread writes at the same time.
-                element
-                    .life
-                    .with(|life| assert_eq!(unsafe { *life }, ALIVE));
+                element.life.with(|life| assert_eq!(unsafe { *life }, ALIVE));
                 element.name
             };
             slots.iter().map(look).collect()

@@ -87,10 +87,7 @@ struct Returns {
 
 impl Returns {
     fn waker(waiters: &Arc<WaitList<Seq>>, ring: &std::sync::Arc<Ring>) -> Waker {
-        Waker::from(std::sync::Arc::new(Returns {
-            waiters: waiters.clone(),
-            ring: ring.clone(),
-        }))
+        Waker::from(std::sync::Arc::new(Returns { waiters: waiters.clone(), ring: ring.clone() }))
     }
 
     fn come_back(&self) {

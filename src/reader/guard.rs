@@ -141,10 +141,7 @@ impl<'a> ReadGuard<'a> {
 
     #[inline(always)]
     fn open(record: &'static Record) -> Self {
-        Self {
-            record,
-            _bound: PhantomData,
-        }
+        Self { record, _bound: PhantomData }
     }
 
     /// Returns whether the section is asked to end: a grace period that it holds up was forced (by
@@ -331,10 +328,7 @@ pub struct Registration {
 impl Registration {
     pub(crate) fn new(registry: &'static Registry) -> Self {
         drop(local::find(registry));
-        Self {
-            registry,
-            _bound: PhantomData,
-        }
+        Self { registry, _bound: PhantomData }
     }
 }
 

@@ -22,10 +22,7 @@ struct Entry {
     record: *const Record,
 }
 
-const EMPTY: Entry = Entry {
-    registry: ptr::null(),
-    record: ptr::null(),
-};
+const EMPTY: Entry = Entry { registry: ptr::null(), record: ptr::null() };
 
 struct Own(RefCell<Vec<(&'static Registry, &'static Record)>>);
 
@@ -108,11 +105,7 @@ impl Drop for Found {
 /// Returns the current thread's record, and registers the thread if it has none.
 #[cold]
 pub(crate) fn find(registry: &'static Registry) -> Found {
-    let found = |record, temporary| Found {
-        registry,
-        record,
-        temporary,
-    };
+    let found = |record, temporary| Found { registry, record, temporary };
     if let Some(record) = known(registry) {
         remember(registry, record);
         return found(record, false);

@@ -52,10 +52,7 @@ mod tracked {
 
     impl OpenedAt {
         pub(crate) fn new() -> Self {
-            Self {
-                location: AtomicPtr::new(ptr::null_mut()),
-                task: AtomicU64::new(0),
-            }
+            Self { location: AtomicPtr::new(ptr::null_mut()), task: AtomicU64::new(0) }
         }
 
         #[inline]

@@ -40,10 +40,7 @@ struct Block {
 
 impl Block {
     fn new() -> Self {
-        Self {
-            skipped: AtomicBool::new(false),
-            words: std::array::from_fn(|_| Word::new()),
-        }
+        Self { skipped: AtomicBool::new(false), words: std::array::from_fn(|_| Word::new()) }
     }
 
     fn is_idle(&self) -> bool {
@@ -93,10 +90,7 @@ pub(crate) struct OwnedWords {
 
 impl OwnedWords {
     pub(crate) fn new() -> Self {
-        let nowhere = Position {
-            group: ptr::null(),
-            index: 0,
-        };
+        let nowhere = Position { group: ptr::null(), index: 0 };
         Self {
             newest: AtomicPtr::new(ptr::null_mut()),
             cursor: UnsafeCell::new(Cursor {
@@ -199,19 +193,13 @@ impl OwnedWords {
         // SAFETY: positions point to groups, which are never freed (invariant 2).
         let group = unsafe { &*at.group };
         if at.index + 1 < group.blocks.len() {
-            return Position {
-                index: at.index + 1,
-                ..at
-            };
+            return Position { index: at.index + 1, ..at };
         }
         let older = match group.older.is_null() {
             false => group.older,
             true => self.newest.load(Ordering::Relaxed),
         };
-        Position {
-            group: older,
-            index: 0,
-        }
+        Position { group: older, index: 0 }
     }
 
     /// Calls `f` for every word that may hold a section. For scans, on any thread.

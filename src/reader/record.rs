@@ -154,8 +154,7 @@ impl Record {
     /// Requests that the section of this word, one of the record, wakes the grace-period thread
     /// when it ends. That thread must then pass a heavy fence and look at the words again.
     pub(crate) fn request_wake(&self, word: *const Word) {
-        self.wake_requested
-            .store(word.cast_mut(), Ordering::Relaxed);
+        self.wake_requested.store(word.cast_mut(), Ordering::Relaxed);
     }
 
     /// Returns whether the section of this word is requested to wake the grace-period thread.
@@ -201,8 +200,7 @@ impl Record {
 
     /// Returns whether the section of an owned word is asked to end. For its holder.
     pub(super) fn is_owned_release_requested(&self, word: &Word) -> bool {
-        word.holds()
-            .is_some_and(|seen| self.signals.release.is_requested(seen))
+        word.holds().is_some_and(|seen| self.signals.release.is_requested(seen))
     }
 
     /// Returns a future that is ready when the section of an owned word is asked to end. For its

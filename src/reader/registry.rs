@@ -126,14 +126,8 @@ impl Registry {
         if slots.free.is_empty() {
             self.grow(&mut slots);
         }
-        let record = slots
-            .free
-            .pop()
-            .expect("a group was added if there was no free record");
-        slots.owners[record.index] = Owner {
-            thread: thread::current(),
-            ended: false,
-        };
+        let record = slots.free.pop().expect("a group was added if there was no free record");
+        slots.owners[record.index] = Owner { thread: thread::current(), ended: false };
         record
     }
 
@@ -141,33 +135,24 @@ impl Registry {
     fn grow(&'static self, slots: &mut Slots) {
         let first = slots.owners.len();
         let more = (first / 2).max(GROUP);
-        let owner = Owner {
-            thread: thread::current(),
-            ended: true,
-        };
+        let owner = Owner { thread: thread::current(), ended: true };
         slots.owners.resize(first + more, owner);
         let group: &'static Group = Box::leak(Box::new(Group {
-            records: (first..first + more)
-                .map(|index| Record::new(&self.signals, index))
-                .collect(),
+            records: (first..first + more).map(|index| Record::new(&self.signals, index)).collect(),
             // Groups are added under the lock, so no other thread changes `newest`.
             older: self.newest.load(Ordering::Relaxed),
         }));
         // Release: a scan that finds the group finds it whole. A scan that does not find it loaded
         // `fenced` before, so the sections that it misses began after the fence of every grace
         // period that it can end.
-        self.newest
-            .store(ptr::from_ref(group).cast_mut(), Ordering::Release);
+        self.newest.store(ptr::from_ref(group).cast_mut(), Ordering::Release);
         slots.free.extend(group.records.iter().rev());
     }
 
     /// Returns all records, those of the newest group first.
     #[inline]
     pub(crate) fn records(&self) -> Records {
-        Records {
-            group: [].iter(),
-            next: self.newest.load(Ordering::Acquire),
-        }
+        Records { group: [].iter(), next: self.newest.load(Ordering::Acquire) }
     }
 
     /// Makes the orphans free that are idle.
@@ -211,14 +196,12 @@ impl Registry {
         found.sort_by_key(|found| found.0);
         found.truncate(most);
         let slots = self.slots.lock();
-        let named = found
-            .into_iter()
-            .map(|(seen, opening, owned, index)| Section {
-                seen,
-                opening,
-                owned,
-                owner: slots.owners[index].clone(),
-            });
+        let named = found.into_iter().map(|(seen, opening, owned, index)| Section {
+            seen,
+            opening,
+            owned,
+            owner: slots.owners[index].clone(),
+        });
         (named.collect(), all)
     }
 
@@ -237,12 +220,7 @@ impl Registry {
     /// not used again, as their threads may have been in the middle of a `call`.
     pub(crate) fn lose_all_but(&'static self, own: Option<&'static Record>) {
         let mut slots = self.slots.lock();
-        let Slots {
-            owners,
-            free,
-            orphans,
-            vanished,
-        } = &mut *slots;
+        let Slots { owners, free, orphans, vanished } = &mut *slots;
         let mut known = vec![false; owners.len()];
         for record in free.iter().chain(&*orphans).chain(&*vanished).chain(&own) {
             known[record.index] = true;
@@ -261,9 +239,7 @@ impl Registry {
     /// fork.
     pub(crate) unsafe fn clear_vanished(&self) {
         let mut slots = self.slots.lock();
-        let Slots {
-            orphans, vanished, ..
-        } = &mut *slots;
+        let Slots { orphans, vanished, .. } = &mut *slots;
         // These are not used again, as such a guard may still be dropped.
         orphans.retain(|record| {
             let open = record.has_section();
@@ -393,9 +369,7 @@ mod tests {
         assert_eq!(folded, walked.iter().sum::<usize>());
         assert_eq!(registry.threads(), 100);
         // SAFETY: this thread acquired the records, and opened no section.
-        taken
-            .into_iter()
-            .for_each(|record| unsafe { registry.orphan(record) });
+        taken.into_iter().for_each(|record| unsafe { registry.orphan(record) });
         assert_eq!(registry.threads(), 0);
     }
 }

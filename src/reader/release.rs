@@ -28,11 +28,7 @@ pub(crate) struct Release {
 
 impl Release {
     pub(super) fn new(first: Seq) -> Self {
-        Self {
-            mark: Mark::at(first),
-            waiting: WaitList::new(()),
-            life: AtomicU64::new(1),
-        }
+        Self { mark: Mark::at(first), waiting: WaitList::new(()), life: AtomicU64::new(1) }
     }
 
     /// Asks every section that holds up `wanted` to end.
@@ -95,12 +91,7 @@ pub struct ReleaseRequested {
 
 impl ReleaseRequested {
     pub(super) fn new(release: &'static Release, seen: Seq) -> Self {
-        Self {
-            release,
-            seen,
-            life: release.life(),
-            place: None,
-        }
+        Self { release, seen, life: release.life(), place: None }
     }
 }
 
@@ -115,9 +106,7 @@ impl Future for ReleaseRequested {
         }
         if !release.is_requested(this.seen) {
             let target = this.seen.next();
-            release
-                .waiting
-                .join(&mut this.place, cx.waker(), |()| target);
+            release.waiting.join(&mut this.place, cx.waker(), |()| target);
             // The second look, after the waiter has joined.
             if !release.is_requested(this.seen) {
                 return Poll::Pending;

@@ -109,10 +109,7 @@ pub(crate) fn heavy() {
 }
 
 /// Linux: `membarrier(2)`, private and expedited.
-#[cfg(all(
-    any(target_os = "linux", target_os = "android"),
-    not(any(rcu_loom, rcu_portable))
-))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(rcu_loom, rcu_portable))))]
 mod platform {
     use super::MemoryBarrier;
     use crate::sys::stderr;
@@ -168,11 +165,7 @@ mod platform {
 }
 
 /// Elsewhere, and under loom: no process-wide barrier, so both sides fence.
-#[cfg(any(
-    rcu_loom,
-    rcu_portable,
-    not(any(target_os = "linux", target_os = "android", windows))
-))]
+#[cfg(any(rcu_loom, rcu_portable, not(any(target_os = "linux", target_os = "android", windows))))]
 mod platform {
     use super::MemoryBarrier;
 

@@ -152,11 +152,7 @@ mod kind {
     }
 
     fn rough(window: Window) {
-        let one_in = if window <= Window::Published {
-            HOT
-        } else {
-            COLD
-        };
+        let one_in = if window <= Window::Published { HOT } else { COLD };
         let drawn = draw();
         if drawn % one_in != 0 {
             return;

@@ -31,10 +31,7 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new() -> Self {
-        Self {
-            state: AtomicU32::new(EMPTY),
-            park: Park::new(),
-        }
+        Self { state: AtomicU32::new(EMPTY), park: Park::new() }
     }
 
     /// Sets the event, and wakes the waiter if it sleeps.
@@ -53,8 +50,7 @@ impl Event {
     /// leaves it set. Only one thread may wait at a time.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         let armed =
-            self.state
-                .compare_exchange(EMPTY, WAITING, Ordering::Acquire, Ordering::Acquire);
+            self.state.compare_exchange(EMPTY, WAITING, Ordering::Acquire, Ordering::Acquire);
         if armed.is_err() {
             return true;
         }

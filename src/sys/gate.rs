@@ -188,12 +188,7 @@ mod platform {
             yield_now();
         }
         // Pairs with `Pass::enter`.
-        let count = || {
-            INSIDE
-                .iter()
-                .map(|n| n.load(Ordering::SeqCst))
-                .sum::<usize>()
-        };
+        let count = || INSIDE.iter().map(|n| n.load(Ordering::SeqCst)).sum::<usize>();
         while count() > own() {
             yield_now();
         }
@@ -240,11 +235,7 @@ mod platform {
             prepare();
             let comer = std::thread::spawn(|| drop(Pass::enter()));
             let crowded = INSIDE.iter().filter(|n| n.load(Ordering::SeqCst) > 1);
-            assert_eq!(
-                crowded.count(),
-                0,
-                "at most one that is about to go out again"
-            );
+            assert_eq!(crowded.count(), 0, "at most one that is about to go out again");
             open();
             comer.join().unwrap();
         }

@@ -8,10 +8,7 @@
 pub(super) use platform::Park;
 
 /// Linux: a private futex.
-#[cfg(all(
-    any(target_os = "linux", target_os = "android"),
-    not(any(rcu_loom, rcu_portable))
-))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(any(rcu_loom, rcu_portable))))]
 mod platform {
     use crate::sys::prim::AtomicU32;
     use rustix::thread::futex::{self, Flags, Timespec};
@@ -78,11 +75,7 @@ mod platform {
 }
 
 /// Elsewhere, and under loom: a lock and a condition variable. (loom ignores the timeout.)
-#[cfg(any(
-    rcu_loom,
-    rcu_portable,
-    not(any(target_os = "linux", target_os = "android", windows))
-))]
+#[cfg(any(rcu_loom, rcu_portable, not(any(target_os = "linux", target_os = "android", windows))))]
 mod platform {
     use crate::sys::prim::{AtomicU32, Condvar, LongMutex, Ordering};
     use std::time::Duration;
@@ -95,10 +88,7 @@ mod platform {
 
     impl Park {
         pub(in crate::sys) fn new() -> Self {
-            Self {
-                lock: LongMutex::new(()),
-                changed: Condvar::new(),
-            }
+            Self { lock: LongMutex::new(()), changed: Condvar::new() }
         }
 
         pub(in crate::sys) fn wait(&self, word: &AtomicU32, value: u32, timeout: Option<Duration>) {

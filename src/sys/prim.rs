@@ -50,10 +50,7 @@ mod platform {
         #[inline]
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             let pass = Pass::enter();
-            MutexGuard {
-                guard: self.0.lock().unwrap_or_else(PoisonError::into_inner),
-                _pass: pass,
-            }
+            MutexGuard { guard: self.0.lock().unwrap_or_else(PoisonError::into_inner), _pass: pass }
         }
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {

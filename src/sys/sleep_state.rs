@@ -70,9 +70,7 @@ impl SleepState {
     /// `STOPPED -> AWAKE`: a starter before it starts a consumer, or an old consumer that found
     /// work. Exactly one of them gets `true`. An old consumer that gets `false` must end.
     pub(crate) fn take_over(&self) -> bool {
-        self.0
-            .compare_exchange(STOPPED, AWAKE, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.0.compare_exchange(STOPPED, AWAKE, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Starter: the start failed. The next producer tries again.
@@ -83,9 +81,7 @@ impl SleepState {
     /// Producer, off the hot path: whether to wake or to start the consumer.
     #[cold]
     pub(crate) fn rouse(&self) -> Rouse {
-        let seen = self
-            .0
-            .compare_exchange(ASLEEP, AWAKE, Ordering::AcqRel, Ordering::Acquire);
+        let seen = self.0.compare_exchange(ASLEEP, AWAKE, Ordering::AcqRel, Ordering::Acquire);
         match seen {
             Ok(_) => Rouse::Wake,
             Err(STOPPED) if self.take_over() => Rouse::Start,

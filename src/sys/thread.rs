@@ -43,10 +43,7 @@ pub(crate) fn current_name() -> Option<String> {
 
 /// Fails on targets that have no threads. Some of them panic if they are asked for the time, so
 /// this must be asked first. (On `wasm32-unknown-unknown` std has no threads even with atomics.)
-#[cfg(all(
-    target_family = "wasm",
-    any(target_os = "unknown", not(target_feature = "atomics"))
-))]
+#[cfg(all(target_family = "wasm", any(target_os = "unknown", not(target_feature = "atomics"))))]
 pub(crate) fn are_supported() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -68,10 +68,7 @@ mod tests {
             }
         }
         assert_eq!(quietly(|| 7), Ok(7));
-        assert_eq!(
-            quietly(|| panic!("a {}", 1)),
-            Err::<(), _>("a 1".to_owned())
-        );
+        assert_eq!(quietly(|| panic!("a {}", 1)), Err::<(), _>("a 1".to_owned()));
         assert!(quietly(|| std::panic::panic_any(Bomb)).is_err());
     }
 }

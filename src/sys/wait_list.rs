@@ -94,15 +94,8 @@ impl<K: Ord + Copy> Waiting<K> {
 
 impl<K: Ord + Copy, S> WaitList<K, S> {
     pub(crate) fn new(state: S) -> Self {
-        let waiting = Waiting {
-            next: 0,
-            places: BTreeMap::new(),
-            woken: WakeList::default(),
-        };
-        Self {
-            inner: Mutex::new(Inner { state, waiting }),
-            len: AtomicUsize::new(0),
-        }
+        let waiting = Waiting { next: 0, places: BTreeMap::new(), woken: WakeList::default() };
+        Self { inner: Mutex::new(Inner { state, waiting }), len: AtomicUsize::new(0) }
     }
 
     /// Returns how many waiters there were a moment ago.

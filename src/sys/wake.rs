@@ -23,10 +23,7 @@ pub(crate) struct Parked {
 impl Parked {
     /// Clones the waker, which is foreign code. The waker counts as the current thread's.
     pub(crate) fn of(waker: &Waker) -> Self {
-        Self {
-            waker: Some(waker.clone()),
-            by: ThreadNumber::current(),
-        }
+        Self { waker: Some(waker.clone()), by: ThreadNumber::current() }
     }
 
     fn wake(mut self) {

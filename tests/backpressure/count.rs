@@ -16,10 +16,7 @@ fn exact_after_panics_on_every_executor() {
     within(|| {
         on_every_executor(
             || builder(LIMIT),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 for i in 0..300 {
                     match i % 6 {
                         0 => rcu.call(|| panic!("called")),

@@ -102,16 +102,12 @@ fn as_many_are_woken_as_there_is_room_for() {
         }
         let mut line: Vec<_> = (0..8).map(|_| waiting(&rcu)).collect();
         drop(section);
-        until("five are woken", || {
-            line.iter().filter(|w| w.is_woken()).count() == 5
-        });
+        until("five are woken", || line.iter().filter(|w| w.is_woken()).count() == 5);
         rcu.blocking_drain();
         let woken: Vec<_> = line.iter().map(Spawn::is_woken).collect();
         assert_eq!(woken, [true, true, true, true, true, false, false, false]);
         // Either of them may come first.
-        let permits: Vec<_> = [4, 0, 2, 1, 3]
-            .map(|i| assert_ready!(line[i].poll()))
-            .into();
+        let permits: Vec<_> = [4, 0, 2, 1, 3].map(|i| assert_ready!(line[i].poll())).into();
         assert_pending!(line[5].poll());
         drop(permits);
         for late in &mut line[5..] {
@@ -159,19 +155,13 @@ fn a_waiter_is_woken_when_the_lock_is_released_on_every_executor() {
         let lock = GlobalLock::new(());
         on_every_executor(
             || builder(1).global_lock(&lock),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 let section = rcu.read_owned();
                 rcu.call(|| ());
                 let mut reserve = rcu.reserve();
                 let (found, finds) = mpsc::channel();
-                let looks = Waker::from(Arc::new(Looks {
-                    rcu: rcu.clone(),
-                    lock: lock.clone(),
-                    found,
-                }));
+                let looks =
+                    Waker::from(Arc::new(Looks { rcu: rcu.clone(), lock: lock.clone(), found }));
                 let mut context = Context::from_waker(&looks);
                 assert!(Pin::new(&mut reserve).poll(&mut context).is_pending());
                 drop(section);
@@ -191,9 +181,7 @@ fn over_the_limit_one_waits_until_there_is_room_again() {
         let section = rcu.read_owned();
         (0..10).for_each(|_| rcu.call(|| ()));
         let mut reserve = waiting(&rcu);
-        until("the section is asked to end", || {
-            section.is_release_requested()
-        });
+        until("the section is asked to end", || section.is_release_requested());
         assert!(!reserve.is_woken());
         drop(section);
         until("there is room", || reserve.is_woken());
@@ -208,10 +196,7 @@ fn a_permit_is_good_for_one_callback_of_any_kind_on_every_executor() {
     within(|| {
         on_every_executor(
             || builder(3),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 for _ in 0..3 {
                     let tally = Tally::new(3);
                     let section = rcu.read_owned();
@@ -239,10 +224,7 @@ fn async_callbacks_count_until_they_end_on_every_executor() {
     within(|| {
         on_every_executor(
             || builder(2),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 let (began, has_begun) = mpsc::channel();
                 let (end, may_end) = oneshot::channel::<()>();
                 rcu.call_async(async move {
@@ -314,10 +296,7 @@ fn many_threads_against_a_slow_executor_never_exceed_it() {
     within(|| {
         on_every_executor(
             || builder(LIMIT as usize),
-            |Driven {
-                 rcu,
-                 driver: _driver,
-             }| {
+            |Driven { rcu, driver: _driver }| {
                 let flight = InFlight::new();
                 thread::scope(|scope| {
                     for by in 0..4 {
@@ -354,9 +333,7 @@ fn many_threads_against_a_slow_executor_never_exceed_it() {
 fn a_thousand_tasks_that_wait_all_get_their_turn() {
     within(|| {
         let runtime = runtime(2);
-        let rcu = Rcu::builder()
-            .executor(runtime.handle().clone())
-            .max_pending(8);
+        let rcu = Rcu::builder().executor(runtime.handle().clone()).max_pending(8);
         let rcu = rcu.build().unwrap();
         let flight = InFlight::new();
         let tasks: Vec<_> = (0..1000)

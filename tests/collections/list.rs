@@ -51,10 +51,7 @@ fn a_guard_of_another_domain_is_refused() {
         panic_message(|| assert!(list.front(&other.read_owned()).is_none())),
         panic_message(|| assert!(unstarted.iter(&other.read()).next().is_none())),
     ] {
-        assert!(
-            message.contains("another Rcu than the RcuList"),
-            "{message}"
-        );
+        assert!(message.contains("another Rcu than the RcuList"), "{message}");
     }
     assert!(rcu.same_domain(list.rcu()));
 }
@@ -242,16 +239,10 @@ fn a_wait_for_oneself_panics() {
                 true
             });
         });
-        assert!(
-            message.starts_with("deadlock: push_back on a thread"),
-            "{message}"
-        );
+        assert!(message.starts_with("deadlock: push_back on a thread"), "{message}");
         let writer = list.write();
         for (name, act) in [
-            (
-                "push_front",
-                Box::new(|| list.push_front(1)) as Box<dyn Fn()>,
-            ),
+            ("push_front", Box::new(|| list.push_front(1)) as Box<dyn Fn()>),
             ("append", Box::new(|| list.append([1]))),
             ("pop_front", Box::new(|| drop(list.pop_front()))),
             ("retain", Box::new(|| list.retain(|_| false))),
@@ -259,10 +250,7 @@ fn a_wait_for_oneself_panics() {
             ("write", Box::new(|| drop(list.write()))),
         ] {
             let message = panic_message(act);
-            assert!(
-                message.starts_with(&format!("deadlock: {name} on")),
-                "{message}"
-            );
+            assert!(message.starts_with(&format!("deadlock: {name} on")), "{message}");
             assert!(message.contains("ListWriter"), "{message}");
         }
         // Another list has another lock.

@@ -116,10 +116,7 @@ fn apply(writer: &mut ListWriter<'_, u32>, model: &mut VecDeque<u32>, at: &mut u
         }
     }
     assert_eq!(writer.current(), model.get(*at));
-    assert_eq!(
-        (writer.len(), writer.is_empty()),
-        (model.len(), model.is_empty())
-    );
+    assert_eq!((writer.len(), writer.is_empty()), (model.len(), model.is_empty()));
 }
 
 proptest! {

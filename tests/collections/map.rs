@@ -21,10 +21,7 @@ pub(crate) struct Few {
 impl BuildHasher for Hashes {
     type Hasher = Few;
     fn build_hasher(&self) -> Few {
-        Few {
-            of: self.0,
-            state: 0,
-        }
+        Few { of: self.0, state: 0 }
     }
 }
 
@@ -48,10 +45,7 @@ fn what_is_put_in_is_found_until_it_is_taken_out() {
     assert!(map.insert("one".to_owned(), 1).is_none());
     assert_eq!(map.get("one", &guard), Some(&1));
     assert_eq!(*map.insert("one".to_owned(), 11).unwrap(), 1);
-    assert_eq!(
-        map.get_key_value("one", &guard),
-        Some((&"one".to_owned(), &11))
-    );
+    assert_eq!(map.get_key_value("one", &guard), Some((&"one".to_owned(), &11)));
     assert!(map.contains_key("one", &guard));
     assert_eq!(map.len(), 1);
     assert_eq!(*map.remove("one").unwrap(), 11);
@@ -68,10 +62,7 @@ fn a_value_is_inserted_only_if_the_key_is_absent() {
     let guard = map.rcu().read();
     assert_eq!(map.get_or_insert(1, "eins", &guard), &"one");
     assert_eq!(map.get_or_insert(2, "zwei", &guard), &"zwei");
-    assert_eq!(
-        map.get_or_insert_with(2, || unreachable!(), &guard),
-        &"zwei"
-    );
+    assert_eq!(map.get_or_insert_with(2, || unreachable!(), &guard), &"zwei");
     assert_eq!(map.len(), 2);
 }
 
@@ -79,16 +70,9 @@ fn a_value_is_inserted_only_if_the_key_is_absent() {
 fn a_condition_and_a_copy_see_what_is_there() {
     let map = RcuMap::from([(1, 10), (2, 20)]);
     let guard = map.rcu().read();
-    assert!(
-        map.remove_if(&1, |key, value| (*key, *value) != (1, 10))
-            .is_none()
-    );
+    assert!(map.remove_if(&1, |key, value| (*key, *value) != (1, 10)).is_none());
     assert!(map.remove_if(&3, |_, _| true).is_none());
-    assert_eq!(
-        *map.remove_if(&1, |key, value| (*key, *value) == (1, 10))
-            .unwrap(),
-        10
-    );
+    assert_eq!(*map.remove_if(&1, |key, value| (*key, *value) == (1, 10)).unwrap(), 10);
     assert_eq!(*map.update(&2, |value| value + 1).unwrap(), 20);
     assert_eq!(map.get(&2, &guard), Some(&21));
     assert!(map.update(&1, |value| value + 1).is_none());
@@ -157,10 +141,7 @@ fn what_is_taken_out_stays_readable_and_is_freed_after_a_grace_period() {
     let section = rcu.read_owned();
     map.insert(1, drops.value(1));
     map.insert(2, drops.value(2));
-    let (one, two) = (
-        map.get(&1, &section).unwrap(),
-        map.get(&2, &section).unwrap(),
-    );
+    let (one, two) = (map.get(&1, &section).unwrap(), map.get(&2, &section).unwrap());
     let old = map.insert(1, drops.value(3)).unwrap();
     assert_eq!(old.label(), 1);
     drop(old);
@@ -192,15 +173,9 @@ fn a_value_that_is_waited_for_is_moved_out_and_its_key_dropped() {
     map.insert(key(), drops.value(1));
     assert_eq!(Arc::strong_count(&key().0), 3);
     let value: Box<Tracked> = settle(map.insert(key(), drops.value(2)).unwrap().wait());
-    assert_eq!(
-        (value.label(), drops.count(), Arc::strong_count(&keys)),
-        (1, 0, 2)
-    );
+    assert_eq!((value.label(), drops.count(), Arc::strong_count(&keys)), (1, 0, 2));
     let value = map.remove(&key()).unwrap().blocking_wait();
-    assert_eq!(
-        (value.label(), drops.count(), Arc::strong_count(&keys)),
-        (2, 0, 1)
-    );
+    assert_eq!((value.label(), drops.count(), Arc::strong_count(&keys)), (2, 0, 1));
     drop(value);
     assert_eq!(drops.count(), 1);
 }
@@ -220,11 +195,7 @@ fn references_and_iterators_outlive_the_map() {
     drop(map);
     let gp = probe.held_up();
     assert_eq!((one.label(), first.1.label()), (1, *first.0));
-    assert_eq!(
-        iter.inspect(|(key, value)| assert_eq!(value.label(), **key))
-            .count(),
-        99
-    );
+    assert_eq!(iter.inspect(|(key, value)| assert_eq!(value.label(), **key)).count(), 99);
     assert_eq!(drops.count(), 0);
     drop(section);
     elapses(&rcu, gp);
@@ -381,10 +352,7 @@ fn a_leaked_guard_keeps_what_it_saw_and_nothing_breaks() {
     drop(map);
     probe.held_up();
     assert_eq!((one.label(), drops.count()), (1, 0));
-    assert_eq!(
-        iter.filter(|(key, value)| value.label() == **key).count(),
-        50
-    );
+    assert_eq!(iter.filter(|(key, value)| value.label() == **key).count(), 50);
 }
 
 #[test]

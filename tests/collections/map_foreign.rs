@@ -23,10 +23,7 @@ impl Key {
     }
 
     fn with(number: u32, on_eq: impl Fn() + Send + Sync + 'static) -> Self {
-        Self {
-            number,
-            on_eq: Arc::new(on_eq),
-        }
+        Self { number, on_eq: Arc::new(on_eq) }
     }
 }
 
@@ -140,10 +137,7 @@ fn a_panic_in_a_comparison_leaves_the_map_as_it_was() {
     assert_eq!(drops.count(), 3);
     // No lock is left locked.
     for number in 0..20 {
-        assert_eq!(
-            map.get(&Key::plain(number), &guard).unwrap().label(),
-            number
-        );
+        assert_eq!(map.get(&Key::plain(number), &guard).unwrap().label(), number);
         assert_eq!(map.remove(&Key::plain(number)).unwrap().label(), number);
     }
     assert!(map.is_empty());

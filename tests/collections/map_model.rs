@@ -48,20 +48,14 @@ fn agree(map: &RcuMap<u8, u32, impl BuildHasher>, ops: &[Op]) {
             Op::Insert(k, v) => assert_eq!(map.insert(k, v).map(|r| *r), model.insert(k, v)),
             Op::TryInsert(k, v) => {
                 let there = model.contains_key(&k);
-                assert_eq!(
-                    map.try_insert(k, v),
-                    if there { Err((k, v)) } else { Ok(()) }
-                );
+                assert_eq!(map.try_insert(k, v), if there { Err((k, v)) } else { Ok(()) });
                 model.entry(k).or_insert(v);
             }
             Op::Remove(k) => assert_eq!(map.remove(&k).map(|r| *r), model.remove(&k)),
             Op::RemoveIf(k, v) => {
                 let odd = |value: &u32| (value ^ v) & 1 == 1;
                 let expected = model.get(&k).copied().filter(odd);
-                assert_eq!(
-                    map.remove_if(&k, |_, value| odd(value)).map(|r| *r),
-                    expected
-                );
+                assert_eq!(map.remove_if(&k, |_, value| odd(value)).map(|r| *r), expected);
                 model.retain(|key, value| *key != k || !odd(value));
             }
             Op::GetOrInsert(k, v) => {
@@ -70,9 +64,7 @@ fn agree(map: &RcuMap<u8, u32, impl BuildHasher>, ops: &[Op]) {
             Op::Update(k, v) => {
                 let old = map.update(&k, |value| value.wrapping_mul(v)).map(|r| *r);
                 assert_eq!(old, model.get(&k).copied());
-                model
-                    .entry(k)
-                    .and_modify(|value| *value = value.wrapping_mul(v));
+                model.entry(k).and_modify(|value| *value = value.wrapping_mul(v));
             }
             Op::Retain(n) => {
                 map.retain(|key, _| key % 4 != n % 4);

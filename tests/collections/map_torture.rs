@@ -96,11 +96,7 @@ fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
 #[test]
 fn what_threads_do_to_a_few_keys_adds_up() {
     const THREADS: usize = 4;
-    const STEPS: u32 = if cfg!(debug_assertions) {
-        5_000
-    } else {
-        100_000
-    };
+    const STEPS: u32 = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
     within(|| {
         for hashes in [1, 2, u64::MAX] {
             let map = RcuMap::with_hasher_in(Hashes(hashes), &Rcu::new());
@@ -135,10 +131,7 @@ fn what_threads_do_to_a_few_keys_adds_up() {
                 }
             });
             let there = there.into_inner();
-            assert_eq!(
-                (map.len(), map.iter(&map.rcu().read()).count()),
-                (there, there)
-            );
+            assert_eq!((map.len(), map.iter(&map.rcu().read()).count()), (there, there));
             let rcu = map.rcu().clone();
             drop(map);
             rcu.blocking_drain();

@@ -73,36 +73,19 @@ fn an_exchange_succeeds_if_no_other_writer_came_between() {
     let drops = Drops::default();
     let pointer = RcuPtr::null_in(&rcu);
     let guard = rcu.read();
-    assert!(
-        pointer
-            .compare_exchange(None, boxed(drops.value(1)), &guard)
-            .unwrap()
-            .is_none()
-    );
+    assert!(pointer.compare_exchange(None, boxed(drops.value(1)), &guard).unwrap().is_none());
     let seen = pointer.load(&guard);
-    let lost = pointer
-        .compare_exchange(None, boxed(drops.value(2)), &guard)
-        .unwrap_err();
+    let lost = pointer.compare_exchange(None, boxed(drops.value(2)), &guard).unwrap_err();
     assert_eq!(lost.to_string(), "the pointer was changed meanwhile");
     assert!(std::ptr::eq(lost.current.unwrap(), seen.unwrap()));
-    let old = pointer
-        .compare_exchange(seen, lost.new, &guard)
-        .unwrap()
-        .unwrap();
+    let old = pointer.compare_exchange(seen, lost.new, &guard).unwrap().unwrap();
     assert_eq!((old.label(), pointer.load(&guard).unwrap().label()), (1, 2));
     // The value was exchanged: it is still readable, and it is not current.
     assert!(pointer.compare_exchange(Some(&old), None, &guard).is_err());
     assert!(pointer.compare_exchange(seen, None, &guard).is_err());
     drop(old);
     let now = pointer.load(&guard);
-    assert_eq!(
-        pointer
-            .compare_exchange(now, None, &guard)
-            .unwrap()
-            .unwrap()
-            .label(),
-        2
-    );
+    assert_eq!(pointer.compare_exchange(now, None, &guard).unwrap().unwrap().label(), 2);
     assert!(pointer.is_null());
     drop(guard);
     drops.reach(2);
@@ -128,32 +111,20 @@ fn values_without_a_size_are_told_apart() {
     // All boxes of such a type have the same address; the loaded value is not the current one.
     let retired = pointer.swap(boxed(Nothing)).unwrap();
     assert!(pointer.compare_exchange(first, None, &guard).is_err());
-    assert!(
-        pointer
-            .compare_exchange(Some(&retired), None, &guard)
-            .is_err()
-    );
+    assert!(pointer.compare_exchange(Some(&retired), None, &guard).is_err());
     let second = pointer.load(&guard);
     // Nor is a value of the type that never was in a pointer.
     let elsewhere = Box::new(Nothing);
     let beside = (Nothing, 1u8, Nothing);
     for foreign in [&*elsewhere, &beside.0, &beside.2] {
-        assert!(
-            pointer
-                .compare_exchange(Some(foreign), None, &guard)
-                .is_err()
-        );
+        assert!(pointer.compare_exchange(Some(foreign), None, &guard).is_err());
     }
-    let lost = pointer
-        .compare_exchange(None, boxed(Nothing), &guard)
-        .unwrap_err();
+    let lost = pointer.compare_exchange(None, boxed(Nothing), &guard).unwrap_err();
     assert!(std::ptr::eq(lost.current.unwrap(), second.unwrap()));
     // A refused exchange returns the new value's own box, and the exchange with the current value
     // succeeds.
-    let old: Retired<Nothing> = pointer
-        .compare_exchange(second, lost.new, &guard)
-        .unwrap()
-        .unwrap();
+    let old: Retired<Nothing> =
+        pointer.compare_exchange(second, lost.new, &guard).unwrap().unwrap();
     assert_eq!(NOTHINGS.load(Ordering::SeqCst), 0);
     drop((elsewhere, beside));
     assert_eq!(NOTHINGS.load(Ordering::SeqCst), 3);
@@ -175,10 +146,7 @@ fn a_type_without_a_size_may_be_aligned() {
     let guard = Rcu::global().read();
     let seen = pointer.load(&guard).unwrap();
     assert!(std::ptr::from_ref(seen).is_aligned());
-    let old = pointer
-        .compare_exchange(Some(seen), None, &guard)
-        .unwrap()
-        .unwrap();
+    let old = pointer.compare_exchange(Some(seen), None, &guard).unwrap().unwrap();
     drop(guard);
     assert_eq!(*old.blocking_wait(), Aligned);
 }
@@ -195,10 +163,7 @@ fn a_chain_is_freed_from_its_head_on_without_recursion() {
     for label in 0..100 {
         // A node can be linked only before it is published, so the chain is built from its end.
         let tail = RcuPtr::null_in(&rcu);
-        let node = Node {
-            _value: drops.value(label),
-            next: tail,
-        };
+        let node = Node { _value: drops.value(label), next: tail };
         let guard = rcu.read();
         let mut place = &head;
         while let Some(node) = place.load(&guard) {

@@ -28,14 +28,8 @@ fn it_is_made_and_shown_as_collections_are() {
     let guard = Rcu::global().read_owned();
     let view = array.load(&guard);
     let mut walk = view.into_iter();
-    assert_eq!(
-        (walk.len(), walk.next_back(), walk.nth(1)),
-        (3, Some(&3), Some(&2))
-    );
-    assert_eq!(
-        format!("{walk:?} {view:?} {:?}", array.write()),
-        "[] [1, 2, 3] [1, 2, 3]"
-    );
+    assert_eq!((walk.len(), walk.next_back(), walk.nth(1)), (3, Some(&3), Some(&2)));
+    assert_eq!(format!("{walk:?} {view:?} {:?}", array.write()), "[] [1, 2, 3] [1, 2, 3]");
     assert_eq!((view[0], view.get(3), view.is_empty()), (1, None, false));
     assert!((&view).into_iter().rev().eq(&[3, 2, 1]));
     assert!(RcuVec::<u32>::default().is_empty());
@@ -65,16 +59,10 @@ fn out_of_range_is_told_and_changes_nothing() {
     let array = vec_of(&rcu, &drops, 0..2);
     let empty = RcuVec::<u32>::new_in(&rcu);
     let message = panic_message(|| drop(array.replace(2, drops.value(2))));
-    assert_eq!(
-        message,
-        "replace: index 2 is out of range of an RcuVec of length 2"
-    );
+    assert_eq!(message, "replace: index 2 is out of range of an RcuVec of length 2");
     drops.reach(1);
     let message = panic_message(|| drop(array.swap_remove(5)));
-    assert_eq!(
-        message,
-        "swap_remove: index 5 is out of range of an RcuVec of length 2"
-    );
+    assert_eq!(message, "swap_remove: index 5 is out of range of an RcuVec of length 2");
     panic_message(|| drop(empty.swap_remove(0)));
     let mut writer = array.write();
     panic_message(|| writer.replace(2, drops.value(3)));
@@ -157,12 +145,7 @@ fn removed_elements_are_given_back_whole() {
     let guard = rcu.read_owned();
     let replaced = array.replace(0, drops.value(6));
     let early = replaced.try_take().unwrap_err();
-    let out = [
-        early,
-        array.swap_remove(1),
-        array.swap_remove(4),
-        array.pop().unwrap(),
-    ];
+    let out = [early, array.swap_remove(1), array.swap_remove(4), array.pop().unwrap()];
     assert_eq!(labels(&array), [6, 5, 2]);
     drop(guard);
     let boxes = settle(rcu.reclaim_all(out));
@@ -278,10 +261,7 @@ fn a_wait_for_oneself_panics() {
             ("write", Box::new(|| drop(array.write()))),
         ] {
             let message = panic_message(act);
-            assert!(
-                message.starts_with(&format!("deadlock: {name} on")),
-                "{message}"
-            );
+            assert!(message.starts_with(&format!("deadlock: {name} on")), "{message}");
             assert!(message.contains("VecWriter"), "{message}");
         }
         writer.push(4);
@@ -359,10 +339,7 @@ fn torture() {
                     assert_eq!(*label as usize % 8, at % 8);
                 }
                 thread::yield_now();
-                assert!(
-                    view.iter().map(Tracked::label).eq(seen),
-                    "a view has changed"
-                );
+                assert!(view.iter().map(Tracked::label).eq(seen), "a view has changed");
                 run.saw(view.len());
             }
         },

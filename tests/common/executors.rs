@@ -46,9 +46,7 @@ const KINDS: &[(&str, Make)] = &[
     }),
     ("ChannelExecutor on a thread", channel_on_a_thread),
     ("ChannelExecutor in a LocalSet", channel_in_a_local_set),
-    ("a closure that runs it", |b| {
-        (b.executor(|batch: Batch| batch.run()), Driver::None)
-    }),
+    ("a closure that runs it", |b| (b.executor(|batch: Batch| batch.run()), Driver::None)),
     ("a closure that starts threads", |b| {
         let start = |batch: Batch| thread::spawn(move || batch.run());
         (b.executor(start), Driver::None)
@@ -65,20 +63,14 @@ pub(crate) fn on_every_executor(builder: impl Fn() -> Builder, test: impl Fn(Dri
         // The harness shows the line if the test fails.
         println!("executor: {kind}");
         let (builder, driver) = make(builder());
-        test(Driven {
-            rcu: builder.build().expect("a domain"),
-            driver,
-        });
+        test(Driven { rcu: builder.build().expect("a domain"), driver });
     }
 }
 
 #[cfg(feature = "rt")]
 fn multi_thread(builder: Builder, workers: usize) -> (Builder, Driver) {
     let runtime = runtime(workers);
-    (
-        builder.executor(runtime.handle().clone()),
-        Driver::Runtime { _runtime: runtime },
-    )
+    (builder.executor(runtime.handle().clone()), Driver::Runtime { _runtime: runtime })
 }
 
 #[cfg(feature = "rt")]

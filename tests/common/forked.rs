@@ -34,10 +34,7 @@ pub(crate) fn wait(pid: libc::pid_t) {
     // SAFETY: `pid` is a child of this process, and `status` outlives the call.
     let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
     assert_eq!(waited, pid);
-    assert_eq!(
-        status, 0,
-        "the child has failed, or a signal killed it since it hung"
-    );
+    assert_eq!(status, 0, "the child has failed, or a signal killed it since it hung");
 }
 
 /// Ends the child without running anything of the parent's. A coverage build writes its counters

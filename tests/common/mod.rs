@@ -1,9 +1,5 @@
 //! Code that the integration tests share. Each test binary uses a part of it.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test binary uses a part of it"
-)]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 pub(crate) mod allocator;
 pub(crate) mod executors;
@@ -49,11 +45,7 @@ pub(crate) fn runtime(workers: usize) -> tokio::runtime::Runtime {
         0 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    builder
-        .worker_threads(workers.max(1))
-        .enable_all()
-        .build()
-        .expect("a runtime")
+    builder.worker_threads(workers.max(1)).enable_all().build().expect("a runtime")
 }
 
 /// Waits until the calling test is the only one that has called this in its binary. The others wait

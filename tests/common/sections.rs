@@ -103,29 +103,18 @@ impl Probe {
     /// before the check.
     #[track_caller]
     pub(crate) fn new(rcu: &Rcu) -> Self {
-        Self {
-            rcu: rcu.clone(),
-            section: rcu.read_owned(),
-            first: started(rcu),
-        }
+        Self { rcu: rcu.clone(), section: rcu.read_owned(), first: started(rcu) }
     }
 
     /// Checks that a section made since [`new`](Self::new) is open. Returns the grace period that
     /// the section blocks.
     #[track_caller]
     pub(crate) fn held_up(self) -> GracePeriod {
-        let Self {
-            rcu,
-            section,
-            first,
-        } = self;
+        let Self { rcu, section, first } = self;
         let second = started(&rcu);
         drop(section);
         elapses(&rcu, first);
-        assert!(
-            !rcu.has_elapsed(second),
-            "no section blocks the grace period"
-        );
+        assert!(!rcu.has_elapsed(second), "no section blocks the grace period");
         second
     }
 }

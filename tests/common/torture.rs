@@ -56,9 +56,8 @@ pub(crate) fn torture(writers: u32, read: impl Fn(&Run) + Sync, write: impl Fn(&
     let (run, read, write) = (&run, &read, &write);
     thread::scope(|scope| {
         let readers = [(); 2].map(|()| scope.spawn(move || read(run)));
-        let writers: Vec<_> = (0..writers)
-            .map(|writer| scope.spawn(move || write(run, writer)))
-            .collect();
+        let writers: Vec<_> =
+            (0..writers).map(|writer| scope.spawn(move || write(run, writer))).collect();
         let wrote: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         run.stop.store(true, Ordering::Relaxed);
         let read: Vec<_> = readers.map(|reader| reader.join()).into_iter().collect();

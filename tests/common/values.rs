@@ -29,10 +29,7 @@ impl Tally {
 
     /// Returns the number of callbacks that have run at least once.
     pub(crate) fn ran(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|n| n.load(Ordering::Relaxed) > 0)
-            .count()
+        self.0.iter().filter(|n| n.load(Ordering::Relaxed) > 0).count()
     }
 
     #[track_caller]
@@ -57,11 +54,7 @@ pub(crate) struct Drops(Arc<AtomicUsize>);
 impl Drops {
     /// Makes a value.
     pub(crate) fn value(&self, label: u32) -> Tracked {
-        Tracked {
-            stamp: AtomicU64::new(ALIVE),
-            label,
-            drops: self.clone(),
-        }
+        Tracked { stamp: AtomicU64::new(ALIVE), label, drops: self.clone() }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -144,10 +137,7 @@ pub(crate) struct CountFirstPoll<F> {
 
 impl<F> CountFirstPoll<F> {
     pub(crate) fn new(inner: F, polled: &Arc<AtomicUsize>) -> Self {
-        Self {
-            inner,
-            polled: Some(Arc::clone(polled)),
-        }
+        Self { inner, polled: Some(Arc::clone(polled)) }
     }
 }
 

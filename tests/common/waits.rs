@@ -35,10 +35,7 @@ pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let start = Instant::now();
     let mut looks = 0;
     while !reached() {
-        assert!(
-            start.elapsed() < HANG_GUARD,
-            "not after {HANG_GUARD:?}: {what}"
-        );
+        assert!(start.elapsed() < HANG_GUARD, "not after {HANG_GUARD:?}: {what}");
         // Most states come soon. A long wait leaves the processor to the others.
         if looks < YIELDS {
             looks += 1;
@@ -52,8 +49,7 @@ pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
 /// Returns the next message. Fails if none comes.
 #[track_caller]
 pub(crate) fn receive<T>(from: &Receiver<T>) -> T {
-    from.recv_timeout(HANG_GUARD)
-        .expect("no message has come, or the sender is gone")
+    from.recv_timeout(HANG_GUARD).expect("no message has come, or the sender is gone")
 }
 
 /// Drives `future` to its end on a runtime of its own.

@@ -97,13 +97,9 @@ impl Ins {
             Ins::Load { .. } | Ins::Fence | Ins::Heavy | Ins::Go(_) => 0,
             Ins::LoadAt { at, .. } => at.reads(),
             Ins::Store { value, .. } | Ins::Set { value, .. } => value.reads(),
-            Ins::Rmw {
-                old,
-                await_,
-                when,
-                new,
-                ..
-            } => (of(await_) | of(when) | new.reads()) & !(1 << old),
+            Ins::Rmw { old, await_, when, new, .. } => {
+                (of(await_) | of(when) | new.reads()) & !(1 << old)
+            }
             Ins::Wait { to, until, .. } => until.reads() & !(1 << to),
             Ins::Branch { when, .. } => when.reads(),
             Ins::Check { holds, .. } => holds.reads(),
@@ -134,17 +130,11 @@ impl Ins {
 }
 
 pub(crate) fn acquires(order: Ordering) -> bool {
-    matches!(
-        order,
-        Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst
-    )
+    matches!(order, Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst)
 }
 
 pub(crate) fn releases(order: Ordering) -> bool {
-    matches!(
-        order,
-        Ordering::Release | Ordering::AcqRel | Ordering::SeqCst
-    )
+    matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
 }
 
 /// One instruction, and the function of the crate that it is a step of.
@@ -231,8 +221,7 @@ impl Program {
         what: &'static str,
         holds: impl Fn(&dyn Fn(&str) -> Value) -> bool + 'static,
     ) {
-        self.finally
-            .push(Box::new(move |v| (!holds(v)).then_some((failure, what))));
+        self.finally.push(Box::new(move |v| (!holds(v)).then_some((failure, what))));
     }
 }
 
@@ -357,14 +346,7 @@ impl Thread {
         let await_ = await_.map(|e| self.code(&e));
         let when = when.map(|e| self.code(&e));
         let new = self.code(&new);
-        self.push(Ins::Rmw {
-            old,
-            at,
-            await_,
-            when,
-            new,
-            order,
-        });
+        self.push(Ins::Rmw { old, at, await_, when, new, order });
     }
 
     pub(crate) fn fence(&mut self) {
@@ -402,11 +384,7 @@ impl Thread {
 
     pub(crate) fn check(&mut self, holds: Expr, failure: Failure, what: &'static str) {
         let holds = self.code(&holds);
-        self.push(Ins::Check {
-            holds,
-            failure,
-            what,
-        });
+        self.push(Ins::Check { holds, failure, what });
     }
 
     pub(crate) fn label(&mut self) -> Label {
@@ -460,11 +438,6 @@ impl Thread {
         for (name, n) in self.registers {
             registers[usize::from(n)] = name;
         }
-        Compiled {
-            name,
-            steps: self.steps,
-            registers,
-            live,
-        }
+        Compiled { name, steps: self.steps, registers, live }
     }
 }

@@ -57,11 +57,7 @@ struct States {
 
 impl States {
     fn new() -> States {
-        States {
-            bytes: Vec::new(),
-            ends: Vec::new(),
-            table: vec![NONE; 1 << 10],
-        }
+        States { bytes: Vec::new(), ends: Vec::new(), table: vec![NONE; 1 << 10] }
     }
 
     fn len(&self) -> usize {
@@ -126,24 +122,20 @@ pub(crate) fn explore<M: Model>(program: &Program) -> Found {
             ends.push(at as u32);
         }
         let mut failure = None;
-        M::next(
-            program,
-            &state,
-            &mut |thread, outcome, what| match outcome {
-                Err((kind, why)) => {
-                    let name = program.threads[thread].name;
-                    failure.get_or_insert_with(|| (kind, format!("{name}: {}: {why}", what())));
+        M::next(program, &state, &mut |thread, outcome, what| match outcome {
+            Err((kind, why)) => {
+                let name = program.threads[thread].name;
+                failure.get_or_insert_with(|| (kind, format!("{name}: {}: {why}", what())));
+            }
+            Ok(next) => {
+                next.encode(program, &mut buffer);
+                let (n, new) = states.insert(&buffer);
+                if new {
+                    parents.push(at as u32);
                 }
-                Ok(next) => {
-                    next.encode(program, &mut buffer);
-                    let (n, new) = states.insert(&buffer);
-                    if new {
-                        parents.push(at as u32);
-                    }
-                    edges.push(n);
-                }
-            },
-        );
+                edges.push(n);
+            }
+        });
         edge_ends.push(edges.len());
         if let Some((kind, why)) = failure {
             let trace = trace::<M>(program, &states, &parents, at, why);
@@ -162,28 +154,18 @@ pub(crate) fn explore<M: Model>(program: &Program) -> Found {
     };
     // A state in which no thread can move is the easiest one to read, if there is one.
     let all = 0..states.len();
-    if let Some(n) = all
-        .clone()
-        .find(is_stuck)
-        .or_else(|| all.clone().find(is_lost))
-    {
+    if let Some(n) = all.clone().find(is_stuck).or_else(|| all.clone().find(is_lost)) {
         let state = State::decode(program, states.get(n));
         let stands = stands::<M>(program, &state);
         let trace = trace::<M>(program, &states, &parents, n, stands);
         return failed(states.len(), Failure::Hang, trace);
     }
     assert!(!ends.is_empty(), "it ends nowhere");
-    Found {
-        states: states.len(),
-        failure: None,
-    }
+    Found { states: states.len(), failure: None }
 }
 
 fn failed(states: usize, failure: Failure, trace: Trace) -> Found {
-    Found {
-        states,
-        failure: Some((failure, trace)),
-    }
+    Found { states, failure: Some((failure, trace)) }
 }
 
 /// What does not hold at the end.
@@ -238,11 +220,7 @@ fn stands<M: Model>(program: &Program, state: &State) -> String {
     }
     let memory = program.variables.iter().zip(&state.memory);
     let memory: Vec<_> = memory.map(|((name, _), v)| format!("{name} {v}")).collect();
-    format!(
-        "no way to the end for {}; {}",
-        stands.join(", "),
-        memory.join(", ")
-    )
+    format!("no way to the end for {}; {}", stands.join(", "), memory.join(", "))
 }
 
 /// The steps that lead to state `n`: taken again, one after the other, to be told.

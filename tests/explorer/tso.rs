@@ -35,11 +35,7 @@ fn run_on(program: &Program, state: &mut State) -> Result<(), Failed> {
                     };
                 }
                 Ins::Go(to) => thread.at = *to as u8,
-                Ins::Check {
-                    holds,
-                    failure,
-                    what,
-                } => {
+                Ins::Check { holds, failure, what } => {
                     if holds.eval(&thread.registers) == 0 {
                         return Err((*failure, what));
                     }
@@ -108,14 +104,7 @@ impl Model for Tso {
                         go(n, next, &|| format!("store {} = {value}", name(*to)));
                     }
                 }
-                Ins::Rmw {
-                    old,
-                    at,
-                    await_,
-                    when,
-                    new,
-                    ..
-                } => {
+                Ins::Rmw { old, at, await_, when, new, .. } => {
                     if !empty {
                         continue;
                     }

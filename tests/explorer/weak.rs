@@ -142,14 +142,12 @@ fn may(compiled: &Compiled, thread: &ThreadState, place: usize, storing: bool) -
 /// Whether another thread is between the halves of a read-modify-write of this variable.
 fn is_held(program: &Program, state: &State, by_other_than: usize, variable: u8) -> bool {
     let threads = program.threads.iter().zip(&state.threads).enumerate();
-    threads
-        .filter(|(n, _)| *n != by_other_than)
-        .any(|(_, (compiled, thread))| {
-            thread.queue().iter().any(|entry| {
-                let this = ins(compiled, *entry);
-                entry.1 == HALF && matches!(this, Ins::Rmw { at, .. } if *at == variable)
-            })
+    threads.filter(|(n, _)| *n != by_other_than).any(|(_, (compiled, thread))| {
+        thread.queue().iter().any(|entry| {
+            let this = ins(compiled, *entry);
+            entry.1 == HALF && matches!(this, Ins::Rmw { at, .. } if *at == variable)
         })
+    })
 }
 
 /// Does what touches registers alone, lets go of what is done, and fetches. `Ok(false)`: a guess
@@ -160,10 +158,7 @@ fn settle(compiled: &Compiled, thread: &mut ThreadState) -> Result<bool, Failed>
         for place in 0..usize::from(thread.waiting) {
             let entry = thread.queue[place];
             let this = ins(compiled, entry);
-            let local = matches!(
-                this,
-                Ins::Set { .. } | Ins::Branch { .. } | Ins::Check { .. }
-            );
+            let local = matches!(this, Ins::Set { .. } | Ins::Branch { .. } | Ins::Check { .. });
             if entry.1 == DONE || !local || may(compiled, thread, place, false).is_none() {
                 continue;
             }
@@ -176,11 +171,7 @@ fn settle(compiled: &Compiled, thread: &mut ThreadState) -> Result<bool, Failed>
                         return Ok(false);
                     }
                 }
-                Ins::Check {
-                    holds,
-                    failure,
-                    what,
-                } => {
+                Ins::Check { holds, failure, what } => {
                     if holds.eval(&thread.registers) == 0 {
                         return Err((*failure, what));
                     }
@@ -350,19 +341,10 @@ impl Weak {
                 let what = || format!("  rmw {} = {value}", name(at));
                 Self::go(program, n, next, emit, &what);
             }
-            Ins::Rmw {
-                old,
-                at,
-                await_,
-                when,
-                ..
-            } => {
+            Ins::Rmw { old, at, await_, when, .. } => {
                 let was = state.memory[usize::from(*at)];
                 acting.registers[usize::from(*old)] = was;
-                if await_
-                    .as_ref()
-                    .is_some_and(|e| e.eval(&acting.registers) == 0)
-                {
+                if await_.as_ref().is_some_and(|e| e.eval(&acting.registers) == 0) {
                     return;
                 }
                 if when.as_ref().is_none_or(|e| e.eval(&acting.registers) != 0) {

@@ -19,11 +19,7 @@ pub(crate) const FIRST: u8 = 5;
 
 /// The variables of a domain, and of one pointer.
 pub(crate) fn domain(p: &mut Program) {
-    let first = if p.bad("the sequence begins at 0") {
-        0
-    } else {
-        FIRST
-    };
+    let first = if p.bad("the sequence begins at 0") { 0 } else { FIRST };
     p.variables(&[("seq", first), ("fenced", first), ("elapsed", first)]);
     p.variables(&[("p", 0), ("v0", ALIVE), ("v1", ALIVE)]);
 }
@@ -58,11 +54,7 @@ pub(crate) fn read(t: &mut Thread) {
 pub(crate) fn look(t: &mut Thread) {
     t.of("use of the reference");
     t.load_at("v", "v0", r("p"));
-    t.check(
-        r("v").is(ALIVE),
-        Failure::UseAfterFree,
-        "reads a version that is not alive",
-    );
+    t.check(r("v").is(ALIVE), Failure::UseAfterFree, "reads a version that is not alive");
 }
 
 /// `Word::close`.

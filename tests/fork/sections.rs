@@ -43,16 +43,10 @@ fn sections_of_vanished_threads_are_kept_reported_and_cleared() {
     fork(|| {
         cell.store(2);
         rcu.call(|| ());
-        assert!(
-            rcu.blocking_drain_timeout(Duration::from_millis(1))
-                .is_err()
-        );
+        assert!(rcu.blocking_drain_timeout(Duration::from_millis(1)).is_err());
         let report = receive(&reports);
         let holder = &report.holders[0];
-        assert!(
-            holder.thread_ended && holder.thread.as_deref() == Some("left-behind"),
-            "{report}"
-        );
+        assert!(holder.thread_ended && holder.thread.as_deref() == Some("left-behind"), "{report}");
         assert!(report.to_string().contains("left-behind"));
         // SAFETY: this thread holds nothing that belongs to the other thread.
         unsafe { Rcu::after_fork_in_child() };

@@ -15,15 +15,8 @@ fn files(files: &[(&str, &str)]) -> Files {
 #[track_caller]
 fn expect(name: &str, text: &str, what: &str) {
     let found = check(&files(&[("lib.rs", LIB), (name, text)]));
-    assert_eq!(
-        found.len(),
-        usize::from(!what.is_empty()),
-        "{name}: {text}: {found:?}"
-    );
-    assert!(
-        found.iter().all(|found| found.contains(what)),
-        "{name}: {text}: {found:?}"
-    );
+    assert_eq!(found.len(), usize::from(!what.is_empty()), "{name}: {text}: {found:?}");
+    assert!(found.iter().all(|found| found.contains(what)), "{name}: {text}: {found:?}");
 }
 
 /// Calls [`expect`] for each line `NAME: TEXT ## WHAT` of a table, or `NAME: TEXT` for code that is
@@ -45,11 +38,7 @@ fn rule_1_each_floor_imports_itself_and_lower_floors() {
         for (target_height, target) in crate::FLOORS.iter().enumerate() {
             let up = format!("`{target}` is above `{floor}`");
             let what = if target_height > height { &up } else { "" };
-            expect(
-                &format!("{floor}/x.rs"),
-                &format!("use crate::{target}::Y;"),
-                what,
-            );
+            expect(&format!("{floor}/x.rs"), &format!("use crate::{target}::Y;"), what);
         }
     }
 }
@@ -88,11 +77,7 @@ fn rule_1_an_upward_import_is_found_in_every_form() {
     ] {
         let text = text.replace("HIGH", high).replace("LOW", low);
         let name = format!("{low}/deep.rs");
-        expect(
-            &name,
-            &format!("\n{text}\n"),
-            &format!("{name}:2: crate::{high}"),
-        );
+        expect(&name, &format!("\n{text}\n"), &format!("{name}:2: crate::{high}"));
     }
 }
 
@@ -103,10 +88,7 @@ fn rule_1_a_violation_has_the_line_of_the_name_and_groups_are_searched_to_their_
     let text = text.replace("HIGH", crate::FLOORS[crate::FLOORS.len() - 1]);
     let found = check(&files(&[("lib.rs", LIB), ("sys/mod.rs", &text)]));
     let lines: Vec<_> = found.iter().map(|found| &found[..16]).collect();
-    assert_eq!(
-        lines,
-        ["src/sys/mod.rs:6", "src/sys/mod.rs:6", "src/sys/mod.rs:7"]
-    );
+    assert_eq!(lines, ["src/sys/mod.rs:6", "src/sys/mod.rs:6", "src/sys/mod.rs:7"]);
 }
 
 #[test]
@@ -138,11 +120,7 @@ fn rule_1_no_other_text_is_taken_for_an_import() {
         "pub(crate) struct X; pub(super) fn f() {} pub(in crate::LOW) fn g() {}",
         "fn f(thread: T) { thread.runtime; self.task::<X>(); my::std::thread(); }",
     ] {
-        expect(
-            &format!("{low}/mod.rs"),
-            &text.replace("HIGH", high).replace("LOW", low),
-            "",
-        );
+        expect(&format!("{low}/mod.rs"), &text.replace("HIGH", high).replace("LOW", low), "");
     }
 }
 
@@ -192,20 +170,14 @@ fn rule_2_circles_are_found_and_named() {
         // `A` is re-exported by the parent, `Again` by another file.
         ("use super::A; struct B;", &circle),
         ("use super::c::Again; struct B;", &circle),
-        (
-            "use super::c::C; struct B;",
-            &["sys/a.rs sys/b.rs sys/c.rs"],
-        ),
+        ("use super::c::C; struct B;", &["sys/a.rs sys/b.rs sys/c.rs"]),
         ("use super::d::D; struct B;", &[]),
         ("#[cfg(test)] mod tests { use crate::sys::a::A; }", &[]),
         ("struct B;", &[]),
     ] {
         let files = files(&[
             ("lib.rs", "mod sys; pub use sys::a::A;"),
-            (
-                "sys/mod.rs",
-                "mod a; mod b; mod c; pub use a::A; use b::B; struct M;",
-            ),
+            ("sys/mod.rs", "mod a; mod b; mod c; pub use a::A; use b::B; struct M;"),
             ("sys/a.rs", A),
             ("sys/b.rs", b),
             ("sys/c.rs", "pub(crate) use super::a::A as Again; struct C;"),
@@ -310,22 +282,11 @@ fn rule_5_long_files_and_lines_are_found() {
         (&long, &[], &["src/a/x.rs:1: 101 columns"]),
         (&long, &["src/a"], &[]),
         (&long, &["src/a/x.rs"], &[]),
-        (
-            &long,
-            &["src/"],
-            &[
-                "src/a/x.rs:1: 101 columns",
-                "src/: has no long line; take it out",
-            ],
-        ),
+        (&long, &["src/"], &["src/a/x.rs:1: 101 columns", "src/: has no long line; take it out"]),
         ("", &["src/a"], &["src/a: has no long line; take it out"]),
         (&address, &[], &[]),
         (&row, &[], &[]),
     ] {
-        assert_eq!(
-            long_lines(&files(&[("src/a/x.rs", text)]), known),
-            found,
-            "{known:?}"
-        );
+        assert_eq!(long_lines(&files(&[("src/a/x.rs", text)]), known), found, "{known:?}");
     }
 }

@@ -34,11 +34,7 @@ pub(crate) fn scan(module: &[String], text: &str) -> Scan {
     let tokens = tokens(text);
     let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
     let mut scan = Scan::default();
-    let file = Scope {
-        module: None,
-        test: false,
-        items: true,
-    };
+    let file = Scope { module: None, test: false, items: true };
     let mut scopes = vec![file];
     // The first token of the item or statement under way, and whether `#[cfg(test)]` is before it.
     let (mut start, mut test_item, mut at) = (0, false, 0);
@@ -48,12 +44,7 @@ pub(crate) fn scan(module: &[String], text: &str) -> Scan {
         let test = scopes.iter().any(|scope| scope.test);
         let mut found = |path: Vec<String>, line, import| {
             let path = resolve(&here, path);
-            scan.names.push(Named {
-                path,
-                line,
-                test,
-                import,
-            });
+            scan.names.push(Named { path, line, test, import });
         };
         let next = at + 1;
         match word(at) {
@@ -68,21 +59,14 @@ pub(crate) fn scan(module: &[String], text: &str) -> Scan {
             }
             "cfg" if word(at + 1) == "!" && !test => scan.cfg_in_bodies.push(tokens[at].0),
             "mod" if word(at + 2) == ";" && (test || test_item) => {
-                scan.test_modules
-                    .push([here, vec![word(at + 1).to_owned()]].concat());
+                scan.test_modules.push([here, vec![word(at + 1).to_owned()]].concat());
             }
             "{" => {
                 let head = || (start..at).map(word);
-                let named = head()
-                    .position(|word| word == "mod")
-                    .map(|at| word(start + at + 1));
+                let named = head().position(|word| word == "mod").map(|at| word(start + at + 1));
                 let items = ["mod", "impl", "trait", "extern"];
                 let items = head().any(|word| items.contains(&word)) && !head().any(|w| w == "fn");
-                scopes.push(Scope {
-                    module: named.map(str::to_owned),
-                    test: test_item,
-                    items,
-                });
+                scopes.push(Scope { module: named.map(str::to_owned), test: test_item, items });
             }
             "}" if scopes.len() > 1 => drop(scopes.pop()),
             // `impl Trait + use<'a>` captures lifetimes and imports nothing.
@@ -170,9 +154,7 @@ fn use_tree(
 
 /// Replaces leading `self` and `super` by the module `here` that the path stands in.
 fn resolve(here: &[String], path: Vec<String>) -> Vec<String> {
-    let up = path
-        .iter()
-        .take_while(|word| matches!(word.as_str(), "self" | "super"));
+    let up = path.iter().take_while(|word| matches!(word.as_str(), "self" | "super"));
     let words = up.clone().count();
     if words == 0 {
         return path;
@@ -180,10 +162,7 @@ fn resolve(here: &[String], path: Vec<String>) -> Vec<String> {
     let up = up.filter(|word| *word == "super").count();
     let base = here.iter().take(here.len().saturating_sub(up)).cloned();
     let crate_root = std::iter::once("crate".to_owned());
-    crate_root
-        .chain(base)
-        .chain(path.into_iter().skip(words))
-        .collect()
+    crate_root.chain(base).chain(path.into_iter().skip(words)).collect()
 }
 
 fn is_name(word: &str) -> bool {
@@ -201,9 +180,7 @@ fn tokens(text: &str) -> Vec<Token> {
     };
     while let Some(c) = rest.chars().next() {
         let second = rest[c.len_utf8()..].chars().next().unwrap_or(' ');
-        let word = rest
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
+        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         let skip = if rest.starts_with("//") {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
@@ -213,9 +190,7 @@ fn tokens(text: &str) -> Vec<Token> {
         } else if let Some(hashes) = raw(&rest[..word], &rest[word..]) {
             let body = word + hashes + 1;
             let end = format!("\"{}", "#".repeat(hashes));
-            rest[body..]
-                .find(&end)
-                .map_or(rest.len(), |at| body + at + end.len())
+            rest[body..].find(&end).map_or(rest.len(), |at| body + at + end.len())
         } else if word > 0 && rest[word..].starts_with(['"', '\'']) && word < 3 {
             // The `b` of `b"..."`; the literal itself comes next.
             word
@@ -257,11 +232,7 @@ fn block_comment(text: &str) -> usize {
         let step = text.get(at..at + 2);
         depth += usize::from(step == Some("/*"));
         depth -= usize::from(step == Some("*/"));
-        at += if matches!(step, Some("/*" | "*/")) {
-            2
-        } else {
-            1
-        };
+        at += if matches!(step, Some("/*" | "*/")) { 2 } else { 1 };
         if depth == 0 {
             return at;
         }

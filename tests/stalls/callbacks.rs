@@ -92,10 +92,7 @@ fn nobody_polls(set: impl FnOnce(Builder) -> Builder, drive: impl FnOnce()) {
     let report = stalls.next(StallKind::Batch);
     assert!(report.age >= SHORT);
     assert_eq!((report.pending, report.thread_id), (1, None));
-    assert!(
-        report.to_string().contains("has not been polled"),
-        "{report}"
-    );
+    assert!(report.to_string().contains("has not been polled"), "{report}");
     assert!(has_run.try_recv().is_err());
     drive();
     receive(&has_run);
@@ -112,10 +109,7 @@ fn a_batch_on_an_executor_that_no_thread_drives() {
         );
 
         let (executor, mut batches) = ChannelExecutor::new();
-        nobody_polls(
-            |b| b.executor(executor),
-            || batches.try_next().expect("the batch").run(),
-        );
+        nobody_polls(|b| b.executor(executor), || batches.try_next().expect("the batch").run());
 
         let kept = Arc::new(Mutex::new(Vec::new()));
         let spawner = Keeps(Arc::clone(&kept));

@@ -38,14 +38,12 @@ fn a_section_by_its_thread_and_place() {
         let (leave, may_leave) = mpsc::channel::<()>();
         let reader = {
             let rcu = rcu.clone();
-            thread::Builder::new()
-                .name("a reader".into())
-                .spawn(move || {
-                    let (guard, line) = (rcu.read(), line!());
-                    held.send(line).unwrap();
-                    let _ = may_leave.recv();
-                    drop(guard);
-                })
+            thread::Builder::new().name("a reader".into()).spawn(move || {
+                let (guard, line) = (rcu.read(), line!());
+                held.send(line).unwrap();
+                let _ = may_leave.recv();
+                drop(guard);
+            })
         };
         let reader = reader.unwrap();
         let line = receive(&has_held);
@@ -58,12 +56,7 @@ fn a_section_by_its_thread_and_place() {
         assert!(!holder.owned && !holder.thread_ended);
         assert_made_at(holder.location, line);
         let text = report.to_string();
-        for part in [
-            "\"place\"",
-            "\"a reader\"",
-            "1 section",
-            "1 callback pending",
-        ] {
+        for part in ["\"place\"", "\"a reader\"", "1 section", "1 callback pending"] {
             assert!(text.contains(part), "{part} in: {text}");
         }
         assert!(!TRACKED || text.contains(file!()), "{text}");

@@ -120,9 +120,7 @@ fn a_hook_that_panics_is_reported_and_called_again() {
         let stats = rcu.stats();
         // Panics of hooks do not count as panics of callbacks.
         assert_eq!((stats.panicked, stats.finished), (0, 2));
-        until("each report was one call", || {
-            rcu.stats().stalls == called.load(Ordering::SeqCst)
-        });
+        until("each report was one call", || rcu.stats().stalls == called.load(Ordering::SeqCst));
     });
 }
 
@@ -195,21 +193,13 @@ fn on_standard_error_where_no_subscriber_takes_it() {
             let child = myself(name, subscriber);
             let [out, err] = [&child.stdout, &child.stderr].map(|s| String::from_utf8_lossy(s));
             assert!(child.status.success(), "{out}\n{err}");
-            let told = |text: &str| {
-                out.lines()
-                    .find_map(|l| l.split_once(text).map(|p| p.1.to_owned()))
-            };
+            let told =
+                |text: &str| out.lines().find_map(|l| l.split_once(text).map(|p| p.1.to_owned()));
             let report = told("told: ").expect("the child's report");
-            let lines = err
-                .lines()
-                .filter(|l| l.starts_with("async-rcu: RCU domain \"child\""));
+            let lines = err.lines().filter(|l| l.starts_with("async-rcu: RCU domain \"child\""));
             let written = lines.count().to_string();
             let stalls = told("stalls: ").expect("the child's count");
-            assert_eq!(
-                written,
-                if on_stderr { stalls.as_str() } else { "0" },
-                "{err}"
-            );
+            assert_eq!(written, if on_stderr { stalls.as_str() } else { "0" }, "{err}");
             assert_eq!(err.contains(&report), on_stderr, "{err}");
         }
     });
@@ -223,10 +213,7 @@ struct Gaps {
 
 impl Gaps {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            last: Mutex::new(Instant::now()),
-            longest: AtomicU64::new(0),
-        })
+        Arc::new(Self { last: Mutex::new(Instant::now()), longest: AtomicU64::new(0) })
     }
 
     fn sign(&self) {

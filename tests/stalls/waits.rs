@@ -160,20 +160,14 @@ fn a_wait_inside_an_async_callback_on_every_executor() {
                 *stalls.borrow_mut() = Some(heard);
                 builder
             };
-            on_every_executor(
-                builder,
-                |Driven {
-                     rcu,
-                     driver: _driver,
-                 }| {
-                    let heard = stalls.borrow_mut().take().unwrap();
-                    let (polled, has_polled) = mpsc::channel();
-                    rcu.call_async(waits_once(&rcu, make, polled));
-                    assert_reported(&heard, what, &has_polled);
-                    rcu.blocking_drain();
-                    assert_eq!(rcu.stats().stalls, 1);
-                },
-            );
+            on_every_executor(builder, |Driven { rcu, driver: _driver }| {
+                let heard = stalls.borrow_mut().take().unwrap();
+                let (polled, has_polled) = mpsc::channel();
+                rcu.call_async(waits_once(&rcu, make, polled));
+                assert_reported(&heard, what, &has_polled);
+                rcu.blocking_drain();
+                assert_eq!(rcu.stats().stalls, 1);
+            });
         }
     });
 }

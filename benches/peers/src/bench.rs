@@ -68,10 +68,7 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     pub(crate) fn new(name: impl Into<String>, measure: impl FnMut() -> f64 + 'static) -> Self {
-        Self {
-            name: name.into(),
-            measure: Box::new(measure),
-        }
+        Self { name: name.into(), measure: Box::new(measure) }
     }
 
     /// Makes a candidate whose work is a loop: `run(n)` does the work `n` times and returns the
@@ -122,10 +119,7 @@ impl Figures {
         self.samples.iter().copied().fold(f64::INFINITY, f64::min)
     }
     pub(crate) fn most(&self) -> f64 {
-        self.samples
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max)
+        self.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
     pub(crate) fn ratio(&self) -> f64 {
         median(&self.ratios)
@@ -153,11 +147,7 @@ pub(crate) fn measure(entry: Entry, rounds: usize) -> Measured {
         .zip(samples)
         .map(|(candidate, samples)| Figures {
             name: candidate.name,
-            ratios: samples
-                .iter()
-                .zip(&ours)
-                .map(|(theirs, ours)| theirs / ours)
-                .collect(),
+            ratios: samples.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect(),
             samples,
         })
         .collect();
@@ -190,9 +180,5 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[middle]
-    } else {
-        (sorted[middle - 1] + sorted[middle]) / 2.0
-    }
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }

@@ -33,10 +33,8 @@ fn height(row: &Measured) -> i32 {
 }
 
 pub(crate) fn draw(path: &Path, rows: &[Measured]) -> Drawn {
-    let rows: Vec<_> = rows
-        .iter()
-        .filter(|row| row.entry.unit != Unit::Count && row.figures.len() > 1)
-        .collect();
+    let rows: Vec<_> =
+        rows.iter().filter(|row| row.entry.unit != Unit::Count && row.figures.len() > 1).collect();
     // Each row goes to the shorter column.
     let mut heights = [8_i32; COLUMNS];
     let mut places = Vec::new();
@@ -50,10 +48,8 @@ pub(crate) fn draw(path: &Path, rows: &[Measured]) -> Drawn {
     let root = SVGBackend::new(path, size).into_drawing_area();
     root.fill(&WHITE)?;
     for (row, column, top) in places {
-        let area = root.clone().shrink(
-            (WIDTH * column as i32, top),
-            (WIDTH as u32, height(row) as u32),
-        );
+        let area =
+            root.clone().shrink((WIDTH * column as i32, top), (WIDTH as u32, height(row) as u32));
         panel(&area, row)?;
     }
     text(
@@ -71,11 +67,7 @@ pub(crate) fn draw(path: &Path, rows: &[Measured]) -> Drawn {
 
 fn panel(area: &Area, row: &Measured) -> Drawn {
     let unit = row.entry.unit;
-    let better = if unit == Unit::MillionsPerSecond {
-        "more is better"
-    } else {
-        "less is better"
-    };
+    let better = if unit == Unit::MillionsPerSecond { "more is better" } else { "less is better" };
     text(
         area,
         &format!("{} ({}, {better})", row.entry.name, unit.name()),
@@ -87,12 +79,7 @@ fn panel(area: &Area, row: &Measured) -> Drawn {
 
     let ours = row.figures[0].median();
     let in_range = |f: &Figures| f.median() > 0.0;
-    let low = row
-        .figures
-        .iter()
-        .filter(|f| in_range(f))
-        .map(Figures::least)
-        .fold(ours, f64::min);
+    let low = row.figures.iter().filter(|f| in_range(f)).map(Figures::least).fold(ours, f64::min);
     let high = row.figures.iter().map(Figures::most).fold(ours, f64::max);
     let (low, high) = ((low / ours).log10() - 0.05, (high / ours).log10() + 0.05);
     let x = |value: f64| {
@@ -103,10 +90,7 @@ fn panel(area: &Area, row: &Measured) -> Drawn {
     let bottom = TITLE + LINE * row.figures.len() as i32;
     for power in low.ceil() as i32..=high.floor() as i32 {
         let at = x(ours * 10_f64.powi(power));
-        area.draw(&PathElement::new(
-            vec![(at, TITLE - 6), (at, bottom)],
-            FAINT,
-        ))?;
+        area.draw(&PathElement::new(vec![(at, TITLE - 6), (at, bottom)], FAINT))?;
         let label = match power {
             0 => "ours".to_owned(),
             p if p > 0 => format!("{}x", 10_u64.pow(p as u32)),
@@ -116,25 +100,14 @@ fn panel(area: &Area, row: &Measured) -> Drawn {
     }
     for (i, f) in row.figures.iter().enumerate() {
         let y = TITLE + LINE * i as i32 + LINE / 2;
-        let colour = if f.name.starts_with(OURS) {
-            OURS_COLOUR
-        } else {
-            THEIR_COLOUR
-        };
+        let colour = if f.name.starts_with(OURS) { OURS_COLOUR } else { THEIR_COLOUR };
         text(area, &f.name, (NAMES, y - 7), 12.0, HPos::Right, colour)?;
         area.draw(&PathElement::new(
             vec![(x(f.least()), y), (x(f.most()), y)],
             colour.stroke_width(2),
         ))?;
         area.draw(&Circle::new((x(f.median()), y), 4, colour.filled()))?;
-        text(
-            area,
-            &figure(f.median()),
-            (WIDTH - 84, y - 7),
-            12.0,
-            HPos::Left,
-            colour,
-        )?;
+        text(area, &figure(f.median()), (WIDTH - 84, y - 7), 12.0, HPos::Left, colour)?;
     }
     Ok(())
 }
@@ -147,10 +120,8 @@ fn text(
     anchor: HPos,
     colour: RGBColor,
 ) -> Drawn {
-    let style = ("sans-serif", size)
-        .into_text_style(area)
-        .color(&colour)
-        .pos(Pos::new(anchor, VPos::Top));
+    let style =
+        ("sans-serif", size).into_text_style(area).color(&colour).pos(Pos::new(anchor, VPos::Top));
     area.draw(&Text::new(what.to_owned(), at, style))?;
     Ok(())
 }

@@ -90,16 +90,9 @@ fn run(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     let wanted = |name: &str| {
-        options.filter.is_empty()
-            || options
-                .filter
-                .iter()
-                .any(|part| name.contains(part.as_str()))
+        options.filter.is_empty() || options.filter.iter().any(|part| name.contains(part.as_str()))
     };
-    let entries: Vec<_> = rows::all()
-        .into_iter()
-        .filter(|entry| wanted(entry.name))
-        .collect();
+    let entries: Vec<_> = rows::all().into_iter().filter(|entry| wanted(entry.name)).collect();
     if options.list {
         for entry in entries {
             println!("{}\n    {}", entry.name, entry.about);

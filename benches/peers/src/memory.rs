@@ -26,27 +26,16 @@ pub(crate) fn run() -> Value {
     let mut each = serde_json::Map::new();
     for (what, ours, theirs) in [
         ("thread that has read", "thread-ours", Some("thread-memb")),
-        (
-            "held owned guard (and 16 in the handle)",
-            "guard-ours",
-            None,
-        ),
+        ("held owned guard (and 16 in the handle)", "guard-ours", None),
         ("queued callback, up to 3 words", "call-ours", None),
         ("queued callback, 8 words, boxed", "call-boxed-ours", None),
-        (
-            "queued drop of a 24-byte box, box included",
-            "retire-ours",
-            Some("retire-memb"),
-        ),
+        ("queued drop of a 24-byte box, box included", "retire-ours", Some("retire-memb")),
     ] {
         let figure = |name| probe(name).map(|figures| figures[0]);
         let (ours, theirs) = (figure(ours), theirs.and_then(figure));
         let show = |f: Option<f64>| f.map_or("-".to_owned(), |f| format!("{f:.1}"));
         println!("| {what} | {} | {} |", show(ours), show(theirs));
-        each.insert(
-            what.to_owned(),
-            json!({ "async-rcu": ours, "liburcu memb": theirs }),
-        );
+        each.insert(what.to_owned(), json!({ "async-rcu": ours, "liburcu memb": theirs }));
     }
     println!();
     println!("Resident set in MiB while ten million callbacks wait for a reader that stays 1 s:");
@@ -60,10 +49,7 @@ pub(crate) fn run() -> Value {
     for (what, name) in [
         ("async-rcu, call of one word", "flood-ours"),
         ("async-rcu, retire of 24-byte boxes", "flood-retire-ours"),
-        (
-            "liburcu memb, malloc and call_rcu of 24 bytes, header included",
-            "flood-memb",
-        ),
+        ("liburcu memb, malloc and call_rcu of 24 bytes, header included", "flood-memb"),
     ] {
         let Some(f) = probe(name) else { continue };
         println!(
@@ -215,13 +201,7 @@ fn resident() -> f64 {
 fn status(key: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     text.lines()
-        .find_map(|line| {
-            line.strip_prefix(key)?
-                .split_whitespace()
-                .next()?
-                .parse::<f64>()
-                .ok()
-        })
+        .find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse::<f64>().ok())
         .map_or(f64::NAN, |kibibytes| kibibytes * 1024.0 / MEBIBYTE)
 }
 

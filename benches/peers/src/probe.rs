@@ -16,14 +16,9 @@ pub(crate) fn probe(what: &str) -> Option<Vec<f64>> {
         .output()
         .ok()?;
     if !output.status.success() {
-        eprintln!(
-            "peers: the process for probe {what} failed: {}",
-            output.status
-        );
+        eprintln!("peers: the process for probe {what} failed: {}", output.status);
         return None;
     }
     let text = String::from_utf8(output.stdout).ok()?;
-    text.split_whitespace()
-        .map(|number| number.parse().ok())
-        .collect()
+    text.split_whitespace().map(|number| number.parse().ok()).collect()
 }

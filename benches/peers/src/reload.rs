@@ -50,13 +50,8 @@ struct Table {
 
 impl Table {
     fn new(version: usize, drops: &Drops) -> Self {
-        let entries = (0..ENTRIES)
-            .map(|i| (i * 8, format!("network {i}.{version}")))
-            .collect();
-        Self {
-            entries,
-            drops: Arc::clone(drops),
-        }
+        let entries = (0..ENTRIES).map(|i| (i * 8, format!("network {i}.{version}"))).collect();
+        Self { entries, drops: Arc::clone(drops) }
     }
 
     /// Looks up `many` keys, and returns a value that depends on all of them.
@@ -87,10 +82,7 @@ impl Drop for Table {
         let start = Instant::now();
         drop(std::mem::take(&mut self.entries));
         let took = start.elapsed();
-        self.drops
-            .lock()
-            .expect("no poison")
-            .push((ROLE.get(), took));
+        self.drops.lock().expect("no poison").push((ROLE.get(), took));
     }
 }
 
@@ -190,9 +182,7 @@ struct Tail {
 fn run_one(make: fn(Table) -> Box<dyn Shared>, replacements: usize, many: u32) -> Tail {
     let drops = Drops::default();
     let shared = make(Table::new(0, &drops));
-    let spare: Vec<_> = (1..=replacements)
-        .map(|version| Table::new(version, &drops))
-        .collect();
+    let spare: Vec<_> = (1..=replacements).map(|version| Table::new(version, &drops)).collect();
     let stop = AtomicBool::new(false);
     let histogram = thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -247,26 +237,10 @@ fn read(shared: &dyn Shared, many: u32, stop: &AtomicBool) -> Histogram<u64> {
 type TableCandidate = (&'static str, fn(Table) -> Box<dyn Shared>, usize);
 
 const CANDIDATES: [TableCandidate; 7] = [
-    (
-        "async-rcu",
-        |table| Box::new(RcuTable::new(table)),
-        REPLACEMENTS,
-    ),
-    (
-        "async-rcu, no writer",
-        |table| Box::new(RcuTable::new(table)),
-        0,
-    ),
-    (
-        "async-rcu, read_owned",
-        |table| Box::new(OwnedTable(RcuTable::new(table))),
-        REPLACEMENTS,
-    ),
-    (
-        "arc-swap load",
-        |table| Box::new(SwapTable(ArcSwap::from_pointee(table))),
-        REPLACEMENTS,
-    ),
+    ("async-rcu", |table| Box::new(RcuTable::new(table)), REPLACEMENTS),
+    ("async-rcu, no writer", |table| Box::new(RcuTable::new(table)), 0),
+    ("async-rcu, read_owned", |table| Box::new(OwnedTable(RcuTable::new(table))), REPLACEMENTS),
+    ("arc-swap load", |table| Box::new(SwapTable(ArcSwap::from_pointee(table))), REPLACEMENTS),
     (
         "tokio watch",
         |table| {
@@ -275,11 +249,7 @@ const CANDIDATES: [TableCandidate; 7] = [
         },
         REPLACEMENTS,
     ),
-    (
-        "std RwLock",
-        |table| Box::new(StdLockTable(RwLock::new(table))),
-        REPLACEMENTS,
-    ),
+    ("std RwLock", |table| Box::new(StdLockTable(RwLock::new(table))), REPLACEMENTS),
     (
         "parking_lot RwLock",
         |table| Box::new(LockTable(parking_lot::RwLock::new(table))),
@@ -313,23 +283,15 @@ fn table(what: &str, many: u32, rounds: usize) -> Value {
          | tables freed by reader, writer, other | one free |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    let lines = CANDIDATES
-        .iter()
-        .zip(&tails)
-        .map(|((name, ..), tails)| line(name, tails))
-        .collect();
+    let lines =
+        CANDIDATES.iter().zip(&tails).map(|((name, ..), tails)| line(name, tails)).collect();
     println!();
     lines
 }
 
 fn line(name: &str, tails: &[Tail]) -> Value {
     let of = |get: fn(&Tail) -> u64| {
-        median(
-            &tails
-                .iter()
-                .map(|tail| get(tail) as f64)
-                .collect::<Vec<_>>(),
-        )
+        median(&tails.iter().map(|tail| get(tail) as f64).collect::<Vec<_>>())
     };
     let drops = || tails.iter().flat_map(|tail| &tail.drops);
     let by = |role| drops().filter(|(who, _)| *who == role).count();

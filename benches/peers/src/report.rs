@@ -22,23 +22,15 @@ const PEERS: [&str; 9] = [
 
 /// Prints the machine and the versions of the libraries, and returns them as JSON.
 pub(crate) fn header(rounds: usize) -> Value {
-    let cpu = first_line("/proc/cpuinfo", |line| {
-        line.strip_prefix("model name")?.split_once(": ")
-    })
-    .unwrap_or_else(|| "unknown processor".to_owned());
+    let cpu = first_line("/proc/cpuinfo", |line| line.strip_prefix("model name")?.split_once(": "))
+        .unwrap_or_else(|| "unknown processor".to_owned());
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load
-        .split_whitespace()
-        .next()
-        .unwrap_or("unknown")
-        .to_owned();
+    let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let barrier = format!("{:?}", Rcu::new().stats().barrier);
-    let mut versions: Vec<_> = PEERS
-        .iter()
-        .filter_map(|name| Some((*name, version(name)?)))
-        .collect();
+    let mut versions: Vec<_> =
+        PEERS.iter().filter_map(|name| Some((*name, version(name)?))).collect();
     if !cfg!(tokio_unstable) {
         versions.retain(|(name, _)| *name != "tokio_rcu");
         eprintln!(
@@ -52,25 +44,13 @@ pub(crate) fn header(rounds: usize) -> Value {
             "liburcu is left out: the build did not find it; install liburcu-dev and build again"
         ),
     }
-    let membarrier: Vec<_> = urcu::flavours()
-        .iter()
-        .map(|f| format!("{} {}", f.name, f.has_membarrier()))
-        .collect();
+    let membarrier: Vec<_> =
+        urcu::flavours().iter().map(|f| format!("{} {}", f.name, f.has_membarrier())).collect();
 
-    println!(
-        "{cores} processors, {cpu}; {}, {}",
-        env!("PEERS_TARGET"),
-        kernel.trim()
-    );
+    println!("{cores} processors, {cpu}; {}, {}", env!("PEERS_TARGET"), kernel.trim());
     println!("load average at the start: {load}; rounds: {rounds}");
-    println!(
-        "barrier of async-rcu: {barrier}; membarrier: {}",
-        membarrier.join(", ")
-    );
-    let list: Vec<_> = versions
-        .iter()
-        .map(|(name, version)| format!("{name} {version}"))
-        .collect();
+    println!("barrier of async-rcu: {barrier}; membarrier: {}", membarrier.join(", "));
+    let list: Vec<_> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     println!("{}", list.join(", "));
     println!();
     json!({
@@ -83,8 +63,7 @@ pub(crate) fn header(rounds: usize) -> Value {
 
 fn first_line(path: &str, pick: impl Fn(&str) -> Option<(&str, &str)>) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
-    text.lines()
-        .find_map(|line| pick(line).map(|(_, value)| value.to_owned()))
+    text.lines().find_map(|line| pick(line).map(|(_, value)| value.to_owned()))
 }
 
 /// Returns the version in the lock file. If there are several, returns the newest, which is the one
@@ -145,22 +124,13 @@ pub(crate) fn print(row: &Measured) {
 
 /// Returns a line for each goal.
 fn goals(row: &Measured) -> Vec<String> {
-    row.entry
-        .goals
-        .iter()
-        .flat_map(|goal| judge(*goal, row))
-        .collect()
+    row.entry.goals.iter().flat_map(|goal| judge(*goal, row)).collect()
 }
 
 fn judge(goal: Goal, row: &Measured) -> Vec<String> {
     let verdict = |reached| if reached { "reached" } else { "MISSED" };
     // `got` is ours as a multiple of the other's figure.
-    let to = |name| {
-        row.figures
-            .iter()
-            .find(|f| f.name == name)
-            .map(|f| 1.0 / f.ratio())
-    };
+    let to = |name| row.figures.iter().find(|f| f.name == name).map(|f| 1.0 / f.ratio());
     let (wanted, name, reached): (_, _, fn(f64, f64) -> bool) = match goal {
         Goal::AtMost(factor, name) => (("at most", factor), name, |got, factor| got <= factor),
         Goal::AtLeast(factor, name) => (("at least", factor), name, |got, factor| got >= factor),
@@ -171,22 +141,14 @@ fn judge(goal: Goal, row: &Measured) -> Vec<String> {
                 let line = format!("goal {}, {}: at most {most} {unit}", verdict(got.1), f.name);
                 format!("{}; it is {}", line.trim_end(), got.0)
             };
-            return row
-                .figures
-                .iter()
-                .filter(|f| f.name.starts_with(OURS))
-                .map(line)
-                .collect();
+            return row.figures.iter().filter(|f| f.name.starts_with(OURS)).map(line).collect();
         }
     };
     let (how, factor) = wanted;
     vec![match to(name) {
         Some(got) => {
             let word = verdict(reached(got, factor));
-            format!(
-                "goal {word}: {how} {factor} x {name}; it is {}",
-                figure(got)
-            )
+            format!("goal {word}: {how} {factor} x {name}; it is {}", figure(got))
         }
         None => format!("goal not checked, since {name} was left out: {how} {factor} x"),
     }]
@@ -235,10 +197,7 @@ pub(crate) fn read(path: &Path, entries: Vec<Entry>) -> Result<Vec<Measured>, St
                 ratios: candidate["ratio"].as_f64().into_iter().collect(),
             }
         });
-        measured.push(Measured {
-            figures: figures.collect(),
-            entry,
-        });
+        measured.push(Measured { figures: figures.collect(), entry });
     }
     Ok(measured)
 }

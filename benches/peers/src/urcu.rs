@@ -46,16 +46,7 @@ mod linked {
     pub(super) fn flavours() -> Vec<Flavour> {
         // SAFETY: constants of the C file (invariant 1).
         let (memb, bp) = unsafe { (&peers_urcu_memb, &peers_urcu_bp) };
-        vec![
-            Flavour {
-                name: "liburcu bp",
-                ops: bp,
-            },
-            Flavour {
-                name: "liburcu memb",
-                ops: memb,
-            },
-        ]
+        vec![Flavour { name: "liburcu bp", ops: bp }, Flavour { name: "liburcu memb", ops: memb }]
     }
 }
 
@@ -110,10 +101,7 @@ impl Flavour {
     pub(crate) fn cell(self) -> Cell {
         // SAFETY: invariant 1.
         let cell = unsafe { (self.ops.cell_new)() };
-        Cell {
-            ops: self.ops,
-            cell,
-        }
+        Cell { ops: self.ops, cell }
     }
 
     /// Waits for every callback that was queued before the call.
@@ -132,10 +120,7 @@ impl Flavour {
     pub(crate) fn rt_worker(self) -> RtWorker {
         // SAFETY: invariant 1.
         let worker = unsafe { (self.ops.rt_worker_new)() };
-        RtWorker {
-            ops: self.ops,
-            worker,
-        }
+        RtWorker { ops: self.ops, worker }
     }
 }
 
@@ -244,11 +229,7 @@ impl Heads {
     pub(crate) fn new(flavour: Flavour, len: u64) -> Self {
         // SAFETY: invariant 1.
         let heads = unsafe { (flavour.ops.heads_new)(len) };
-        Self {
-            flavour,
-            heads,
-            len,
-        }
+        Self { flavour, heads, len }
     }
 }
 

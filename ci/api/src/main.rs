@@ -61,20 +61,12 @@ fn list(path: &str) -> Result<ExitCode, String> {
 
 fn examples(path: &str) -> Result<ExitCode, String> {
     let json = read(path)?;
-    let mut items = Items {
-        index: &json["index"],
-        looked_at: 0,
-        without: BTreeSet::new(),
-    };
+    let mut items = Items { index: &json["index"], looked_at: 0, without: BTreeSet::new() };
     items.walk(items.item(&json["root"]), "");
     for name in &items.without {
         println!("no example: {name}");
     }
-    println!(
-        "{} public items, {} without an example",
-        items.looked_at,
-        items.without.len()
-    );
+    println!("{} public items, {} without an example", items.looked_at, items.without.len());
     // A walk that finds few items has not looked everywhere.
     Ok(match items.without.is_empty() && items.looked_at > 100 {
         true => ExitCode::SUCCESS,

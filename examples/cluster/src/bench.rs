@@ -84,9 +84,7 @@ impl Nodes {
             .ok_or("all nodes have ended")?
         {
             Report {
-                who,
-                event: event @ (Event::Violation { .. } | Event::Lost { .. }),
-                ..
+                who, event: event @ (Event::Violation { .. } | Event::Lost { .. }), ..
             } => Err(format!("{who}: {event}").into()),
             report => Ok(report),
         }
@@ -103,9 +101,7 @@ impl Nodes {
                 serving.entry(report.who).or_insert(report.at_ns);
             }
         }
-        Ok(Duration::from_nanos(
-            serving.into_values().max().unwrap_or(0),
-        ))
+        Ok(Duration::from_nanos(serving.into_values().max().unwrap_or(0)))
     }
 }
 
@@ -130,16 +126,7 @@ fn processes(
     let mut tasks = JoinSet::new();
     for n in 0..count {
         let mut child = Command::new(std::env::current_exe()?)
-            .args([
-                "node",
-                "--json",
-                "--store",
-                url,
-                "--prefix",
-                prefix,
-                "--name",
-                &name(n),
-            ])
+            .args(["node", "--json", "--store", url, "--prefix", prefix, "--name", &name(n)])
             .args([
                 "--ttl-ms",
                 &TTL.as_millis().to_string(),
@@ -164,11 +151,7 @@ fn processes(
             }
         });
     }
-    Ok(Nodes {
-        reports,
-        _processes: children,
-        tasks,
-    })
+    Ok(Nodes { reports, _processes: children, tasks })
 }
 
 fn tasks(count: usize, slow: Option<u64>, store: &Memory, files: &Files) -> Outcome<Nodes> {
@@ -180,13 +163,7 @@ fn tasks(count: usize, slow: Option<u64>, store: &Memory, files: &Files) -> Outc
     let mut tasks = JoinSet::new();
     for n in 0..count {
         let store = Arc::new(store.client());
-        let node = Node::new(
-            reporter.named(name(n)),
-            files.clone(),
-            store.clone(),
-            store,
-            TTL,
-        )?;
+        let node = Node::new(reporter.named(name(n)), files.clone(), store.clone(), store, TTL)?;
         let hold = Duration::from_millis(hold(n, slow));
         tasks.spawn(async move {
             tokio::select! {
@@ -195,11 +172,7 @@ fn tasks(count: usize, slow: Option<u64>, store: &Memory, files: &Files) -> Outc
             }
         });
     }
-    Ok(Nodes {
-        reports,
-        _processes: Vec::new(),
-        tasks,
-    })
+    Ok(Nodes { reports, _processes: Vec::new(), tasks })
 }
 
 /// Returns the time, in milliseconds, within which so many tenths of the changes were done.
@@ -220,10 +193,7 @@ async fn row(args: &Args, count: usize, slow: Option<u64>) -> Outcome<()> {
             store::open(url, &prefix, PATIENCE).await?,
             processes(count, slow, url, &prefix, dir.path())?,
         ),
-        None => (
-            Arc::new(memory.client()),
-            tasks(count, slow, &memory, &files)?,
-        ),
+        None => (Arc::new(memory.client()), tasks(count, slow, &memory, &files)?),
     };
     nodes.all_serve(count, 0).await?;
     let quiet = Reporter::new("updater", |report| {
@@ -235,10 +205,7 @@ async fn row(args: &Args, count: usize, slow: Option<u64>) -> Outcome<()> {
     let (mut committed, mut served, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     // The first change warms up connections and caches.
     for n in 0..=args.puts {
-        let change = Change {
-            key: format!("key-{}", n % 100),
-            value: Some(n.to_string()),
-        };
+        let change = Change { key: format!("key-{}", n % 100), value: Some(n.to_string()) };
         // The changes come at all moments of the slow reader's time, in steps of the golden
         // section, and not always just after it has left.
         let step = (f64::from(n) * 0.618_034).fract();
@@ -274,10 +241,7 @@ async fn row(args: &Args, count: usize, slow: Option<u64>) -> Outcome<()> {
 
 /// Measures, and prints a table.
 pub async fn run(args: Args) -> Outcome<()> {
-    println!(
-        "Milliseconds since the updater got the change; medians of {} changes.\n",
-        args.puts
-    );
+    println!("Milliseconds since the updater got the change; medians of {} changes.\n", args.puts);
     println!(
         "| nodes | slow reader in one | committed | served by all | grace period | 9 of 10 within |"
     );

@@ -34,13 +34,7 @@ fn start(
     report: &Reporter,
 ) -> Result<Running, Box<dyn Error>> {
     let store = Arc::new(store.client());
-    let node = Node::new(
-        report.named(name),
-        files.clone(),
-        store.clone(),
-        store.clone(),
-        TTL,
-    )?;
+    let node = Node::new(report.named(name), files.clone(), store.clone(), store.clone(), TTL)?;
     let running = node.clone();
     let task = tokio::spawn(async move {
         tokio::select! {
@@ -84,10 +78,7 @@ fn say(what: &str) {
 }
 
 fn change(key: &str, value: &str) -> Vec<Change> {
-    vec![Change {
-        key: key.into(),
-        value: Some(value.into()),
-    }]
+    vec![Change { key: key.into(), value: Some(value.into()) }]
 }
 
 /// Runs the demonstration.
@@ -117,14 +108,11 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         running.push(start(&format!("node-{n}"), &store, &files, &report)?);
     }
     for _ in 0..nodes {
-        hear.hear(|r| matches!(r.event, Event::Serving { .. }))
-            .await?;
+        hear.hear(|r| matches!(r.event, Event::Serving { .. })).await?;
     }
 
-    say(
-        "an updater takes office, makes the first version and then the next, which replaces its \
-         file",
-    );
+    say("an updater takes office, makes the first version and then the next, which replaces its \
+         file");
     let mut updater = Updater::take_office(
         Arc::new(store.client()),
         files.clone(),
@@ -135,23 +123,16 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
     updater.put(change("colour", "red")).await?;
     let mut hear = ears();
     updater.put(change("colour", "green")).await?;
-    hear.hear(|r| matches!(r.event, Event::Deleted { .. }))
-        .await?;
+    hear.hear(|r| matches!(r.event, Event::Deleted { .. })).await?;
 
-    say(
-        "a slow reader in node-0: all serve the next version at once, but the old file waits for \
-         it",
-    );
+    say("a slow reader in node-0: all serve the next version at once, but the old file waits for \
+         it");
     let slow = slow_reader(&running[0].node, Duration::from_millis(700));
     let mut hear = ears();
     updater.put(change("colour", "blue")).await?;
-    hear.hear(|r| matches!(r.event, Event::Deleted { .. }))
-        .await?;
+    hear.hear(|r| matches!(r.event, Event::Deleted { .. })).await?;
     let held = slow.await??;
-    println!(
-        "            (the slow reader stayed at {} all the time)",
-        held.revision
-    );
+    println!("            (the slow reader stayed at {} all the time)", held.revision);
 
     say("node-1 dies: its lease has to end, then the updater stops waiting for it");
     let dead = running.remove(1);
@@ -159,8 +140,7 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
     let _ = dead.task.await;
     let mut hear = ears();
     updater.put(change("colour", "white")).await?;
-    hear.hear(|r| matches!(r.event, Event::Deleted { .. }))
-        .await?;
+    hear.hear(|r| matches!(r.event, Event::Deleted { .. })).await?;
 
     say(
         "node-0 is cut off: it stops answering before its lease ends; then it registers and lists \
@@ -169,14 +149,12 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
     running[0].store.cut();
     let mut hear = ears();
     let revision = updater.put(change("colour", "black")).await?;
-    hear.hear(|r| matches!(r.event, Event::Muted { .. }))
-        .await?;
+    hear.hear(|r| matches!(r.event, Event::Muted { .. })).await?;
     println!(
         "            (a request now gets: {})",
         running[0].node.get("colour").await.unwrap_err()
     );
-    hear.hear(|r| matches!(r.event, Event::Deleted { .. }))
-        .await?;
+    hear.hear(|r| matches!(r.event, Event::Deleted { .. })).await?;
     let mut hear = ears();
     running[0].store.mend();
     hear.hear(|r| {

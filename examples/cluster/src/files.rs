@@ -25,9 +25,7 @@ impl Files {
     /// Opens the folder, or makes it.
     pub fn open(dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-        })
+        Ok(Self { dir: dir.to_owned() })
     }
 
     /// Returns the name of file `number` of a term.

@@ -23,10 +23,7 @@ pub async fn serve(listener: TcpListener, node: Node) -> io::Result<()> {
         .route("/get/{key}", get(get_key))
         .route("/table", get(get_table))
         .route("/hold/{ms}", get(hold))
-        .route(
-            "/status",
-            get(async |State(node): State<Node>| Json(node.status())),
-        )
+        .route("/status", get(async |State(node): State<Node>| Json(node.status())))
         .with_state(node);
     axum::serve(listener, router).await
 }
@@ -61,7 +58,5 @@ async fn hold(State(node): State<Node>, Path(ms): Path<u64>) -> Response {
         let why = format!("a request can hold a version for at most {LONGEST_HOLD} milliseconds\n");
         return (StatusCode::BAD_REQUEST, why).into_response();
     }
-    reply(node.hold(Duration::from_millis(ms)).await, |()| {
-        "held\n".into_response()
-    })
+    reply(node.hold(Duration::from_millis(ms)).await, |()| "held\n".into_response())
 }

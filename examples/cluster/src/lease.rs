@@ -39,28 +39,20 @@ pub struct Lease {
 
 impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease")
-            .field("until", &self.until())
-            .finish_non_exhaustive()
+        f.debug_struct("Lease").field("until", &self.until()).finish_non_exhaustive()
     }
 }
 
 impl Lease {
     /// Makes an empty lease.
     pub fn new(rcu: &Rcu) -> Self {
-        Self {
-            held: RcuCell::new_in(rcu, None),
-            renewed: Notify::new(),
-        }
+        Self { held: RcuCell::new_in(rcu, None), renewed: Notify::new() }
     }
 
     /// Notes that the store granted or prolonged the lease of `session`. The request was sent at
     /// `sent`.
     pub fn hold(&self, session: Session, sent: Duration, ttl: Duration) {
-        self.held.store(Some(Held {
-            session,
-            until: sent + usable(ttl),
-        }));
+        self.held.store(Some(Held { session, until: sent + usable(ttl) }));
         self.renewed.notify_waiters();
     }
 
@@ -71,8 +63,7 @@ impl Lease {
 
     /// Returns whether data that was read under `session` may be answered now.
     pub fn covers(&self, session: Session) -> bool {
-        self.held
-            .with(|held| held.is_some_and(|h| h.session == session && clock::now() < h.until))
+        self.held.with(|held| held.is_some_and(|h| h.session == session && clock::now() < h.until))
     }
 
     /// Returns the end of the lease, if there is one.

@@ -123,10 +123,7 @@ fn change(text: &str) -> Result<Change, String> {
     if key.is_empty() {
         return Err(format!("{text:?}: use KEY=VALUE to set, KEY to remove"));
     }
-    Ok(Change {
-        key: key.to_owned(),
-        value,
-    })
+    Ok(Change { key: key.to_owned(), value })
 }
 
 impl At {
@@ -172,9 +169,7 @@ async fn node(args: NodeArgs) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|e| format!("--listen {}: {e}", args.listen))?;
-    report.tell(Event::Listening {
-        address: listener.local_addr()?.to_string(),
-    });
+    report.tell(Event::Listening { address: listener.local_addr()?.to_string() });
     tokio::spawn(http::serve(listener, node.clone()));
     for _ in 0..args.readers {
         let node = node.clone();
@@ -227,9 +222,7 @@ async fn make_changes(
             Ok(change) => match updater.put(vec![change]).await {
                 Ok(_) => {}
                 Err(Failed::Store(store::Error::Deposed)) => {
-                    report.trouble(format_args!(
-                        "{line:?} may not have been done: give it again"
-                    ));
+                    report.trouble(format_args!("{line:?} may not have been done: give it again"));
                     return Ok(Ends::Office);
                 }
                 Err(e) => return Err(e.into()),
@@ -282,11 +275,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command.unwrap_or(Command::Demo { nodes: 3 }) {
         Command::Demo { nodes } => demo::run(nodes).await,
         Command::Node(args) => node(args).await,
-        Command::Put {
-            at,
-            no_wait,
-            changes,
-        } => put(at, no_wait, changes).await,
+        Command::Put { at, no_wait, changes } => put(at, no_wait, changes).await,
         Command::Updater { at, name } => updater(at, name).await,
         Command::Compact { at, through } => compact(at, through).await,
         Command::Bench(args) => bench::run(args).await,

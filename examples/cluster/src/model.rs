@@ -45,10 +45,7 @@ pub struct Table {
 impl Table {
     /// Makes a table of these entries and this file.
     pub fn new(entries: impl IntoIterator<Item = (String, String)>, file: Option<String>) -> Self {
-        Self {
-            entries: entries.into_iter().collect(),
-            file,
-        }
+        Self { entries: entries.into_iter().collect(), file }
     }
 
     /// Returns the value of a key.
@@ -83,10 +80,7 @@ impl Table {
                 }
             }
         }
-        Self {
-            entries,
-            file: Some(file.to_owned()),
-        }
+        Self { entries, file: Some(file.to_owned()) }
     }
 }
 
@@ -139,19 +133,12 @@ mod tests {
             revision,
             previous,
             file: format!("f{revision}"),
-            changes: vec![Change {
-                key: key.into(),
-                value: value.map(Into::into),
-            }],
+            changes: vec![Change { key: key.into(), value: value.map(Into::into) }],
         }
     }
 
     fn at(revision: Revision) -> Version {
-        Version {
-            revision,
-            session: 1,
-            table: Table::new([("a".into(), "1".into())], None),
-        }
+        Version { revision, session: 1, table: Table::new([("a".into(), "1".into())], None) }
     }
 
     #[test]
@@ -162,10 +149,7 @@ mod tests {
         };
         assert_eq!(new.revision, 9);
         assert_eq!(new.table.file.as_deref(), Some("f9"));
-        assert_eq!(
-            (new.table.get("a"), new.table.get("b")),
-            (Some("1"), Some("2"))
-        );
+        assert_eq!((new.table.get("a"), new.table.get("b")), (Some("1"), Some("2")));
         assert_eq!(old.table.get("b"), None);
         let Step::Next(newer) = new.step(&delta(10, 9, "a", None)) else {
             panic!("9 follows 9");

@@ -84,9 +84,7 @@ struct Inner {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node")
-            .field("lease", &self.inner.lease)
-            .finish_non_exhaustive()
+        f.debug_struct("Node").field("lease", &self.inner.lease).finish_non_exhaustive()
     }
 }
 
@@ -135,8 +133,7 @@ impl Node {
 
     /// Returns the value of a key.
     pub async fn get(&self, key: &str) -> Result<Answer<Option<String>>, Refusal> {
-        self.with(async |version| version.table.get(key).map(str::to_owned))
-            .await
+        self.with(async |version| version.table.get(key).map(str::to_owned)).await
     }
 
     /// Returns the content of the version's file on the disk.
@@ -167,11 +164,7 @@ impl Node {
     ) -> Result<Answer<T>, Refusal> {
         let inner = &*self.inner;
         let result = inner.read(inner.version.read_owned(), reading).await;
-        let count = if result.is_ok() {
-            &inner.answered
-        } else {
-            &inner.refused
-        };
+        let count = if result.is_ok() { &inner.answered } else { &inner.refused };
         count.fetch_add(1, Ordering::Relaxed);
         result
     }
@@ -182,9 +175,7 @@ impl Node {
         let seen = inner.version.read();
         Status {
             revision: seen.as_ref().map(|version| version.revision),
-            answers: seen
-                .as_ref()
-                .is_some_and(|version| inner.lease.covers(version.session)),
+            answers: seen.as_ref().is_some_and(|version| inner.lease.covers(version.session)),
             answered: inner.answered.load(Ordering::Relaxed),
             refused: inner.refused.load(Ordering::Relaxed),
             violations: inner.violations.load(Ordering::Relaxed),
@@ -252,10 +243,7 @@ impl Inner {
                 file: version.table.file.clone().unwrap_or_default(),
             });
         }
-        Ok(Answer {
-            revision: version.revision,
-            value,
-        })
+        Ok(Answer { revision: version.revision, value })
     }
 
     /// Stops answering, and drops the table.
@@ -287,10 +275,7 @@ impl Inner {
                         // The updater need not wait for the rest of the lease.
                         let _ = self.members.leave(session).await;
                     }
-                    self.report.tell(Event::Lost {
-                        session,
-                        why: why.to_string(),
-                    });
+                    self.report.tell(Event::Lost { session, why: why.to_string() });
                 }
                 Err(e) => self.report.trouble(e),
             }
@@ -328,9 +313,7 @@ impl Inner {
     async fn tell_when_mute(&self) {
         loop {
             let since = self.lease.run_out().await;
-            self.report.tell(Event::Muted {
-                since_ns: since.as_nanos() as u64,
-            });
+            self.report.tell(Event::Muted { since_ns: since.as_nanos() as u64 });
             self.lease.holds().await;
             self.report.tell(Event::Unmuted);
         }
@@ -350,8 +333,7 @@ impl Inner {
             let (revision, table) = match self.source.snapshot().await {
                 Ok(listed) => listed,
                 Err(e @ (Error::Unavailable(_) | Error::Conflict)) => {
-                    self.report
-                        .trouble(format_args!("cannot list the table: {e}"));
+                    self.report.trouble(format_args!("cannot list the table: {e}"));
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -359,17 +341,10 @@ impl Inner {
             };
             let before = *applied.borrow();
             if revision < before {
-                return Error::WentBack {
-                    before,
-                    now: revision,
-                };
+                return Error::WentBack { before, now: revision };
             }
             self.report.tell(Event::Listed { revision, why });
-            let mut version = Version {
-                revision,
-                session,
-                table,
-            };
+            let mut version = Version { revision, session, table };
             self.serve(version.clone(), applied);
             why = match self.take_deltas(&mut version, applied).await {
                 Ok(why) => why,
@@ -393,9 +368,7 @@ impl Inner {
                             *version = next;
                             self.serve(version.clone(), applied);
                         }
-                        Step::Old => self.report.tell(Event::Ignored {
-                            revision: delta.revision,
-                        }),
+                        Step::Old => self.report.tell(Event::Ignored { revision: delta.revision }),
                         Step::Gap => {
                             let (at, next) = (version.revision, delta.revision);
                             return Ok(format!("gap: {at} is not followed by {next}"));
@@ -409,8 +382,7 @@ impl Inner {
                 Error::Compacted { .. } => return Ok(e.to_string()),
                 Error::Unavailable(_) => {
                     // All deltas so far are applied: the watch goes on after the last one.
-                    self.report
-                        .trouble(format_args!("the watch has ended: {e}"));
+                    self.report.trouble(format_args!("the watch has ended: {e}"));
                     tokio::time::sleep(PAUSE).await;
                 }
                 e => return Err(e),

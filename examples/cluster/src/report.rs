@@ -47,10 +47,7 @@ pub enum Event {
     /// The table was changed.
     Put { revision: Revision, file: String },
     /// An updater waits for these nodes.
-    Waiting {
-        revision: Revision,
-        nodes: Vec<String>,
-    },
+    Waiting { revision: Revision, nodes: Vec<String> },
     /// A node's lease has ended, so the updater does not wait for it any more.
     Gone { node: String, session: Session },
     /// No process uses anything older than this revision.
@@ -97,10 +94,7 @@ impl fmt::Display for Event {
                 )
             }
             Self::Gone { node, session } => {
-                write!(
-                    f,
-                    "does not wait any more for {node}, whose lease {session:x} has ended"
-                )
+                write!(f, "does not wait any more for {node}, whose lease {session:x} has ended")
             }
             Self::Quiet { revision } => write!(f, "no process uses anything older than {revision}"),
             Self::Deleted { file } => write!(f, "deleted {file}"),
@@ -130,19 +124,14 @@ pub struct Reporter {
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reporter")
-            .field("who", &self.who)
-            .finish_non_exhaustive()
+        f.debug_struct("Reporter").field("who", &self.who).finish_non_exhaustive()
     }
 }
 
 impl Reporter {
     /// Makes a reporter that passes each report to `sink`.
     pub fn new(who: impl Into<String>, sink: impl Fn(Report) + Send + Sync + 'static) -> Self {
-        Self {
-            who: who.into(),
-            sink: Arc::new(sink),
-        }
+        Self { who: who.into(), sink: Arc::new(sink) }
     }
 
     /// Makes a reporter that prints lines on standard output: JSON, or text.
@@ -161,10 +150,7 @@ impl Reporter {
 
     /// Makes a reporter of another name with the same sink.
     pub fn named(&self, who: impl Into<String>) -> Self {
-        Self {
-            who: who.into(),
-            sink: Arc::clone(&self.sink),
-        }
+        Self { who: who.into(), sink: Arc::clone(&self.sink) }
     }
 
     /// Returns the name.
@@ -174,17 +160,11 @@ impl Reporter {
 
     /// Reports an event.
     pub fn tell(&self, event: Event) {
-        (self.sink)(Report {
-            at_ns: clock::now().as_nanos() as u64,
-            who: self.who.clone(),
-            event,
-        });
+        (self.sink)(Report { at_ns: clock::now().as_nanos() as u64, who: self.who.clone(), event });
     }
 
     /// Reports a failed operation.
     pub fn trouble(&self, what: impl fmt::Display) {
-        self.tell(Event::Trouble {
-            what: what.to_string(),
-        });
+        self.tell(Event::Trouble { what: what.to_string() });
     }
 }

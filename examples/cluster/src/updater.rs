@@ -69,9 +69,7 @@ struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("term", &self.term)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("term", &self.term).finish_non_exhaustive()
     }
 }
 
@@ -119,9 +117,7 @@ impl Updater {
                 Ok(term) => break term,
                 Err(Error::Occupied { holder }) => {
                     if waits_for.as_ref() != Some(&holder) {
-                        report.tell(Event::Waits {
-                            holder: holder.clone(),
-                        });
+                        report.tell(Event::Waits { holder: holder.clone() });
                         waits_for = Some(holder);
                     }
                     // The office is polled now and then: there is no hurry while a lease has to
@@ -136,13 +132,8 @@ impl Updater {
             }
         };
         report.tell(Event::Office { term });
-        let shared = Arc::new(Shared {
-            store,
-            files,
-            report,
-            term,
-            deposed: watch::Sender::new(false),
-        });
+        let shared =
+            Arc::new(Shared { store, files, report, term, deposed: watch::Sender::new(false) });
         let keeper = tokio::spawn(Arc::clone(&shared).keep(ttl));
         let (retired, to_reap) = mpsc::unbounded_channel();
         let reaper = tokio::spawn(Arc::clone(&shared).reap(to_reap));
@@ -158,12 +149,7 @@ impl Updater {
 
     /// Reads the table and the list of retired files, and deletes the files that no version names.
     pub async fn take_over(&mut self) -> Result<(), Failed> {
-        let Shared {
-            store,
-            files,
-            report,
-            ..
-        } = &*self.shared;
+        let Shared { store, files, report, .. } = &*self.shared;
         // The order matters: a file that was current in the listing can have become a retired file
         // since, but only through this updater.
         self.table = insist(report, || store.snapshot()).await?.1;
@@ -176,10 +162,7 @@ impl Updater {
             }
         }
         if let Some(revision) = retired.iter().map(|retired| retired.since).max() {
-            report.tell(Event::Inherited {
-                files: retired.len(),
-                revision,
-            });
+            report.tell(Event::Inherited { files: retired.len(), revision });
         }
         for retired in retired {
             self.to_reaper(retired);
@@ -203,32 +186,17 @@ impl Updater {
     /// Waits until the office is lost.
     pub async fn deposed(&self) {
         // The sender is in `self`.
-        let _ = self
-            .shared
-            .deposed
-            .subscribe()
-            .wait_for(|deposed| *deposed)
-            .await;
+        let _ = self.shared.deposed.subscribe().wait_for(|deposed| *deposed).await;
     }
 
     /// Changes the table. The old file is deleted later.
     pub async fn put(&mut self, changes: Vec<Change>) -> Result<Revision, Failed> {
-        let Shared {
-            store,
-            files,
-            report,
-            term,
-            ..
-        } = &*self.shared;
+        let Shared { store, files, report, term, .. } = &*self.shared;
         self.written += 1;
         let file = Files::name(*term, self.written);
         let table = self.table.with(&changes, &file);
         files.write(&file, &table).await?;
-        let draft = Draft {
-            replaces: self.table.file.clone(),
-            file: file.clone(),
-            changes,
-        };
+        let draft = Draft { replaces: self.table.file.clone(), file: file.clone(), changes };
         let mut unsure = false;
         let revision = loop {
             let e = match store.put(*term, &draft).await {
@@ -254,10 +222,7 @@ impl Updater {
         report.tell(Event::Put { revision, file });
         self.table = table;
         if let Some(file) = draft.replaces {
-            self.to_reaper(Retired {
-                file,
-                since: revision,
-            });
+            self.to_reaper(Retired { file, since: revision });
         }
         Ok(revision)
     }
@@ -283,12 +248,7 @@ impl Updater {
     pub async fn leave(self) {
         self.keeper.abort();
         self.reaper.abort();
-        let Shared {
-            store,
-            report,
-            term,
-            ..
-        } = &*self.shared;
+        let Shared { store, report, term, .. } = &*self.shared;
         // If this request fails, the term ends by itself.
         if let Err(e) = store.resign(*term).await {
             report.trouble(e);
@@ -310,9 +270,7 @@ impl Shared {
             match self.store.stay(self.term).await {
                 Ok(()) => {}
                 Err(Error::Deposed) => break,
-                Err(e) => self
-                    .report
-                    .trouble(format_args!("cannot prolong the term: {e}")),
+                Err(e) => self.report.trouble(format_args!("cannot prolong the term: {e}")),
             }
         }
         self.report.tell(Event::Deposed);
@@ -324,8 +282,7 @@ impl Shared {
         while from.recv_many(&mut batch, usize::MAX).await > 0 {
             if let Err(e) = self.reap_batch(std::mem::take(&mut batch)).await {
                 // The remaining files are on the list.
-                self.report
-                    .trouble(format_args!("cannot delete files: {e}"));
+                self.report.trouble(format_args!("cannot delete files: {e}"));
                 return;
             }
         }
@@ -369,8 +326,7 @@ impl Shared {
             };
             match e {
                 Error::Unavailable(_) | Error::Compacted { .. } => {
-                    self.report
-                        .trouble(format_args!("the wait for nodes is interrupted: {e}"));
+                    self.report.trouble(format_args!("the wait for nodes is interrupted: {e}"));
                     tokio::time::sleep(PAUSE).await;
                 }
                 e => return Err(e),
@@ -388,29 +344,21 @@ impl Shared {
     ) -> BTreeMap<Session, String> {
         let behind = |m: &&Member| m.used < revision;
         let Some(mut waits) = waits else {
-            let first: BTreeMap<_, _> = members
-                .iter()
-                .filter(behind)
-                .map(|m| (m.session, m.name.clone()))
-                .collect();
+            let first: BTreeMap<_, _> =
+                members.iter().filter(behind).map(|m| (m.session, m.name.clone())).collect();
             if !first.is_empty() {
                 let nodes = first.values().cloned().collect();
                 self.report.tell(Event::Waiting { revision, nodes });
             }
             return first;
         };
-        waits.retain(
-            |&session, name| match members.iter().find(|m| m.session == session) {
-                Some(member) => behind(&member),
-                None => {
-                    self.report.tell(Event::Gone {
-                        node: name.clone(),
-                        session,
-                    });
-                    false
-                }
-            },
-        );
+        waits.retain(|&session, name| match members.iter().find(|m| m.session == session) {
+            Some(member) => behind(&member),
+            None => {
+                self.report.tell(Event::Gone { node: name.clone(), session });
+                false
+            }
+        });
         waits
     }
 }

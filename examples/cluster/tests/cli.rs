@@ -3,27 +3,17 @@
 use std::process::{Command, Output};
 
 fn cluster(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cluster"))
-        .args(args)
-        .output()
-        .expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_cluster")).args(args).output().expect("the program starts")
 }
 
 #[test]
 fn without_a_command_it_demonstrates_and_ends_well() {
     let done = cluster(&[]);
     let told = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(
-        done.status.success(),
-        "{told}{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-    for part in [
-        "does not wait any more for node-1",
-        "is mute",
-        "inherited 1 files",
-        "one file is left",
-    ] {
+    assert!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
+    for part in
+        ["does not wait any more for node-1", "is mute", "inherited 1 files", "one file is left"]
+    {
         assert!(told.contains(part), "{part:?} is missing:\n{told}");
     }
 }
@@ -41,28 +31,19 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             "etcd://HOST:PORT or postgres://",
         ),
         (
-            &[
-                "node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--prefix", "A/b",
-            ],
+            &["node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--prefix", "A/b"],
             "--prefix \"A/b\"",
         ),
         (
-            &[
-                "node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--ttl-ms", "1",
-            ],
+            &["node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--ttl-ms", "1"],
             "1 is not in 200",
         ),
         (
-            &[
-                "node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--faults", "thrice=1",
-            ],
+            &["node", "--name", "a", "--dir", &dir, "--store", "etcd://x", "--faults", "thrice=1"],
             "\"thrice\" is not twice, late or never",
         ),
         (&["put", "--dir", &dir, "--store", "etcd://x"], "<CHANGES>"),
-        (
-            &["put", "--dir", &dir, "--store", "etcd://x", "=1"],
-            "use KEY=VALUE to set",
-        ),
+        (&["put", "--dir", &dir, "--store", "etcd://x", "=1"], "use KEY=VALUE to set"),
         (&["bench", "--nodes", "0"], "at least one node"),
         (&["bench", "--nodes", "3..2"], "3 is more than 2"),
         (&["bench", "--puts", "0"], "0 is not in 1"),
@@ -79,19 +60,10 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
 #[cfg(feature = "etcd")]
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
-    let done = cluster(&[
-        "put",
-        "--dir",
-        "/dev/null/files",
-        "--store",
-        "etcd://127.0.0.1:1",
-        "x=1",
-    ]);
+    let done =
+        cluster(&["put", "--dir", "/dev/null/files", "--store", "etcd://127.0.0.1:1", "x=1"]);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert!(
-        !done.status.success() && said.contains("--dir /dev/null/files"),
-        "{said}"
-    );
+    assert!(!done.status.success() && said.contains("--dir /dev/null/files"), "{said}");
 }
 
 #[cfg(not(feature = "etcd"))]
@@ -101,21 +73,14 @@ fn a_store_that_was_left_out_is_named() {
     let dir = dir.path().display().to_string();
     let done = cluster(&["put", "--dir", &dir, "--store", "etcd://127.0.0.1:1", "x=1"]);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert!(
-        !done.status.success() && said.contains("--features etcd"),
-        "{said}"
-    );
+    assert!(!done.status.success() && said.contains("--features etcd"), "{said}");
 }
 
 #[test]
 fn the_bench_prints_a_row_for_each_number_of_nodes() {
     let done = cluster(&["bench", "--nodes", "1..2", "--puts", "3", "--hold-ms", "5"]);
     let told = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(
-        done.status.success(),
-        "{told}{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
+    assert!(done.status.success(), "{told}{}", String::from_utf8_lossy(&done.stderr));
     for row in ["| 1 | - |", "| 2 | - |", "| 1 | 5 ms |", "| 2 | 5 ms |"] {
         assert!(told.contains(row), "no {row:?}:\n{told}");
     }

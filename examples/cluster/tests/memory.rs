@@ -68,11 +68,8 @@ impl Ears {
     }
 
     async fn deleted(&mut self, wanted: &str) {
-        self.hear(
-            "deleted",
-            |r| matches!(&r.event, Event::Deleted { file } if file == wanted),
-        )
-        .await;
+        self.hear("deleted", |r| matches!(&r.event, Event::Deleted { file } if file == wanted))
+            .await;
     }
 }
 
@@ -145,9 +142,7 @@ impl World {
 
     async fn updater(&self, name: &str, ttl: Duration) -> Updater {
         let store = Arc::new(self.store.client());
-        Updater::take_office(store, self.files(), self.report(name), ttl)
-            .await
-            .expect("in office")
+        Updater::take_office(store, self.files(), self.report(name), ttl).await.expect("in office")
     }
 }
 
@@ -161,16 +156,11 @@ async fn x(node: &Node) -> Option<String> {
             }
         }
     };
-    tokio::time::timeout(HANG_GUARD, asked)
-        .await
-        .expect("the node answers")
+    tokio::time::timeout(HANG_GUARD, asked).await.expect("the node answers")
 }
 
 fn set(key: &str, value: impl ToString) -> Vec<Change> {
-    vec![Change {
-        key: key.into(),
-        value: Some(value.to_string()),
-    }]
+    vec![Change { key: key.into(), value: Some(value.to_string()) }]
 }
 
 fn file(updater: &Updater) -> String {
@@ -230,17 +220,11 @@ async fn a_node_that_is_cut_off_is_mute_before_its_lease_ends_and_lists_when_it_
     let revision = updater.put(set("x", 2)).await.unwrap();
     let muted = world.ears.mute(&a.node).await;
     assert_eq!(a.node.get("x").await, Err(Refusal::NoLease));
-    let gone = world
-        .ears
-        .hear("gone", |r| matches!(r.event, Event::Gone { .. }))
-        .await;
+    let gone = world.ears.hear("gone", |r| matches!(r.event, Event::Gone { .. })).await;
     assert!(muted < gone.at_ns);
     world.ears.deleted(&first).await;
     a.store.mend();
-    world
-        .ears
-        .hear("lost", |r| matches!(r.event, Event::Lost { .. }))
-        .await;
+    world.ears.hear("lost", |r| matches!(r.event, Event::Lost { .. })).await;
     world.ears.used("a", revision).await;
     assert_eq!(x(&a.node).await.as_deref(), Some("2"));
     assert_eq!(a.node.status().violations, 0);
@@ -269,25 +253,12 @@ async fn what_was_read_under_a_lost_lease_is_not_answered_under_the_next() {
     a.store.cut();
     world.ears.mute(&a.node).await;
     updater.put(set("x", 2)).await.unwrap();
-    world
-        .ears
-        .hear("gone", |r| matches!(r.event, Event::Gone { .. }))
-        .await;
+    world.ears.hear("gone", |r| matches!(r.event, Event::Gone { .. })).await;
     a.store.mend();
     // The node answers again from the new version. The reader is still in the old version, whose
     // file is deleted.
-    world
-        .ears
-        .hear("registered", |r| {
-            matches!(r.event, Event::Registered { .. })
-        })
-        .await;
-    world
-        .ears
-        .hear("serving", |r| {
-            r.who == "a" && matches!(r.event, Event::Serving { .. })
-        })
-        .await;
+    world.ears.hear("registered", |r| matches!(r.event, Event::Registered { .. })).await;
+    world.ears.hear("serving", |r| r.who == "a" && matches!(r.event, Event::Serving { .. })).await;
     assert_eq!(x(&a.node).await.as_deref(), Some("2"));
     let_go.send(()).expect("the reader waits");
     assert_eq!(reader.await.unwrap().unwrap_err(), Refusal::NoLease);
@@ -303,13 +274,8 @@ async fn nobody_waits_for_a_node_that_registers_after_the_change() {
     updater.put(set("x", 1)).await.unwrap();
     let first = file(&updater);
     updater.put(set("x", 2)).await.unwrap();
-    let waiting = world
-        .ears
-        .hear("waiting", |r| matches!(r.event, Event::Waiting { .. }))
-        .await;
-    let Event::Waiting { nodes, revision } = waiting.event else {
-        unreachable!()
-    };
+    let waiting = world.ears.hear("waiting", |r| matches!(r.event, Event::Waiting { .. })).await;
+    let Event::Waiting { nodes, revision } = waiting.event else { unreachable!() };
     assert_eq!((nodes, revision), (vec!["before".to_owned()], 2));
     // The member never publishes. It will list revision 2 or newer, so older files may be deleted.
     let _after = store.register("after", LONG).await.unwrap();
@@ -348,21 +314,9 @@ async fn what_is_committed_between_listing_and_watching_is_not_missed() {
     for name in ["f1", "f2"] {
         std::fs::write(world.dir.path().join(name), "{}").unwrap();
     }
-    let first = Draft {
-        replaces: None,
-        file: "f1".into(),
-        changes: set("x", 1),
-    };
-    let second = Draft {
-        replaces: Some("f1".into()),
-        file: "f2".into(),
-        changes: set("y", 2),
-    };
-    let source = Interrupted {
-        store,
-        at_snapshot: Mutex::new(vec![first, second]),
-        term,
-    };
+    let first = Draft { replaces: None, file: "f1".into(), changes: set("x", 1) };
+    let second = Draft { replaces: Some("f1".into()), file: "f2".into(), changes: set("y", 2) };
+    let source = Interrupted { store, at_snapshot: Mutex::new(vec![first, second]), term };
     let a = world.node_on("a", LONG, Arc::new(source), Arc::new(world.store.client()));
     world.ears.used("a", 2).await;
     assert_eq!(x(&a.node).await.as_deref(), Some("1"));
@@ -372,20 +326,13 @@ async fn what_is_committed_between_listing_and_watching_is_not_missed() {
 #[tokio::test]
 async fn a_successor_deletes_what_is_retired_or_was_never_named_and_nothing_else() {
     let mut world = World::new();
-    let _stays = world
-        .store
-        .register("never says anything", LONG)
-        .await
-        .unwrap();
+    let _stays = world.store.register("never says anything", LONG).await.unwrap();
     let mut one = world.updater("one", SHORT).await;
     one.put(set("x", 1)).await.unwrap();
     let first = file(&one);
     one.put(set("x", 2)).await.unwrap();
     let second = file(&one);
-    world
-        .ears
-        .hear("waiting", |r| matches!(r.event, Event::Waiting { .. }))
-        .await;
+    world.ears.hear("waiting", |r| matches!(r.event, Event::Waiting { .. })).await;
     drop(one);
     // The state after a predecessor that died between deleting this file and saying so, and after
     // writing the other one.
@@ -396,10 +343,7 @@ async fn a_successor_deletes_what_is_retired_or_was_never_named_and_nothing_else
     let two = world.updater("two", SHORT).await;
     world
         .ears
-        .hear(
-            "orphan",
-            |r| matches!(&r.event, Event::Orphan { file } if *file == orphan),
-        )
+        .hear("orphan", |r| matches!(&r.event, Event::Orphan { file } if *file == orphan))
         .await;
     assert_eq!(two.table().get("x"), Some("2"));
     world.store.leave(_stays.session).await.unwrap();
@@ -421,10 +365,7 @@ async fn who_is_deposed_changes_nothing() {
     let mut two = world.updater("two", SHORT).await;
     cable.mend();
     let refused = one.put(set("x", 3)).await;
-    assert!(
-        matches!(refused, Err(Failed::Store(Error::Deposed))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Failed::Store(Error::Deposed))), "{refused:?}");
     two.put(set("y", 2)).await.unwrap();
     let (_, table) = world.store.snapshot().await.unwrap();
     assert_eq!((table.get("x"), table.get("y")), (Some("1"), Some("2")));
@@ -436,11 +377,7 @@ async fn who_is_deposed_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_no_file_in_use_is_missing() {
     let mut world = World::new();
-    let faults = Faults {
-        twice: 3,
-        late: 4,
-        never: 7,
-    };
+    let faults = Faults { twice: 3, late: 4, never: 7 };
     let mut nodes: Vec<Running> = (0..3)
         .map(|n| {
             let store = Arc::new(world.store.client());
@@ -451,9 +388,7 @@ async fn whatever_happens_no_file_in_use_is_missing() {
     // The sequence is fixed, so that a failure can be reproduced.
     let mut seed = 1_u64;
     let mut random = |n: u64| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % n
     };
     let mut updater = world.updater("updater", SHORT).await;

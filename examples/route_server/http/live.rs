@@ -52,9 +52,7 @@ pub(super) async fn events(
 
     let Query(query) = query.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let seen = headers.get("last-event-id");
-    let seen = seen
-        .and_then(|id| id.to_str().ok())
-        .or(query.after.as_deref());
+    let seen = seen.and_then(|id| id.to_str().ok()).or(query.after.as_deref());
     let viewer = app.live.watch(seen).map_err(|error| {
         let why = match error {
             NoSeat::Full => format!("the limit of viewers ({MOST_VIEWERS}) is reached"),
@@ -85,9 +83,7 @@ pub(super) async fn events(
     let events = stream::iter([hello]).chain(news).map(Ok::<_, Infallible>);
     let mut response = Sse::new(events).into_response();
     let sniffing = HeaderValue::from_static("nosniff");
-    response
-        .headers_mut()
-        .insert(header::X_CONTENT_TYPE_OPTIONS, sniffing);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, sniffing);
     Ok(response)
 }
 
@@ -145,11 +141,7 @@ pub(super) async fn hold(
 
     let Query(HoldQuery { seconds, polite }) = query.map_err(unreadable)?;
     let version = app.buttons.hold(&app.routes, &app.live, seconds, polite)?;
-    let body = Body {
-        version,
-        seconds,
-        polite,
-    };
+    let body = Body { version, seconds, polite };
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 

@@ -86,9 +86,7 @@ fn check(scope: ListenScope, headers: &HeaderMap) -> Result<(), String> {
 
 /// Returns the host and port of an origin. This server has no TLS, but a proxy before it may have.
 fn authority(origin: &str) -> Option<&str> {
-    ["http://", "https://"]
-        .into_iter()
-        .find_map(|scheme| origin.strip_prefix(scheme))
+    ["http://", "https://"].into_iter().find_map(|scheme| origin.strip_prefix(scheme))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -100,10 +98,7 @@ fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost"
         || name.ends_with(".localhost")
-        || bare
-            .unwrap_or(host)
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || bare.unwrap_or(host).parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -126,10 +121,7 @@ mod tests {
         for may in [
             &[][..],
             &[("host", "127.0.0.1:8080")],
-            &[
-                ("host", "localhost:8080"),
-                ("sec-fetch-site", "same-origin"),
-            ],
+            &[("host", "localhost:8080"), ("sec-fetch-site", "same-origin")],
             &[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")],
             &[("host", "127.0.0.1"), ("sec-fetch-site", "none")],
             &[("host", "LOCALHOST:1")],
@@ -141,18 +133,9 @@ mod tests {
     #[test]
     fn other_origins_may_not() {
         for refused in [
-            &[
-                ("host", "127.0.0.1:8080"),
-                ("origin", "http://evil.example"),
-            ][..],
-            &[
-                ("host", "127.0.0.1:8080"),
-                ("origin", "http://127.0.0.1:9090"),
-            ],
-            &[
-                ("host", "127.0.0.1:8080"),
-                ("origin", "http://127.0.0.1:80801"),
-            ],
+            &[("host", "127.0.0.1:8080"), ("origin", "http://evil.example")][..],
+            &[("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:9090")],
+            &[("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:80801")],
             &[("host", "127.0.0.1:8080"), ("origin", "null")],
             &[("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")],
             &[("host", "127.0.0.1:8080"), ("sec-fetch-site", "same-site")],
@@ -165,19 +148,11 @@ mod tests {
 
     #[test]
     fn a_name_that_was_made_to_lead_here_may_not() {
-        for host in [
-            "evil.example:8080",
-            "localhost.evil.example",
-            "10.0.0.1",
-            "a b",
-        ] {
+        for host in ["evil.example:8080", "localhost.evil.example", "10.0.0.1", "a b"] {
             let rebound = headers(&[("host", host), ("sec-fetch-site", "same-origin")]);
             assert!(check(HERE, &rebound).is_err(), "{host}");
         }
-        let proxied = headers(&[
-            ("host", "routes.example"),
-            ("origin", "https://routes.example"),
-        ]);
+        let proxied = headers(&[("host", "routes.example"), ("origin", "https://routes.example")]);
         assert_eq!(check(ANYWHERE, &proxied), Ok(()));
     }
 }

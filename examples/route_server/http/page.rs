@@ -37,11 +37,9 @@ files! {
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    FILES
-        .iter()
-        .fold(Router::new(), |router, &(path, kind, content)| {
-            router.route(path, get(async move || file(kind, content)))
-        })
+    FILES.iter().fold(Router::new(), |router, &(path, kind, content)| {
+        router.route(path, get(async move || file(kind, content)))
+    })
 }
 
 fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
@@ -53,8 +51,5 @@ fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
         // Another build of the server may have other files of the same names.
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    (
-        headers.map(|(name, value)| (name, HeaderValue::from_static(value))),
-        content,
-    )
+    (headers.map(|(name, value)| (name, HeaderValue::from_static(value))), content)
 }

@@ -101,13 +101,7 @@ async fn an_address_that_no_network_holds() {
 #[tokio::test]
 async fn what_is_no_address() {
     let router = builtin();
-    for bad in [
-        "1.1.1",
-        "1.1.1.256",
-        "hello",
-        "fe80::1%25eth0",
-        "1.1.1.0%2F24",
-    ] {
+    for bad in ["1.1.1", "1.1.1.256", "hello", "fe80::1%25eth0", "1.1.1.0%2F24"] {
         let (status, body) = get(&router, &format!("/lookup/{bad}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
         let error = body["error"].as_str().expect("a message");
@@ -144,10 +138,7 @@ async fn many_addresses() {
         })
     );
     let error = "no network holds this address";
-    assert_eq!(
-        body["answers"][1],
-        json!({ "ip": "10.0.0.1", "error": error })
-    );
+    assert_eq!(body["answers"][1], json!({ "ip": "10.0.0.1", "error": error }));
     assert_eq!(body["answers"][2]["asn"], 13335);
     assert_eq!(body["answers"].as_array().map(Vec::len), Some(3));
 
@@ -181,22 +172,11 @@ async fn more_than_one_may_ask() {
     let most = vec!["1.1.1.1"; MOST_ADDRESSES];
     let (status, body) = post(&router, "/lookup", addresses(&most)).await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(
-        body["answers"].as_array().map(Vec::len),
-        Some(MOST_ADDRESSES)
-    );
+    assert_eq!(body["answers"].as_array().map(Vec::len), Some(MOST_ADDRESSES));
 
-    let (status, body) = post(
-        &router,
-        "/lookup",
-        addresses(&vec!["::"; MOST_ADDRESSES + 1]),
-    )
-    .await;
+    let (status, body) = post(&router, "/lookup", addresses(&vec!["::"; MOST_ADDRESSES + 1])).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(
-        body["error"],
-        "the body has 10001 addresses; the limit is 10000"
-    );
+    assert_eq!(body["error"], "the body has 10001 addresses; the limit is 10000");
 
     let (status, body) = post(&router, "/lookup", vec![b' '; MOST_BYTES + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -226,15 +206,9 @@ async fn a_reload_takes_what_the_files_now_hold() {
         dir.write("4.csv", "1.0.0.0,1.0.0.255,1,old\n"),
         dir.write("6.csv", "2001:db8::,2001:db8::ff,1,old\n"),
     ]);
-    assert_eq!(
-        get(&router, "/lookup/1.0.0.9").await.1["organisation"],
-        "old"
-    );
+    assert_eq!(get(&router, "/lookup/1.0.0.9").await.1["organisation"], "old");
 
-    dir.replace(
-        "4.csv",
-        "1.0.0.0,1.0.0.255,2,new\n1.0.0.7,1.0.0.9,3,newer\n",
-    );
+    dir.replace("4.csv", "1.0.0.0,1.0.0.255,2,new\n1.0.0.7,1.0.0.9,3,newer\n");
     let (status, body) = post(&router, "/reload", Body::empty()).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body["version"], 2);
@@ -246,10 +220,7 @@ async fn a_reload_takes_what_the_files_now_hold() {
     let (_, body) = get(&router, "/lookup/1.0.0.9").await;
     assert_eq!(body["organisation"], "newer");
     assert_eq!(body["version"], 2);
-    assert_eq!(
-        get(&router, "/lookup/2001:db8::1").await.1["organisation"],
-        "old"
-    );
+    assert_eq!(get(&router, "/lookup/2001:db8::1").await.1["organisation"], "old");
 }
 
 #[tokio::test]
@@ -304,16 +275,10 @@ async fn a_refused_reload_leaves_the_table_in_use() {
     let (status, body) = post(&router, "/reload", Body::empty()).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let error = body["error"].as_str().expect("a message");
-    assert!(
-        error.starts_with(&format!("{name}: cannot open: ")),
-        "{error}"
-    );
+    assert!(error.starts_with(&format!("{name}: cannot open: ")), "{error}");
 
     let (_, body) = get(&router, "/lookup/1.0.0.1").await;
-    assert_eq!(
-        (&body["version"], &body["organisation"]),
-        (&json!(1), &json!("good"))
-    );
+    assert_eq!((&body["version"], &body["organisation"]), (&json!(1), &json!("good")));
 }
 
 #[tokio::test]
@@ -359,15 +324,11 @@ async fn many_addresses_are_answered_from_one_version_under_reloads() {
     let dir = TempDir::new();
     let table = |version: u64| -> String {
         let asn = version % 2;
-        (0..=255)
-            .map(|block| format!("10.0.{block}.0,10.0.{block}.255,{asn},a\n"))
-            .collect()
+        (0..=255).map(|block| format!("10.0.{block}.0,10.0.{block}.255,{asn},a\n")).collect()
     };
     let router = files([dir.write("t.csv", table(1))]);
     // These are enough addresses for several yields.
-    let asked: Vec<String> = (0..2000)
-        .map(|n| format!("10.0.{}.{}", n % 256, n / 256))
-        .collect();
+    let asked: Vec<String> = (0..2000).map(|n| format!("10.0.{}.{}", n % 256, n / 256)).collect();
     let asked = json!(asked).to_string();
 
     let asking: Vec<_> = (0..2)

@@ -172,9 +172,8 @@ async fn closing_ends_streams_and_tasks() {
 #[tokio::test]
 async fn no_more_viewers_than_seats() {
     let (live, ..) = live();
-    let mut viewers: Vec<Viewer> = (0..MOST_VIEWERS)
-        .map(|_| live.watch(None).expect("a seat"))
-        .collect();
+    let mut viewers: Vec<Viewer> =
+        (0..MOST_VIEWERS).map(|_| live.watch(None).expect("a seat")).collect();
     assert_eq!(live.watch(None).err(), Some(NoSeat::Full));
     viewers.pop();
     assert!(live.watch(None).is_ok());

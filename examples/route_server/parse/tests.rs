@@ -32,10 +32,7 @@ fn both_families_stand_in_one_file() {
     assert_eq!(network.asn, 13335);
     assert_eq!(network.organisation, "Cloudflare, Inc.");
     let network = lookup(&table, "2606:4700::1111").expect("a network");
-    assert_eq!(
-        network.end.to_string(),
-        "2606:4700:1:ffff:ffff:ffff:ffff:ffff"
-    );
+    assert_eq!(network.end.to_string(), "2606:4700:1:ffff:ffff:ffff:ffff:ffff");
     let summary = table.summary();
     assert_eq!((summary.rows, summary.organisations), (2, 1));
     assert_eq!((summary.ipv4_networks, summary.ipv6_networks), (1, 1));
@@ -78,23 +75,14 @@ fn line_ends_and_a_byte_order_mark_do_not_matter() {
 
 #[test]
 fn a_byte_order_mark_may_be_split_over_pieces_of_the_reader() {
-    let texts = [
-        "1.0.0.0,1.0.0.1,1,a\n",
-        "\n\u{ff},1\n",
-        "\u{feff}1.0.0.0,",
-        "",
-    ];
+    let texts = ["1.0.0.0,1.0.0.1,1,a\n", "\n\u{ff},1\n", "\u{feff}1.0.0.0,", ""];
     for text in texts.map(|text| format!("\u{feff}{text}")) {
         for size in 1..5 {
             let pieces = std::io::BufReader::with_capacity(size, text.as_bytes());
             let mut table = TableBuilder::new(1);
             let in_pieces = read("t.csv", pieces, &mut table).map(|()| table.build());
             let summary = |table: Table| table.summary().rows;
-            assert_eq!(
-                in_pieces.map(summary),
-                parse(&text).map(summary),
-                "{text:?} by {size}"
-            );
+            assert_eq!(in_pieces.map(summary), parse(&text).map(summary), "{text:?} by {size}");
         }
     }
 }
@@ -132,14 +120,8 @@ fn a_bad_address_is_refused() {
         "t.csv, line 3: \"1.0.1.256\" is not an IP address",
     );
     refused(",1.0.1.0,1,a\n", "t.csv, line 1: \"\" is not an IP address");
-    refused(
-        " 1.0.0.0,1.0.1.0,1,a\n",
-        "t.csv, line 1: \" 1.0.0.0\" is not an IP address",
-    );
-    refused(
-        "16777216,16777471,1,a\n",
-        "t.csv, line 1: \"16777216\" is not an IP address",
-    );
+    refused(" 1.0.0.0,1.0.1.0,1,a\n", "t.csv, line 1: \" 1.0.0.0\" is not an IP address");
+    refused("16777216,16777471,1,a\n", "t.csv, line 1: \"16777216\" is not an IP address");
     let long = "x".repeat(1000);
     refused(
         format!("{long},1.0.0.0,1,a\n"),
@@ -153,18 +135,12 @@ fn a_reversed_range_is_refused() {
         "1.0.0.1,1.0.0.0,1,a\n",
         "t.csv, line 1: the range is reversed: 1.0.0.1 is above 1.0.0.0",
     );
-    refused(
-        "::1,::2,1,a\n::2,::1,1,a\n",
-        "t.csv, line 2: the range is reversed: ::2 is above ::1",
-    );
+    refused("::1,::2,1,a\n::2,::1,1,a\n", "t.csv, line 2: the range is reversed: ::2 is above ::1");
 }
 
 #[test]
 fn two_families_in_one_row_are_refused() {
-    refused(
-        "::,1.0.0.0,1,a\n",
-        "t.csv, line 1: :: and 1.0.0.0 are of different families",
-    );
+    refused("::,1.0.0.0,1,a\n", "t.csv, line 1: :: and 1.0.0.0 are of different families");
     refused(
         "1.0.0.0,::ffff:1.0.0.1,1,a\n",
         "t.csv, line 1: 1.0.0.0 and ::ffff:1.0.0.1 are of different families",
@@ -185,11 +161,9 @@ fn a_bad_number_is_refused() {
 fn a_wrong_number_of_fields_is_refused() {
     const A_ROW: &str =
         "a row has 4 fields (first address, last address, AS number, organisation), this row has";
-    for (row, fields) in [
-        ("1.0.0.0", 1),
-        ("1.0.0.0,1.0.0.255,1", 3),
-        ("1.0.0.0,1.0.0.255,1,Cloudflare, Inc.", 5),
-    ] {
+    for (row, fields) in
+        [("1.0.0.0", 1), ("1.0.0.0,1.0.0.255,1", 3), ("1.0.0.0,1.0.0.255,1,Cloudflare, Inc.", 5)]
+    {
         refused(
             format!("1.0.0.0,1.0.0.255,1,a\n{row}\n"),
             &format!("t.csv, line 2: {A_ROW} {fields}"),

@@ -28,12 +28,7 @@ fn naive(text: &str) -> Vec<Naive> {
         .deserialize()
         .map(|row| {
             let (start, end, asn, organisation) = row.expect("a row");
-            Naive {
-                start,
-                end,
-                asn,
-                organisation,
-            }
+            Naive { start, end, asn, organisation }
         })
         .collect()
 }
@@ -108,10 +103,7 @@ fn the_builtin_table_is_what_its_summary_says() {
     assert_eq!(table.version(), 7);
     let summary = table.summary();
     assert_eq!(summary.rows as usize, BUILTIN.lines().count());
-    assert_eq!(
-        summary.ipv4_networks + summary.ipv6_networks,
-        summary.rows as usize
-    );
+    assert_eq!(summary.ipv4_networks + summary.ipv6_networks, summary.rows as usize);
     assert_eq!(summary.duplicates, 0);
     assert_eq!(summary.overlapping_pairs, 1);
     assert_eq!(summary.overlapping_places, 1);

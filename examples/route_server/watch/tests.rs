@@ -32,21 +32,12 @@ impl Watched {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let late = || {
-            panic!(
-                "the network does not get the number {asn}: {:?}",
-                self.now(address)
-            )
-        };
-        timeout(Duration::from_secs(30), becomes)
-            .await
-            .unwrap_or_else(|_| late());
+        let late = || panic!("the network does not get the number {asn}: {:?}", self.now(address));
+        timeout(Duration::from_secs(30), becomes).await.unwrap_or_else(|_| late());
     }
 
     fn now(&self, address: std::net::IpAddr) -> Option<u32> {
-        self.routes
-            .table()
-            .with(|table| Some(table.lookup(address)?.asn))
+        self.routes.table().with(|table| Some(table.lookup(address)?.asn))
     }
 }
 

@@ -26,10 +26,7 @@ pub(crate) struct Reference(Arc<Counted>);
 
 impl Reference {
     pub(super) fn new(backend: Backend) -> Self {
-        Self(Arc::new(Counted {
-            backend,
-            runtime: Handle::current(),
-        }))
+        Self(Arc::new(Counted { backend, runtime: Handle::current() }))
     }
 
     /// Notes that a store has just removed the backend.

@@ -51,8 +51,7 @@ impl Store for RcuPool {
     fn add(&self, backend: Backend) {
         let _alone = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let backend = Arc::new(backend);
-        self.backends
-            .update(|backends| [&backends[..], &[Arc::clone(&backend)]].concat());
+        self.backends.update(|backends| [&backends[..], &[Arc::clone(&backend)]].concat());
     }
 
     fn remove_oldest(&self) -> bool {

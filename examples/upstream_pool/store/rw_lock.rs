@@ -20,11 +20,7 @@ impl Store for RwLockPool {
     const CLOSING: &'static str = CLOSING;
 
     fn new(counts: &Arc<BackendCounts>, early_close: bool) -> Result<Self, String> {
-        Ok(Self {
-            backends: RwLock::new(Vec::new()),
-            counts: Arc::clone(counts),
-            early_close,
-        })
+        Ok(Self { backends: RwLock::new(Vec::new()), counts: Arc::clone(counts), early_close })
     }
 
     fn pick(&self) -> Option<Reference> {
@@ -33,19 +29,13 @@ impl Store for RwLockPool {
     }
 
     fn add(&self, backend: Backend) {
-        let mut backends = self
-            .backends
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut backends = self.backends.write().unwrap_or_else(PoisonError::into_inner);
         backends.push(Reference::new(backend));
     }
 
     fn remove_oldest(&self) -> bool {
         let gone = {
-            let mut backends = self
-                .backends
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut backends = self.backends.write().unwrap_or_else(PoisonError::into_inner);
             if backends.is_empty() {
                 return false;
             }
@@ -57,11 +47,7 @@ impl Store for RwLockPool {
     }
 
     async fn drain(&self) {
-        let there = self
-            .backends
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
+        let there = self.backends.read().unwrap_or_else(PoisonError::into_inner).len();
         self.counts.at_most(there).await;
     }
 }

@@ -42,9 +42,7 @@ pub(super) fn run(ground: Ground, ops: &[Op]) {
         run.step(op, &mut ops);
         let in_list: BTreeSet<u64> = run.model.iter().map(|entry| entry.id()).collect();
         for walk in &mut run.walks {
-            walk.what
-                .always
-                .retain(|entry| in_list.contains(&entry.id()));
+            walk.what.always.retain(|entry| in_list.contains(&entry.id()));
         }
         assert_eq!(run.list.len(), run.model.len());
         run.ground.board.assert_clean();
@@ -86,8 +84,7 @@ impl ListRun {
             }
             4 => {
                 let keep = |id: u64| id % (2 + u64::from(a % 5)) != 0;
-                self.ground
-                    .release_all(self.model.iter().filter(|entry| !keep(entry.id())));
+                self.ground.release_all(self.model.iter().filter(|entry| !keep(entry.id())));
                 self.list.retain(|value| keep(value.id()));
                 self.model.retain(|entry| keep(entry.id()));
             }
@@ -148,10 +145,7 @@ impl ListRun {
         let seen: Vec<u64> = self.list.iter(&guard).map(Value::id).collect();
         let model: Vec<u64> = self.model.iter().map(|entry| entry.id()).collect();
         assert_eq!(seen, model);
-        assert_eq!(
-            self.list.front(&guard).map(Value::id),
-            model.first().copied()
-        );
+        assert_eq!(self.list.front(&guard).map(Value::id), model.first().copied());
     }
 
     /// Makes several edits through one writer, while walks are under way.
@@ -159,13 +153,7 @@ impl ListRun {
         let mut writer = self.list.write();
         let mut at = 0;
         for edit in edits {
-            apply(
-                &mut writer,
-                &mut self.ground,
-                &mut self.model,
-                &mut at,
-                *edit,
-            );
+            apply(&mut writer, &mut self.ground, &mut self.model, &mut at, *edit);
             let current = writer.current().map(Value::id);
             assert_eq!(current, self.model.get(at).map(|entry| entry.id()));
             assert_eq!(writer.len(), self.model.len());

@@ -17,10 +17,7 @@ struct FewHasher(DefaultHasher, u64);
 impl BuildHasher for Few {
     type Hasher = FewHasher;
     fn build_hasher(&self) -> FewHasher {
-        FewHasher(
-            BuildHasherDefault::<DefaultHasher>::default().build_hasher(),
-            self.0,
-        )
+        FewHasher(BuildHasherDefault::<DefaultHasher>::default().build_hasher(), self.0)
     }
 }
 
@@ -132,9 +129,8 @@ impl MapRun {
                     // The map drops the new value at once.
                     entry.release(Vec::new());
                 }
-                let found = Under::begin(&mut self.ground, |guard| {
-                    self.map.get_or_insert(a, value, guard)
-                });
+                let found =
+                    Under::begin(&mut self.ground, |guard| self.map.get_or_insert(a, value, guard));
                 let id = found.what.id();
                 drop(found);
                 match present {
@@ -165,12 +161,7 @@ impl MapRun {
             }
             13 => {
                 let keep = |key: u8| key % (2 + b % 7) != 0;
-                let gone: Vec<u8> = self
-                    .model
-                    .keys()
-                    .copied()
-                    .filter(|key| !keep(*key))
-                    .collect();
+                let gone: Vec<u8> = self.model.keys().copied().filter(|key| !keep(*key)).collect();
                 let entries = gone.iter().filter_map(|key| self.model.get(key));
                 self.ground.release_all(entries);
                 self.map.retain(|key, _| keep(*key));

@@ -102,10 +102,7 @@ impl Ground {
 
     /// Checks a value that was taken out; then drops or keeps it.
     fn took(&mut self, retired: Option<Retired<Value>>, expected: Option<&Arc<Entry>>, choice: u8) {
-        let (id, expected) = (
-            retired.as_deref().map(Value::id),
-            expected.map(|entry| entry.id()),
-        );
+        let (id, expected) = (retired.as_deref().map(Value::id), expected.map(|entry| entry.id()));
         assert_eq!(id, expected, "the value that was taken out");
         if let Some(retired) = retired {
             if choice % 2 == 0 && self.retired.len() < RETIRED {
@@ -157,14 +154,7 @@ impl<T> Under<T> {
         let guard = Box::new(ground.rcu.read_owned());
         // SAFETY: by invariant 1 the borrow ends before the guard.
         let borrowed = unsafe { &*std::ptr::from_ref(&*guard) };
-        Self {
-            what: read(borrowed),
-            held: Held {
-                seen: Vec::new(),
-                section,
-                guard,
-            },
-        }
+        Self { what: read(borrowed), held: Held { seen: Vec::new(), section, guard } }
     }
 
     /// Returns the guard. Callers put what they read into `seen`, or drop it at once.

@@ -23,12 +23,8 @@ struct VecRun {
 }
 
 pub(super) fn run(ground: Ground, ops: &[Op]) {
-    let mut run = VecRun {
-        array: RcuVec::new_in(&ground.rcu),
-        ground,
-        model: Vec::new(),
-        views: Vec::new(),
-    };
+    let mut run =
+        VecRun { array: RcuVec::new_in(&ground.rcu), ground, model: Vec::new(), views: Vec::new() };
     let mut ops = ops.iter().copied();
     while let Some(op) = ops.next() {
         run.step(op, &mut ops);

@@ -73,10 +73,7 @@ fn callback(
             let inner = board.entry("nested async callback");
             Box::new(move || {
                 inner.release(Vec::new());
-                rcu.call_async(Slow {
-                    entry: inner,
-                    polls: 1,
-                });
+                rcu.call_async(Slow { entry: inner, polls: 1 });
                 entry.finish();
             })
         }
@@ -128,10 +125,7 @@ impl World {
     pub(super) fn call_async(&mut self, a: u8, b: u8, c: u8) {
         let (domain, rcu) = self.domain(b);
         let entry = self.queue(domain, "async callback");
-        let future = Slow {
-            entry,
-            polls: c % 4,
-        };
+        let future = Slow { entry, polls: c % 4 };
         self.on(Self::seat_of(a), move |_| {
             // On a thread with a runtime context, or without one.
             let _in = (c >= 128).then(|| super::domain::runtime().enter());
@@ -173,16 +167,10 @@ impl World {
         match (limit, refused) {
             (None, refused) => assert!(!refused, "a callback was refused without a limit"),
             (Some(limit), true) => {
-                assert!(
-                    maybe >= limit,
-                    "a callback was refused with {maybe} pending of {limit}"
-                );
+                assert!(maybe >= limit, "a callback was refused with {maybe} pending of {limit}");
             }
             (Some(limit), false) => {
-                assert!(
-                    sure < limit,
-                    "a callback was taken with {sure} pending of {limit}"
-                );
+                assert!(sure < limit, "a callback was taken with {sure} pending of {limit}");
             }
         }
         match refused {

@@ -26,12 +26,8 @@ impl World {
         let value = self.board.value();
         let current = Arc::clone(value.entry());
         let cell = self.on(Self::seat_of(a), move |_| RcuCell::new_in(&rcu, value));
-        self.cells[place] = Some(Cell {
-            cell: Arc::new(cell),
-            domain,
-            number: current.id(),
-            current,
-        });
+        self.cells[place] =
+            Some(Cell { cell: Arc::new(cell), domain, number: current.id(), current });
     }
 
     /// Replaces the cell's value in the oracle. Returns the old value, and the sections that it has
@@ -47,13 +43,7 @@ impl World {
                 watching.next = Some(Arc::clone(&cell.current));
             }
         }
-        Some(Replacing {
-            cell: Arc::clone(&cell.cell),
-            domain: cell.domain,
-            value,
-            old,
-            holders,
-        })
+        Some(Replacing { cell: Arc::clone(&cell.cell), domain: cell.domain, value, old, holders })
     }
 
     fn place(&self, choice: u8) -> usize {
@@ -89,13 +79,7 @@ impl World {
         holders: Vec<Arc<Section>>,
     ) {
         assert_eq!(value.id(), entry.id(), "the value that was taken out");
-        self.retired.push(Old {
-            value,
-            entry,
-            domain,
-            holders,
-            elapsed: false,
-        });
+        self.retired.push(Old { value, entry, domain, holders, elapsed: false });
     }
 
     pub(super) fn update(&mut self, a: u8, b: u8, c: u8) {
@@ -106,16 +90,8 @@ impl World {
             let (id, cell) = (cell.current.id(), Arc::clone(&cell.cell));
             self.on(seat, move |_| {
                 let refused = cell.try_update(|value| Err::<Value, u64>(value.id()));
-                assert_eq!(
-                    refused.err(),
-                    Some(id),
-                    "the value that `try_update` passes"
-                );
-                assert_eq!(
-                    cell.with(Value::id),
-                    id,
-                    "after an update that was given up"
-                );
+                assert_eq!(refused.err(), Some(id), "the value that `try_update` passes");
+                assert_eq!(cell.with(Value::id), id, "after an update that was given up");
             });
             return;
         }
@@ -163,10 +139,7 @@ impl World {
                 for watching in &mut self.watching {
                     watching.gone &= watching.number != cell.number;
                 }
-                self.cells[place] = Some(Cell {
-                    cell: shared,
-                    ..cell
-                });
+                self.cells[place] = Some(Cell { cell: shared, ..cell });
             }
         }
     }
@@ -178,13 +151,7 @@ impl World {
         let Some(cell) = self.cell(b) else { return };
         let (domain, number, cell) = (cell.domain, cell.number, Arc::clone(&cell.cell));
         let watcher = self.on(Self::seat_of(a), move |_| cell.subscribe());
-        self.watching.push(Watching {
-            watcher,
-            domain,
-            number,
-            next: None,
-            gone: false,
-        });
+        self.watching.push(Watching { watcher, domain, number, next: None, gone: false });
     }
 
     /// Polls a watcher, or drops it.
@@ -264,11 +231,7 @@ impl World {
         if c % 2 == 0 {
             let old = self.retired.swap_remove(index);
             let ids = vec![old.entry];
-            self.add_wait(
-                domain,
-                Wait::Reclaim(old.value.wait(), ids),
-                Some(old.holders),
-            );
+            self.add_wait(domain, Wait::Reclaim(old.value.wait(), ids), Some(old.holders));
         } else if self.is_reading(seat, domain) {
             let old = self.retired.swap_remove(index);
             // After the panic a callback frees the value.
@@ -324,11 +287,7 @@ impl World {
             .map(|old| (Arc::clone(&old.entry), old.holders.clone()))
             .unzip::<_, _, Vec<_>, Vec<_>>();
         let wait = rcu.reclaim_all(own.into_iter().map(|old| old.value));
-        self.add_wait(
-            domain,
-            Wait::ReclaimAll(wait, entries),
-            Some(holders.concat()),
-        );
+        self.add_wait(domain, Wait::ReclaimAll(wait, entries), Some(holders.concat()));
     }
 
     /// Makes a value that its last owner retires, or adds an owner, or drops one.

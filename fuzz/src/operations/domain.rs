@@ -104,10 +104,7 @@ impl Domain {
 
     /// Notes a callback that is about to be queued.
     pub(super) fn queue(&mut self, entry: &Arc<Entry>) {
-        self.queued.push(Queued {
-            entry: Arc::clone(entry),
-            nests: false,
-        });
+        self.queued.push(Queued { entry: Arc::clone(entry), nests: false });
     }
 
     /// Notes that the last callback queues another one.
@@ -186,10 +183,7 @@ fn executor(builder: Builder, choice: u8) -> (Builder, Option<Batches>) {
 pub(super) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .expect("a runtime")
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime")
     })
 }
 
@@ -207,10 +201,7 @@ impl AThread {
                 futures::executor::block_on(future);
             }
         });
-        Self {
-            futures,
-            given: AtomicU64::new(0),
-        }
+        Self { futures, given: AtomicU64::new(0) }
     }
 }
 
@@ -219,8 +210,6 @@ impl Spawn for AThread {
         if self.given.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
             return Err(SpawnError::shutdown());
         }
-        self.futures
-            .send(future)
-            .map_err(|_| SpawnError::shutdown())
+        self.futures.send(future).map_err(|_| SpawnError::shutdown())
     }
 }

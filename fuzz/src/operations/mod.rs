@@ -57,11 +57,7 @@ pub struct Plan {
 
 impl<'a> Arbitrary<'a> for Plan {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Plan {
-            domains: u.arbitrary()?,
-            teardown: u.arbitrary()?,
-            ops: Op::read_all(u, MOST)?,
-        })
+        Ok(Plan { domains: u.arbitrary()?, teardown: u.arbitrary()?, ops: Op::read_all(u, MOST)? })
     }
 }
 

@@ -34,10 +34,7 @@ impl Pinned<ReadGuard<'static>, Rcu> {
         // SAFETY: by invariant 1 the borrow ends before the owner.
         let guard =
             unsafe { std::mem::transmute::<ReadGuard<'_>, ReadGuard<'static>>(owner.read()) };
-        Self {
-            guard,
-            _owner: owner,
-        }
+        Self { guard, _owner: owner }
     }
 }
 
@@ -48,10 +45,7 @@ impl Pinned<RcuRef<'static, Value>, Arc<RcuCell<Value>>> {
         // SAFETY: by invariant 1 the borrow ends before the owner.
         let guard =
             unsafe { std::mem::transmute::<RcuRef<'_, Value>, RcuRef<'static, Value>>(guard) };
-        Self {
-            guard,
-            _owner: owner,
-        }
+        Self { guard, _owner: owner }
     }
 }
 
@@ -121,9 +115,7 @@ impl Seat {
             // An error means that the run has failed already.
             let _ = answer.send(result);
         };
-        self.tasks
-            .send(Box::new(task))
-            .expect("the seat's thread runs");
+        self.tasks.send(Box::new(task)).expect("the seat's thread runs");
         let began = Instant::now();
         loop {
             let pumped = pump();
@@ -136,10 +128,7 @@ impl Seat {
                 Ok(Err(panic)) => resume_unwind(panic),
                 Err(RecvTimeoutError::Disconnected) => panic!("a seat's thread has ended"),
                 Err(RecvTimeoutError::Timeout) => {
-                    assert!(
-                        began.elapsed() < HANG,
-                        "a task has not ended after {HANG:?}"
-                    );
+                    assert!(began.elapsed() < HANG, "a task has not ended after {HANG:?}");
                 }
             }
         }
@@ -154,8 +143,6 @@ impl Seat {
             }
         });
         drop(self.tasks);
-        self.thread
-            .join()
-            .expect("the seat's thread ends without a panic");
+        self.thread.join().expect("the seat's thread ends without a panic");
     }
 }

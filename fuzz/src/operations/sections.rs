@@ -32,10 +32,7 @@ impl World {
             return;
         }
         let section = self.section_of(seat, domain);
-        self.mirrors[seat].push(Mirror {
-            domain,
-            section: Arc::clone(&section),
-        });
+        self.mirrors[seat].push(Mirror { domain, section: Arc::clone(&section) });
         self.on(seat, move |local| {
             local.held.push(Held {
                 seen: Vec::new(),
@@ -53,20 +50,13 @@ impl World {
         }
         let (domain, id, cell) = (cell.domain, cell.current.id(), Arc::clone(&cell.cell));
         let section = self.section_of(seat, domain);
-        self.mirrors[seat].push(Mirror {
-            domain,
-            section: Arc::clone(&section),
-        });
+        self.mirrors[seat].push(Mirror { domain, section: Arc::clone(&section) });
         let seen = self.on(seat, move |local| {
             let pinned = Pinned::of_cell(cell);
             // SAFETY: the reference goes into the `Held` of its guard (its invariant 1).
             let seen = unsafe { Seen::new(&pinned.guard) };
             let id = seen.id();
-            local.held.push(Held {
-                seen: vec![seen],
-                section,
-                guard: Bound::Ref(pinned),
-            });
+            local.held.push(Held { seen: vec![seen], section, guard: Bound::Ref(pinned) });
             id
         });
         assert_eq!(seen, id, "the value that `read` returns");
@@ -82,11 +72,7 @@ impl World {
         let guard = self.on(seat, move |_| rcu.read_owned());
         self.owned.push(Owned {
             domain,
-            held: Held {
-                seen: Vec::new(),
-                section,
-                guard: Free::Guard(guard),
-            },
+            held: Held { seen: Vec::new(), section, guard: Free::Guard(guard) },
         });
     }
 
@@ -122,14 +108,7 @@ impl World {
             }
             _ => Free::Ref(value),
         };
-        self.owned.push(Owned {
-            domain,
-            held: Held {
-                seen: vec![seen],
-                section,
-                guard,
-            },
-        });
+        self.owned.push(Owned { domain, held: Held { seen: vec![seen], section, guard } });
     }
 
     pub(super) fn load(&mut self, a: u8, b: u8, c: u8) {
@@ -295,14 +274,12 @@ impl World {
 
     pub(super) fn register(&mut self, a: u8, b: u8, c: u8) {
         let (_, rcu) = self.domain(b);
-        self.on(Self::seat_of(a), move |local| {
-            match choose(c, local.registrations.len()) {
-                Some(index) if c >= 128 => drop(local.registrations.swap_remove(index)),
-                _ if local.registrations.len() < 4 => {
-                    local.registrations.push(rcu.register_thread());
-                }
-                _ => {}
+        self.on(Self::seat_of(a), move |local| match choose(c, local.registrations.len()) {
+            Some(index) if c >= 128 => drop(local.registrations.swap_remove(index)),
+            _ if local.registrations.len() < 4 => {
+                local.registrations.push(rcu.register_thread());
             }
+            _ => {}
         });
     }
 }

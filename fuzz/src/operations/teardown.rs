@@ -27,10 +27,7 @@ impl World {
             pump(domains, false);
         });
         let counted = *self.lock.blocking_lock();
-        assert_eq!(
-            counted, self.lock_calls,
-            "the number of callbacks under the lock"
-        );
+        assert_eq!(counted, self.lock_calls, "the number of callbacks under the lock");
     }
 
     fn drop_kind(&mut self, kind: u8) {
@@ -58,10 +55,8 @@ impl World {
             }
             4 => {
                 while let Some(late) = self.late.pop() {
-                    let last = self
-                        .late
-                        .iter()
-                        .all(|other| !std::ptr::eq(&*other.value, &*late.value));
+                    let last =
+                        self.late.iter().all(|other| !std::ptr::eq(&*other.value, &*late.value));
                     if last {
                         let domain = &mut self.domains[late.domain];
                         late.value.entry().release(domain.open());
@@ -118,10 +113,7 @@ impl World {
             }
             let domain = &self.domains[index];
             let stats = rcu.stats();
-            assert_eq!(
-                stats.finished, stats.queued,
-                "finished callbacks after the last drain"
-            );
+            assert_eq!(stats.finished, stats.queued, "finished callbacks after the last drain");
             assert_eq!(stats.owned_guards, 0, "owned guards at the end");
             assert_eq!(stats.panicked, domain.to_panic, "callbacks that panicked");
             assert_eq!(stats.panicked, domain.panics.load(Ordering::Relaxed));
@@ -131,11 +123,7 @@ impl World {
                 permits.push(futures::executor::block_on(rcu.reserve()));
             }
             let full = rcu.try_call(|| ()).is_err();
-            assert_eq!(
-                full,
-                domain.limit.is_some(),
-                "refusal while all permits are taken"
-            );
+            assert_eq!(full, domain.limit.is_some(), "refusal while all permits are taken");
             drop(permits);
             self.begin_drain(index, &rcu);
         }

@@ -39,12 +39,7 @@ impl World {
             let dropped = self.waiting.remove(0);
             self.forget(dropped);
         }
-        self.waiting.push(Waiting {
-            domain,
-            wait,
-            holders,
-            queued: Vec::new(),
-        });
+        self.waiting.push(Waiting { domain, wait, holders, queued: Vec::new() });
     }
 
     pub(super) fn begin_wait(&mut self, b: u8, c: u8) {
@@ -78,10 +73,7 @@ impl World {
                 let domain = &mut self.domains[waiting.domain];
                 let sure = domain.surely_pending();
                 if let Some(limit) = domain.limit {
-                    assert!(
-                        sure < limit,
-                        "`reserve` gave a permit with {sure} pending of {limit}"
-                    );
+                    assert!(sure < limit, "`reserve` gave a permit with {sure} pending of {limit}");
                 }
                 domain.permits += 1;
                 self.permits.push((waiting.domain, permit));
@@ -115,10 +107,7 @@ impl World {
     /// Waits for a future on the run's own thread; only its waker wakes the thread.
     pub(super) fn finish_wait(&mut self, mut waiting: Waiting) {
         self.begin(&mut waiting);
-        let bell = Arc::new(Bell {
-            rung: AtomicBool::new(true),
-            thread: thread::current(),
-        });
+        let bell = Arc::new(Bell { rung: AtomicBool::new(true), thread: thread::current() });
         let waker = futures::task::waker(Arc::clone(&bell));
         let began = Instant::now();
         loop {
@@ -128,10 +117,7 @@ impl World {
                     return self.polled(waiting, outcome);
                 }
             }
-            assert!(
-                began.elapsed() < HANG,
-                "a wait has not ended after {HANG:?}"
-            );
+            assert!(began.elapsed() < HANG, "a wait has not ended after {HANG:?}");
             let pause = match pump(&mut self.domains, self.lock_held.is_some()) {
                 true => Duration::from_micros(200),
                 false => HANG,
@@ -175,13 +161,7 @@ impl World {
         if self.cookies.len() == MOST {
             self.cookies.remove(0);
         }
-        self.cookies.push(Cookie {
-            domain,
-            gp,
-            holders,
-            before_start: None,
-            elapsed: false,
-        });
+        self.cookies.push(Cookie { domain, gp, holders, before_start: None, elapsed: false });
     }
 
     /// Asks a domain about a cookie: the cookie's domain, or another one.
@@ -198,9 +178,8 @@ impl World {
             });
             return;
         };
-        let (elapsed, started) = self.on(Self::seat_of(a), move |_| {
-            (rcu.has_elapsed(gp), rcu.grace_period() > gp)
-        });
+        let (elapsed, started) =
+            self.on(Self::seat_of(a), move |_| (rcu.has_elapsed(gp), rcu.grace_period() > gp));
         let open = self.domains[domain].open();
         let cookie = &mut self.cookies[index];
         if elapsed {
@@ -235,14 +214,9 @@ impl World {
             return self.add_wait(domain, wait, Some(holders));
         }
         if let Wait::Synchronize(wait) = wait {
-            self.on(Self::blocking_seat(a), move |_| {
-                futures::executor::block_on(wait)
-            });
+            self.on(Self::blocking_seat(a), move |_| futures::executor::block_on(wait));
         }
-        assert!(
-            rcu.has_elapsed(gp),
-            "a cookie has not elapsed after the wait for it"
-        );
+        assert!(rcu.has_elapsed(gp), "a cookie has not elapsed after the wait for it");
         self.cookies[index].elapsed = true;
     }
 
@@ -301,10 +275,7 @@ impl World {
             }
         });
         if over {
-            assert!(
-                !held,
-                "a drain was over while sections blocked its callbacks"
-            );
+            assert!(!held, "a drain was over while sections blocked its callbacks");
             let domain = &mut self.domains[index];
             domain.drained(of);
             domain.settled = before;
@@ -336,10 +307,7 @@ impl World {
         let owned = domain.owned;
         let stats = self.on(Self::seat_of(a), move |_| rcu.stats());
         // Running callbacks may hold guards of their own.
-        assert!(
-            stats.owned_guards >= owned,
-            "the run holds {owned} owned guards: {stats:?}"
-        );
+        assert!(stats.owned_guards >= owned, "the run holds {owned} owned guards: {stats:?}");
         assert!(
             !idle || stats.owned_guards == owned,
             "the run holds {owned} owned guards: {stats:?}"

@@ -51,10 +51,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(domains: [Make; 2]) -> Self {
         let (board, lock) = (Board::new(), GlobalLock::new(0));
-        let domains = domains
-            .iter()
-            .map(|make| Domain::new(*make, &lock, &board))
-            .collect();
+        let domains = domains.iter().map(|make| Domain::new(*make, &lock, &board)).collect();
         Self {
             board,
             domains,
@@ -223,14 +220,9 @@ impl World {
                 }
             }
         }
-        let make = Make {
-            executor: b,
-            limit: c,
-            flags: c / 4,
-        };
+        let make = Make { executor: b, limit: c, flags: c / 4 };
         self.current[place] = self.domains.len();
-        self.domains
-            .push(Domain::new(make, &self.lock, &self.board));
+        self.domains.push(Domain::new(make, &self.lock, &self.board));
     }
 
     /// Takes a batch from the channel, and runs it or drops it.

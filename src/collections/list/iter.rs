@@ -28,10 +28,7 @@ pub struct ListIter<'g, T> {
 
 impl<'g, T> ListIter<'g, T> {
     pub(super) fn from(first: Option<&'g Node<T>>) -> Self {
-        Self {
-            at: first,
-            passed: false,
-        }
+        Self { at: first, passed: false }
     }
 }
 

@@ -50,11 +50,7 @@ pub struct ListWriter<'a, T: Send + Sync + 'static> {
 impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// Makes a writer on the first element.
     pub(super) fn new(list: &'a RcuList<T>, tail: Writing<'a, Tail<T>>) -> Self {
-        Self {
-            list,
-            tail,
-            before: ptr::null_mut(),
-        }
+        Self { list, tail, before: ptr::null_mut() }
     }
 
     /// Returns the link to the element that the writer stands on.
@@ -265,10 +261,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// ```
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.move_to_front();
-        let mut refused = Refused {
-            list: self.list,
-            nodes: Vec::new(),
-        };
+        let mut refused = Refused { list: self.list, nodes: Vec::new() };
         while let Some(value) = self.current() {
             if keep(value) {
                 self.move_next();
@@ -377,8 +370,6 @@ impl<T: Send + Sync + 'static> Drop for Refused<'_, T> {
 
 impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for ListWriter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ListWriter")
-            .field("current", &self.current())
-            .finish_non_exhaustive()
+        f.debug_struct("ListWriter").field("current", &self.current()).finish_non_exhaustive()
     }
 }

@@ -67,11 +67,7 @@ pub(super) struct Doomed<K: Send + Sync + 'static, V: Send + Sync + 'static> {
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Doomed<K, V> {
     /// For entries of a map of `rcu`, which are [pushed](Self::push) when they are taken out.
     pub(super) fn new(rcu: &Rcu) -> Self {
-        Self {
-            rcu: rcu.clone(),
-            taken: Vec::new(),
-            map: None,
-        }
+        Self { rcu: rcu.clone(), taken: Vec::new(), map: None }
     }
 
     /// # Safety

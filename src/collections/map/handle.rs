@@ -170,11 +170,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// # Panics
     /// As [`with_capacity`](Self::with_capacity).
     pub fn with_capacity_and_hasher_in(capacity: usize, hasher: S, rcu: &Rcu) -> Self {
-        Self {
-            raw: Raw::new(capacity),
-            hasher,
-            domain: DomainRef::of(rcu),
-        }
+        Self { raw: Raw::new(capacity), hasher, domain: DomainRef::of(rcu) }
     }
 
     /// Returns the domain that guards must be of.

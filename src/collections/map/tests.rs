@@ -33,11 +33,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self {
-            raw: Raw::new(0),
-            old: Vec::new(),
-            tables: Vec::new(),
-        }
+        Self { raw: Raw::new(0), old: Vec::new(), tables: Vec::new() }
     }
 
     fn root<'s>(&self) -> &'s Table<Item> {
@@ -139,12 +135,8 @@ fn a_size_in_between_is_left_alone() {
     (0..MANY).for_each(|_| map.help());
     let (size, tables) = (map.capacity(), map.tables.len());
     for _ in 0..3 {
-        hashes(MANY)
-            .skip(MANY as usize / 2)
-            .for_each(|hash| assert!(map.remove(hash)));
-        hashes(MANY)
-            .skip(MANY as usize / 2)
-            .for_each(|hash| map.insert(hash));
+        hashes(MANY).skip(MANY as usize / 2).for_each(|hash| assert!(map.remove(hash)));
+        hashes(MANY).skip(MANY as usize / 2).for_each(|hash| map.insert(hash));
     }
     assert_eq!((map.capacity(), map.tables.len()), (size, tables));
 }
@@ -199,15 +191,10 @@ fn one_bucket_takes_any_number() {
         assert!(hashes().all(|hash| map.contains(hash)));
         hashes().for_each(|hash| map.insert(hash));
         assert_eq!(map.raw.len(), 100);
-        hashes()
-            .step_by(2)
-            .for_each(|hash| assert!(map.remove(hash)));
+        hashes().step_by(2).for_each(|hash| assert!(map.remove(hash)));
         assert!(hashes().skip(1).step_by(2).all(|hash| map.contains(hash)));
         assert!(!hashes().step_by(2).any(|hash| map.contains(hash)));
-        hashes()
-            .skip(1)
-            .step_by(2)
-            .for_each(|hash| assert!(map.remove(hash)));
+        hashes().skip(1).step_by(2).for_each(|hash| assert!(map.remove(hash)));
         assert_eq!(map.raw.len(), 0);
     }
 }

@@ -94,9 +94,8 @@ where
         let hash = self.hash_of(key);
         let section = self.rcu().read();
         let root = self.root(&section);
-        let (mut locked, slot) = self
-            .raw
-            .locate_present(root, hash, |entry| entry.key.borrow() == key)?;
+        let (mut locked, slot) =
+            self.raw.locate_present(root, hash, |entry| entry.key.borrow() == key)?;
         let old = locked.remove(slot);
         drop(locked);
         self.removed(hash, &section);

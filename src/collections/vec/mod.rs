@@ -437,10 +437,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let old = self.spine();
         // Starts the domain, if it is not started, before something is taken out.
         let rcu = old.map(|_| self.rcu());
-        self.current.store(
-            spine.map_or(ptr::null_mut(), Spine::as_ptr),
-            Ordering::Release,
-        );
+        self.current.store(spine.map_or(ptr::null_mut(), Spine::as_ptr), Ordering::Release);
         // SAFETY: the lock is held.
         **state = HighWater::at(spine.map_or(0, |spine| unsafe { spine.len() }));
         if let (Some(old), Some(rcu)) = (old, rcu) {

@@ -109,9 +109,7 @@ impl<'g, T> VecView<'g, T> {
     /// ```
     #[inline]
     pub fn iter(&self) -> VecIter<'g, T> {
-        VecIter {
-            slots: self.slots.iter(),
-        }
+        VecIter { slots: self.slots.iter() }
     }
 }
 
@@ -138,9 +136,7 @@ impl<T> Copy for VecView<'_, T> {}
 
 impl<T> Clone for VecIter<'_, T> {
     fn clone(&self) -> Self {
-        Self {
-            slots: self.slots.clone(),
-        }
+        Self { slots: self.slots.clone() }
     }
 }
 

@@ -55,13 +55,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         let elements = spine.map_or_else(Vec::new, |spine| unsafe {
             (0..spine.len()).map(|at| spine.get(at)).collect()
         });
-        Self {
-            array,
-            state,
-            elements,
-            removed: Vec::new(),
-            added: Vec::new(),
-        }
+        Self { array, state, elements, removed: Vec::new(), added: Vec::new() }
     }
 
     /// Returns how many elements there are to be.
@@ -296,11 +290,7 @@ impl<T: Send + Sync + 'static> Drop for VecWriter<'_, T> {
         // Not here: the lock is held, and a panic may be unwinding.
         // SAFETY: from boxes, not published, so nothing else owns them (invariant 2); `T` is
         // `Send`.
-        unsafe {
-            self.array
-                .rcu()
-                .call_unchecked(move || drop_elements(added).end())
-        };
+        unsafe { self.array.rcu().call_unchecked(move || drop_elements(added).end()) };
     }
 }
 

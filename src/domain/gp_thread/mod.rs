@@ -162,10 +162,7 @@ pub(in crate::domain) struct ThreadSlot {
 
 impl ThreadSlot {
     pub(in crate::domain) fn new() -> Self {
-        Self {
-            handle: Mutex::new(None),
-            refusals: AtomicU64::new(0),
-        }
+        Self { handle: Mutex::new(None), refusals: AtomicU64::new(0) }
     }
 }
 
@@ -332,9 +329,7 @@ impl Domain {
 
     pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
         // SAFETY: the caller passes the collector's state, so it holds the driver's lock.
-        self.registry
-            .records()
-            .any(|record| unsafe { record.queue.has_more() })
+        self.registry.records().any(|record| unsafe { record.queue.has_more() })
     }
 
     /// Returns how long callbacks must still wait for the start of their grace period. Above half

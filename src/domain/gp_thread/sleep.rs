@@ -89,13 +89,7 @@ impl Domain {
         let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
         if !stay_up {
             delay::at(Window::Sleeping);
-            signals.event.wait(
-                nap.into_iter()
-                    .chain(stranded)
-                    .chain(stuck)
-                    .chain(publish)
-                    .min(),
-            );
+            signals.event.wait(nap.into_iter().chain(stranded).chain(stuck).chain(publish).min());
         }
         delay::at(Window::Awake);
         signals.sleep_state.wake_up();

@@ -43,10 +43,7 @@ pub(in crate::domain) struct Stalls {
 
 impl Stalls {
     pub(in crate::domain) fn new() -> Self {
-        Self {
-            notes: Mutex::new(Vec::new()),
-            reported: AtomicU64::new(0),
-        }
+        Self { notes: Mutex::new(Vec::new()), reported: AtomicU64::new(0) }
     }
 
     /// Returns how many reports were made.
@@ -114,10 +111,7 @@ impl Domain {
         driver.watchdog.told = Some((oldest, repeated + 1));
         let awaited = self.highest_awaited(&driver);
         drop(driver);
-        self.registry
-            .signals
-            .release
-            .request(awaited.min(self.engine.fenced()));
+        self.registry.signals.release.request(awaited.min(self.engine.fenced()));
         let (holders, holders_total) = self.holders(oldest);
         if holders_total != 0 {
             self.tell_stall(StallReport {

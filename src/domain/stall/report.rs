@@ -219,10 +219,7 @@ impl fmt::Display for StallReport {
         match self.kind {
             StallKind::Section => {
                 let n = self.holders_total as u64;
-                write!(
-                    f,
-                    "grace period blocked for {age:.1?} by {n} read-side section"
-                )?;
+                write!(f, "grace period blocked for {age:.1?} by {n} read-side section")?;
                 f.write_str(plural(n))?;
                 list(f, &self.holders, self.holders_total)?;
             }
@@ -243,8 +240,8 @@ impl fmt::Display for StallReport {
             StallKind::WaitInSection(what) => {
                 write!(
                     f,
-                    "deadlock: {what} is awaited inside a read-side section of the same domain, and \
-                     may wait for that section"
+                    "deadlock: {what} is awaited inside a read-side section of the same domain, \
+                     and may wait for that section"
                 )?;
                 list(f, &self.holders, self.holders_total)?;
             }

@@ -139,11 +139,9 @@ pub(crate) const SLOT: Case = Case {
                 t.bind(kept);
             });
         }
-        p.finally(
-            Failure::Broken,
-            "the slot names a version that is replaced",
-            |value| value("slot") == value("p"),
-        );
+        p.finally(Failure::Broken, "the slot names a version that is replaced", |value| {
+            value("slot") == value("p")
+        });
     },
     floor: 5000,
     faults: &[

@@ -42,9 +42,7 @@ pub(crate) const STORE_BUFFERING: Case = Case {
                 tell(t, seen);
             });
         }
-        p.finally(Failure::Broken, "neither saw the other", |v| {
-            v("a") != 0 || v("b") != 0
-        });
+        p.finally(Failure::Broken, "neither saw the other", |v| v("a") != 0 || v("b") != 0);
     },
     floor: 10,
     faults: &[
@@ -74,9 +72,7 @@ pub(crate) const LIGHT_AND_HEAVY: Case = Case {
             t.load("b", "x", Relaxed);
             tell(t, "b");
         });
-        p.finally(Failure::Broken, "neither saw the other", |v| {
-            v("a") != 0 || v("b") != 0
-        });
+        p.finally(Failure::Broken, "neither saw the other", |v| v("a") != 0 || v("b") != 0);
     },
     floor: 10,
     faults: &[broken("a fence for the heavy one", ASYMMETRIC)],
@@ -106,9 +102,7 @@ pub(crate) const MESSAGE: Case = Case {
             tell(t, "a");
             t.bind(none);
         });
-        p.finally(Failure::Broken, "the flag without the data", |v| {
-            v("a") != 0
-        });
+        p.finally(Failure::Broken, "the flag without the data", |v| v("a") != 0);
     },
     floor: 5,
     faults: &[
@@ -132,9 +126,7 @@ pub(crate) const LOAD_BUFFERING: Case = Case {
                 tell(t, seen);
             });
         }
-        p.finally(Failure::Broken, "both saw the future", |v| {
-            v("a") != 1 || v("b") != 1
-        });
+        p.finally(Failure::Broken, "both saw the future", |v| v("a") != 1 || v("b") != 1);
     },
     floor: 5,
     faults: &[broken("the store depends on nothing", WEAK)],

@@ -41,33 +41,17 @@ pub(crate) struct Fault {
 }
 
 pub(crate) const fn uaf(name: &'static str, seen: Seen) -> Fault {
-    Fault {
-        name,
-        failure: Failure::UseAfterFree,
-        seen,
-    }
+    Fault { name, failure: Failure::UseAfterFree, seen }
 }
 
 pub(crate) const fn hang(name: &'static str, seen: Seen) -> Fault {
-    Fault {
-        name,
-        failure: Failure::Hang,
-        seen,
-    }
+    Fault { name, failure: Failure::Hang, seen }
 }
 
 pub(crate) const fn lost(name: &'static str, seen: Seen) -> Fault {
-    Fault {
-        name,
-        failure: Failure::LostWork,
-        seen,
-    }
+    Fault { name, failure: Failure::LostWork, seen }
 }
 
 pub(crate) const fn broken(name: &'static str, seen: Seen) -> Fault {
-    Fault {
-        name,
-        failure: Failure::Broken,
-        seen,
-    }
+    Fault { name, failure: Failure::Broken, seen }
 }

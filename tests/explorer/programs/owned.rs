@@ -60,10 +60,7 @@ pub(crate) const NESTED: Case = Case {
     faults: &[
         uaf("a nested section is refreshed", ALL),
         uaf("the guard that was made first ends the section", ALL),
-        uaf(
-            "a runtime hook says between two polls that the thread is quiescent",
-            ALL,
-        ),
+        uaf("a runtime hook says between two polls that the thread is quiescent", ALL),
     ],
 };
 
@@ -162,10 +159,7 @@ pub(crate) const OWNED_REFRESH: Case = Case {
         writer(p, &["w"]);
     },
     floor: 500,
-    faults: &[
-        uaf("a refresh passes 0", ALL),
-        uaf("a word is claimed without a look", ALL),
-    ],
+    faults: &[uaf("a refresh passes 0", ALL), uaf("a word is claimed without a look", ALL)],
 };
 
 /// A scan that passes a parked block by: `OwnedWords::for_each`. `after`: what a scanner does that
@@ -263,10 +257,7 @@ pub(crate) const PARKED: Case = Case {
         uaf("parked without a look at the words", ALL),
         uaf("unparked behind the guard", ALL),
         uaf("a scanner parks a block that it sees idle", ALL),
-        uaf(
-            "a scanner parks, passes a heavy fence, and looks again",
-            ALL,
-        ),
+        uaf("a scanner parks, passes a heavy fence, and looks again", ALL),
         uaf("unparked behind the word", NOWHERE),
         uaf("unparked Relaxed", NOWHERE),
         uaf("the words are looked at Relaxed", NOWHERE),
@@ -372,10 +363,7 @@ pub(crate) const CORE: Case = Case {
     floor: 25,
     faults: &[
         broken("used again with a section open", ALL),
-        uaf(
-            "used again with a section open, and the numbers begin anew",
-            ALL,
-        ),
+        uaf("used again with a section open, and the numbers begin anew", ALL),
     ],
 };
 
@@ -404,11 +392,9 @@ pub(crate) const COUNTS: Case = Case {
             t.store("finished", 0, Relaxed);
             t.bind(unfinished);
         });
-        p.finally(
-            Failure::Broken,
-            "the record can never be idle again",
-            |value| value("produced") == value("finished"),
-        );
+        p.finally(Failure::Broken, "the record can never be idle again", |value| {
+            value("produced") == value("finished")
+        });
     },
     floor: 8,
     faults: &[broken("counts begin anew with a callback unfinished", ALL)],
@@ -459,9 +445,6 @@ pub(crate) const DOMAINS: Case = Case {
     floor: 500,
     faults: &[
         uaf("a guard of another domain gives access", ALL),
-        uaf(
-            "another domain's retired value is waited for in this one",
-            ALL,
-        ),
+        uaf("another domain's retired value is waited for in this one", ALL),
     ],
 };

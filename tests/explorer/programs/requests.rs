@@ -193,12 +193,7 @@ pub(crate) const NAP: Case = Case {
 pub(crate) const NAP_WAIT: Case = Case {
     name: "nap_wait",
     build: |p| {
-        p.variables(&[
-            ("wanted", FIRST),
-            ("force", 0),
-            ("doze", AWAKE),
-            ("event", 0),
-        ]);
+        p.variables(&[("wanted", FIRST), ("force", 0), ("doze", AWAKE), ("event", 0)]);
         p.thread("waiter", |t| {
             t.of("Domain::want");
             raise(t, "wanted", NEXT.into());

@@ -41,10 +41,7 @@ pub(crate) const SECTION: Case = Case {
         // With fences, the read-modify-writes of the start are strong enough on these processors.
         uaf("no heavy fence", ASYMMETRIC),
         uaf("a light fence in place of the heavy one", ASYMMETRIC),
-        uaf(
-            "a barrier that the system refuses is taken for done",
-            ASYMMETRIC,
-        ),
+        uaf("a barrier that the system refuses is taken for done", ASYMMETRIC),
         uaf("the number is taken Relaxed", WEAK),
     ],
 };
@@ -103,10 +100,7 @@ pub(crate) const LATE_SECTION: Case = Case {
     faults: &[
         uaf("no limit where a section is open", ALL),
         // It is never above `fenced`, and so ends less.
-        uaf(
-            "the limit is the scanner's own number, after its own fence",
-            NOWHERE,
-        ),
+        uaf("the limit is the scanner's own number, after its own fence", NOWHERE),
     ],
 };
 

@@ -51,10 +51,7 @@ fn gp_thread(t: &mut Thread, places: &[Place]) {
             if t.bad("any section that is asked counts, not a holder alone") {
                 t.load("asked", asked, Relaxed);
                 let open = r("word").not().not();
-                t.set(
-                    "wakes",
-                    r("wakes").or(open.and(r("asked").is(address(word)))),
-                );
+                t.set("wakes", r("wakes").or(open.and(r("asked").is(address(word)))));
             }
             match t.bad("a section that began later is taken for a holder") {
                 true => t.go_if(r("word").not(), free),
@@ -142,10 +139,7 @@ pub(crate) const ONE_ASKED: Case = Case {
         });
     },
     floor: 1000,
-    faults: &[
-        hang("what is asked is taken away after the wake", ALL),
-        hang("no heavy fence", ALL),
-    ],
+    faults: &[hang("what is asked is taken away after the wake", ALL), hang("no heavy fence", ALL)],
 };
 
 /// The same record has a section that began later, is not in the way, and stays.
@@ -183,10 +177,7 @@ pub(crate) const ASKED_ANEW: Case = Case {
         });
     },
     floor: 1000,
-    faults: &[hang(
-        "any section that is asked counts, not a holder alone",
-        ALL,
-    )],
+    faults: &[hang("any section that is asked counts, not a holder alone", ALL)],
 };
 
 /// A holder moves its section to now, and keeps it.
@@ -228,11 +219,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
             t.of("Record::wake_if_requested");
             let end = t.label();
             t.load("freed", "freed", Relaxed);
-            t.check(
-                r("freed").not(),
-                Failure::UseAfterFree,
-                "looks at a record that is freed",
-            );
+            t.check(r("freed").not(), Failure::UseAfterFree, "looks at a record that is freed");
             t.load("asked", "asked", Relaxed);
             t.go_if(r("asked").is(address("wa")).not(), end);
             t.of("Record::wake_sleeper");

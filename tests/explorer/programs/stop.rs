@@ -156,12 +156,8 @@ pub(crate) const STOP_REQUEST: Case = Case {
 };
 
 fn one_thread(p: &mut Program) {
-    p.finally(Failure::LostWork, "there is work, and no thread", |value| {
-        value("threads") != 0
-    });
-    p.finally(Failure::Broken, "two threads drive the domain", |value| {
-        value("threads") == 1
-    });
+    p.finally(Failure::LostWork, "there is work, and no thread", |value| value("threads") != 0);
+    p.finally(Failure::Broken, "two threads drive the domain", |value| value("threads") == 1);
 }
 
 /// `Shutdown` after its drain: requests an attempt, and waits for it, or for a thread that has
@@ -242,10 +238,7 @@ pub(crate) const SHUTDOWN: Case = Case {
         hang("no heavy fence", ALL),
         hang("no look behind the fence", ALL),
         hang("a shutdown looks at the doze before it asks", ALL),
-        hang(
-            "a shutdown does not look whether the thread has stopped",
-            ALL,
-        ),
+        hang("a shutdown does not look whether the thread has stopped", ALL),
     ],
 };
 
@@ -366,17 +359,12 @@ pub(crate) const END: Case = Case {
             t.bind(handles);
             t.unlock("driver");
         });
-        p.finally(
-            Failure::Broken,
-            "the core is given away twice, or never",
-            |value| value("recycled") == 1,
-        );
+        p.finally(Failure::Broken, "the core is given away twice, or never", |value| {
+            value("recycled") == 1
+        });
     },
     floor: 50,
-    faults: &[broken(
-        "the end is not decided under the driver's lock",
-        ALL,
-    )],
+    faults: &[broken("the end is not decided under the driver's lock", ALL)],
 };
 
 /// `Domain::recycle`.

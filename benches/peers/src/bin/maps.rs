@@ -117,9 +117,7 @@ impl Map for Locked {
     }
     fn get_many(&self, keys: &mut Keys, n: usize) -> u64 {
         let m = self.0.read().unwrap();
-        (0..n)
-            .map(|_| m.get(&keys.next()).copied().unwrap_or(0))
-            .sum()
+        (0..n).map(|_| m.get(&keys.next()).copied().unwrap_or(0)).sum()
     }
     fn remove(&self, key: u64) {
         self.0.write().unwrap().remove(&key);
@@ -134,10 +132,7 @@ struct Keys {
 }
 impl Keys {
     fn new(seed: u64, bound: u64) -> Self {
-        Keys {
-            state: seed.wrapping_mul(0x9e3779b97f4a7c15) | 1,
-            bound,
-        }
+        Keys { state: seed.wrapping_mul(0x9e3779b97f4a7c15) | 1, bound }
     }
     #[inline(always)]
     fn next(&mut self) -> u64 {
@@ -307,11 +302,7 @@ fn resize_all(rounds: usize) {
     fn one<M: Map>() {
         let (gets, inserts, all) = resize::<M>();
         println!("{:>16} get    {}", M::name(), quantiles(gets));
-        println!(
-            "{:>16} insert {}   all {all:?}",
-            M::name(),
-            quantiles(inserts)
-        );
+        println!("{:>16} insert {}   all {all:?}", M::name(), quantiles(inserts));
     }
     for _ in 0..rounds {
         one::<Ours>();

@@ -43,10 +43,7 @@ fn nothing_to_free() -> Vec<Candidate> {
             }))
         })
     };
-    let mut all = vec![
-        ours(OURS, Rcu::new()),
-        ours("async-rcu, InlineExecutor", inline()),
-    ];
+    let mut all = vec![ours(OURS, Rcu::new()), ours("async-rcu, InlineExecutor", inline())];
     for flavour in flavours() {
         let mut heads = Heads::new(flavour, MILLION);
         all.push(Candidate::new(flavour.name, move || {
@@ -72,10 +69,7 @@ fn malloc_and_free() -> Vec<Candidate> {
             }))
         })
     };
-    let mut all = vec![
-        ours(OURS, Rcu::new()),
-        ours("async-rcu, InlineExecutor", inline()),
-    ];
+    let mut all = vec![ours(OURS, Rcu::new()), ours("async-rcu, InlineExecutor", inline())];
     for flavour in flavours() {
         all.push(Candidate::new(flavour.name, move || {
             flavour.on_thread(|thread| {

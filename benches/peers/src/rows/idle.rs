@@ -20,9 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
 
 fn idle() -> Vec<Candidate> {
     let of = |name: &str, what: &'static str| {
-        Candidate::new(name, move || {
-            probe(what).map_or(f64::NAN, |figures| figures[0])
-        })
+        Candidate::new(name, move || probe(what).map_or(f64::NAN, |figures| figures[0]))
     };
     let mut all = vec![of(OURS, "idle-ours")];
     if !flavours().is_empty() {

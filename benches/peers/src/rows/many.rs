@@ -79,9 +79,7 @@ fn waiters(time: bool) -> Vec<Candidate> {
             let before = rcu.stats().grace_periods;
             let took = runtime.block_on(async {
                 let start = Instant::now();
-                let tasks: Vec<_> = (0..WAITERS)
-                    .map(|_| tokio::spawn(rcu.synchronize()))
-                    .collect();
+                let tasks: Vec<_> = (0..WAITERS).map(|_| tokio::spawn(rcu.synchronize())).collect();
                 for task in tasks {
                     task.await.expect("a waiting task");
                 }
@@ -93,10 +91,7 @@ fn waiters(time: bool) -> Vec<Candidate> {
             }
         })
     };
-    let mut all = vec![
-        ours("async-rcu, current_thread", false),
-        ours("async-rcu, 1 worker", true),
-    ];
+    let mut all = vec![ours("async-rcu, current_thread", false), ours("async-rcu, 1 worker", true)];
     if time {
         all.extend(tokio_rcu::synchronize_at_once(WAITERS));
     }
@@ -140,9 +135,7 @@ fn parked(many: usize) -> Vec<Candidate> {
             flavour.on_thread(|thread| timed(n, || thread.synchronize()))
         }));
     }
-    all.into_iter()
-        .map(|mut c| Candidate::new(c.name, move || (c.measure)() / 1e3))
-        .collect()
+    all.into_iter().map(|mut c| Candidate::new(c.name, move || (c.measure)() / 1e3)).collect()
 }
 
 /// Measures the scan that finds a grace period over, among many younger guards. A guard that began

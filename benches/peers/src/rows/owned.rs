@@ -15,10 +15,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "owned read",
         about: "Get the value in a form that is Send, read it, and drop the form; one thread.",
         unit: Unit::Nanoseconds,
-        goals: &[
-            Goal::AtMost(1.3, "async-rcu, Rcu::read"),
-            Goal::AtMost(0.25, "Arc clone"),
-        ],
+        goals: &[Goal::AtMost(1.3, "async-rcu, Rcu::read"), Goal::AtMost(0.25, "Arc clone")],
         most_rounds: usize::MAX,
         set_up: one_thread,
     },
@@ -73,14 +70,8 @@ fn kept() -> Vec<(&'static str, Loop)> {
                 })
             }),
         ),
-        (
-            "Arc clone",
-            Arc::new(move |n| timed(n, || consume(*Arc::clone(&arc)))),
-        ),
-        (
-            "arc-swap load_full",
-            Arc::new(move |n| timed(n, || consume(*swap.load_full()))),
-        ),
+        ("Arc clone", Arc::new(move |n| timed(n, || consume(*Arc::clone(&arc))))),
+        ("arc-swap load_full", Arc::new(move |n| timed(n, || consume(*swap.load_full())))),
         (
             "parking_lot RwLock, Arc clone",
             Arc::new(move |n| {
@@ -121,12 +112,8 @@ fn counted() -> Vec<Candidate> {
     let lock = RwLock::new(Arc::new(1_u64));
     let arc = Arc::new(1_u64);
     vec![
-        Candidate::looped("async-rcu, load_full", move |n| {
-            timed(n, || consume(*cell.load_full()))
-        }),
-        Candidate::looped("arc-swap load_full", move |n| {
-            timed(n, || consume(*swap.load_full()))
-        }),
+        Candidate::looped("async-rcu, load_full", move |n| timed(n, || consume(*cell.load_full()))),
+        Candidate::looped("arc-swap load_full", move |n| timed(n, || consume(*swap.load_full()))),
         Candidate::looped("std RwLock", move |n| {
             timed(n, || {
                 let arc = Arc::clone(&std_lock.read().expect("no poison"));

@@ -75,9 +75,7 @@ fn readers() -> Vec<(String, Loop)> {
                 consume(*cell.load(&guard));
             })
         }),
-        reader("async-rcu, RcuCell::with", move |n| {
-            timed(n, || same.with(|v| consume(*v)))
-        }),
+        reader("async-rcu, RcuCell::with", move |n| timed(n, || same.with(|v| consume(*v)))),
     ];
 
     for flavour in urcu::flavours() {
@@ -119,20 +117,13 @@ fn readers() -> Vec<(String, Loop)> {
     all.push(reader("sdd", move |n| {
         timed(n, || {
             let guard = sdd::Guard::new();
-            consume(
-                *cell
-                    .load(Ordering::Acquire, &guard)
-                    .as_ref()
-                    .expect("never null"),
-            );
+            consume(*cell.load(Ordering::Acquire, &guard).as_ref().expect("never null"));
         })
     }));
 
     let cell = Arc::new(ArcSwap::from_pointee(1_u64));
     let same = Arc::clone(&cell);
-    all.push(reader("arc-swap load", move |n| {
-        timed(n, || consume(**cell.load()))
-    }));
+    all.push(reader("arc-swap load", move |n| timed(n, || consume(**cell.load()))));
     all.push(reader("arc-swap Cache", move |n| {
         let mut cache = Cache::new(&*same);
         timed(n, || consume(**cache.load()))
@@ -148,14 +139,10 @@ fn readers() -> Vec<(String, Loop)> {
         timed(n, || consume(**lock.read().expect("no poison")))
     }));
     let lock = parking_lot::RwLock::new(Box::new(1_u64));
-    all.push(reader("parking_lot RwLock", move |n| {
-        timed(n, || consume(**lock.read()))
-    }));
+    all.push(reader("parking_lot RwLock", move |n| timed(n, || consume(**lock.read()))));
     let lock = tokio::sync::RwLock::new(Box::new(1_u64));
     all.push(reader("tokio RwLock", move |n| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         // Unconstrained: otherwise the loop would yield to the runtime now and then.
         runtime.block_on(tokio::task::unconstrained(async {
             let start = std::time::Instant::now();
@@ -279,12 +266,7 @@ fn further() -> Vec<Candidate> {
     all.push(reader("sdd", move |n| {
         let guard = sdd::Guard::new();
         timed(n, || {
-            consume(
-                *cell
-                    .load(Ordering::Acquire, &guard)
-                    .as_ref()
-                    .expect("never null"),
-            );
+            consume(*cell.load(Ordering::Acquire, &guard).as_ref().expect("never null"));
         })
     }));
     all.into_iter().map(looped).collect()

@@ -15,10 +15,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const GOALS: &[Goal] = &[
-    Goal::AtMost(0.75, "crossbeam-epoch"),
-    Goal::AtMost(0.75, "seize"),
-];
+const GOALS: &[Goal] = &[Goal::AtMost(0.75, "crossbeam-epoch"), Goal::AtMost(0.75, "seize")];
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -109,10 +106,7 @@ fn until_freed() -> Vec<Candidate> {
 fn all() -> Vec<Arc<dyn Exchange>> {
     let mut all: Vec<Arc<dyn Exchange>> = vec![Arc::new(Ours::new())];
     for flavour in flavours() {
-        all.push(Arc::new(Urcu {
-            flavour,
-            cell: flavour.cell(),
-        }));
+        all.push(Arc::new(Urcu { flavour, cell: flavour.cell() }));
     }
     all.push(Arc::new(Epoch(epoch::Atomic::new(1))));
     all.push(Arc::new(Seize(seize::Collector::new(), pointer())));
@@ -179,8 +173,7 @@ impl Exchange for Urcu {
         self.flavour.name.into()
     }
     fn replace(&self, n: u64) -> Duration {
-        self.flavour
-            .on_thread(|thread| timed(1, || self.cell.replace_loop(thread, n)))
+        self.flavour.on_thread(|thread| timed(1, || self.cell.replace_loop(thread, n)))
     }
     fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
         self.flavour.on_thread(|thread| {
@@ -272,22 +265,13 @@ impl Exchange for Sdd {
     }
     fn replace(&self, n: u64) -> Duration {
         timed(n, || {
-            drop(
-                self.0
-                    .swap((Some(sdd::Owned::new(n)), sdd::Tag::None), Ordering::AcqRel),
-            );
+            drop(self.0.swap((Some(sdd::Owned::new(n)), sdd::Tag::None), Ordering::AcqRel));
         })
     }
     fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
         until(ready, stop, || {
             let guard = sdd::Guard::new();
-            consume(
-                *self
-                    .0
-                    .load(Ordering::Acquire, &guard)
-                    .as_ref()
-                    .expect("never null"),
-            );
+            consume(*self.0.load(Ordering::Acquire, &guard).as_ref().expect("never null"));
         });
     }
 }
@@ -372,8 +356,6 @@ impl Exchange for Unprotected {
     }
     fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
         // Reads the pointer only: the word behind it may be freed.
-        until(ready, stop, || {
-            consume(self.0.load(Ordering::Acquire).addr() as u64)
-        });
+        until(ready, stop, || consume(self.0.load(Ordering::Acquire).addr() as u64));
     }
 }

@@ -77,9 +77,7 @@ mod present {
         let its = Its::new();
         vec![Candidate::new("tokio_rcu", move || {
             its.block_on(async {
-                let tasks: Vec<_> = (0..waiters)
-                    .map(|_| tokio::spawn(synchronize_rcu()))
-                    .collect();
+                let tasks: Vec<_> = (0..waiters).map(|_| tokio::spawn(synchronize_rcu())).collect();
                 let start = Instant::now();
                 for task in tasks {
                     task.await.expect("a waiting task");

@@ -127,9 +127,7 @@ fn receive(spin: bool, receiver: &Receiver<Instant>) -> Instant {
 
 fn one_callback(spin: bool) -> Vec<Candidate> {
     let ours = |name: &str, rcu: Rcu| {
-        Candidate::new(name, move || {
-            p50(SAMPLES, || until_start(spin, |job| rcu.call(job)))
-        })
+        Candidate::new(name, move || p50(SAMPLES, || until_start(spin, |job| rcu.call(job))))
     };
     let mut all = vec![
         ours("async-rcu, InlineExecutor", inline()),
@@ -230,9 +228,7 @@ fn awaited() -> Vec<Candidate> {
             single.block_on(many(one.clone(), n))
         }),
         Candidate::looped("async-rcu, spawned task", move |n| {
-            multi
-                .block_on(multi.spawn(many(other.clone(), n)))
-                .expect("the task")
+            multi.block_on(multi.spawn(many(other.clone(), n))).expect("the task")
         }),
     ];
     all.extend(tokio_rcu::synchronize());
@@ -241,13 +237,9 @@ fn awaited() -> Vec<Candidate> {
 
 fn drain_empty() -> Vec<Candidate> {
     let rcu = Rcu::new();
-    let mut all = vec![Candidate::looped(OURS, move |n| {
-        timed(n, || rcu.blocking_drain())
-    })];
+    let mut all = vec![Candidate::looped(OURS, move |n| timed(n, || rcu.blocking_drain()))];
     for flavour in flavours() {
-        all.push(Candidate::looped(flavour.name, move |n| {
-            timed(n, || flavour.barrier())
-        }));
+        all.push(Candidate::looped(flavour.name, move |n| timed(n, || flavour.barrier())));
     }
     all.into_iter().map(in_microseconds).collect()
 }
@@ -261,10 +253,7 @@ fn call_and_drain() -> Vec<Candidate> {
             })
         })
     };
-    let mut all = vec![
-        ours(OURS, Rcu::new()),
-        ours("async-rcu, InlineExecutor", inline()),
-    ];
+    let mut all = vec![ours(OURS, Rcu::new()), ours("async-rcu, InlineExecutor", inline())];
     for flavour in flavours() {
         all.push(Candidate::looped(flavour.name, move |n| {
             flavour.on_thread(|thread| {

@@ -60,20 +60,14 @@ pub struct Faulty<S: ?Sized> {
 
 impl<S: ?Sized> std::fmt::Debug for Faulty<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Faulty")
-            .field("faults", &self.faults)
-            .finish_non_exhaustive()
+        f.debug_struct("Faulty").field("faults", &self.faults).finish_non_exhaustive()
     }
 }
 
 impl<S: ?Sized> Faulty<S> {
     /// Adds `faults` to `source`.
     pub fn new(source: Arc<S>, faults: Faults) -> Self {
-        Self {
-            source,
-            faults,
-            line: Arc::default(),
-        }
+        Self { source, faults, line: Arc::default() }
     }
 }
 
@@ -121,30 +115,19 @@ mod tests {
     #[tokio::test]
     async fn deltas_come_twice_late_and_never() {
         let memory = Arc::new(Memory::new());
-        let term = memory
-            .take_office("test", std::time::Duration::from_secs(60))
-            .await
-            .unwrap();
+        let term = memory.take_office("test", std::time::Duration::from_secs(60)).await.unwrap();
         let mut replaces = None;
         for n in 1..=8 {
             let file = format!("f{n}");
             let changes = Vec::new();
-            let draft = Draft {
-                replaces,
-                file: file.clone(),
-                changes,
-            };
+            let draft = Draft { replaces, file: file.clone(), changes };
             assert_eq!(memory.put(term, &draft).await.unwrap(), n);
             replaces = Some(file);
         }
         let faults = "twice=2,late=3,never=5".parse().unwrap();
         let source = Faulty::new(memory, faults);
-        let sent: Vec<_> = source
-            .watch(0)
-            .take(8)
-            .map(|delta| delta.unwrap().revision)
-            .collect()
-            .await;
+        let sent: Vec<_> =
+            source.watch(0).take(8).map(|delta| delta.unwrap().revision).collect().await;
         assert_eq!(sent, [1, 2, 2, 4, 4, 3, 7, 6]);
     }
 

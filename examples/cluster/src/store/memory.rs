@@ -48,11 +48,7 @@ impl State {
     fn reap(&mut self) {
         let now = clock::now();
         self.nodes.retain(|_, node| now < node.until);
-        if self
-            .office
-            .as_ref()
-            .is_some_and(|office| office.until <= now)
-        {
+        if self.office.as_ref().is_some_and(|office| office.until <= now) {
             self.office = None;
         }
     }
@@ -86,9 +82,7 @@ pub struct Memory {
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory")
-            .field("cut", &*self.cut.borrow())
-            .finish_non_exhaustive()
+        f.debug_struct("Memory").field("cut", &*self.cut.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -101,18 +95,12 @@ impl Default for Memory {
 impl Memory {
     /// Makes an empty store, and returns its first client.
     pub fn new() -> Self {
-        Self {
-            shared: Arc::default(),
-            cut: watch::Sender::new(false),
-        }
+        Self { shared: Arc::default(), cut: watch::Sender::new(false) }
     }
 
     /// Returns another client of the same store.
     pub fn client(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            cut: watch::Sender::new(false),
-        }
+        Self { shared: Arc::clone(&self.shared), cut: watch::Sender::new(false) }
     }
 
     /// Cuts the client off from the store. The client gets no message, not even about the cut.
@@ -130,11 +118,7 @@ impl Memory {
             return Err(Error::Unavailable("the cable is cut".into()));
         }
         // No operation panics half way, so a poisoned state is whole.
-        Ok(self
-            .shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner))
+        Ok(self.shared.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn change<R>(&self, f: impl FnOnce(&mut State) -> Result<R>) -> Result<R> {
@@ -162,18 +146,12 @@ impl Memory {
             name: node.name.clone(),
             used: node.used,
         });
-        Ok((
-            members.collect(),
-            state.nodes.values().map(|node| node.until).min(),
-        ))
+        Ok((members.collect(), state.nodes.values().map(|node| node.until).min()))
     }
 
     /// Returns another handle of this client, with the same cable.
     fn same(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            cut: self.cut.clone(),
-        }
+        Self { shared: Arc::clone(&self.shared), cut: self.cut.clone() }
     }
 
     /// Waits until the cable is whole.
@@ -214,17 +192,10 @@ impl Membership for Memory {
     async fn register(&self, name: &str, ttl: Duration) -> Result<Registration> {
         self.change(|state| {
             state.number += 1;
-            let node = NodeRecord {
-                name: name.to_owned(),
-                used: 0,
-                ttl,
-                until: clock::now() + ttl,
-            };
+            let node =
+                NodeRecord { name: name.to_owned(), used: 0, ttl, until: clock::now() + ttl };
             state.nodes.insert(state.number, node);
-            Ok(Registration {
-                session: state.number,
-                ttl,
-            })
+            Ok(Registration { session: state.number, ttl })
         })
     }
 
@@ -285,9 +256,7 @@ impl Ledger for Memory {
         self.change(|state| {
             state.reap();
             if let Some(office) = &state.office {
-                return Err(Error::Occupied {
-                    holder: office.holder.clone(),
-                });
+                return Err(Error::Occupied { holder: office.holder.clone() });
             }
             state.number += 1;
             state.office = Some(Office {
@@ -326,10 +295,7 @@ impl Ledger for Memory {
             state.revision += 1;
             state.table = state.table.with(&draft.changes, &draft.file);
             if let Some(file) = &draft.replaces {
-                state.retired.push(Retired {
-                    file: file.clone(),
-                    since: state.revision,
-                });
+                state.retired.push(Retired { file: file.clone(), since: state.revision });
             }
             state.log.push_back(Delta {
                 revision: state.revision,

@@ -181,9 +181,7 @@ impl<S: TableSource + Membership + Ledger> Store for S {}
 /// Opens the store of this URL: `etcd://HOST:PORT[,HOST:PORT..]` or `postgres://..`. A store can
 /// hold several tables, under different prefixes. A request fails after `patience`.
 pub async fn open(url: &str, prefix: &str, patience: Duration) -> Result<Arc<dyn Store>> {
-    let known = prefix
-        .chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let known = prefix.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !known || !prefix.starts_with(|c: char| c.is_ascii_lowercase()) || prefix.len() > 40 {
         return Err(Error::Usage(format!(
             "--prefix {prefix:?}: use a to z, 0 to 9 and _, beginning with a letter, at most 40 \
@@ -208,21 +206,15 @@ async fn open_etcd(hosts: &str, prefix: &str, patience: Duration) -> Result<Arc<
 
 #[cfg(not(feature = "etcd"))]
 async fn open_etcd(_: &str, _: &str, _: Duration) -> Result<Arc<dyn Store>> {
-    Err(Error::Usage(
-        "this build has no etcd: build with --features etcd".into(),
-    ))
+    Err(Error::Usage("this build has no etcd: build with --features etcd".into()))
 }
 
 #[cfg(feature = "postgres")]
 async fn open_postgres(url: &str, prefix: &str, patience: Duration) -> Result<Arc<dyn Store>> {
-    Ok(Arc::new(
-        postgres::Postgres::open(url, prefix, patience).await?,
-    ))
+    Ok(Arc::new(postgres::Postgres::open(url, prefix, patience).await?))
 }
 
 #[cfg(not(feature = "postgres"))]
 async fn open_postgres(_: &str, _: &str, _: Duration) -> Result<Arc<dyn Store>> {
-    Err(Error::Usage(
-        "this build has no Postgres: build with --features postgres".into(),
-    ))
+    Err(Error::Usage("this build has no Postgres: build with --features postgres".into()))
 }

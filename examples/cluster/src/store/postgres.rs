@@ -51,9 +51,7 @@ pub struct Postgres {
 
 impl std::fmt::Debug for Postgres {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Postgres")
-            .field("schema", &self.shared.schema)
-            .finish_non_exhaustive()
+        f.debug_struct("Postgres").field("schema", &self.shared.schema).finish_non_exhaustive()
     }
 }
 
@@ -62,9 +60,7 @@ impl std::fmt::Debug for Postgres {
 fn failed(e: tokio_postgres::Error) -> Error {
     match e.as_db_error() {
         Some(said)
-            if ["28", "3D", "42"]
-                .iter()
-                .any(|class| said.code().code().starts_with(class)) =>
+            if ["28", "3D", "42"].iter().any(|class| said.code().code().starts_with(class)) =>
         {
             Error::Usage(format!("postgres: {}", said.message()))
         }
@@ -80,9 +76,8 @@ type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 impl Postgres {
     /// Makes a client of the server and database of `url`, whose tables are in the schema `prefix`.
     pub async fn open(url: &str, prefix: &str, patience: Duration) -> Result<Self> {
-        let mut config: Config = url
-            .parse()
-            .map_err(|e| Error::Usage(format!("--store {url:?}: {e}")))?;
+        let mut config: Config =
+            url.parse().map_err(|e| Error::Usage(format!("--store {url:?}: {e}")))?;
         let more = format!(
             "-c search_path={prefix} -c statement_timeout={} {}",
             patience.as_millis().max(1),
@@ -177,8 +172,7 @@ impl Postgres {
         sql: &str,
         params: Params<'_>,
     ) -> Result<Vec<Row>> {
-        self.on(link, async |client| client.query(sql, params).await)
-            .await
+        self.on(link, async |client| client.query(sql, params).await).await
     }
 
     async fn listen(&self, channel: &str) -> Result<(Client, mpsc::UnboundedReceiver<()>)> {
@@ -205,12 +199,7 @@ impl Postgres {
             if let Some(revision) = row.get::<_, Option<Revision>>(1) {
                 let changes = serde_json::from_str(row.get(4))
                     .map_err(|e| Error::Corrupt(format!("changes: {e}")))?;
-                deltas.push(Delta {
-                    revision,
-                    previous: row.get(2),
-                    file: row.get(3),
-                    changes,
-                });
+                deltas.push(Delta { revision, previous: row.get(2), file: row.get(3), changes });
             }
         }
         Ok(deltas)
@@ -228,11 +217,7 @@ impl Postgres {
         let mut members = Vec::new();
         for row in rows {
             first = first.min(Duration::from_secs_f64(row.get::<_, f64>(3).max(0.001)));
-            members.push(Member {
-                session: row.get(0),
-                name: row.get(1),
-                used: row.get(2),
-            });
+            members.push(Member { session: row.get(0), name: row.get(1), used: row.get(2) });
         }
         Ok((members, first))
     }
@@ -259,9 +244,8 @@ impl TableSource for Postgres {
         let Some(first) = rows.first() else {
             return Err(Error::Corrupt("the table `head` is empty".into()));
         };
-        let entries = rows
-            .iter()
-            .filter_map(|row| Some((row.get::<_, Option<String>>(2)?, row.get(3))));
+        let entries =
+            rows.iter().filter_map(|row| Some((row.get::<_, Option<String>>(2)?, row.get(3))));
         Ok((first.get(0), Table::new(entries, first.get(1))))
     }
 
@@ -290,24 +274,16 @@ impl Membership for Postgres {
                    SELECT session, pg_notify($3, '') FROM new";
         let params: Params<'_> = &[&name, &ttl.as_secs_f64(), &self.channel("nodes")];
         let rows = self.query(&self.shared.leases, sql, params).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| Error::Corrupt("the insert returned no row".into()))?;
-        Ok(Registration {
-            session: row.get(0),
-            ttl,
-        })
+        let row =
+            rows.first().ok_or_else(|| Error::Corrupt("the insert returned no row".into()))?;
+        Ok(Registration { session: row.get(0), ttl })
     }
 
     async fn keep_alive(&self, session: Session) -> Result<()> {
         let sql = "UPDATE nodes SET until = clock_timestamp() + make_interval(secs => ttl) \
                    WHERE session = $1 AND until > clock_timestamp() RETURNING 1";
         let rows = self.query(&self.shared.leases, sql, &[&session]).await?;
-        if rows.is_empty() {
-            Err(Error::LeaseLost)
-        } else {
-            Ok(())
-        }
+        if rows.is_empty() { Err(Error::LeaseLost) } else { Ok(()) }
     }
 
     async fn publish(&self, session: Session, used: Revision) -> Result<()> {
@@ -316,22 +292,13 @@ impl Membership for Postgres {
                    SELECT pg_notify($3, '') FROM done";
         let params: Params<'_> = &[&session, &used, &self.channel("nodes")];
         let rows = self.query(&self.shared.leases, sql, params).await?;
-        if rows.is_empty() {
-            Err(Error::LeaseLost)
-        } else {
-            Ok(())
-        }
+        if rows.is_empty() { Err(Error::LeaseLost) } else { Ok(()) }
     }
 
     async fn leave(&self, session: Session) -> Result<()> {
         let sql = "WITH done AS (DELETE FROM nodes WHERE session = $1 RETURNING 1) SELECT \
                    pg_notify($2, '') FROM done";
-        self.query(
-            &self.shared.leases,
-            sql,
-            &[&session, &self.channel("nodes")],
-        )
-        .await?;
+        self.query(&self.shared.leases, sql, &[&session, &self.channel("nodes")]).await?;
         Ok(())
     }
 
@@ -360,18 +327,12 @@ impl Ledger for Postgres {
                    ON CONFLICT (one) DO UPDATE SET term = excluded.term, holder = excluded.holder, \
                    ttl = excluded.ttl, until = excluded.until \
                    WHERE office.until <= clock_timestamp() RETURNING term";
-        let rows = self
-            .query(&self.shared.leases, sql, &[&name, &ttl.as_secs_f64()])
-            .await?;
+        let rows = self.query(&self.shared.leases, sql, &[&name, &ttl.as_secs_f64()]).await?;
         if let Some(row) = rows.first() {
             return Ok(row.get(0));
         }
-        let rows = self
-            .query(&self.shared.leases, "SELECT holder FROM office", &[])
-            .await?;
-        let holder = rows
-            .first()
-            .map_or_else(|| "another".into(), |row| row.get(0));
+        let rows = self.query(&self.shared.leases, "SELECT holder FROM office", &[]).await?;
+        let holder = rows.first().map_or_else(|| "another".into(), |row| row.get(0));
         Err(Error::Occupied { holder })
     }
 
@@ -379,20 +340,11 @@ impl Ledger for Postgres {
         let sql = "UPDATE office SET until = clock_timestamp() + make_interval(secs => ttl) \
                    WHERE term = $1 AND until > clock_timestamp() RETURNING 1";
         let rows = self.query(&self.shared.leases, sql, &[&term]).await?;
-        if rows.is_empty() {
-            Err(Error::Deposed)
-        } else {
-            Ok(())
-        }
+        if rows.is_empty() { Err(Error::Deposed) } else { Ok(()) }
     }
 
     async fn resign(&self, term: Term) -> Result<()> {
-        self.query(
-            &self.shared.leases,
-            "DELETE FROM office WHERE term = $1",
-            &[&term],
-        )
-        .await?;
+        self.query(&self.shared.leases, "DELETE FROM office WHERE term = $1", &[&term]).await?;
         Ok(())
     }
 
@@ -402,9 +354,7 @@ impl Ledger for Postgres {
         let channel = self.channel("table");
         self.on(&self.shared.table, async |client| {
             let t = client.transaction().await?;
-            let head = t
-                .query_one("SELECT revision, file FROM head FOR UPDATE", &[])
-                .await?;
+            let head = t.query_one("SELECT revision, file FROM head FOR UPDATE", &[]).await?;
             let (previous, current): (Revision, Option<String>) = (head.get(0), head.get(1));
             let office = "SELECT 1 FROM office WHERE term = $1 AND until > clock_timestamp() FOR \
                           SHARE";
@@ -422,18 +372,13 @@ impl Ledger for Postgres {
                                    SET value = excluded.value";
                         t.execute(sql, &[&change.key, value]).await?
                     }
-                    None => {
-                        t.execute("DELETE FROM entries WHERE key = $1", &[&change.key])
-                            .await?
-                    }
+                    None => t.execute("DELETE FROM entries WHERE key = $1", &[&change.key]).await?,
                 };
             }
             let sql = "INSERT INTO changes VALUES ($1, $2, $3, $4)";
-            t.execute(sql, &[&revision, &previous, &draft.file, &log])
-                .await?;
+            t.execute(sql, &[&revision, &previous, &draft.file, &log]).await?;
             if let Some(file) = &draft.replaces {
-                t.execute("INSERT INTO retired VALUES ($1, $2)", &[file, &revision])
-                    .await?;
+                t.execute("INSERT INTO retired VALUES ($1, $2)", &[file, &revision]).await?;
             }
             let sql = "UPDATE head SET revision = $1, file = $2";
             t.execute(sql, &[&revision, &draft.file]).await?;
@@ -446,19 +391,9 @@ impl Ledger for Postgres {
 
     async fn retired(&self) -> Result<Vec<Retired>> {
         let rows = self
-            .query(
-                &self.shared.table,
-                "SELECT file, since FROM retired ORDER BY since",
-                &[],
-            )
+            .query(&self.shared.table, "SELECT file, since FROM retired ORDER BY since", &[])
             .await?;
-        Ok(rows
-            .iter()
-            .map(|row| Retired {
-                file: row.get(0),
-                since: row.get(1),
-            })
-            .collect())
+        Ok(rows.iter().map(|row| Retired { file: row.get(0), since: row.get(1) }).collect())
     }
 
     async fn forget(&self, term: Term, file: &str) -> Result<()> {
@@ -467,11 +402,7 @@ impl Ledger for Postgres {
                    done AS (DELETE FROM retired WHERE file = $2 AND EXISTS (SELECT FROM here)) \
                    SELECT 1 FROM here";
         let rows = self.query(&self.shared.table, sql, &[&term, &file]).await?;
-        if rows.is_empty() {
-            Err(Error::Deposed)
-        } else {
-            Ok(())
-        }
+        if rows.is_empty() { Err(Error::Deposed) } else { Ok(()) }
     }
 
     async fn compact(&self, through: Revision) -> Result<()> {

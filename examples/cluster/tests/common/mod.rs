@@ -44,24 +44,13 @@ impl Process {
                 let Ok(line) = line else { break };
                 let report: Report =
                     serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"));
-                eprintln!(
-                    "{:>12.3}  {who:>10}  {}",
-                    report.at_ns as f64 / 1e9,
-                    report.event
-                );
+                eprintln!("{:>12.3}  {who:>10}  {}", report.at_ns as f64 / 1e9, report.event);
                 if told.send(report).is_err() {
                     break;
                 }
             }
         });
-        Self {
-            name: name.to_owned(),
-            child,
-            reports,
-            heard: Vec::new(),
-            stdin,
-            address: None,
-        }
+        Self { name: name.to_owned(), child, reports, heard: Vec::new(), stdin, address: None }
     }
 
     /// Waits for the next wanted report among those that no test has looked at.
@@ -100,18 +89,12 @@ impl Process {
 
     #[track_caller]
     pub(crate) fn serves(&mut self, least: i64) {
-        self.hear(
-            "serving",
-            |e| matches!(e, Event::Serving { revision } if *revision >= least),
-        );
+        self.hear("serving", |e| matches!(e, Event::Serving { revision } if *revision >= least));
     }
 
     #[track_caller]
     pub(crate) fn uses(&mut self, least: i64) -> Report {
-        self.hear(
-            "used",
-            |e| matches!(e, Event::Used { revision } if *revision >= least),
-        )
+        self.hear("used", |e| matches!(e, Event::Used { revision } if *revision >= least))
     }
 
     /// Waits for the updater's next change. Returns its revision and file.
@@ -125,10 +108,7 @@ impl Process {
 
     #[track_caller]
     pub(crate) fn has_deleted(&mut self, file: &str) -> Report {
-        self.hear(
-            "deleted",
-            |e| matches!(e, Event::Deleted { file: f } if f == file),
-        )
+        self.hear("deleted", |e| matches!(e, Event::Deleted { file: f } if f == file))
     }
 
     /// Writes a line to the updater's input.
@@ -149,15 +129,8 @@ impl Process {
         let start = Instant::now();
         // The signal takes effect when the process is next on a processor. No event tells that to
         // others.
-        while !std::fs::read_to_string(&stat)
-            .expect("the process runs")
-            .contains(") T ")
-        {
-            assert!(
-                start.elapsed() < HANG_GUARD,
-                "{} has not stopped",
-                self.name
-            );
+        while !std::fs::read_to_string(&stat).expect("the process runs").contains(") T ") {
+            assert!(start.elapsed() < HANG_GUARD, "{} has not stopped", self.name);
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -185,11 +158,7 @@ impl Process {
         loop {
             if let Some(status) = self.child.try_wait().expect("the process is a child") {
                 for event in self.rest() {
-                    assert!(
-                        !matches!(event, Event::Violation { .. }),
-                        "{}: {event}",
-                        self.name
-                    );
+                    assert!(!matches!(event, Event::Violation { .. }), "{}: {event}", self.name);
                 }
                 return status;
             }
@@ -200,12 +169,7 @@ impl Process {
 
     /// Sends a request to a node. Returns the status, the revision if there is one, and the body.
     pub(crate) fn get(&self, path: &str) -> (u16, Option<i64>, String) {
-        get(
-            self.address
-                .as_deref()
-                .expect("the node has reported its address"),
-            path,
-        )
+        get(self.address.as_deref().expect("the node has reported its address"), path)
     }
 }
 
@@ -220,23 +184,13 @@ impl Drop for Process {
 /// Sends a request by hand: it has only three lines.
 pub(crate) fn get(address: &str, path: &str) -> (u16, Option<i64>, String) {
     let mut stream = TcpStream::connect(address).expect("the server listens");
-    stream
-        .set_read_timeout(Some(HANG_GUARD))
-        .expect("a timeout");
+    stream.set_read_timeout(Some(HANG_GUARD)).expect("a timeout");
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("the server reads");
     let mut reply = String::new();
-    stream
-        .read_to_string(&mut reply)
-        .expect("the server answers");
+    stream.read_to_string(&mut reply).expect("the server answers");
     let (head, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|s| s.parse().ok())
-        .expect("a status");
-    let revision = head
-        .lines()
-        .find_map(|line| line.strip_prefix("revision: ")?.parse().ok());
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    let revision = head.lines().find_map(|line| line.strip_prefix("revision: ")?.parse().ok());
     (status, revision, body.trim_end().to_owned())
 }
 

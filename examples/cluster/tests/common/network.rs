@@ -23,10 +23,7 @@ impl Namespace {
         }
         let id = std::process::id() % 10_000;
         let (name, cable) = (format!("cl{id}n{number}"), format!("cl{id}h{number}"));
-        let made = Command::new("ip")
-            .args(["netns", "add", &name])
-            .output()
-            .expect("ip starts");
+        let made = Command::new("ip").args(["netns", "add", &name]).output().expect("ip starts");
         if !made.status.success() {
             skipped(&format!(
                 "cannot make a network namespace: {}",
@@ -35,35 +32,12 @@ impl Namespace {
             return None;
         }
         let net = format!("10.{}.{}", 200 + number, id % 250);
-        let namespace = Self {
-            name: name.clone(),
-            host: format!("{net}.1"),
-            cable: cable.clone(),
-        };
+        let namespace = Self { name: name.clone(), host: format!("{net}.1"), cable: cable.clone() };
         let inner = format!("cl{id}i{number}");
-        run(
-            "ip",
-            &[
-                "link", "add", &cable, "type", "veth", "peer", "name", &inner, "netns", &name,
-            ],
-        );
-        run(
-            "ip",
-            &["addr", "add", &format!("{net}.1/24"), "dev", &cable],
-        );
+        run("ip", &["link", "add", &cable, "type", "veth", "peer", "name", &inner, "netns", &name]);
+        run("ip", &["addr", "add", &format!("{net}.1/24"), "dev", &cable]);
         run("ip", &["link", "set", &cable, "up"]);
-        run(
-            "ip",
-            &[
-                "-n",
-                &name,
-                "addr",
-                "add",
-                &format!("{net}.2/24"),
-                "dev",
-                &inner,
-            ],
-        );
+        run("ip", &["-n", &name, "addr", "add", &format!("{net}.2/24"), "dev", &inner]);
         run("ip", &["-n", &name, "link", "set", &inner, "up"]);
         run("ip", &["-n", &name, "link", "set", "lo", "up"]);
         Some(namespace)
@@ -98,8 +72,6 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // The cable ends with the namespace.
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
 }

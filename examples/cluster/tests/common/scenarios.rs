@@ -22,10 +22,7 @@ struct World<S> {
 
 impl<S: Server> World<S> {
     fn new() -> Option<Self> {
-        Some(Self {
-            server: S::start()?,
-            dir: tempfile::tempdir().expect("a folder"),
-        })
+        Some(Self { server: S::start()?, dir: tempfile::tempdir().expect("a folder") })
     }
 
     fn args(&self, command: &mut Command, host: &str, ttl_ms: u64) {
@@ -49,14 +46,11 @@ impl<S: Server> World<S> {
         more: &[&str],
     ) -> Process {
         // A reader is in a version nearly all the time.
-        command
-            .args(["node", "--name", name, "--hold-ms", "10"])
-            .args(more);
+        command.args(["node", "--name", name, "--hold-ms", "10"]).args(more);
         self.args(&mut command, host, ttl_ms);
         let mut node = Process::start(name, command);
-        if let Event::Listening { address } = node
-            .hear("where", |e| matches!(e, Event::Listening { .. }))
-            .event
+        if let Event::Listening { address } =
+            node.hear("where", |e| matches!(e, Event::Listening { .. })).event
         {
             node.address = Some(address);
         }
@@ -163,10 +157,7 @@ pub(crate) fn the_store_is_restarted<S: Server>() {
     for node in &mut nodes {
         node.uses(revision);
         let (status, at, value) = node.get("/get/x");
-        assert_eq!(
-            (status, at >= Some(revision), value.as_str()),
-            (200, true, "2")
-        );
+        assert_eq!((status, at >= Some(revision), value.as_str()), (200, true, "2"));
     }
     assert!(updater.exit().success());
 }
@@ -194,13 +185,8 @@ pub(crate) fn a_node_sleeps_past_its_lease_and_a_compaction<S: Server>() {
     updater.has_deleted(&first);
     world.compact();
     b.go_on();
-    b.hear("the end of its session", |e| {
-        matches!(e, Event::Lost { .. })
-    });
-    b.hear(
-        "a listing",
-        |e| matches!(e, Event::Listed { revision, .. } if *revision >= last.0),
-    );
+    b.hear("the end of its session", |e| matches!(e, Event::Lost { .. }));
+    b.hear("a listing", |e| matches!(e, Event::Listed { revision, .. } if *revision >= last.0));
     b.uses(last.0);
     assert_eq!(b.get("/get/x").2, "3");
     assert_eq!(b.get("/get/y").2, "4");
@@ -238,15 +224,9 @@ pub(crate) fn a_node_under_its_lease_sleeps_past_a_compaction<S: Server>() {
     world.compact();
     assert!(world.file(&first).exists(), "b may use the file");
     b.go_on();
-    b.hear(
-        "a listing",
-        |e| matches!(e, Event::Listed { why, .. } if why.contains("compacted")),
-    );
+    b.hear("a listing", |e| matches!(e, Event::Listed { why, .. } if why.contains("compacted")));
     b.uses(last);
-    let lost = b
-        .heard
-        .iter()
-        .any(|report| matches!(report.event, Event::Lost { .. }));
+    let lost = b.heard.iter().any(|report| matches!(report.event, Event::Lost { .. }));
     assert!(!lost, "the lease outlasts the sleep");
     assert_eq!(b.get("/get/x").2, "3");
     assert_eq!(b.get("/get/y").2, "4");
@@ -273,16 +253,10 @@ pub(crate) fn deltas_come_twice_late_and_never<S: Server>() {
     let (status, revision, value) = node.get("/get/x");
     assert_eq!(status, 200);
     let revision = revision.expect("a revision");
-    let at = values
-        .range(..=revision)
-        .next_back()
-        .expect("the revision is past the first");
+    let at = values.range(..=revision).next_back().expect("the revision is past the first");
     assert_eq!(*at.1, value, "at {revision}");
     let heard = |wanted: fn(&Event) -> bool| node.heard.iter().any(|report| wanted(&report.event));
-    assert!(
-        heard(|e| matches!(e, Event::Ignored { .. })),
-        "no delta came twice or late"
-    );
+    assert!(heard(|e| matches!(e, Event::Ignored { .. })), "no delta came twice or late");
     assert!(
         heard(|e| matches!(e, Event::Listed { why, .. } if why.contains("gap"))),
         "no delta was missing"
@@ -318,23 +292,15 @@ pub(crate) fn an_updater_dies_and_is_succeeded<S: Server>() {
         |e| matches!(e, Event::Waits { holder } if holder == "one"),
     );
     two.hear("in office", in_office);
-    two.hear(
-        "orphan",
-        |e| matches!(e, Event::Orphan { file } if file == orphan),
-    );
-    two.hear("inherited", |e| {
-        matches!(e, Event::Inherited { files: 1, .. })
-    });
+    two.hear("orphan", |e| matches!(e, Event::Orphan { file } if file == orphan));
+    two.hear("inherited", |e| matches!(e, Event::Inherited { files: 1, .. }));
     two.hear(
         "the nodes that it waits for",
         |e| matches!(e, Event::Waiting { nodes, .. } if nodes == &["a"]),
     );
     two.line("x=3");
     let (revision, third) = two.has_put();
-    assert!(
-        world.file(&first).exists() && world.file(&second).exists(),
-        "a may use the files"
-    );
+    assert!(world.file(&first).exists() && world.file(&second).exists(), "a may use the files");
     assert!(!world.file(orphan).exists());
     a.go_on();
     two.has_deleted(&first);
@@ -396,15 +362,8 @@ pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
     let (revision, first) = updater.has_put();
     a.uses(revision);
     b.uses(revision);
-    let address = b
-        .address
-        .clone()
-        .expect("the node has reported its address");
-    assert!(
-        namespace
-            .get(&address, "/get/x")
-            .starts_with("HTTP/1.0 200")
-    );
+    let address = b.address.clone().expect("the node has reported its address");
+    assert!(namespace.get(&address, "/get/x").starts_with("HTTP/1.0 200"));
 
     namespace.cable("down");
     updater.line("x=2");
@@ -420,34 +379,18 @@ pub(crate) fn a_node_is_cut_off<S: Server>(number: u8) {
         }
         _ => false,
     });
-    assert!(
-        namespace
-            .get(&address, "/get/x")
-            .starts_with("HTTP/1.0 503")
-    );
+    assert!(namespace.get(&address, "/get/x").starts_with("HTTP/1.0 503"));
     let ended = updater.hear("the end of b's lease", |e| gone(e, "b"));
-    assert!(
-        muted < ended.at_ns,
-        "b answered after the updater stopped waiting for it"
-    );
+    assert!(muted < ended.at_ns, "b answered after the updater stopped waiting for it");
     updater.has_deleted(&first);
-    assert!(
-        namespace
-            .get(&address, "/get/x")
-            .starts_with("HTTP/1.0 503")
-    );
+    assert!(namespace.get(&address, "/get/x").starts_with("HTTP/1.0 503"));
 
     namespace.cable("up");
-    b.hear("the end of its session", |e| {
-        matches!(e, Event::Lost { .. })
-    });
+    b.hear("the end of its session", |e| matches!(e, Event::Lost { .. }));
     b.hear("a listing", |e| matches!(e, Event::Listed { .. }));
     b.uses(revision);
     let reply = namespace.get(&address, "/get/x");
-    assert!(
-        reply.starts_with("HTTP/1.0 200") && reply.trim_end().ends_with('2'),
-        "{reply}"
-    );
+    assert!(reply.starts_with("HTTP/1.0 200") && reply.trim_end().ends_with('2'), "{reply}");
     assert!(b.end().success(), "no file that b used was missing");
     assert!(updater.exit().success());
 }

@@ -25,10 +25,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         places.extend(versions.flatten().map(|version| version.path().join("bin")));
     }
     // A link may lead to the folder where the program finds its other parts.
-    let found = places
-        .into_iter()
-        .map(|place| place.join(program))
-        .find(|path| path.exists())?;
+    let found = places.into_iter().map(|place| place.join(program)).find(|path| path.exists())?;
     found.canonicalize().ok()
 }
 
@@ -76,14 +73,9 @@ impl EtcdServer {
             .arg(format!("--listen-client-urls=http://0.0.0.0:{port}"))
             .arg(format!("--advertise-client-urls=http://127.0.0.1:{port}"))
             .arg(format!("--listen-peer-urls=http://127.0.0.1:{peer}"))
-            .arg(format!(
-                "--initial-advertise-peer-urls=http://127.0.0.1:{peer}"
-            ))
+            .arg(format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"))
             .arg(format!("--initial-cluster=one=http://127.0.0.1:{peer}"))
-            .env(
-                "ETCD_UNSUPPORTED_ARCH",
-                std::env::consts::ARCH.replace("aarch64", "arm64"),
-            )
+            .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH.replace("aarch64", "arm64"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -104,12 +96,7 @@ impl Server for EtcdServer {
         };
         let (port, dir) = (free_port(), tempfile::tempdir().expect("a folder"));
         let child = Self::spawn(&program, port, dir.path());
-        Some(Self {
-            program,
-            port,
-            dir,
-            child,
-        })
+        Some(Self { program, port, dir, child })
     }
 
     fn url(&self, host: &str) -> String {
@@ -146,14 +133,7 @@ fn unprivileged(program: &Path) -> Command {
     }
     // setpriv does not stay in between, as su does: the child is the server, and can be killed.
     let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--clear-groups",
-            "--",
-        ])
-        .arg(program);
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
     command
 }
 
@@ -167,12 +147,7 @@ impl PostgresServer {
             .arg("-D")
             .arg(Self::data(dir))
             .args(["-h", "0.0.0.0", "-p", &port.to_string()])
-            .args([
-                "-c",
-                "unix_socket_directories=",
-                "-c",
-                "log_min_messages=fatal",
-            ])
+            .args(["-c", "unix_socket_directories=", "-c", "log_min_messages=fatal"])
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -205,23 +180,11 @@ impl Server for PostgresServer {
         let made = unprivileged(&program.with_file_name("initdb"))
             .arg("-D")
             .arg(Self::data(dir.path()))
-            .args([
-                "-U",
-                "cluster",
-                "--auth=trust",
-                "--no-sync",
-                "--locale=C",
-                "-E",
-                "UTF8",
-            ])
+            .args(["-U", "cluster", "--auth=trust", "--no-sync", "--locale=C", "-E", "UTF8"])
             .current_dir(dir.path())
             .output()
             .expect("initdb starts");
-        assert!(
-            made.status.success(),
-            "initdb: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         // The network of the tests: 10.x, behind a pair of virtual cables.
         let rules = Self::data(dir.path()).join("pg_hba.conf");
         let mut text = std::fs::read_to_string(&rules).expect("initdb made it");
@@ -229,12 +192,7 @@ impl Server for PostgresServer {
         std::fs::write(&rules, text).expect("its rules");
         let port = free_port();
         let child = Self::spawn(&program, port, dir.path());
-        Some(Self {
-            program,
-            port,
-            dir,
-            child,
-        })
+        Some(Self { program, port, dir, child })
     }
 
     fn url(&self, host: &str) -> String {

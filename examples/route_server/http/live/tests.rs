@@ -34,11 +34,7 @@ fn server(allowed: bool) -> Server {
         stall_timeout: Duration::from_secs(1),
     };
     let scope = ListenScope::new(([127, 0, 0, 1], 0).into());
-    Server {
-        router: router(app.clone(), scope),
-        app,
-        rcu,
-    }
+    Server { router: router(app.clone(), scope), app, rcu }
 }
 
 impl Server {
@@ -95,9 +91,7 @@ async fn events_until(answer: Response, last: &str) -> Vec<(String, Value)> {
     timeout(HANG, read).await.expect("the event");
     let field = |event: &str, name: &str| {
         let lines = event.lines();
-        lines
-            .filter_map(|line| line.strip_prefix(&format!("{name}: ")))
-            .collect::<String>()
+        lines.filter_map(|line| line.strip_prefix(&format!("{name}: "))).collect::<String>()
     };
     let event = |event: &str| {
         let data = serde_json::from_str(&field(event, "data")).expect("JSON");
@@ -140,12 +134,8 @@ async fn the_stream_begins_with_how_things_are() {
     assert_eq!(hello["stall_timeout_ms"], 1000.0);
     assert_eq!(hello["hold_seconds"], json!([0.1, 60.0]));
     let sample = &events[1].1;
-    for (field, value) in [
-        ("version", 1),
-        ("pending", 0),
-        ("held_guards", 0),
-        ("old_versions", 0),
-    ] {
+    for (field, value) in [("version", 1), ("pending", 0), ("held_guards", 0), ("old_versions", 0)]
+    {
         assert_eq!(sample[field], value, "{field}");
     }
     assert_eq!(sample["grace_period_p50_ms"], Value::Null);
@@ -167,9 +157,7 @@ async fn the_stream_ends_with_the_server() {
     let server = server(true);
     let answer = server.ask(Method::GET, "/events", &[]).await;
     let whole = tokio::spawn(answer.into_body().collect());
-    timeout(HANG, server.app.live.close())
-        .await
-        .expect("closed");
+    timeout(HANG, server.app.live.close()).await.expect("closed");
     let whole = timeout(HANG, whole).await.expect("an end");
     let whole = whole.expect("joined").expect("a body").to_bytes();
     assert!(whole.starts_with(b"event: hello\n"));
@@ -186,10 +174,7 @@ async fn a_guard_is_held_for_its_time() {
     let server = server(true);
     let (status, body) = server.post("/hold?seconds=0.1").await;
     assert_eq!(status, StatusCode::ACCEPTED);
-    assert_eq!(
-        body,
-        json!({ "version": 1, "seconds": 0.1, "polite": false })
-    );
+    assert_eq!(body, json!({ "version": 1, "seconds": 0.1, "polite": false }));
     server.until_none_is_held().await;
     timeout(HANG, server.rcu.drain()).await.expect("drained");
 }
@@ -211,9 +196,7 @@ async fn a_polite_holder_goes_when_asked_and_another_stays() {
     timeout(HANG, one_has_gone).await.expect("one holder ends");
     // The other holder blocks its own callback, and the close ends it.
     assert!(server.rcu.stats().oldest_section.is_some());
-    timeout(HANG, server.app.live.close())
-        .await
-        .expect("closed");
+    timeout(HANG, server.app.live.close()).await.expect("closed");
     assert_eq!(server.held(), 0);
     timeout(HANG, server.rcu.drain()).await.expect("drained");
 }
@@ -222,19 +205,10 @@ async fn a_polite_holder_goes_when_asked_and_another_stays() {
 async fn no_more_guards_than_may_be_held() {
     let server = server(true);
     for _ in 0..MOST_HOLDS {
-        assert_eq!(
-            server.post("/hold?seconds=60").await.0,
-            StatusCode::ACCEPTED
-        );
+        assert_eq!(server.post("/hold?seconds=60").await.0, StatusCode::ACCEPTED);
     }
     let too_many = StatusCode::TOO_MANY_REQUESTS;
-    server
-        .refused(
-            "/hold?seconds=1",
-            too_many,
-            "the limit of held guards (8) is reached",
-        )
-        .await;
+    server.refused("/hold?seconds=1", too_many, "the limit of held guards (8) is reached").await;
     server.app.live.close().await;
 }
 
@@ -242,10 +216,7 @@ async fn no_more_guards_than_may_be_held() {
 async fn a_flood_runs_and_gives_its_room_back() {
     let server = server(true);
     let (status, body) = server.post("/flood?callbacks=2500").await;
-    assert_eq!(
-        (status, &body["callbacks"]),
-        (StatusCode::ACCEPTED, &json!(2500))
-    );
+    assert_eq!((status, &body["callbacks"]), (StatusCode::ACCEPTED, &json!(2500)));
     timeout(HANG, server.rcu.drain()).await.expect("drained");
     assert_eq!(server.rcu.stats().finished, 2500);
     assert_eq!(server.app.buttons.room(), MOST_CALLBACKS as usize);
@@ -258,9 +229,7 @@ async fn no_more_callbacks_than_may_wait() {
     server.post("/flood?callbacks=1000").await;
     let all = format!("/flood?callbacks={MOST_CALLBACKS}");
     let room = (MOST_CALLBACKS - 1000).to_string();
-    server
-        .refused(&all, StatusCode::TOO_MANY_REQUESTS, &room)
-        .await;
+    server.refused(&all, StatusCode::TOO_MANY_REQUESTS, &room).await;
     drop(guard);
 }
 
@@ -305,22 +274,13 @@ async fn the_buttons_of_a_server_that_others_reach() {
 async fn pages_of_other_origins_may_do_nothing() {
     let server = server(true);
     let elsewhere: [&[(&str, &str)]; 4] = [
-        &[
-            ("host", "127.0.0.1:8080"),
-            ("origin", "http://evil.example"),
-        ],
+        &[("host", "127.0.0.1:8080"), ("origin", "http://evil.example")],
         &[("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")],
         &[("host", "127.0.0.1:8080"), ("origin", "null")],
         &[("host", "evil.example"), ("sec-fetch-site", "same-origin")],
     ];
     for headers in elsewhere {
-        for uri in [
-            "/hold?seconds=1",
-            "/flood?callbacks=1",
-            "/force",
-            "/reload",
-            "/lookup",
-        ] {
+        for uri in ["/hold?seconds=1", "/flood?callbacks=1", "/force", "/reload", "/lookup"] {
             let answer = server.ask(Method::POST, uri, headers).await;
             assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{uri} {headers:?}");
         }
@@ -331,10 +291,7 @@ async fn pages_of_other_origins_may_do_nothing() {
         assert_eq!(answer.status(), StatusCode::OK, "{headers:?}");
     }
     assert_eq!((server.held(), server.rcu.stats().queued), (0, 0));
-    let own = [
-        ("host", "127.0.0.1:8080"),
-        ("origin", "http://127.0.0.1:8080"),
-    ];
+    let own = [("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080")];
     let answer = server.ask(Method::POST, "/force", &own).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
 }

@@ -131,9 +131,7 @@ mod zeroed {
             let layout = Self::layout(len).expect("a table larger than the address space");
             // SAFETY: the layout's size is not 0.
             let base = unsafe { alloc_zeroed(layout) };
-            let Some(base) = NonNull::new(base) else {
-                handle_alloc_error(layout)
-            };
+            let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
             let offset = base.as_ptr().align_offset(align_of::<Bucket<E>>());
             // SAFETY: `layout` has room for this offset before the buckets.
             let first = unsafe { base.add(offset) }.cast();

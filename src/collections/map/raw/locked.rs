@@ -60,11 +60,7 @@ pub(super) struct Known<E> {
 
 impl<E: Hashed> Known<E> {
     pub(super) fn new() -> Self {
-        Self {
-            equal: ptr::null(),
-            unequal: Vec::new(),
-            at: 0,
-        }
+        Self { equal: ptr::null(), unequal: Vec::new(), at: 0 }
     }
 
     /// Compares an entry, and remembers the result.
@@ -101,14 +97,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
             let (table, head, _, last) = root.open_home(hash);
             // `None`: moved meanwhile, so the way from the root leads further now.
             if let Some(meta) = head.word.lock(parker) {
-                return Self {
-                    table,
-                    head,
-                    parker,
-                    meta,
-                    last,
-                    _pass: pass,
-                };
+                return Self { table, head, parker, meta, last, _pass: pass };
             }
         }
     }
@@ -120,14 +109,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
         parker: &'s Parker,
     ) -> Option<Self> {
         let pass = Pass::enter();
-        Some(Self {
-            meta: head.word.try_lock()?,
-            table,
-            head,
-            parker,
-            last: u64::MAX,
-            _pass: pass,
-        })
+        Some(Self { meta: head.word.try_lock()?, table, head, parker, last: u64::MAX, _pass: pass })
     }
 
     /// Looks for the entry that was compared as equal.
@@ -272,10 +254,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
                 // SAFETY: invariants 1 and 3 of the module: an entry that is in the map.
                 let hash = unsafe { (*entry).hash() };
                 let entry = NonNull::new(entry).expect("a tag is set where an entry is");
-                if !home
-                    .as_ref()
-                    .is_some_and(|home| to.is_home(home.head, hash))
-                {
+                if !home.as_ref().is_some_and(|home| to.is_home(home.head, hash)) {
                     // Release the last home first: two homes of one table are never held at once.
                     drop(home.take());
                     home = Some(Locked::home(to, hash, self.parker));

@@ -43,35 +43,26 @@ pub(crate) struct Count(Box<[CachePadded<AtomicUsize>]>);
 
 impl Count {
     pub(super) fn new() -> Self {
-        Self(
-            (0..STRIPES)
-                .map(|_| CachePadded::new(AtomicUsize::new(0)))
-                .collect(),
-        )
+        Self((0..STRIPES).map(|_| CachePadded::new(AtomicUsize::new(0))).collect())
     }
 
     /// Counts one more. Returns about how many that makes, judging by this stripe alone.
     pub(super) fn add(&self, hash: u64) -> usize {
-        let own = self
-            .stripe(hash)
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_add(1);
+        let own = self.stripe(hash).fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         estimate(own)
     }
 
     /// Counts one less. Returns about how many that leaves, judging by this stripe alone.
     pub(super) fn remove(&self, hash: u64) -> usize {
-        let own = self
-            .stripe(hash)
-            .fetch_sub(1, Ordering::Relaxed)
-            .wrapping_sub(1);
+        let own = self.stripe(hash).fetch_sub(1, Ordering::Relaxed).wrapping_sub(1);
         estimate(own)
     }
 
     pub(super) fn sum(&self) -> usize {
-        let sum = self.0.iter().fold(0, |sum: usize, stripe| {
-            sum.wrapping_add(stripe.load(Ordering::Relaxed))
-        });
+        let sum = self
+            .0
+            .iter()
+            .fold(0, |sum: usize, stripe| sum.wrapping_add(stripe.load(Ordering::Relaxed)));
         not_negative(sum)
     }
 
@@ -217,10 +208,7 @@ impl<E: Hashed> Raw<E> {
         // The last bucket: no other helper comes here with this table.
         let next = root.next.load(Ordering::Acquire);
         let old = self.table.swap(next, Ordering::AcqRel);
-        debug_assert!(
-            std::ptr::eq(old, root),
-            "tables become current in their order"
-        );
+        debug_assert!(std::ptr::eq(old, root), "tables become current in their order");
         NonNull::new(old).map(Old)
     }
 }

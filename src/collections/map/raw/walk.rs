@@ -29,13 +29,7 @@ pub(crate) struct Walk<'s, E> {
 impl<'s, E: Hashed> Walk<'s, E> {
     /// `root` is the current table, in a section that lasts for `'s`.
     pub(crate) fn new(root: &'s Table<E>) -> Self {
-        Self {
-            root,
-            next: Some(0),
-            chain: None,
-            slot: 0,
-            hashes: 0..=0,
-        }
+        Self { root, next: Some(0), chain: None, slot: 0, hashes: 0..=0 }
     }
 
     fn next_chain(&mut self) -> Option<&'s Bucket<E>> {
@@ -51,10 +45,7 @@ impl<'s, E: Hashed> Walk<'s, E> {
 
 impl<E> Clone for Walk<'_, E> {
     fn clone(&self) -> Self {
-        Self {
-            hashes: self.hashes.clone(),
-            ..*self
-        }
+        Self { hashes: self.hashes.clone(), ..*self }
     }
 }
 
@@ -102,12 +93,7 @@ impl<E> Teardown<E> {
     /// `table` was the current one of a map that nothing has access to when the first entry is
     /// asked for, and that nothing else takes apart.
     pub(crate) unsafe fn new(table: *mut Table<E>) -> Self {
-        Self {
-            table,
-            bucket: 0,
-            chain: ptr::null(),
-            slot: 0,
-        }
+        Self { table, bucket: 0, chain: ptr::null(), slot: 0 }
     }
 }
 

@@ -201,12 +201,7 @@ impl Word {
             return None;
         }
         self.0
-            .compare_exchange(
-                seen.0,
-                seen.0 | LOCKED,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(seen.0, seen.0 | LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
             .then_some(seen)
     }
@@ -266,10 +261,7 @@ pub(super) struct Parker {
 
 impl Parker {
     pub(super) fn new() -> Self {
-        Self {
-            lock: LongMutex::new(()),
-            freed: Condvar::new(),
-        }
+        Self { lock: LongMutex::new(()), freed: Condvar::new() }
     }
 
     /// Sleeps until a notification, or a spurious wake-up. Does not sleep if `mark` returns

@@ -13,40 +13,26 @@ impl Ledger for Etcd {
     async fn take_office(&self, name: &str, ttl: Duration) -> Result<Term> {
         let key = self.key("office");
         // The office is read first, so that a waiting updater does not make a lease each time.
-        let found = self
-            .ask(async |client| client.get(key.clone(), None).await)
-            .await?;
+        let found = self.ask(async |client| client.get(key.clone(), None).await).await?;
         if let Some(kv) = found.kvs().first() {
-            return Err(Error::Occupied {
-                holder: text(kv.value())?,
-            });
+            return Err(Error::Occupied { holder: text(kv.value())? });
         }
         let (lease, _) = self.grant(ttl).await?;
         let txn = Txn::new()
             .when([Compare::create_revision(key.clone(), CompareOp::Equal, 0)])
-            .and_then([TxnOp::put(
-                key.clone(),
-                name,
-                Some(PutOptions::new().with_lease(lease)),
-            )])
+            .and_then([TxnOp::put(key.clone(), name, Some(PutOptions::new().with_lease(lease)))])
             .or_else([TxnOp::get(key, None)]);
         let answer = self.ask(async |client| client.txn(txn).await).await?;
         if answer.succeeded() {
             return Ok(revision_of(answer.header()));
         }
         self.revoke(lease).await?;
-        Err(Error::Occupied {
-            holder: "another".into(),
-        })
+        Err(Error::Occupied { holder: "another".into() })
     }
 
     async fn stay(&self, term: Term) -> Result<()> {
         let lease = self.lease_of(term).await?;
-        if self.prolong(lease).await? {
-            Ok(())
-        } else {
-            Err(Error::Deposed)
-        }
+        if self.prolong(lease).await? { Ok(()) } else { Err(Error::Deposed) }
     }
 
     async fn resign(&self, term: Term) -> Result<()> {
@@ -59,15 +45,11 @@ impl Ledger for Etcd {
 
     async fn put(&self, term: Term, draft: &Draft) -> Result<Revision> {
         let (head_key, office) = (self.key("t/head"), self.key("office"));
-        let found = self
-            .ask(async |client| client.get(head_key.clone(), None).await)
-            .await?;
+        let found = self.ask(async |client| client.get(head_key.clone(), None).await).await?;
         let previous = found.kvs().first().map_or(0, KeyValue::mod_revision);
         let current = match found.kvs().first() {
             Some(kv) => Some(
-                serde_json::from_slice::<Head>(kv.value())
-                    .map_err(|e| corrupt("head", e))?
-                    .file,
+                serde_json::from_slice::<Head>(kv.value()).map_err(|e| corrupt("head", e))?.file,
             ),
             None => None,
         };
@@ -76,10 +58,7 @@ impl Ledger for Etcd {
             self.lease_of(term).await?;
             return Err(Error::Conflict);
         }
-        let head = Head {
-            file: draft.file.clone(),
-            previous,
-        };
+        let head = Head { file: draft.file.clone(), previous };
         let head = serde_json::to_vec(&head).map_err(|e| corrupt("head", e))?;
         // etcd refuses a transaction that writes a key twice, so only the last change of a key is
         // sent.
@@ -112,41 +91,26 @@ impl Ledger for Etcd {
     async fn retired(&self) -> Result<Vec<Retired>> {
         let prefix = self.key("retired/");
         let options = GetOptions::new().with_prefix();
-        let found = self
-            .ask(async |client| client.get(prefix.clone(), Some(options)).await)
-            .await?;
+        let found =
+            self.ask(async |client| client.get(prefix.clone(), Some(options)).await).await?;
         let retired = found.kvs().iter().map(|kv| {
             let key = text(kv.key())?;
             let file = key.strip_prefix(&prefix).unwrap_or_default().to_owned();
-            Ok(Retired {
-                file,
-                since: kv.mod_revision(),
-            })
+            Ok(Retired { file, since: kv.mod_revision() })
         });
         retired.collect()
     }
 
     async fn forget(&self, term: Term, file: &str) -> Result<()> {
         let txn = Txn::new()
-            .when([Compare::create_revision(
-                self.key("office"),
-                CompareOp::Equal,
-                term,
-            )])
+            .when([Compare::create_revision(self.key("office"), CompareOp::Equal, term)])
             .and_then([TxnOp::delete(self.key(&format!("retired/{file}")), None)]);
         let answer = self.ask(async |client| client.txn(txn).await).await?;
-        if answer.succeeded() {
-            Ok(())
-        } else {
-            Err(Error::Deposed)
-        }
+        if answer.succeeded() { Ok(()) } else { Err(Error::Deposed) }
     }
 
     async fn compact(&self, through: Revision) -> Result<()> {
-        match self
-            .ask_raw(async |client| client.compact(through, None).await)
-            .await?
-        {
+        match self.ask_raw(async |client| client.compact(through, None).await).await? {
             Ok(_) => Ok(()),
             Err(etcd_client::Error::GRpcStatus(status))
                 if status.message().contains("has been compacted") =>

@@ -58,9 +58,7 @@ pub struct Etcd {
 
 impl std::fmt::Debug for Etcd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Etcd")
-            .field("endpoints", &self.shared.endpoints)
-            .finish_non_exhaustive()
+        f.debug_struct("Etcd").field("endpoints", &self.shared.endpoints).finish_non_exhaustive()
     }
 }
 
@@ -91,10 +89,7 @@ impl Etcd {
     pub async fn open(hosts: &str, prefix: &str, patience: Duration) -> Result<Self> {
         let etcd = Self {
             shared: Arc::new(Shared {
-                endpoints: hosts
-                    .split(',')
-                    .map(|host| format!("http://{host}"))
-                    .collect(),
+                endpoints: hosts.split(',').map(|host| format!("http://{host}")).collect(),
                 patience,
                 prefix: format!("{prefix}/"),
                 client: Mutex::default(),
@@ -102,9 +97,7 @@ impl Etcd {
             }),
         };
         // A request that no server can answer fails at once.
-        etcd.client()
-            .await
-            .map_err(|e| Error::Usage(e.to_string()))?;
+        etcd.client().await.map_err(|e| Error::Usage(e.to_string()))?;
         Ok(etcd)
     }
 
@@ -113,17 +106,11 @@ impl Etcd {
     }
 
     fn names(&self) -> MutexGuard<'_, BTreeMap<Session, String>> {
-        self.shared
-            .names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Client>> {
-        self.shared
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn client(&self) -> Result<Client> {
@@ -137,9 +124,8 @@ impl Etcd {
             // A member that has lost its leader reports an error, instead of keeping watches
             // silent.
             .with_require_leader(true);
-        let client = Client::connect(&self.shared.endpoints, Some(options))
-            .await
-            .map_err(unavailable)?;
+        let client =
+            Client::connect(&self.shared.endpoints, Some(options)).await.map_err(unavailable)?;
         *self.kept() = Some(client.clone());
         Ok(client)
     }
@@ -175,9 +161,7 @@ impl Etcd {
 
     /// Prolongs a lease. Returns whether the lease existed.
     async fn prolong(&self, lease: i64) -> Result<bool> {
-        let asked = self
-            .ask_raw(async |client| client.lease_keep_alive(lease).await)
-            .await?;
+        let asked = self.ask_raw(async |client| client.lease_keep_alive(lease).await).await?;
         match asked {
             Ok(_) => Ok(true),
             Err(e) if lease_gone(&e) => Ok(false),
@@ -199,23 +183,13 @@ impl Etcd {
 
     /// Makes a lease, and returns it with its time, which etcd counts in seconds.
     async fn grant(&self, ttl: Duration) -> Result<(i64, Duration)> {
-        let seconds = i64::try_from(ttl.as_millis().div_ceil(1000))
-            .unwrap_or(i64::MAX)
-            .max(1);
-        let granted = self
-            .ask(async |client| client.lease_grant(seconds, None).await)
-            .await?;
-        Ok((
-            granted.id(),
-            Duration::from_secs(granted.ttl().unsigned_abs()),
-        ))
+        let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX).max(1);
+        let granted = self.ask(async |client| client.lease_grant(seconds, None).await).await?;
+        Ok((granted.id(), Duration::from_secs(granted.ttl().unsigned_abs())))
     }
 
     async fn revoke(&self, lease: i64) -> Result<()> {
-        match self
-            .ask_raw(async |client| client.lease_revoke(lease).await)
-            .await?
-        {
+        match self.ask_raw(async |client| client.lease_revoke(lease).await).await? {
             Ok(_) => Ok(()),
             Err(e) if lease_gone(&e) => Ok(()),
             Err(e) => Err(unavailable(e)),
@@ -231,10 +205,9 @@ fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Revision {
 async fn next(watch: &mut WatchStream, after: Revision) -> Result<WatchResponse> {
     match watch.message().await.map_err(unavailable)? {
         Some(message) if message.compact_revision() > 0 => Err(Error::Compacted { after }),
-        Some(message) if message.canceled() => Err(Error::Unavailable(format!(
-            "watch cancelled: {}",
-            message.cancel_reason()
-        ))),
+        Some(message) if message.canceled() => {
+            Err(Error::Unavailable(format!("watch cancelled: {}", message.cancel_reason())))
+        }
         Some(message) => Ok(message),
         None => Err(Error::Unavailable("the connection has ended".into())),
     }

@@ -19,11 +19,7 @@ struct NodeRecord {
 fn member(kv: &KeyValue) -> Result<Member> {
     let NodeRecord { name, used } =
         serde_json::from_slice(kv.value()).map_err(|e| corrupt("node", e))?;
-    Ok(Member {
-        session: kv.lease(),
-        name,
-        used,
-    })
+    Ok(Member { session: kv.lease(), name, used })
 }
 
 impl Etcd {
@@ -32,11 +28,8 @@ impl Etcd {
         let found = self
             .ask(async |client| client.get(key, Some(GetOptions::new().with_prefix())).await)
             .await?;
-        let members: Result<_> = found
-            .kvs()
-            .iter()
-            .map(|kv| Ok((kv.lease(), member(kv)?)))
-            .collect();
+        let members: Result<_> =
+            found.kvs().iter().map(|kv| Ok((kv.lease(), member(kv)?))).collect();
         Ok((revision_of(found.header()), members?))
     }
 }
@@ -51,27 +44,16 @@ impl Membership for Etcd {
     }
 
     async fn keep_alive(&self, session: Session) -> Result<()> {
-        if self.prolong(session).await? {
-            Ok(())
-        } else {
-            Err(Error::LeaseLost)
-        }
+        if self.prolong(session).await? { Ok(()) } else { Err(Error::LeaseLost) }
     }
 
     async fn publish(&self, session: Session, used: Revision) -> Result<()> {
-        let name = self
-            .names()
-            .get(&session)
-            .cloned()
-            .ok_or(Error::LeaseLost)?;
+        let name = self.names().get(&session).cloned().ok_or(Error::LeaseLost)?;
         let key = self.key(&format!("node/{session:x}"));
         let value =
             serde_json::to_vec(&NodeRecord { name, used }).map_err(|e| corrupt("node", e))?;
         let options = PutOptions::new().with_lease(session);
-        match self
-            .ask_raw(async |client| client.put(key, value, Some(options)).await)
-            .await?
-        {
+        match self.ask_raw(async |client| client.put(key, value, Some(options)).await).await? {
             Ok(_) => Ok(()),
             Err(e) if lease_gone(&e) => Err(Error::LeaseLost),
             Err(e) => Err(unavailable(e)),

@@ -26,10 +26,7 @@ fn deltas(events: &[Event], head_key: &str, entry_prefix: &str) -> Result<Vec<De
                     EventType::Put => Some(text(kv.value())?),
                     EventType::Delete => None,
                 };
-                changes.push(Change {
-                    key: key.to_owned(),
-                    value,
-                });
+                changes.push(Change { key: key.to_owned(), value });
             }
         }
         let revision = events.first().map_or(0, revision);
@@ -39,12 +36,7 @@ fn deltas(events: &[Event], head_key: &str, entry_prefix: &str) -> Result<Vec<De
                 format_args!("revision {revision} does not come from an updater"),
             ));
         };
-        deltas.push(Delta {
-            revision,
-            previous,
-            file,
-            changes,
-        });
+        deltas.push(Delta { revision, previous, file, changes });
     }
     Ok(deltas)
 }
