@@ -319,8 +319,8 @@ fn circles(files: &Files) -> (Vec<String>, String) {
     (found.into_iter().collect(), why)
 }
 
-/// Returns each line that is too long. A table row in a comment and a line with a web address may be
-/// longer.
+/// Returns each line that is too long. A table row in a comment and a line with a web address may
+/// be longer.
 fn long_lines(files: &Files) -> Vec<String> {
     let mut found = Vec::new();
     for (name, text) in files {
