@@ -109,7 +109,10 @@ impl<'a> Items<'a> {
                 }
             }
         }
-        self.members(&inner["trait"]["items"], &path);
+        // The example of a trait implements it, and so shows what its items are for.
+        if !has_example(item) {
+            self.members(&inner["trait"]["items"], &path);
+        }
     }
 
     fn members(&mut self, ids: &'a Value, path: &str) {
@@ -127,10 +130,14 @@ impl<'a> Items<'a> {
 
     fn look(&mut self, item: &Value, path: &str) {
         self.looked_at += 1;
-        if !item["docs"].as_str().unwrap_or_default().contains("```") {
+        if !has_example(item) {
             self.without.insert(path.to_owned());
         }
     }
+}
+
+fn has_example(item: &Value) -> bool {
+    item["docs"].as_str().unwrap_or_default().contains("```")
 }
 
 fn each(list: &Value) -> impl Iterator<Item = &Value> {
