@@ -28,7 +28,7 @@
 //! again. A producer looks at the announcement, which is a flag, and wakes the thread if the flag
 //! is set.
 //!
-//! If sections hold up the oldest grace period, the sleeper asks one of them to wake it. The
+//! If sections hold up the oldest grace period, the sleeper requests that one of them wakes it. The
 //! sleeper stores the word's address in the record of that word. A thread that leaves a section
 //! compares this address with its own word. The grace period cannot end before the chosen section
 //! ends. So the other sections, and sections that began later, leave without waking the sleeper. A
@@ -38,11 +38,39 @@
 //! event that wakes the sleeper.
 //!
 //! # Callbacks
-//! `call` writes the closure into a chunk of the thread's own queue and publishes the new count.
-//! The grace-period thread collects all queues. *After that* it starts the grace period that gives
-//! the batch its number. When this grace period has elapsed, the batch goes to the executor under a
-//! *ticket*. The ticket closes when the whole batch is done. A drain waits for all tickets up to
-//! the first collection after the drain's request.
+//! `call` writes the closure into a chunk of the queue in the thread's record and publishes the new
+//! count. The grace-period thread begins a *collection*: it opens a *ticket* with the next number,
+//! and then reads all queues. *After that* it starts the grace period that gives the batch its
+//! number. When this grace period has elapsed, the batch goes to the executor with a share of the
+//! ticket. The ticket closes when the whole batch is done. A drain waits for the first collection
+//! that begins after the drain's request, and for all tickets up to that one.
+//!
+//! # Three walks through the sources
+//! A *read* enters these files:
+//! 1. `domain/rcu.rs`: [`Rcu::read`](crate::Rcu::read).
+//! 2. `reader/guard.rs`: the guard, whose drop ends the section.
+//! 3. `reader/local.rs`: the thread's cache, which has the record.
+//! 4. `reader/record.rs`: counts inner sections, and looks whether the sleeper waits for this word.
+//! 5. `reader/word.rs`: opens and closes the word.
+//! 6. `reader/sequence.rs`: the number that goes into the word.
+//! 7. `sys/barrier.rs`: the light fence.
+//!
+//! A *callback* goes through these files:
+//! 1. `domain/call.rs`: [`Rcu::call`](crate::Rcu::call).
+//! 2. `callback/queue.rs`: the queue in the thread's record.
+//! 3. `domain/gp_thread/mod.rs`: a turn collects it, and later finds that its grace period has
+//!    elapsed.
+//! 4. `domain/dispatcher.rs`: hands its batch to the executor.
+//! 5. `dispatch/executor.rs`: decides where the batch runs.
+//! 6. `dispatch/batch.rs`: is run or polled there, under the global lock if there is one.
+//! 7. `dispatch/job.rs`: runs the callbacks for one time slice.
+//! 8. `callback/mod.rs`: the type-erased closure.
+//!
+//! A *synchronize* goes through these files:
+//! 1. `domain/synchronize.rs`: [`Rcu::synchronize`](crate::Rcu::synchronize), its future, its
+//!    blocking twin.
+//! 2. `grace_period/mod.rs`: the start and the scan.
+//! 3. `sys/wait_list.rs`: the waiters, each woken when its grace period has elapsed.
 //!
 //! # Why it scales
 //! The table counts what an operation does to memory that other threads use too. The counts do not
@@ -55,7 +83,8 @@
 //! | `load` under a guard | 0 | 0 |
 //! | [`call`](crate::Rcu::call), [`retire`](crate::Rcu::retire) | 0 | the thread's own queue, which each collection reads once; with [`max_pending`](crate::Builder::max_pending) one count that all threads share |
 //! | a new chunk of the queue, every 62 calls | 2 | the queue's stack of empty chunks |
-//! | [`store`](crate::RcuCell::store) | 1, and 1 for the cookie | the cell, the sequence |
+//! | [`store`](crate::RcuCell::store) | 1 | the cell; beside that as `call` |
+//! | [`swap`](crate::RcuCell::swap) | 1, and 1 for the cookie | the cell, the sequence |
 //! | start of a grace period | 2, and a barrier on every processor that runs the process | the sequence, once |
 //! | scan | 1 | none; the scan reads one line for each thread, and eight bytes for each held owned guard |
 //!
@@ -84,12 +113,12 @@
 //! ```
 //!
 //! # Stalls
-//! A *watch* has an entry for every batch and every async callback that was handed out. The entry
-//! says whether the work is idle, waits for the global lock, or runs. The entry also says on which
-//! thread, and since when. The grace-period thread looks at the entries and at the sections that
-//! hold up the oldest grace period. A timer triggers this look. The timer runs only while a section
-//! holds up a grace period or handed-out work is not done. A force or a stall raises a *mark*: a
-//! section whose word is below the mark is asked to leave.
+//! A *progress* record exists for every batch and every async callback that was handed out. It says
+//! whether the work is idle, waits for the global lock, or runs. It also says on which thread, and
+//! since when. The grace-period thread looks at these and at the sections that hold up the oldest
+//! grace period. A timer triggers this look. The timer runs only while a section holds up a grace
+//! period or handed-out work is not done. A force or a stall raises a *mark*: a section whose word
+//! is below the mark is asked to leave.
 //!
 //! # Proof obligations
 //! The table lists what must hold for the algorithms above to be right, and what shows it. Three
@@ -109,14 +138,14 @@
 //! | the limit is `fenced`, read before the registry's head and the words | explorer `two_starters`, `registration`, `late_section`; loom `section` | |
 //! | a reader's last access comes before the free: Release of the reader's 0, or of a later word, to the scan's Acquire | loom `section`; explorer `section` | `tests/plain_memory.rs` under ThreadSanitizer |
 //! | sections nest, in any order of drops; only the outermost section opens and closes the word | loom `section`; explorer `nested` | `tests/read.rs` |
-//! | one guard owns an owned word; a parked block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
+//! | one guard owns an owned word; a skipped block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
 //! | a record, and the registry it belongs to, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/reuse.rs`, `tests/thread_locals.rs` |
 //! | no thread sleeps on a section that has ended, or on a section that will end without waking the thread | loom `holdout`; explorer `holdout`, `one_asked`, `bystander`, `asked_anew`, `refresh_wakes`; spin | `tests/synchronize.rs` |
 //! | no request and no callback is left while the thread that must serve it sleeps | loom `queue`, `domain`; explorer `call`, `nap`, `nap_wait`, `event`; spin | `examples/rcutorture/pair.rs` |
 //! | after any stop and restart there is one consumer, or none and no work | loom `restart`, `domain`; explorer `stop`, `stop_request`, `shutdown`; spin | `tests/shutdown.rs`, `examples/rcutorture/restart.rs` |
 //! | no waiter misses its grace period; wakers are called and dropped outside locks; the last waker that a waiter gave is called | loom `waiters`; explorer `wanted` | `tests/futures.rs`, `tests/faults.rs` |
 //! | a callback is published whole, taken once, and its chunk freed once; a thread's end loses no callback | loom `queue` | `tests/call.rs` |
-//! | a batch's grace period starts after its collection; a drain's number is given after its request was taken | explorer `drain`; loom `tickets`, `domain` | `tests/drain.rs` |
+//! | a batch's grace period starts after its collection; a drain gets the number of a collection that has not begun | explorer `drain`; loom `tickets`, `domain` | `tests/drain.rs` |
 //! | a ticket closes when all of its batch is done, whichever thread runs the batch, in whatever order | loom `tickets`, `batches` | `tests/executors.rs`, `tests/panics.rs` |
 //! | a dropped batch goes to the worker, once; under a global lock batches take turns | loom `batches`, `lock` | `tests/executors.rs`, `tests/global_lock.rs` |
 //! | the room of a finished callback is given back once, and goes to the waiters in turn | loom `backlog`, `domain` | `tests/backpressure/reserve.rs` |
@@ -134,11 +163,11 @@
 //! | folder | lines, % | branches, % |
 //! |---|---|---|
 //! | `sys` | 95 | 81 |
-//! | `reader` | 100 | 98 |
-//! | `gp` | 100 | 100 |
 //! | `callback` | 97 | 100 |
+//! | `reader` | 100 | 98 |
+//! | `grace_period` | 100 | 100 |
 //! | `dispatch` | 99 | 92 |
-//! | `service` | 99 | 95 |
+//! | `domain` | 99 | 95 |
 //! | `cell` | 99 | 97 |
 //! | `collections` | 99 | 96 |
 //!

@@ -22,9 +22,9 @@
 //! | the executor is a `current_thread` runtime that no thread drives | its batches wait, and are reported as stalled; grace periods go on | `tests/stalls.rs` |
 //! | [`max_pending`](crate::Builder::max_pending) is reached | `try_call` returns the closure, `reserve` waits, `call` and `retire` accept the callback; the domain asks holders of sections to leave, and reports the limit | `tests/backpressure.rs` |
 //! | the last handle is dropped while callbacks are queued | the grace-period thread finishes them, then ends | `tests/shutdown.rs`, `tests/reuse.rs` |
-//! | the grace-period thread cannot be started | [`BuildError`](crate::error::BuildError) | unit tests of `service` |
-//! | the grace-period thread cannot be started *again* | callbacks stay queued, and the failure is reported. Every later call, wait or force tries the start again. Meanwhile the waiters drive the domain | unit tests of `service` |
-//! | the worker thread cannot be started | callbacks run on the grace-period thread; async callbacks wait; the domain tries the start again | unit tests of `service` |
+//! | the grace-period thread cannot be started | [`BuildError`](crate::error::BuildError) | `src/domain/tests.rs` |
+//! | the grace-period thread cannot be started *again* | callbacks stay queued, and the failure is reported. Every later call, wait or force tries the start again. Meanwhile each waiter takes the turns of the thread | `src/domain/tests.rs` |
+//! | the worker thread cannot be started | callbacks run on the grace-period thread; async callbacks wait; the domain tries the start again | `src/domain/tests.rs` |
 //! | the system refuses the process-wide barrier at the start | readers and grace periods both use fences; [`Stats::barrier`](crate::Stats::barrier) says so | `tests/refused_barrier.rs` |
 //! | the system refuses the process-wide barrier later | the process aborts and says why: readers already run without fences | `tests/refused_barrier.rs` |
 //! | the wall clock is set | nothing happens: the crate uses the monotonic clock only | |
