@@ -10,9 +10,9 @@ fn weaker(weak: bool, order: Ordering) -> Ordering {
     if weak { order } else { SeqCst }
 }
 
-/// `Slot::renew`, with the cell's pointer read under the lock.
+/// `Watched::renew`, with the cell's pointer read under the lock.
 fn renew_slot(t: &mut Thread, order: Ordering) {
-    t.of("Slot::renew");
+    t.of("Watched::renew");
     t.lock("lock");
     t.load("now", "p", order);
     t.store("slot", r("now"), Relaxed);
@@ -30,7 +30,7 @@ pub(crate) const SUBSCRIBE: Case = Case {
             t.of("RcuCell::swap");
             let order = weaker(t.bad("the writer's swap is AcqRel"), AcqRel);
             t.rmw("old", "p", 1, order);
-            t.of("Watched::slot");
+            t.of("WatchLink::watched");
             let order = weaker(t.bad("the writer's look for watchers is Acquire"), Acquire);
             t.load("slot", "installed", order);
             t.go_if(r("slot").not(), nobody);
@@ -40,7 +40,7 @@ pub(crate) const SUBSCRIBE: Case = Case {
             t.bind(nobody);
         });
         p.thread("watcher", |t| {
-            t.of("Watched::install");
+            t.of("WatchLink::install");
             if t.bad("the watcher installs itself by stores") {
                 t.store("installed", 1, Release);
                 t.of("RcuCell::subscribe");
@@ -160,7 +160,7 @@ pub(crate) const CLOSED: Case = Case {
         p.thread("owner", |t| {
             let late = t.bad("the slot is closed behind the grace period's start");
             let close = |t: &mut Thread| {
-                t.of("Watched::close");
+                t.of("WatchLink::close");
                 t.lock("lock");
                 t.store("slot", NULL, Relaxed);
                 t.unlock("lock");

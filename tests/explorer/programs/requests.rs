@@ -61,7 +61,7 @@ fn gp_thread(t: &mut Thread) {
     t.set("handled", r("handled").max("e"));
     t.go_if(r("handled").reaches(NEXT), out);
     // A rest.
-    t.of("Domain::rest");
+    t.of("Domain::sleep");
     t.load("e", "elapsed", Acquire);
     let asks_elapsed = t.bad("a rest asks what has elapsed, not what was handled");
     if asks_elapsed {
@@ -78,7 +78,7 @@ fn gp_thread(t: &mut Thread) {
     t.go_if(r("word").holds_up(r("handled").plus(1)).not(), no_holdout);
     t.store("asked", address("w"), Relaxed);
     t.bind(no_holdout);
-    t.of("Domain::rest");
+    t.of("Domain::sleep");
     heavy(t);
     t.of("Domain::must_stay_up");
     if !t.bad("the requests are not read again") {
@@ -161,7 +161,7 @@ pub(crate) const NAP: Case = Case {
             t.go_if(r("queued").and("forced"), out);
             // What was forced with nothing queued is done.
             let (nap, up, sleeps) = (t.label(), t.label(), t.label());
-            t.of("Domain::rest");
+            t.of("Domain::sleep");
             t.go_if(r("queued"), nap);
             t.of("SleepState::fall_asleep");
             t.store("doze", ASLEEP, Relaxed);

@@ -17,7 +17,7 @@ fn started(p: &mut Program) {
     p.variable("event", 0);
 }
 
-/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::rest`, with
+/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::sleep`, with
 /// `Engine::ask_holdout` and `Engine::scan_asked`.
 fn gp_thread(t: &mut Thread, places: &[Place]) {
     let words: Vec<_> = places.iter().map(|(word, _)| *word).collect();
@@ -33,7 +33,7 @@ fn gp_thread(t: &mut Thread, places: &[Place]) {
     if !asks_late {
         ask_holdout(t, places, &wanted);
     }
-    t.of("Domain::rest");
+    t.of("Domain::sleep");
     heavy(t);
     if asks_late {
         ask_holdout(t, places, &wanted);
@@ -320,7 +320,7 @@ pub(crate) const CALL: Case = Case {
             if !late_doze {
                 t.store("doze", ASLEEP, Relaxed);
             }
-            t.of("Domain::rest");
+            t.of("Domain::sleep");
             heavy(t);
             if late_doze {
                 t.store("doze", ASLEEP, Relaxed);

@@ -181,11 +181,11 @@ pub(crate) const SHUTDOWN: Case = Case {
             if early {
                 look(t);
             }
-            t.of("Domain::ask_stop");
+            t.of("WaitList::join");
             t.rmw("_s", "stops", r("_s").plus(2), AcqRel);
             t.light();
             set(t, "event");
-            t.of("Domain::poll_stop");
+            t.of("WaitList::rejoin");
             t.rmw("here", "stops", r("here"), AcqRel);
             t.go_if(r("here").below(2), done);
             if !early && !t.bad("a shutdown does not look whether the thread has stopped") {
@@ -242,7 +242,7 @@ pub(crate) const SHUTDOWN: Case = Case {
     ],
 };
 
-/// `driver::drive` with `Domain::turn`, `Domain::rest` and `Domain::stop`, for one that was asked
+/// `driver::drive` with `Domain::turn`, `Domain::sleep` and `Domain::stop`, for one that was asked
 /// to stop.
 fn drive(t: &mut Thread) {
     let (top, gone, over) = (t.here(), t.label(), t.label());
@@ -257,7 +257,7 @@ fn drive(t: &mut Thread) {
     t.store("collected", 1, Release);
     t.go(top);
     t.bind(none);
-    t.of("Domain::stop_asked");
+    t.of("Domain::is_stop_requested");
     t.rmw("asked", "stops", r("asked"), AcqRel);
     let sleeps = t.label();
     t.go_if(r("asked").not(), sleeps);
@@ -295,9 +295,9 @@ fn drive(t: &mut Thread) {
     t.bind(over);
 }
 
-/// `Domain::stop_tried`.
+/// `Domain::stop_attempted`.
 fn stop_tried(t: &mut Thread) {
-    t.of("Domain::stop_tried");
+    t.of("Domain::stop_attempted");
     let nobody = t.label();
     t.rmw("taken", "stops", 0, AcqRel);
     t.go_if(r("taken").below(2), nobody);
@@ -337,7 +337,7 @@ pub(crate) const END: Case = Case {
         p.thread("gp thread", |t| {
             let (top, stops, handles) = (t.here(), t.label(), t.label());
             reset(t, "event");
-            t.of("Domain::rest");
+            t.of("Domain::sleep");
             t.load("ended", "ended", Acquire);
             t.rmw("asked", "asked", r("asked"), AcqRel);
             t.go_if(r("asked").or("ended"), stops);
