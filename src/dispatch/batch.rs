@@ -265,6 +265,7 @@ impl Open {
                 };
                 // The lock's holder has the line's head to itself.
                 let Some(mut job) = turns.line.lock().pop_front() else {
+                    let _ = quietly(move || drop(held));
                     return Poll::Ready(());
                 };
                 job.context.held = held;

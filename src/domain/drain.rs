@@ -140,6 +140,11 @@ impl Tickets {
         }
     }
 
+    /// Returns whether a drain is not over, and was taken out of the list all the same.
+    pub(crate) fn has_lost(&self, place: Place<u64>) -> bool {
+        self.0.with(|tickets, drains| place.0 > tickets.over() && !drains.contains(place))
+    }
+
     /// The caller no longer waits.
     pub(crate) fn forget(&self, place: &mut Option<Place<u64>>) {
         self.0.leave(place);
@@ -297,12 +302,12 @@ impl Future for Drain {
         let this = &mut *self;
         let domain = this.rcu.domain();
         let tickets = &domain.dispatcher.tickets;
-        let is_new = this.place.is_none();
-        this.done |= is_new && domain.is_drained();
+        this.done |= this.place.is_none() && domain.is_drained();
         if this.done {
             return Poll::Ready(());
         }
-        let can_run = if is_new {
+        // A drain that goes on in the child of a fork forces again: the request may be lost.
+        let can_run = if this.place.is_none_or(|place| tickets.has_lost(place)) {
             tickets.ask(&mut this.place, cx.waker());
             domain.force()
         } else {

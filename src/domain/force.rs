@@ -51,6 +51,11 @@ impl Force {
         self.requested.swap(false, Ordering::AcqRel)
     }
 
+    /// In the child of a fork: the thread that called hooks may be gone.
+    pub(super) fn after_fork(&self) {
+        self.telling.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
     }

@@ -126,6 +126,7 @@ impl Domain {
         self.registry.lose_all_but(local::known(self.registry));
         if blocking::gp_thread_of() != self.dispatcher.id() {
             self.registry.signals.sleep_state.give_back();
+            self.force.after_fork();
         }
         self.forget_thread();
         let collected = self.driver.lock().lengths_and_tickets();

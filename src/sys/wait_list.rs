@@ -13,10 +13,12 @@
 //! # Wakers are foreign code
 //! They may panic, take locks, and come back to this list. So a waker is cloned before the lock is
 //! taken, and woken or dropped after the lock is released. A waker that panics does not keep the
-//! others from being woken. Many are woken in chunks, so that no thread holds the lock for long.
+//! others from being woken. [`wake_up_to`](WaitList::wake_up_to) wakes in chunks, so that it does
+//! not hold the lock for long.
 
 use super::delay::{self, Window};
 use super::prim::{AtomicUsize, Mutex, Ordering};
+use super::unwind::quietly;
 use super::wake::{Parked, WakeList};
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -86,6 +88,11 @@ impl<K: Ord + Copy> Waiting<K> {
         self.places.range(..place).take(n).count() == n
     }
 
+    /// Returns whether a waiter is at `place`.
+    pub(crate) fn contains(&self, place: Place<K>) -> bool {
+        self.places.contains_key(&place)
+    }
+
     /// Returns the keys of the waiters, in order.
     pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = K> {
         self.places.keys().map(|place| place.0)
@@ -115,8 +122,12 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         result
     }
 
+    /// Only the holder of the lock stores `len`, so its own load may be Relaxed.
     fn store_len(&self, inner: &Inner<K, S>) {
-        self.len.store(inner.waiting.places.len(), Ordering::SeqCst);
+        let len = inner.waiting.places.len();
+        if len != self.len.load(Ordering::Relaxed) {
+            self.len.store(len, Ordering::SeqCst);
+        }
     }
 
     /// Puts a waiter into the list, or back at its place, with this waker. `key` gives the key of a
@@ -137,7 +148,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         let old = inner.waiting.places.insert(place, Some(waker));
         self.store_len(&inner);
         drop(inner);
-        drop(old);
+        drop_foreign(old);
         delay::at(Window::Registered);
     }
 
@@ -151,7 +162,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
             None => (false, Some(waker)),
         };
         drop(inner);
-        drop(unused);
+        drop_foreign(unused);
         is_there
     }
 
@@ -162,7 +173,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         let old = inner.waiting.places.remove(&place);
         self.store_len(&inner);
         drop(inner);
-        drop(old);
+        drop_foreign(old);
     }
 
     /// Takes all waiters out, and drops their wakers.
@@ -196,6 +207,12 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
             }
         }
     }
+}
+
+/// Drops a waker that is no longer needed. A panic of the drop must not keep the caller from its
+/// next step.
+fn drop_foreign<T>(waker: T) {
+    let _ = quietly(move || drop(waker));
 }
 
 #[cfg(all(test, not(rcu_loom)))]

@@ -14,7 +14,6 @@
 
 use super::run;
 use crate::domain::{Domain, fork};
-use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::Ordering;
@@ -55,7 +54,7 @@ impl Domain {
                 if refusals.is_power_of_two() {
                     self.report_refusal(&error);
                 }
-                self.synchronizers.waiters.wake_up_to(Seq::LAST);
+                self.synchronizers.waiters.with(|(), waiting| waiting.wake_all());
                 self.dispatcher.tickets.wake_all();
                 self.stop_attempted();
                 false
