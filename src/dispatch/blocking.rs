@@ -1,4 +1,4 @@
-//! Blocking a thread until a future is ready, and whether this thread may do that.
+//! Blocking a thread until a future is ready, and whether the thread may block.
 
 use crate::sys::clock::Instant;
 use crate::sys::event::Event;
@@ -30,17 +30,16 @@ thread_local! {
     static BATCHES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks the current thread as the grace-period thread of this dispatcher's domain.
+/// Marks the current thread as the grace-period thread of the dispatcher's domain.
 pub(crate) fn become_gp_thread(dispatcher: usize) {
     GP_THREAD.with(|here| here.set(dispatcher));
 }
 
-/// Takes the mark away from a thread that ends: the domain may have another thread by now.
+/// Removes the mark from a thread that ends: the domain may have another thread by now.
 pub(crate) fn leave_gp_thread() {
     GP_THREAD.with(|here| here.set(0));
 }
 
-/// Returns the dispatcher whose grace-period thread this is, or 0.
 pub(crate) fn gp_thread_of() -> usize {
     GP_THREAD.with(Cell::get)
 }
@@ -49,7 +48,7 @@ pub(crate) fn on_gp_thread() -> bool {
     gp_thread_of() != 0
 }
 
-/// Marks the current thread, for good, as the thread of this worker.
+/// Marks the current thread as the thread of the worker.
 pub(super) fn become_worker(worker: usize) {
     WORKER.with(|here| here.set(worker));
 }
@@ -58,11 +57,11 @@ pub(super) fn is_worker(worker: usize) -> bool {
     WORKER.with(Cell::get) == worker
 }
 
-/// The current thread is inside a batch until this is dropped.
+/// Marks the current thread as inside a batch, until it is dropped.
 pub(super) struct InBatch(());
 
 impl InBatch {
-    /// Callbacks of a collection. `lock` is 0 if they run under no lock.
+    /// Enters the callbacks of a collection. `lock` is 0 if they run under no lock.
     pub(super) fn calls(dispatcher: usize, lock: usize, ticket: u64) -> Self {
         Self::push(Frame { dispatcher, lock, ticket, is_async: false })
     }
@@ -98,7 +97,6 @@ pub(crate) fn tickets_of(dispatcher: usize) -> Vec<(u64, bool)> {
     BATCHES.try_with(tickets).unwrap_or_default()
 }
 
-/// Returns whether the current thread runs a batch of this dispatcher.
 pub(crate) fn in_batch_of(dispatcher: usize) -> bool {
     any(|frame| frame.dispatcher == dispatcher)
 }
@@ -121,15 +119,15 @@ impl Wake for WakeEvent {
     }
 }
 
-/// Panics where tokio refuses to block: in an async context. To ask tokio, it blocks on a lock that
-/// is free, so the panic does not depend on whether there is something to wait for.
+/// Panics if tokio does not allow this thread to block: in an async context. The check takes a free
+/// lock of tokio, so that it does not depend on whether there is something to wait for.
 #[track_caller]
 pub(crate) fn assert_blocking_allowed() {
     let free = tokio::sync::Mutex::const_new(());
     drop(free.blocking_lock());
 }
 
-/// Polls until the future is ready, and sleeps in between. Returns `None` after `timeout`.
+/// Blocks the thread until the future is ready. Returns `None` after `timeout`.
 pub(crate) fn block_on<F: Future + Unpin>(
     mut future: F,
     timeout: Option<Duration>,

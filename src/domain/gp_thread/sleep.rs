@@ -1,15 +1,16 @@
 //! How the grace-period thread sleeps, and stops.
 //!
 //! # Sleeping
-//! The thread has reset the event before the turn that found nothing to do. Then it
+//! The thread has reset the event before the turn that found nothing to do. Then the thread
 //! 1. sets the sleep state to asleep, and asks one section that holds up the oldest grace period to
 //!    wake it;
 //! 2. passes a heavy fence;
-//! 3. reads everything again. It sleeps only if no work came, and if a section that was asked
-//!    before the fence still holds the grace period up. Otherwise it begins again at the reset.
+//! 3. reads everything again. The thread sleeps only if no work has come, and if a section that was
+//!    asked before the fence still holds the grace period up. Otherwise it begins again at the
+//!    reset.
 //!
-//! While callbacks wait for the batch interval, the thread naps by the clock, and its sleep state
-//! stays awake. Without work it sets no timer.
+//! While callbacks wait for the batch interval, the thread sleeps with a timer, and its sleep state
+//! stays awake: it *naps*. Without work it sets no timer.
 //!
 //! # Stopping
 //! The thread decides under the driver's lock whether it stops. The drop of the last handle takes
@@ -18,8 +19,8 @@
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
-//! thread to look for stalls. The first timer after work was handed out is short. Mostly the work
-//! has ended by then, and the thread sleeps on without a timer. So the end of the work does not
+//! thread to look for stalls. The first timer after work was handed out is short: mostly the work
+//! has ended by then, and the thread sleeps on without a timer. So the end of short work does not
 //! have to wake the thread.
 
 use super::{GpThread, Slept};
@@ -34,8 +35,7 @@ use crate::sys::unwind::quietly;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time between two attempts to start a worker that the system refused, while work waits for
-/// it.
+/// The time between two attempts to start a worker thread that the system refuses.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Domain {
@@ -54,7 +54,7 @@ impl Domain {
         let young = driver.has_young_start();
         drop(driver);
         delay::at(Window::Resting);
-        // Most sections are shorter than the time to fall asleep and wake up.
+        // Most sections are shorter than a sleep and a wake.
         if holdouts && young && self.engine.spin(handled.next()) {
             return Slept::Awake;
         }
@@ -68,7 +68,7 @@ impl Domain {
                 return stopped;
             }
         } else if self.is_stop_requested() {
-            // There is more work already: the attempt to stop fails.
+            // The attempt to stop fails, because of work.
             self.stop_attempted();
         }
 
@@ -96,8 +96,8 @@ impl Domain {
         Slept::Awake
     }
 
-    /// Looks again, after the fence. Returns `true` if work came, or if the end of the oldest grace
-    /// period might wake nobody.
+    /// Looks again, after the fence. Returns `true` if work has come, or if the end of the oldest
+    /// grace period might not wake this thread.
     fn must_stay_up(&self, driver: &GpThread, awaited: Seq, napping: bool) -> bool {
         if self.force.is_requested()
             || self.may_start_for_waiters(false)
@@ -125,7 +125,7 @@ impl Domain {
         }
     }
 
-    /// Between two turns, lets a requested attempt to stop fail if there is more work already.
+    /// Between two turns: if there is work, a requested attempt to stop fails.
     pub(in crate::domain) fn stop_in_passing(&self) {
         if !self.is_stop_requested() {
             return;
@@ -138,15 +138,14 @@ impl Domain {
         }
     }
 
-    /// Stops, if that was requested and is possible. Nothing is queued or awaited. Returns `None`
-    /// if the thread is to sleep.
+    /// Stops, if a stop is requested and possible. The caller has found no work. Returns `None` if
+    /// the thread is to sleep.
     fn stop(&self) -> Option<Slept> {
         if !self.is_stop_requested() && !self.has_ended() {
             return None;
         }
         if self.dispatcher.tickets.watch() {
-            // Callbacks still run, and the last one wakes this thread. A shutdown has made its
-            // attempt.
+            // Callbacks still run, so the attempt fails. The end of the last one wakes this thread.
             self.stop_attempted();
             return None;
         }
@@ -169,7 +168,7 @@ impl Domain {
         } else if sleep_state.take_over() {
             Slept::Awake
         } else {
-            // A caller has started another thread, which finds the work.
+            // A caller with work has started another thread.
             Slept::Stopped { last: false }
         };
         drop(driver);

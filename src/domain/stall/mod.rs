@@ -1,7 +1,7 @@
-//! Finding what is stuck, and telling those that block it.
+//! Finding and reporting what is stuck.
 //!
-//! The grace-period thread does both: before it sleeps, and from time to time while it has work. It
-//! alone makes reports. Other threads hand it theirs as *notes*.
+//! The grace-period thread looks before it sleeps, and from time to time while it has work. Only
+//! this thread makes reports. Other threads hand their reports to it, as *notes*.
 
 pub(crate) mod report;
 pub(crate) mod watch;
@@ -22,10 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use watch::{Finding, Stuck, after_reports};
 
-/// The time until the first look at work that was handed out. Short, since most work is over then.
+/// The time until the first look at work that was handed out. Most work is over by then.
 const SOON: Duration = Duration::from_millis(5);
 
-/// What the grace-period thread remembers about reports.
+/// The collector's state of reporting.
 #[derive(Debug, Default)]
 pub(in crate::domain) struct Watchdog {
     /// Work was handed out since the last look.
@@ -36,7 +36,7 @@ pub(in crate::domain) struct Watchdog {
 
 /// A domain's stall reports.
 pub(in crate::domain) struct Stalls {
-    /// Reports that other threads hand to the grace-period thread.
+    /// Reports of other threads.
     notes: Mutex<Vec<StallReport>>,
     reported: AtomicU64,
 }
@@ -46,7 +46,6 @@ impl Stalls {
         Self { notes: Mutex::new(Vec::new()), reported: AtomicU64::new(0) }
     }
 
-    /// Returns how many reports were made.
     pub(in crate::domain) fn reported(&self) -> u64 {
         self.reported.load(Ordering::Relaxed)
     }
@@ -64,7 +63,7 @@ impl Domain {
         (held.collect(), total)
     }
 
-    /// Reports what is stuck. Returns how long until something may be stuck.
+    /// Reports what is stuck. Returns the time until the next look, if one is needed.
     pub(in crate::domain) fn look_for_stuck(&self, holdouts: bool) -> Option<Duration> {
         let sections = match holdouts {
             true => self.look_at_sections(),
@@ -79,7 +78,7 @@ impl Domain {
         let fresh = std::mem::take(&mut self.driver.lock().watchdog.fresh);
         let handed_out = match next {
             Some(next) if fresh => Some(next.min(SOON)),
-            // The work takes long: this thread is woken when it is over.
+            // The work takes long: its end is to wake this thread.
             Some(next) => self.dispatcher.tickets.watch().then_some(next),
             None => None,
         };
@@ -153,7 +152,7 @@ impl Domain {
         }
     }
 
-    /// Reports a callback that took too long on this thread, which cannot watch itself.
+    /// Reports a callback that took too long on the grace-period thread, which cannot watch itself.
     pub(in crate::domain) fn report_unwatched(&self) {
         let took = self.dispatcher.watch.take_unwatched();
         if took >= self.settings.stall_timeout {
@@ -186,8 +185,8 @@ impl Domain {
         }
     }
 
-    /// Hands the grace-period thread a report, if a future that the current thread polls cannot end
-    /// before that thread goes on. Returns whether it did.
+    /// Hands a report to the grace-period thread, if the polled future (`what`) may wait for the
+    /// code that polls it. Returns whether there is a report.
     #[cold]
     pub(in crate::domain) fn note_deadlock(
         self: &Arc<Self>,
@@ -215,7 +214,7 @@ impl Domain {
         true
     }
 
-    /// Returns the section of a `ReadGuard` on this thread, if sections have their location.
+    /// Returns the section of a `ReadGuard` on this thread, in builds that track locations.
     fn own_section(&self) -> Option<HeldSection> {
         if !TRACKED {
             return None;
@@ -238,7 +237,7 @@ impl Domain {
         !self.stalls.notes.lock().is_empty()
     }
 
-    /// Makes the reports of other threads. Returns whether there were any.
+    /// Makes the reports of other threads. Returns whether there are any.
     pub(in crate::domain) fn report_notes(&self) -> bool {
         let notes = std::mem::take(&mut *self.stalls.notes.lock());
         let any = !notes.is_empty();
