@@ -71,8 +71,7 @@ impl Drop for BatchWatch {
 
 enum Work {
     Calls(Job),
-    /// The right to run the job at the head of the line of [`Turns`]. Made for a job of so many
-    /// callbacks.
+    /// The right to run the first job of [`Turns`]. It was made for a job of so many callbacks.
     Turn(usize),
     Future(BoxFuture<()>, Running),
 }
@@ -82,7 +81,7 @@ fn send_off(schedule: &Arc<dyn Schedule>, spawned: Vec<Spawned>) {
     for Spawned { run_on, future, running } in spawned {
         let ticket = running.ticket.clone();
         match run_on {
-            // If the runtime, which is foreign code, panics, it drops the future: cancelled.
+            // A runtime, which is foreign code, drops the future if it panics.
             RunOn::Runtime(runtime) => {
                 let _ = quietly(move || runtime.spawn(OnRuntime(Some((future, running)))));
             }
@@ -152,9 +151,8 @@ impl Batch {
 
     /// Runs the callbacks that are left, on this thread. Their panics are caught and reported.
     ///
-    /// A batch never blocks the grace-period thread (in an executor that calls `run` at once).
-    /// There an async callback goes to the domain's worker thread, and a batch under a
-    /// [`GlobalLock`](crate::GlobalLock) runs as with
+    /// On the grace-period thread, where nothing may block, an async callback goes to the worker
+    /// thread instead, and a batch under a [`GlobalLock`](crate::GlobalLock) runs as with
     /// [`InlineExecutor`](crate::executor::InlineExecutor).
     ///
     /// ```
@@ -216,8 +214,8 @@ impl Batch {
         }
     }
 
-    /// Returns the number of the batch's ticket and how many callbacks are left (`None` if the
-    /// batch is a turn), and the key under which the batch is watched.
+    /// Returns the batch's ticket and how many callbacks are left (`None` for a turn), and the key
+    /// under which the batch is watched.
     pub(crate) fn share(&self) -> (Option<(u64, usize)>, Option<ProgressKey>) {
         let Some(open) = &self.0 else {
             return (None, None);
@@ -361,8 +359,7 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// An async callback on the runtime that was current at its call. If the runtime drops the task,
-/// the callback counts as cancelled.
+/// An async callback on a runtime. If the runtime drops the task, the callback counts as cancelled.
 struct OnRuntime(Option<(BoxFuture<()>, Running)>);
 
 impl Future for OnRuntime {

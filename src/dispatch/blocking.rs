@@ -13,24 +13,21 @@ use std::time::Duration;
 /// A batch that the current thread runs.
 #[derive(Clone, Copy)]
 struct Frame {
-    /// Address of the batch's dispatcher.
+    /// The addresses of the batch's dispatcher, and of the global lock that the batch holds, or 0.
     dispatcher: usize,
-    /// Address of the global lock that the batch holds, or 0.
     lock: usize,
-    /// Number of the batch's ticket.
     ticket: u64,
     is_async: bool,
 }
 
 thread_local! {
-    /// Address of the dispatcher whose grace-period thread this is, or 0.
+    /// The address of the dispatcher whose grace-period thread this is, or 0.
     static GP_THREAD: Cell<usize> = const { Cell::new(0) };
-    /// Address of the worker whose thread this is, or 0.
+    /// The address of the worker whose thread this is, or 0.
     static WORKER: Cell<usize> = const { Cell::new(0) };
     static BATCHES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks the current thread as the grace-period thread of the dispatcher's domain.
 pub(crate) fn become_gp_thread(dispatcher: usize) {
     GP_THREAD.with(|here| here.set(dispatcher));
 }
@@ -48,7 +45,6 @@ pub(crate) fn on_gp_thread() -> bool {
     gp_thread_of() != 0
 }
 
-/// Marks the current thread as the thread of the worker.
 pub(super) fn become_worker(worker: usize) {
     WORKER.with(|here| here.set(worker));
 }
@@ -61,7 +57,6 @@ pub(super) fn is_worker(worker: usize) -> bool {
 pub(super) struct InBatch(());
 
 impl InBatch {
-    /// Enters the callbacks of a collection. `lock` is 0 if they run under no lock.
     pub(super) fn calls(dispatcher: usize, lock: usize, ticket: u64) -> Self {
         Self::push(Frame { dispatcher, lock, ticket, is_async: false })
     }
@@ -86,8 +81,7 @@ fn any(what: impl Fn(&Frame) -> bool) -> bool {
     BATCHES.try_with(|batches| batches.borrow().iter().any(what)).unwrap_or(false)
 }
 
-/// Returns the ticket of each batch of this dispatcher that the current thread runs, and whether
-/// the batch is an async callback.
+/// Returns the ticket of each batch that this thread runs, and whether it is an async callback.
 pub(crate) fn tickets_of(dispatcher: usize) -> Vec<(u64, bool)> {
     let tickets = |batches: &RefCell<Vec<Frame>>| {
         let batches = batches.borrow();
@@ -101,12 +95,10 @@ pub(crate) fn in_batch_of(dispatcher: usize) -> bool {
     any(|frame| frame.dispatcher == dispatcher)
 }
 
-/// Returns whether the current thread runs a batch that holds this lock.
 pub(crate) fn in_batch_under(lock: usize) -> bool {
     any(|frame| frame.lock == lock)
 }
 
-/// An event as a waker.
 #[derive(Debug)]
 pub(crate) struct WakeEvent(pub(crate) Event);
 
@@ -119,8 +111,8 @@ impl Wake for WakeEvent {
     }
 }
 
-/// Panics if tokio does not allow this thread to block: in an async context. The check takes a free
-/// lock of tokio, so that it does not depend on whether there is something to wait for.
+/// Panics in an async context, where tokio does not allow a thread to block. The check takes a free
+/// lock of tokio.
 #[track_caller]
 pub(crate) fn assert_blocking_allowed() {
     let free = tokio::sync::Mutex::const_new(());

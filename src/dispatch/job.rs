@@ -1,5 +1,4 @@
-//! A job runs the callbacks of one collection, in time slices. Each callback is given a
-//! [`Context`].
+//! A job runs the callbacks of one collection, in time slices.
 
 use super::Ticket;
 use super::blocking::InBatch;
@@ -29,7 +28,6 @@ const GROUP_MOST: usize = 16;
 
 /// A global lock, type-erased.
 pub(crate) trait BigLock: Send + Sync {
-    /// Returns the lock's address, to compare.
     fn id(&self) -> usize;
     fn try_lock(&self) -> Option<Box<dyn Held>>;
     fn lock(&self) -> BoxFuture<Box<dyn Held>>;
@@ -48,7 +46,6 @@ pub(crate) struct Turns {
     pub(crate) line: Mutex<VecDeque<Job>>,
 }
 
-/// The callbacks of one collection, and their context.
 pub(crate) struct Job {
     pub(super) calls: CallbackList,
     /// Dropped after `calls`: the ticket closes last.
@@ -57,11 +54,9 @@ pub(crate) struct Job {
 
 /// Where an async callback runs when its grace period is over.
 pub(crate) enum RunOn {
-    /// On the runtime that was current at the call.
     Runtime(Runtime),
-    /// On the domain's executor.
     Executor,
-    /// On the domain's worker, so that the callback runs, whatever the executor does.
+    /// The worker runs the callback, whatever the executor does.
     Worker,
 }
 
@@ -116,11 +111,11 @@ impl Context {
 
 /// What a job did in one time slice.
 pub(crate) struct Slice {
-    /// Whether callbacks are left.
+    /// Callbacks are left.
     pub(super) more: bool,
     /// How many callbacks have ended.
     pub(crate) ended: usize,
-    /// When the slice ended.
+    /// The end of the slice.
     pub(crate) at: Instant,
     /// How long the longest callback took.
     pub(crate) longest: Duration,
@@ -137,7 +132,6 @@ impl Job {
         (self.context.ticket.number(), self.calls.len())
     }
 
-    /// Runs callbacks for one time slice.
     pub(super) fn slice(&mut self, progress: &Progress) -> Slice {
         let Job { calls, context } = self;
         let schedule = Arc::clone(context.ticket.schedule());

@@ -9,8 +9,6 @@
 //! the async callbacks that the batch spawned, and the reports that the batch caused are done. A
 //! drain waits for all tickets up to its own number.
 //!
-//! A batch knows its dispatcher only by the trait [`Schedule`].
-//!
 //! # Locks
 //! A thread holds each lock of this folder for a few instructions, and takes no lock inside
 //! another. Under a lock it neither runs nor drops foreign code: an executor, waker, callback or
@@ -31,7 +29,7 @@ use panics::PanicSource;
 use progress::Progress;
 use std::sync::Arc;
 
-/// What a batch, a job and an async callback need done by their domain.
+/// What batches and jobs need done by their dispatcher, which they know only by this trait.
 pub(crate) trait Schedule: Send + Sync {
     /// Hands a batch to the executor. If the executor panics, the report holds `ticket` open.
     fn execute(&self, batch: Batch, ticket: Ticket);
@@ -45,7 +43,6 @@ pub(crate) trait Schedule: Send + Sync {
     /// Returns the global lock and the jobs that wait for it, if callbacks run under a lock.
     fn turns(&self) -> Option<&Turns>;
 
-    /// Opens one more share of an open ticket.
     fn open_share(&self, number: u64);
 
     /// Closes a share of a ticket. The close of the last share wakes the drains that end with it.
@@ -69,7 +66,7 @@ pub(crate) trait Schedule: Send + Sync {
 }
 
 impl dyn Schedule {
-    /// Returns the address of the dispatcher, to compare.
+    /// Returns the address, to compare dispatchers.
     fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }

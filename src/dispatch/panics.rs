@@ -1,5 +1,3 @@
-//! Reports of caught panics.
-
 use std::fmt;
 
 /// A caught panic of the program's code. Given to [`Builder::on_panic`](crate::Builder::on_panic).

@@ -19,7 +19,6 @@ pub(crate) const ASYNC: u8 = 3;
 /// The number of an async callback's ticket (0 for a batch), and a unique number.
 pub(crate) type ProgressKey = (u64, u64);
 
-/// One batch, or one async callback.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) key: ProgressKey,
@@ -33,7 +32,6 @@ pub(crate) struct Progress {
     pub(crate) reports: AtomicU32,
 }
 
-/// Returns the nanoseconds from `start` to `at`.
 pub(crate) fn nanos(start: Instant, at: Instant) -> u64 {
     saturated(at.saturating_duration_since(start))
 }

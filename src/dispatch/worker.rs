@@ -1,5 +1,4 @@
-//! The domain's worker thread: the default executor, and where batches go that are dropped before
-//! their end.
+//! The domain's worker thread: the default executor, and where dropped batches go.
 //!
 //! # States
 //! A push starts the thread if there is none, under the lock. The thread ends, under the lock, if
@@ -23,7 +22,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub(crate) struct Worker {
-    /// The name of the domain.
     name: String,
     gp_event: &'static Event,
     state: Mutex<State>,
@@ -58,7 +56,7 @@ impl Worker {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Starts the thread if there is none. Returns `false` if that fails.
+    /// Returns whether there is a thread, if necessary a new one.
     fn start(self: &Arc<Self>, state: &mut State) -> bool {
         if !state.running {
             let worker = Arc::clone(self);
@@ -89,8 +87,8 @@ impl Worker {
         Ok(())
     }
 
-    /// By the grace-period thread: starts the thread, if batches wait for it. Returns `true` if
-    /// that fails.
+    /// By the grace-period thread: starts the thread for waiting batches. Returns `true` on
+    /// failure.
     pub(crate) fn retry(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         if state.stranded {
@@ -163,11 +161,6 @@ impl Worker {
         state.queue.pop_front()
     }
 
-    /// Puts a batch that is not done back at the head.
-    fn put_back(&self, batch: Batch) {
-        self.state.lock().queue.push_front(batch);
-    }
-
     /// By the thread, when it has nothing left to do: returns whether it ends now.
     fn end(&self) -> bool {
         let mut state = self.state.lock();
@@ -179,7 +172,6 @@ impl Worker {
         end
     }
 
-    /// The body of the thread.
     fn main(&self) {
         blocking::become_worker(self.id());
         // Batches catch the panics of foreign code. A panic here is a bug of this crate.
@@ -197,7 +189,7 @@ impl Worker {
             if let Some(mut batch) = self.take(&mut futures) {
                 match Pin::new(&mut batch).poll(&mut context) {
                     Poll::Ready(()) => again = true,
-                    Poll::Pending => self.put_back(batch),
+                    Poll::Pending => self.state.lock().queue.push_front(batch),
                 }
             }
             if let Poll::Ready(Some(())) = futures.poll_next_unpin(&mut context) {

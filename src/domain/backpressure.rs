@@ -22,7 +22,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use thiserror::Error;
 
-/// A waiter's place, in order of arrival.
 type Turn = Place<()>;
 
 #[derive(Debug)]
@@ -69,7 +68,6 @@ impl Backlog {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Returns whether grace periods must start at once.
     pub(crate) fn is_pressed(&self) -> bool {
         self.pending() > self.limit / 2
     }
@@ -158,7 +156,6 @@ impl Backlog {
         Poll::Ready(())
     }
 
-    /// Gives back the room of `n` callbacks.
     pub(crate) fn give_back(&self, n: usize) {
         if n == 0 {
             return;
@@ -183,7 +180,6 @@ impl Backlog {
         self.waiters.take_all(wakers);
     }
 
-    /// Wakes as many waiters as have room, in order.
     fn wake_some(&self) {
         self.waiters.with(|(), waiters| waiters.wake_first(self.room()));
     }

@@ -14,14 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
-/// The least [`Builder::stall_timeout`].
 const LEAST_STALL: Duration = Duration::from_millis(1);
 
 type StallHook = Box<dyn Fn(&StallReport) + Send + Sync>;
 type PanicHook = Box<dyn Fn(&PanicReport) + Send + Sync>;
 type IdleHook = Box<dyn Fn() + Send + Sync>;
 
-/// The settings that a domain keeps.
 pub(super) struct Settings {
     pub(super) batch_interval: Duration,
     pub(super) stall_timeout: Duration,
@@ -62,7 +60,6 @@ impl Rcu {
 }
 
 impl Default for Rcu {
-    /// Makes a domain, as [`Rcu::new`] does.
     fn default() -> Self {
         Self::new()
     }
@@ -231,7 +228,7 @@ impl Builder {
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        // With a zero timeout there would be no pauses between reports.
+        // A zero timeout would leave no pauses between reports.
         self.settings.stall_timeout = timeout.max(LEAST_STALL);
         self
     }

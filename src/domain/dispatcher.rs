@@ -21,10 +21,8 @@ use crate::sys::wake::WakeList;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// A report that the grace-period thread is to make. It keeps the ticket of its batch open, so that
-/// a drain also waits for the report.
+/// A report for the grace-period thread to make. Its open ticket makes drains wait for the report.
 pub(crate) struct PendingReport {
     pub(crate) report: PanicReport,
     pub(crate) ticket: Option<Ticket>,
@@ -33,18 +31,15 @@ pub(crate) struct PendingReport {
 pub(crate) struct Dispatcher {
     event: &'static Event,
     pub(crate) name: String,
-    /// The grace-period thread takes it out when the domain ends, so that this thread drops it, and
-    /// not the thread that closes the last ticket.
+    /// Dropped by the grace-period thread, not by the thread that closes the last ticket.
     executor: Mutex<Option<Arc<dyn Executor>>>,
-    /// `Some` if callbacks run under a global lock.
     turns: Option<Turns>,
     pub(crate) tickets: Tickets,
     pub(crate) worker: Arc<Worker>,
-    /// Batches that the grace-period thread polls.
+    /// For the grace-period thread to poll.
     inline: Mutex<VecDeque<Batch>>,
     reports: Mutex<Vec<PendingReport>>,
     pub(crate) watch: Watch,
-    /// `Some` if there is a limit of pending callbacks.
     pub(crate) backlog: Option<Backlog>,
     pub(crate) counts: Counts,
 }
@@ -55,15 +50,9 @@ pub(crate) struct Counts {
     pub(crate) panicked: AtomicU64,
     pub(crate) cancelled: AtomicU64,
     /// How many nanoseconds the longest callback took.
-    longest: AtomicU64,
+    pub(crate) longest: AtomicU64,
     /// Async callbacks that have begun and are not over.
     pub(crate) running: AtomicUsize,
-}
-
-impl Counts {
-    pub(crate) fn longest(&self) -> Duration {
-        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
-    }
 }
 
 impl Dispatcher {
@@ -90,12 +79,10 @@ impl Dispatcher {
         })
     }
 
-    /// Returns the address, to compare.
     pub(crate) fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Begins a collection: see [`Tickets::begin`].
     pub(crate) fn begin_collection(self: &Arc<Self>) -> Ticket {
         Ticket::of(Arc::clone(self) as Arc<dyn Schedule>, self.tickets.begin())
     }
@@ -170,12 +157,10 @@ impl Dispatcher {
         let _ = quietly(move || drop(executor));
     }
 
-    /// By the grace-period thread: takes the first batch out.
     pub(crate) fn pop_inline(&self) -> Option<Batch> {
         self.inline.lock().pop_front()
     }
 
-    /// By the grace-period thread: puts a batch that is not done back at the head.
     pub(crate) fn unpop_inline(&self, batch: Batch) {
         self.inline.lock().push_front(batch);
     }

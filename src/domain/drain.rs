@@ -39,7 +39,6 @@ pub(crate) struct Tickets(WaitList<u64, OpenTickets>);
 struct OpenTickets {
     /// The number of the last collection that has begun.
     begun: u64,
-    /// The highest number of a drain.
     asked: u64,
     /// How many shares of each ticket are open.
     open: BTreeMap<u64, usize>,
@@ -60,8 +59,7 @@ impl Tickets {
         Self(WaitList::new(OpenTickets::default()))
     }
 
-    /// Begins a collection, and opens the first share of its ticket. The collector calls this
-    /// before it reads the first queue.
+    /// Begins a collection, and opens the first share of its ticket.
     pub(crate) fn begin(&self) -> u64 {
         self.0.with(|tickets, _| {
             tickets.begun += 1;
@@ -93,8 +91,7 @@ impl Tickets {
         })
     }
 
-    /// In the child of a fork: only these shares are open. Moves the wakers of all drains into
-    /// `wakers`.
+    /// In the child of a fork: opens only these shares. Moves the wakers of all drains to `wakers`.
     pub(crate) fn reopen(&self, shares: impl Iterator<Item = u64>, wakers: &mut WakeList) {
         self.0.with(|tickets, _| {
             tickets.open.clear();
@@ -105,7 +102,7 @@ impl Tickets {
         self.0.take_all(wakers);
     }
 
-    /// Returns whether a ticket is open. If so, the close of the last one wakes the grace-period
+    /// If a ticket is open, returns `true`: the close of the last one wakes the grace-period
     /// thread.
     pub(crate) fn watch(&self) -> bool {
         self.0.with(|tickets, _| {
@@ -148,12 +145,10 @@ impl Tickets {
         self.0.with(|_, drains| drains.wake_all());
     }
 
-    /// Returns the highest number that a drain waits for.
     pub(crate) fn awaited(&self) -> Option<u64> {
         self.0.with(|_, drains| drains.keys().next_back())
     }
 
-    /// Returns whether a drain waits for a collection that has not begun.
     pub(crate) fn any_asked(&self) -> bool {
         self.0.with(|tickets, _| tickets.asked > tickets.begun)
     }

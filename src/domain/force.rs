@@ -19,7 +19,6 @@ use std::sync::{Arc, Weak};
 
 type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
 
-/// A domain's forcing.
 pub(super) struct Force {
     requested: AtomicBool,
     /// Grace periods that started at once because of a force or a drain.

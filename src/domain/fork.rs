@@ -30,7 +30,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 statics! {
-    /// All domains.
     static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
     /// Domains without a handle whose thread vanished with work left. The next start of any
@@ -68,7 +67,6 @@ fn in_child() {
     }
 }
 
-/// Starts the threads of abandoned domains.
 pub(super) fn revive() {
     let abandoned = std::mem::take(&mut *ABANDONED.lock());
     for domain in abandoned {
@@ -127,7 +125,7 @@ impl Domain {
             self.registry.signals.sleep_state.give_back();
         }
         self.forget_thread();
-        let collected = self.driver.lock().lengths_and_tickets();
+        let collected = self.collector.lock().lengths_and_tickets();
         let queued: u64 = self
             .registry
             .records()
@@ -144,7 +142,6 @@ impl Domain {
         self.wake_gp_thread();
     }
 
-    /// Wakes the waiters of the process that was forked.
     pub(super) fn wake_left(&self) {
         let mut left = std::mem::take(&mut *self.left.lock());
         left.wake_all();

@@ -50,7 +50,6 @@ impl Rcu {
         }
     }
 
-    /// Returns the domain of the process, if it was started.
     pub(crate) fn global_if_started() -> Option<&'static Rcu> {
         GLOBAL.get()
     }

@@ -31,8 +31,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// ```
 pub struct GlobalLock<T>(Arc<Mutex<T>>);
 
-/// Access to the state under a [`GlobalLock`]. Its drop releases the lock. A task may hold it
-/// across `.await`.
+/// Access to the state under a [`GlobalLock`]. Its drop releases the lock. It is `Send`.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -137,8 +136,7 @@ impl<T: Send + 'static> GlobalLock<T> {
         Some(GlobalLockGuard(guard))
     }
 
-    /// Queues a callback with `&mut` access to the state under the lock: `call_rcu` under the big
-    /// lock.
+    /// Queues a callback with `&mut` access to the state: `call_rcu` under the big lock.
     ///
     /// If the domain is [built with this lock](crate::Builder::global_lock), the batch holds the
     /// lock for the callback. In any other domain the callback runs on the worker thread, and takes
@@ -163,7 +161,6 @@ impl<T: Send + 'static> GlobalLock<T> {
         });
     }
 
-    /// Returns the address, to compare.
     fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
@@ -177,8 +174,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
     /// Releases the lock, drains, and takes the lock again: QEMU's `drain_call_rcu` under the big
     /// lock.
     ///
-    /// The call itself releases the lock. Other threads may change the state until the future is
-    /// ready.
+    /// The call itself releases the lock, so the state may change until the future is ready.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

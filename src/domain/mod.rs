@@ -20,7 +20,7 @@
 //! After the drop of the last handle, the grace-period thread finishes all queued work. Then it
 //! puts the registry into a list: a new domain may take the registry when all its records are free.
 //! If the thread is stopped and no work is left, the drop of the last handle does this. The
-//! driver's lock decides which of the two does it.
+//! collector lock decides which of the two does it.
 
 pub(crate) mod backpressure;
 pub(crate) mod builder;
@@ -75,7 +75,7 @@ pub(crate) struct Domain {
     stops: Stops,
     stalls: Stalls,
     /// The collector's state. The thread that holds the lock is the collector.
-    driver: Mutex<GpThread>,
+    collector: Mutex<GpThread>,
     thread: ThreadSlot,
     /// No handle is left.
     ended: AtomicBool,
@@ -91,7 +91,6 @@ statics! {
 
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-    /// The registries of ended domains.
     static ENDED: Mutex<Vec<&'static Registry>> = Mutex::new(Vec::new());
 }
 
@@ -116,7 +115,6 @@ pub(crate) fn registries_left() -> usize {
 }
 
 impl Domain {
-    /// Makes a domain, and starts its thread.
     fn start(
         name: Option<String>,
         settings: Settings,
@@ -140,7 +138,7 @@ impl Domain {
             force: Force::new(),
             stops: Stops::new(()),
             stalls: Stalls::new(),
-            driver: Mutex::new(GpThread::default()),
+            collector: Mutex::new(GpThread::default()),
             thread: ThreadSlot::new(),
             ended: AtomicBool::new(false),
             recycled: AtomicBool::new(false),
@@ -164,7 +162,6 @@ impl Domain {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Returns whether another domain may have the registry.
     fn is_recycled(&self) -> bool {
         self.recycled.load(Ordering::Acquire)
     }
@@ -173,22 +170,22 @@ impl Domain {
     fn end(self: &Arc<Self>) {
         self.registry.signals.release.end();
         delay::at(Window::Ending);
-        // The driver's lock: a thread that stops looks at `ended` under this lock. Either it has
-        // not looked yet, and will see that the domain has ended, or it has stopped.
-        let driver = self.driver.lock();
+        // A thread that stops looks at `ended` under this lock. Either it will see that the domain
+        // has ended, or it has stopped.
+        let collector = self.collector.lock();
         self.ended.store(true, Ordering::Release);
         let sleep_state = &self.registry.signals.sleep_state;
         if !sleep_state.is_stopped() {
-            drop(driver);
+            drop(collector);
             self.wake_gp_thread();
         } else if self.is_drained() {
             self.recycle();
-            drop(driver);
+            drop(collector);
             // A waiter may have started the worker when it took a turn itself.
             self.dispatcher.worker.stop();
             self.dispatcher.dismiss_executor();
         } else if sleep_state.take_over() {
-            drop(driver);
+            drop(collector);
             if !self.spawn_or_give_back() {
                 stderr::tell(format_args!(
                     "RCU domain \"{}\": the domain ended with callbacks queued, and the system \

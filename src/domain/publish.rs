@@ -24,7 +24,6 @@ mod published {
     }
 
     impl Publisher {
-        /// Notes that work was done.
         pub(in crate::domain) fn note(&mut self) {
             self.news = true;
         }
@@ -51,7 +50,7 @@ mod published {
     impl Domain {
         /// Publishes news, if it is time. Otherwise returns how long to wait.
         pub(in crate::domain) fn publish(&self) -> Option<Duration> {
-            let due = self.driver.lock().publisher.due();
+            let due = self.collector.lock().publisher.due();
             match due {
                 // The recorder is foreign code.
                 Ok(()) => drop(quietly(|| self.publish_now())),
@@ -60,9 +59,8 @@ mod published {
             None
         }
 
-        /// Publishes news before the thread stops.
         pub(in crate::domain) fn publish_last(&self) {
-            if self.driver.lock().publisher.take_news() {
+            if self.collector.lock().publisher.take_news() {
                 drop(quietly(|| self.publish_now()));
             }
         }

@@ -42,7 +42,7 @@ pub struct Rcu {
     handle: Arc<Handle>,
 }
 
-/// Shared by all clones: its drop is the drop of the last clone.
+/// Dropped with the last clone.
 struct Handle(Arc<Domain>);
 
 impl Drop for Handle {
@@ -111,8 +111,7 @@ impl Rcu {
         ReadGuard::enter(self.registry)
     }
 
-    /// Begins a section whose guard may be held across `.await`, sent to other threads, and dropped
-    /// anywhere.
+    /// Begins a section whose guard is `Send`: a task may hold it across `.await`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuCell};

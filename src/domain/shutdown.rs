@@ -15,7 +15,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// The callers that wait for an attempt to stop the grace-period thread.
 pub(super) type Stops = WaitList<()>;
 
 impl Domain {

@@ -2,6 +2,7 @@
 
 use super::Domain;
 use super::rcu::Rcu;
+use crate::dispatch::progress::saturated;
 use crate::sys::barrier::MemoryBarrier;
 use crate::sys::prim::Ordering;
 use hdrhistogram::Histogram;
@@ -67,7 +68,6 @@ impl Domain {
         finished.saturating_sub(running)
     }
 
-    /// Returns how many callbacks are queued and not finished.
     pub(super) fn pending(&self) -> u64 {
         // `finished` is read first, so it is at most `produced`.
         let finished = self.finished();
@@ -90,10 +90,10 @@ impl Domain {
             batches: counts.batches.load(Ordering::Relaxed),
             threads: self.registry.threads(),
             owned_guards: self.registry.records().map(|r| r.owned_guards()).sum(),
-            oldest_section: oldest.map(|seen| self.driver.lock().age_of(seen)),
-            grace_period_latency: self.driver.lock().latency.summary(),
-            longest_callback: counts.longest(),
-            stalls: self.stalls.reported(),
+            oldest_section: oldest.map(|seen| self.collector.lock().age_of(seen)),
+            grace_period_latency: self.collector.lock().latency.summary(),
+            longest_callback: Duration::from_nanos(counts.longest.load(Ordering::Relaxed)),
+            stalls: self.stalls.reported.load(Ordering::Relaxed),
             barrier: self.barrier,
         }
     }
@@ -153,7 +153,7 @@ impl LatencyLog {
             self.0 = Histogram::new_with_bounds(LEAST, MOST, 2).ok();
         }
         if let Some(log) = &mut self.0 {
-            log.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            log.saturating_record(saturated(took));
         }
     }
 

@@ -18,7 +18,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// A domain's waiters for grace periods.
 pub(crate) struct Synchronizers {
     pub(crate) waiters: WaitList<Seq>,
     /// The highest grace period that a waiter asked for.
@@ -155,7 +154,6 @@ impl Rcu {
         cookie
     }
 
-    /// Asks for the start of a cookie's grace period.
     pub(crate) fn want(&self, cookie: GracePeriod) {
         let domain = self.domain();
         domain.want(cookie.of(domain));

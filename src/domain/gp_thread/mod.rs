@@ -3,8 +3,7 @@
 //!
 //! # A turn
 //! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
-//! 2. If callbacks are due, begin a collection (see [`drain`](super::drain)), and collect the
-//!    queues.
+//! 2. If callbacks or a drain are due, begin a collection, and collect the queues.
 //! 3. Start a grace period. The collected callbacks get its number. Its fence covers everything
 //!    that a producer unlinked before it queued one of these callbacks.
 //! 4. Scan, if a waiter or a collection waits.
@@ -151,7 +150,6 @@ impl GpThread {
     }
 }
 
-/// The handle of the thread.
 pub(in crate::domain) struct ThreadSlot {
     handle: Mutex<Option<JoinHandle>>,
     /// How often the system has refused to start the thread since the last start.
@@ -164,7 +162,6 @@ impl ThreadSlot {
     }
 }
 
-/// The body of the grace-period thread.
 fn run(domain: Arc<Domain>) {
     blocking::become_gp_thread(domain.dispatcher.id());
     // Foreign panics are caught where foreign code is called. A panic here is a bug of this crate.
@@ -181,8 +178,7 @@ fn run(domain: Arc<Domain>) {
 fn drive(domain: &Arc<Domain>) -> bool {
     let mut looked = Instant::now();
     loop {
-        // Before the turn: a request during the turn sets the event again, so the thread does not
-        // sleep.
+        // Before the turn: a request during the turn sets the event again, and ends the sleep.
         domain.registry.signals.event.reset();
         if domain.turn() {
             // Without these calls, a thread that never sleeps would find no stalls and not stop.
@@ -200,7 +196,6 @@ fn drive(domain: &Arc<Domain>) -> bool {
     }
 }
 
-/// The outcome of a sleep.
 enum Slept {
     Awake,
     /// The thread stops. If it is the domain's `last` thread, it has given the registry away.
@@ -214,14 +209,14 @@ impl Domain {
     /// grace-period thread cannot be started.
     pub(crate) fn turn(self: &Arc<Self>) -> bool {
         self.gather();
-        let mut driver = self.driver.lock();
+        let mut collector = self.collector.lock();
         let forced = self.force.take();
         let asked = self.dispatcher.tickets.any_asked();
         delay::at(Window::Taken);
         let urgent = forced || asked;
         let for_waiters = self.may_start_for_waiters(urgent);
-        let may_collect = urgent || for_waiters || self.until_due(&driver).is_zero();
-        let due = asked || may_collect && self.has_queued(&driver);
+        let may_collect = urgent || for_waiters || self.until_due(&collector).is_zero();
+        let due = asked || may_collect && self.has_queued(&collector);
 
         // Before the first queue is read: a drain that begins from now on waits for the next
         // collection.
@@ -230,34 +225,34 @@ impl Domain {
         let mut calls = CallbackList::new();
         if due {
             for record in self.registry.records() {
-                // SAFETY: this thread holds the driver's lock, so it is the collector.
+                // SAFETY: this thread holds the collector lock, so it is the collector.
                 unsafe { record.queue.collect(&mut calls) };
             }
         }
         delay::at(Window::Collected);
         let found = calls.len() != 0;
-        let started = (found || for_waiters).then(|| self.start_gp(&mut driver, urgent));
+        let started = (found || for_waiters).then(|| self.start_gp(&mut collector, urgent));
         if let (Some(seq), Some(ticket)) = (started, ticket.take_if(|_| found)) {
-            driver.waiting.push_back(Collected { seq, calls, ticket });
+            collector.waiting.push_back(Collected { seq, calls, ticket });
         }
 
-        let awaited = self.highest_awaited(&driver);
+        let awaited = self.highest_awaited(&collector);
         let mut elapsed = self.engine.elapsed();
         if awaited > elapsed {
             elapsed = self.engine.scan();
         }
-        driver.settle(elapsed);
+        collector.settle(elapsed);
         if awaited > elapsed {
-            driver.adopt(self.engine.fenced(), elapsed);
+            collector.adopt(self.engine.fenced(), elapsed);
         }
-        let handing_out = !driver.ready.is_empty();
+        let handing_out = !collector.ready.is_empty();
         let worked = started.is_some() || handing_out || asked;
-        driver.worked |= worked;
+        collector.worked |= worked;
         if worked {
-            driver.publisher.note();
+            collector.publisher.note();
         }
-        driver.watchdog.fresh |= handing_out;
-        drop(driver);
+        collector.watchdog.fresh |= handing_out;
+        drop(collector);
 
         self.registry.collect_orphans();
         self.trace_start(started, elapsed);
@@ -276,10 +271,9 @@ impl Domain {
         worked || reported || polled
     }
 
-    /// Hands the ready collections to the executor.
     fn hand_out(&self) {
         loop {
-            let next = self.driver.lock().ready.pop_front();
+            let next = self.collector.lock().ready.pop_front();
             let Some(Collected { seq, calls, ticket }) = next else {
                 return;
             };
@@ -289,15 +283,15 @@ impl Domain {
         }
     }
 
-    fn start_gp(&self, driver: &mut GpThread, urgent: bool) -> Seq {
+    fn start_gp(&self, collector: &mut GpThread, urgent: bool) -> Seq {
         let seq = self.engine.start();
         if urgent {
             self.force.started.fetch_add(1, Ordering::Relaxed);
         }
         let now = Instant::now();
-        driver.last_start = Some(now);
-        if driver.starts.len() < STARTS {
-            driver.starts.push_back((seq, now));
+        collector.last_start = Some(now);
+        if collector.starts.len() < STARTS {
+            collector.starts.push_back((seq, now));
         }
         seq
     }
@@ -308,8 +302,7 @@ impl Domain {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }
 
-    /// Returns the highest number that a waiter asked for. A domain without a handle has no
-    /// waiters.
+    /// Returns the highest number that a waiter asked for. An ended domain has no waiters.
     fn wanted(&self) -> Seq {
         match self.has_ended() {
             true => Seq::FIRST,
@@ -318,21 +311,21 @@ impl Domain {
     }
 
     /// Returns the highest number that a waiter or a collection waits for.
-    pub(in crate::domain) fn highest_awaited(&self, driver: &GpThread) -> Seq {
-        let collected = driver.waiting.back().map(|c| c.seq);
+    pub(in crate::domain) fn highest_awaited(&self, collector: &GpThread) -> Seq {
+        let collected = collector.waiting.back().map(|c| c.seq);
         self.wanted().max(collected.unwrap_or(Seq::FIRST))
     }
 
     pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
-        // SAFETY: the caller passes the collector's state, so it holds the driver's lock.
+        // SAFETY: the caller passes the collector's state, so it holds the collector lock.
         self.registry.records().any(|record| unsafe { record.queue.has_more() })
     }
 
     /// Returns how long callbacks must still wait for the start of their grace period. Above half
     /// of the limit they do not wait: the caller that passes half of the limit kicks this thread.
-    pub(in crate::domain) fn until_due(&self, driver: &GpThread) -> Duration {
+    pub(in crate::domain) fn until_due(&self, collector: &GpThread) -> Duration {
         let backlog = self.dispatcher.backlog.as_ref();
-        driver.last_start.map_or(Duration::ZERO, |last| {
+        collector.last_start.map_or(Duration::ZERO, |last| {
             match self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
                 true => Duration::ZERO,
                 false => self.settings.batch_interval.saturating_sub(last.elapsed()),
@@ -392,7 +385,7 @@ impl Domain {
         });
     }
 
-    /// Makes the pending reports. Returns `true` if there are any.
+    /// Makes the pending reports, if there are any.
     fn report_all(&self) -> bool {
         let reports = self.dispatcher.take_reports();
         let any = !reports.is_empty() | self.report_notes();
@@ -436,8 +429,7 @@ impl Domain {
     }
 }
 
-/// The event of the grace-period thread as a waker. A waker may outlive the domain, but the event
-/// is never freed.
+/// The event of the grace-period thread as a waker. The waker may outlive the domain.
 struct WakeThread(&'static Event);
 
 impl Wake for WakeThread {

@@ -13,7 +13,7 @@
 //! stays awake: it *naps*. Without work it sets no timer.
 //!
 //! # Stopping
-//! The thread decides under the driver's lock whether it stops. The drop of the last handle takes
+//! The thread decides under the collector lock whether it stops. The drop of the last handle takes
 //! the same lock. So exactly one of the two gives the registry away, and the thread does not touch
 //! the registry after that.
 //!
@@ -42,19 +42,19 @@ impl Domain {
     /// Sleeps until there is work, or stops.
     pub(super) fn sleep(self: &Arc<Self>) -> Slept {
         let signals = &self.registry.signals;
-        let driver = self.driver.lock();
-        let awaited = self.highest_awaited(&driver);
-        let handled = driver.handled;
+        let collector = self.collector.lock();
+        let awaited = self.highest_awaited(&collector);
+        let handled = collector.handled;
         if self.engine.elapsed() > handled {
             return Slept::Awake;
         }
         let holdouts = awaited > handled;
-        let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
-        let worked = driver.worked;
-        let young = driver.has_young_start();
-        drop(driver);
+        let nap = self.has_queued(&collector).then(|| self.until_due(&collector));
+        let worked = collector.worked;
+        let young = collector.has_young_start();
+        drop(collector);
         delay::at(Window::Resting);
-        // Most sections are shorter than a sleep and a wake.
+        // Most sections are shorter than a sleep.
         if holdouts && young && self.engine.spin(handled.next()) {
             return Slept::Awake;
         }
@@ -86,7 +86,7 @@ impl Domain {
         if nap.is_none() || holdouts {
             barrier::heavy();
         }
-        let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
+        let stay_up = self.must_stay_up(&self.collector.lock(), awaited, nap.is_some());
         if !stay_up {
             delay::at(Window::Sleeping);
             signals.event.wait(nap.into_iter().chain(stranded).chain(stuck).chain(publish).min());
@@ -98,26 +98,26 @@ impl Domain {
 
     /// Looks again, after the fence. Returns `true` if work has come, or if the end of the oldest
     /// grace period might not wake this thread.
-    fn must_stay_up(&self, driver: &GpThread, awaited: Seq, napping: bool) -> bool {
+    fn must_stay_up(&self, collector: &GpThread, awaited: Seq, napping: bool) -> bool {
         if self.force.is_requested()
             || self.may_start_for_waiters(false)
             || self.dispatcher.tickets.any_asked()
             || self.dispatcher.has_reports()
             || self.has_notes()
-            || self.highest_awaited(driver) > awaited
-            || (!napping && self.has_queued(driver))
+            || self.highest_awaited(collector) > awaited
+            || (!napping && self.has_queued(collector))
         {
             return true;
         }
-        if awaited > driver.handled {
-            let outlook = self.engine.scan_before_sleep(driver.handled.next());
-            return outlook.elapsed > driver.handled || outlook.without_wake;
+        if awaited > collector.handled {
+            let outlook = self.engine.scan_before_sleep(collector.handled.next());
+            return outlook.elapsed > collector.handled || outlook.without_wake;
         }
         false
     }
 
     fn idle(&self) {
-        self.driver.lock().worked = false;
+        self.collector.lock().worked = false;
         if let Some(hook) = &self.settings.on_idle {
             if let Err(message) = quietly(hook) {
                 self.dispatcher.report(PanicSource::Hook, message, None);
@@ -130,9 +130,10 @@ impl Domain {
         if !self.is_stop_requested() {
             return;
         }
-        let driver = self.driver.lock();
-        let more = self.has_queued(&driver) || self.highest_awaited(&driver) > driver.handled;
-        drop(driver);
+        let collector = self.collector.lock();
+        let more =
+            self.has_queued(&collector) || self.highest_awaited(&collector) > collector.handled;
+        drop(collector);
         if more {
             self.stop_attempted();
         }
@@ -155,11 +156,11 @@ impl Domain {
         }
         self.publish_last();
         let sleep_state = &self.registry.signals.sleep_state;
-        let driver = self.driver.lock();
+        let collector = self.collector.lock();
         sleep_state.stop();
         delay::at(Window::Stopping);
         barrier::heavy();
-        let stopped = if !self.must_stay_up(&driver, driver.handled, false) {
+        let stopped = if !self.must_stay_up(&collector, collector.handled, false) {
             let last = self.has_ended();
             if last {
                 self.recycle();
@@ -171,7 +172,7 @@ impl Domain {
             // A caller with work has started another thread.
             Slept::Stopped { last: false }
         };
-        drop(driver);
+        drop(collector);
         if matches!(stopped, Slept::Stopped { .. }) {
             blocking::leave_gp_thread();
         }

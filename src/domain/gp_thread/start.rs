@@ -70,8 +70,8 @@ impl Domain {
                 target: "async_rcu::gp",
                 domain = %name,
                 %error,
-                "the system refused to start the grace-period thread; callbacks stay queued until a \
-                 later call or wait can start it"
+                "the system refused to start the grace-period thread; callbacks stay queued until \
+                 a later call or wait can start it"
             );
             tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
         });
@@ -118,10 +118,10 @@ impl Domain {
     /// Takes the handle of a stopped thread.
     pub(in crate::domain) fn take_stopped_thread(&self) -> Option<JoinHandle> {
         let mut handle = self.thread.handle.lock();
-        // The driver's lock: a thread inside `stop` has not decided yet.
-        let driver = self.driver.lock();
+        // The collector lock: inside `stop`, a thread may look stopped and still go on.
+        let collector = self.collector.lock();
         let stopped = self.gp_thread_is_stopped();
-        drop(driver);
+        drop(collector);
         if stopped { handle.take() } else { None }
     }
 

@@ -34,20 +34,15 @@ pub(in crate::domain) struct Watchdog {
     told: Option<(Seq, u32)>,
 }
 
-/// A domain's stall reports.
 pub(in crate::domain) struct Stalls {
     /// Reports of other threads.
     notes: Mutex<Vec<StallReport>>,
-    reported: AtomicU64,
+    pub(in crate::domain) reported: AtomicU64,
 }
 
 impl Stalls {
     pub(in crate::domain) fn new() -> Self {
         Self { notes: Mutex::new(Vec::new()), reported: AtomicU64::new(0) }
-    }
-
-    pub(in crate::domain) fn reported(&self) -> u64 {
-        self.reported.load(Ordering::Relaxed)
     }
 }
 
@@ -55,9 +50,9 @@ impl Domain {
     /// Returns the sections that block `wanted`, and how many there are.
     pub(in crate::domain) fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
         let (sections, total) = self.registry.sections_before(wanted, LISTED);
-        let driver = self.driver.lock();
+        let collector = self.collector.lock();
         let held = sections.into_iter().map(|section| {
-            let age = driver.age_of(section.seen);
+            let age = collector.age_of(section.seen);
             HeldSection::new(section, age)
         });
         (held.collect(), total)
@@ -75,7 +70,7 @@ impl Domain {
         for finding in findings {
             self.tell_stall(self.found(finding));
         }
-        let fresh = std::mem::take(&mut self.driver.lock().watchdog.fresh);
+        let fresh = std::mem::take(&mut self.collector.lock().watchdog.fresh);
         let handed_out = match next {
             Some(next) if fresh => Some(next.min(SOON)),
             // The work takes long: its end is to wake this thread.
@@ -87,18 +82,18 @@ impl Domain {
 
     /// Calls [`look_for_stuck`](Self::look_for_stuck) while the thread does not sleep.
     pub(in crate::domain) fn look_in_passing(&self) {
-        let driver = self.driver.lock();
-        let holdouts = self.highest_awaited(&driver) > driver.handled;
-        drop(driver);
+        let collector = self.collector.lock();
+        let holdouts = self.highest_awaited(&collector) > collector.handled;
+        drop(collector);
         self.look_for_stuck(holdouts);
     }
 
     /// Looks at the oldest grace period that has not elapsed.
     fn look_at_sections(&self) -> Option<Duration> {
         let timeout = self.settings.stall_timeout;
-        let mut driver = self.driver.lock();
-        let (oldest, at) = driver.starts.front().copied()?;
-        let repeated = match driver.watchdog.told {
+        let mut collector = self.collector.lock();
+        let (oldest, at) = collector.starts.front().copied()?;
+        let repeated = match collector.watchdog.told {
             Some((seq, times)) if seq == oldest => times,
             _ => 0,
         };
@@ -107,9 +102,9 @@ impl Domain {
         if age < due {
             return Some(due - age);
         }
-        driver.watchdog.told = Some((oldest, repeated + 1));
-        let awaited = self.highest_awaited(&driver);
-        drop(driver);
+        collector.watchdog.told = Some((oldest, repeated + 1));
+        let awaited = self.highest_awaited(&collector);
+        drop(collector);
         self.registry.signals.release.request(awaited.min(self.engine.fenced()));
         let (holders, holders_total) = self.holders(oldest);
         if holders_total != 0 {
@@ -237,7 +232,7 @@ impl Domain {
         !self.stalls.notes.lock().is_empty()
     }
 
-    /// Makes the reports of other threads. Returns whether there are any.
+    /// Makes the reports of other threads, if there are any.
     pub(in crate::domain) fn report_notes(&self) -> bool {
         let notes = std::mem::take(&mut *self.stalls.notes.lock());
         let any = !notes.is_empty();
@@ -247,7 +242,6 @@ impl Domain {
         any
     }
 
-    /// Reports that the limit of pending callbacks was reached.
     pub(in crate::domain) fn report_backlog(&self) {
         if let Some(backlog) = self.dispatcher.backlog.as_ref().filter(|b| b.take_report()) {
             let (pending, limit) = (backlog.pending(), backlog.limit());

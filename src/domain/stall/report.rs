@@ -114,13 +114,11 @@ pub struct HeldSection {
     pub thread_id: ThreadId,
     /// That thread has ended: its guard was leaked, or is an owned guard that is held elsewhere.
     pub thread_ended: bool,
-    /// The guard is an [`OwnedReadGuard`](crate::OwnedReadGuard), which another thread may hold
-    /// now.
+    /// The guard is an [`OwnedReadGuard`](crate::OwnedReadGuard): another thread may hold it now.
     pub owned: bool,
-    /// Where the guard was made. In debug builds, and with the feature `locations`.
+    /// Where the guard was made: in debug builds, and with the feature `locations`.
     pub location: Option<&'static Location<'static>>,
-    /// The tokio task that made the guard, if any. In debug builds, and with the feature
-    /// `locations`.
+    /// The tokio task that made the guard, if any: in the same builds.
     pub task: Option<u64>,
     /// A lower bound for the age of the section: the time since the start of the first grace period
     /// that it blocks.
@@ -205,7 +203,6 @@ fn list(f: &mut fmt::Formatter<'_>, holders: &[HeldSection], total: usize) -> fm
     }
 }
 
-/// Returns the ending of a noun that counts `n` things.
 fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }

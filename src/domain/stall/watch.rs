@@ -95,13 +95,11 @@ impl Watch {
         watched.futures.retain(|key, _| left.contains(key));
     }
 
-    /// Notes the end of a time slice.
     pub(crate) fn made_progress(&self, at: Instant) {
         let at = nanos(self.start, at);
         self.last_slice.store(at, Ordering::Relaxed);
     }
 
-    /// Notes how many nanoseconds a callback took on the grace-period thread.
     pub(crate) fn ran_unwatched(&self, took: u64) {
         self.unwatched.fetch_max(took, Ordering::Relaxed);
     }
@@ -142,8 +140,7 @@ impl Watch {
     }
 
     /// Returns what has been stuck for `timeout`, and the time until the next look (`None`: when
-    /// new work is handed out). An async callback is stuck only if a drain waits for it, so if its
-    /// ticket is at most `awaited`.
+    /// new work is handed out). Drains wait for the tickets up to `awaited`.
     pub(crate) fn check(
         &self,
         timeout: Duration,
