@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Runs the callbacks of a domain, a [`Batch`] at a time. Set by
-/// [`Builder::executor`](crate::Builder::executor).
+/// Runs the [batches](Batch) of a domain. Set by [`Builder::executor`](crate::Builder::executor).
 ///
 /// The domain's grace-period thread calls `execute`, or, for an async callback, the thread that
 /// runs the callback's batch. So `execute` should spawn or send the batch, and return. The caller
-/// holds no lock, and catches a panic. A batch that the executor drops goes to the domain's worker
-/// thread: an executor can lose callbacks only if it leaks the batch.
+/// holds no lock, and catches a panic. A batch that is dropped goes to the domain's worker thread.
 ///
 /// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], [`ChannelExecutor`],
 /// `tokio::runtime::Handle`, `Arc<E>`, and closures:
@@ -224,19 +222,16 @@ mod tokio_runtime {
     use std::task::{Context, Poll};
     use tokio::runtime::Handle;
 
-    /// Runs batches as tasks of the runtime. If the runtime is shut down, batches go to the
-    /// domain's worker thread.
+    /// Runs batches as tasks. After a shutdown of the runtime, the worker thread runs them.
     impl Executor for Handle {
         fn execute(&self, batch: Batch) {
             drop(self.spawn(Task(batch)));
         }
     }
 
-    /// A batch as a task that yields with `yield_now`: to the other tasks, and to tokio's drivers
-    /// of I/O and time. A task that only wakes itself keeps the run queue full, so that tokio polls
-    /// its drivers only at every 61st poll of a task: every twelve milliseconds.
-    ///
-    /// Only for spawned tasks: tokio may not poll it again inside a `block_on` on a worker.
+    /// A batch as a task that yields with `yield_now`. If it only woke itself, tokio would poll its
+    /// drivers of I/O and time at every 61st poll of a task: every twelve milliseconds. Only for
+    /// spawned tasks: inside a `block_on` on a worker, tokio may not poll it again.
     struct Task(Batch);
 
     impl Future for Task {

@@ -38,9 +38,8 @@ pub(crate) trait Held: Send {
     fn value(&mut self) -> &mut dyn Any;
 }
 
-/// The global lock of a domain, and the jobs that are to run under it, in order. There are as many
-/// batches as jobs, and each batch runs the first job. So the jobs run in order, whatever order the
-/// executor gives the batches.
+/// The global lock of a domain, and the line of jobs that wait for it. There are as many batches as
+/// jobs, and each batch runs the first job: jobs run in order, batches in any order.
 pub(crate) struct Turns {
     pub(crate) lock: Box<dyn BigLock>,
     pub(crate) line: Mutex<VecDeque<Job>>,

@@ -10,9 +10,8 @@
 //! drain waits for all tickets up to its own number.
 //!
 //! # Locks
-//! A thread holds each lock of this folder for a few instructions, and takes no lock inside
-//! another. Under a lock it neither runs nor drops foreign code: an executor, waker, callback or
-//! future.
+//! A thread holds a lock of this folder only for a few instructions. Under the lock it takes no
+//! other lock, and neither runs nor drops foreign code: an executor, waker, callback or future.
 
 pub(crate) mod batch;
 pub(crate) mod blocking;

@@ -97,8 +97,8 @@ impl Worker {
         state.stranded
     }
 
-    /// Returns `true` if there is no thread. Otherwise asks the thread to end when it has nothing
-    /// left to do, and to wake the grace-period thread then.
+    /// Returns `true` if there is no thread. Otherwise asks the thread to end when it is idle, and
+    /// to wake the grace-period thread then.
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.state.lock();
         if state.running {

@@ -41,8 +41,7 @@ pub(crate) struct Backlog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pressure {
     None,
-    /// Half of the limit was passed now: the caller wakes the grace-period thread, which no longer
-    /// waits for the batch interval.
+    /// Half of the limit was passed now: the caller wakes the grace-period thread.
     Rising,
     /// The limit was met, first in this episode: the caller forces grace periods.
     Met,
@@ -173,7 +172,7 @@ impl Backlog {
         }
     }
 
-    /// In the child of a fork: `pending` callbacks are left. Moves the wakers of all waiters into
+    /// In the child of a fork: `pending` callbacks are left. Moves the wakers of all waiters to
     /// `wakers`. A woken waiter comes back to its place.
     pub(crate) fn recount(&self, pending: usize, wakers: &mut WakeList) {
         self.pending.store(pending, Ordering::SeqCst);

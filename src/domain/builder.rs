@@ -194,8 +194,8 @@ impl Builder {
         self
     }
 
-    /// Sets a limit for the callbacks that are queued and not finished, with the
-    /// [permits](crate::backpressure::Permit). Default: no limit.
+    /// Sets a limit for unfinished callbacks and [permits](crate::backpressure::Permit). Default:
+    /// no limit.
     ///
     /// Above half of the limit, grace periods no longer wait for the
     /// [interval](Self::batch_interval). At the limit, [`Rcu::try_call`] gives the closure back and

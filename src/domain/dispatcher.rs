@@ -87,9 +87,8 @@ impl Dispatcher {
         Ticket::of(Arc::clone(self) as Arc<dyn Schedule>, self.tickets.begin())
     }
 
-    /// In the child of a fork: counts the work that is left anew. `queued` callbacks are not yet
-    /// collected, and `collected` lists the collections that are not yet handed out. The other work
-    /// is in the queues of this dispatcher. Moves the wakers of all waiters into `wakers`.
+    /// In the child of a fork: counts the work that is left: `queued` callbacks, the collections of
+    /// `collected`, and the queues of this dispatcher. Moves the wakers of all waiters to `wakers`.
     pub(crate) fn after_fork(
         self: &Arc<Self>,
         queued: u64,
@@ -113,8 +112,8 @@ impl Dispatcher {
         if let Some(Turns { line, .. }) = &self.turns {
             shares.extend(line.lock().iter().map(Job::share));
         }
-        // The batches that this thread runs go on. Each counts as one callback: how many more it
-        // has is not known.
+        // The batches that this thread runs go on. Each counts as one callback, though more may be
+        // left.
         for (number, is_async) in blocking::tickets_of(self.id()) {
             shares.push((number, 1));
             futures += usize::from(is_async);

@@ -10,13 +10,10 @@
 //! A new drain takes the number `begun + 1`. Both happen under one lock, so there are two cases:
 //! - The drain takes its number before the collection begins. Then the collector sees everything
 //!   that was queued before the drain: it is in this collection or an earlier one.
-//! - The collection begins first. The collector may have read a queue already. So the drain waits
+//! - The collection begins first. The collector may have read a queue already, so the drain waits
 //!   for the next collection.
 //!
-//! So a drain is over when its collection has begun and no ticket up to its number is open.
-//!
-//! If the grace-period thread is stopped and cannot be started, each poll of a [`Drain`] takes the
-//! thread's turn and wakes itself, so that the drain still ends.
+//! A drain is over when its collection has begun and no ticket up to its number is open.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -73,7 +70,7 @@ impl Tickets {
     }
 
     /// Closes a share, and wakes the drains that end with it. Returns whether the caller must wake
-    /// the grace-period thread, because no ticket is open any more.
+    /// the grace-period thread.
     pub(crate) fn close(&self, number: u64) -> bool {
         self.0.with(|tickets, drains| {
             let left = tickets.open.get_mut(&number).map_or(0, |shares| {
@@ -158,8 +155,7 @@ impl Domain {
     /// Returns whether no callback is queued, running or being reported. Sees every callback that
     /// was queued before the call.
     pub(crate) fn is_drained(&self) -> bool {
-        // `finished` is read first, so it is at most `produced`. If both are equal, all callbacks
-        // have finished.
+        // `finished` is read first: if it equals `produced`, all callbacks have finished.
         let finished = self.registry.records().all(|record| {
             let finished = record.queue.finished();
             finished == record.queue.produced()

@@ -14,9 +14,8 @@
 //! | the domain's threads | stopped, and started again at the next use |
 //!
 //! No foreign code runs before `fork` has returned: a waker could wait for ever for a lock that a
-//! vanished thread holds, though most children only `exec`. The domain's next turn wakes the
-//! waiters of the forking thread. Other waiters are gone. If a callback forks, its thread goes on
-//! in the child.
+//! vanished thread holds. The domain's next turn wakes the waiters of the forking thread. Other
+//! waiters are gone. If a callback forks, its thread goes on in the child.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -32,8 +31,8 @@ use std::sync::{Arc, Weak};
 statics! {
     static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
-    /// Domains without a handle whose thread vanished with work left. The next start of any
-    /// domain's thread starts their threads too.
+    /// Domains without a handle whose thread vanished. The next start of any domain's thread starts
+    /// theirs too.
     static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
 }
 
@@ -81,11 +80,10 @@ impl Rcu {
     /// In the child of a fork, ends the sections that other threads had open, in all domains, so
     /// that these sections no longer hold up grace periods in the child.
     ///
-    /// A forked child has one thread. Domains work in the child: queued callbacks run there too,
-    /// and the domains' threads start again at the next use. But sections that other threads had
-    /// open stay open, because the child may still have references from them. Stall reports name
-    /// them as sections of ended threads. This call does not change the parent. It does not end
-    /// owned guards that the forking thread made, wherever they were held.
+    /// Domains work in a forked child (see the [guide](crate::guide::limits)). But sections that
+    /// other threads had open stay open, because the child may still have references from them.
+    /// Stall reports name them as sections of ended threads. This call does not end owned guards
+    /// that the forking thread made, wherever they were held.
     ///
     /// ```
     /// # use async_rcu::Rcu;

@@ -18,9 +18,9 @@
 //!
 //! # The end
 //! After the drop of the last handle, the grace-period thread finishes all queued work. Then it
-//! puts the registry into a list: a new domain may take the registry when all its records are free.
-//! If the thread is stopped and no work is left, the drop of the last handle does this. The
-//! collector lock decides which of the two does it.
+//! gives the registry away: a new domain may take the registry when all its records are free. If
+//! the thread is stopped and no work is left, the drop of the last handle does this. The collector
+//! lock decides which of the two does it.
 
 pub(crate) mod backpressure;
 pub(crate) mod builder;

@@ -30,9 +30,9 @@ pub struct Stats {
     /// [`Retired`](crate::Retired), a [`Deferred`](crate::cell::Deferred) or a cell. Values taken
     /// back through `wait` are not counted.
     pub queued: u64,
-    /// Callbacks that have finished, callbacks that panicked included. An async callback finishes
-    /// with its future. Never above `queued`. The count may lag: it grows by groups of up to 62
-    /// callbacks of one thread, and may be too low for a moment while async callbacks run.
+    /// Callbacks that have finished or panicked. An async callback finishes with its future. Never
+    /// above `queued`. The count may lag: it grows by groups of up to 62 callbacks of one thread,
+    /// and may be too low for a moment while async callbacks run.
     pub finished: u64,
     /// Callbacks and drops of retired values that panicked.
     pub panicked: u64,
@@ -114,9 +114,8 @@ impl Rcu {
     }
 }
 
-/// The times that grace periods took, to two significant digits: from the start until the
-/// grace-period thread saw the end. Grace periods that a waiter started and ended by itself are not
-/// counted.
+/// The times that grace periods took until the grace-period thread saw their end, to two
+/// significant digits. Grace periods that a waiter started and ended by itself are not counted.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();

@@ -1,5 +1,5 @@
-//! The turns of the grace-period thread. [`sleep`] tells how it sleeps and stops between turns,
-//! [`start`] how it is started and woken.
+//! The turns of the grace-period thread. [`sleep`]: how it sleeps and stops. [`start`]: how it is
+//! started and woken.
 //!
 //! # A turn
 //! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
@@ -72,9 +72,8 @@ crate::sys::prim::model_const! {
 pub(crate) struct GpThread {
     /// Collections that wait for a grace period, oldest first.
     waiting: VecDeque<Collected>,
-    /// The `elapsed` of the last turn: all waiters and collections up to this number are taken care
-    /// of. The engine's `elapsed` may be higher, since a caller that scans for itself does not wake
-    /// this thread.
+    /// The `elapsed` of the last turn: no waiter and no collection up to it is left. The engine's
+    /// `elapsed` may be higher, since a caller that scans for itself does not wake this thread.
     pub(in crate::domain) handled: Seq,
     last_start: Option<Instant>,
     /// Collections whose grace period has elapsed, to be handed out.
@@ -205,8 +204,7 @@ enum Slept {
 }
 
 impl Domain {
-    /// Takes one turn. Returns `true` if it did work. A waiter takes a turn only if the
-    /// grace-period thread cannot be started.
+    /// Takes one turn. Returns `true` if it did work.
     pub(crate) fn turn(self: &Arc<Self>) -> bool {
         self.gather();
         let mut collector = self.collector.lock();
@@ -296,8 +294,8 @@ impl Domain {
         seq
     }
 
-    /// Returns whether to start a grace period for waiters: a waiter wants one that has not
-    /// started, and fewer than two are under way, unless it is urgent.
+    /// Returns whether a waiter wants a grace period that has not started, and need not share a
+    /// later one.
     pub(in crate::domain) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }

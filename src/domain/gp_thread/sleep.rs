@@ -19,9 +19,8 @@
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
-//! thread to look for stalls. The first timer after work was handed out is short: mostly the work
-//! has ended by then, and the thread sleeps on without a timer. So the end of short work does not
-//! have to wake the thread.
+//! thread to look for stalls. The first timer after a hand-out is short. Mostly the work has ended
+//! by then, so the end of short work does not have to wake the thread.
 
 use super::{GpThread, Slept};
 use crate::dispatch::Schedule;

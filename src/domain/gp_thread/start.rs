@@ -38,8 +38,8 @@ impl Domain {
         Ok(())
     }
 
-    /// Starts the thread. If that fails, sets the sleep state back to stopped, so that the next
-    /// caller with work tries again, and wakes the waiters, so that they take turns.
+    /// Starts the thread. If that fails, sets the sleep state back to stopped: the next caller with
+    /// work tries again. Also wakes the waiters then, so that they take turns.
     pub(in crate::domain) fn spawn_or_give_back(self: &Arc<Self>) -> bool {
         match self.spawn() {
             Ok(()) => {
@@ -49,8 +49,7 @@ impl Domain {
             }
             Err(error) => {
                 self.registry.signals.sleep_state.give_back();
-                // Waiters try again all the time, so only the first, second, fourth, ... refusal is
-                // reported.
+                // Waiters try again all the time: report the first, second, fourth, ... refusal.
                 let refusals = self.thread.refusals.fetch_add(1, Ordering::Relaxed) + 1;
                 if refusals.is_power_of_two() {
                     self.report_refusal(&error);

@@ -21,8 +21,7 @@ pub(crate) struct Watch {
     watched: Mutex<InProgress>,
     /// The end of the last time slice.
     last_slice: AtomicU64,
-    /// The longest time of a callback on the grace-period thread, which cannot watch itself, since
-    /// that thread last took it.
+    /// The longest time of a callback on the grace-period thread, which cannot watch itself.
     unwatched: AtomicU64,
 }
 
@@ -122,8 +121,8 @@ impl Watch {
         let mut suspects = Vec::new();
         let (mut locking, mut idle) = (None, None);
         for batch in watched.batches.values() {
-            // One read of the state: a batch that changes its state now is still found in one of
-            // them. There may be no later look.
+            // One read of the state: a batch that changes its state now is found all the same.
+            // There may be no later look.
             match batch.state() {
                 RUNNING => suspects.push(Arc::clone(batch)),
                 LOCKING => locking = locking.or(Some(batch)),
