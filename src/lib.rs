@@ -23,7 +23,7 @@
 //! | section | a read-side critical section: from a guard's creation to its drop |
 //! | grace period | a span of time in which every section that existed at its start has ended |
 //! | callback | work that runs after a grace period; a [`Batch`] holds the callbacks of one grace period |
-//! | force | to ask the sections that hold up grace periods to end now |
+//! | force | to start grace periods at once, and ask the sections that hold them up to end |
 //! | drain | to wait until every callback queued before has *finished* |
 //! | domain | the state that the clones of one [`Rcu`] share; domains do not wait for each other's readers |
 //!

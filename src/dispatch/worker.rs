@@ -56,7 +56,7 @@ impl Worker {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Returns whether there is a thread, if necessary a new one.
+    /// Starts the thread if there is none. Returns `false` if that fails.
     fn start(self: &Arc<Self>, state: &mut State) -> bool {
         if !state.running {
             let worker = Arc::clone(self);

@@ -181,7 +181,7 @@ impl Rcu {
         Drain::new(self.clone(), "drain")
     }
 
-    /// [`drain`](Self::drain), blocking the thread.
+    /// Blocks the thread until a [`drain`](Self::drain) is over.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -200,7 +200,7 @@ impl Rcu {
         block_on(self.drain(), None);
     }
 
-    /// [`drain`](Self::drain), blocking the thread for at most `d`.
+    /// Blocks the thread until a [`drain`](Self::drain) is over, for at most `d`.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();

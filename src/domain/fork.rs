@@ -82,8 +82,8 @@ impl Rcu {
     ///
     /// Domains work in a forked child (see the [guide](crate::guide::limits)). But sections that
     /// other threads had open stay open, because the child may still have references from them.
-    /// Stall reports name them as sections of ended threads. This call does not end owned guards
-    /// that the forking thread made, wherever they were held.
+    /// Stall reports name them as sections of ended threads. This call does not change the parent,
+    /// and does not end owned guards that the forking thread made, wherever they were held.
     ///
     /// ```
     /// # use async_rcu::Rcu;

@@ -93,7 +93,7 @@ impl<T: Send + 'static> GlobalLock<T> {
         LockGlobal(Box::pin(Arc::clone(&self.0).lock_owned()))
     }
 
-    /// [`lock`](Self::lock), blocking the thread.
+    /// Blocks the thread until it holds the lock.
     ///
     /// ```
     /// use async_rcu::GlobalLock;
@@ -209,7 +209,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
         SynchronizeUnlocked(Relock::Waiting(rcu.synchronize(), self.unlock()))
     }
 
-    /// [`drain`](Self::drain), blocking the thread.
+    /// Releases the lock, blocks the thread until a drain is over, and takes the lock again.
     ///
     /// ```
     /// use async_rcu::{GlobalLock, Rcu};

@@ -54,8 +54,8 @@ impl Rcu {
         Shutdown { drain: Drain::new(self.clone(), "shutdown"), place: None, done: false }
     }
 
-    /// [`shutdown`](Self::shutdown), blocking the thread. If no other thread shuts down at the same
-    /// time, the stopped threads have left the system when this call returns.
+    /// Blocks the thread until a [`shutdown`](Self::shutdown) is over. If no other thread shuts
+    /// down at the same time, the stopped threads have left the system when this call returns.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();

@@ -94,7 +94,7 @@ impl Rcu {
         Synchronize::new(self.clone(), None)
     }
 
-    /// [`synchronize`](Self::synchronize), blocking the thread.
+    /// Blocks the thread until a grace period has elapsed, as [`synchronize`](Self::synchronize).
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};

@@ -56,7 +56,7 @@ use std::time::Duration;
 const STARTS: usize = 1024;
 
 crate::sys::prim::model_const! {
-    /// A grace period that started less than this ago may end in a moment.
+    /// A grace period that started less than this ago may end in a moment. (loom has no clock.)
     const YOUNG: Duration = Duration::from_micros(20), loom Duration::ZERO;
 }
 
@@ -116,7 +116,7 @@ impl GpThread {
         all.map(|c| (c.ticket.number(), c.calls.len())).collect()
     }
 
-    /// Notes that the grace periods up to `elapsed` have elapsed.
+    /// Makes the collections up to `elapsed` ready, and records how long the grace periods took.
     fn settle(&mut self, elapsed: Seq) {
         self.handled = self.handled.max(elapsed);
         while self.waiting.front().is_some_and(|c| c.seq <= elapsed) {
