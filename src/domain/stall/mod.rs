@@ -250,7 +250,7 @@ impl Domain {
                     target: "async_rcu::backpressure",
                     domain = %self.dispatcher.name, pending, limit,
                     "the limit of pending callbacks ({limit}) is reached; \
-                     try_call refuses, reserve waits"
+                     try_call refuses and reserve waits until callbacks finish"
                 );
             });
         }

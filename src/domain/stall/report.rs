@@ -235,8 +235,8 @@ impl fmt::Display for StallReport {
             StallKind::WaitInSection(what) => {
                 write!(
                     f,
-                    "deadlock: {what} is awaited inside a read-side section of the same domain, \
-                     and may wait for that section"
+                    "possible deadlock: {what} is awaited inside a read-side section of the same \
+                     domain; drop the guard before the wait"
                 )?;
                 list(f, &self.holders, self.holders_total)?;
             }
