@@ -133,8 +133,7 @@ pub mod global_lock {
     };
 }
 
-/// Building your own structures under RCU, from what the [collections] of this crate are built
-/// from.
+/// Building your own structures under RCU, as the [collections] of this crate are built.
 ///
 /// A structure keeps a [`DomainRef`](structures::DomainRef) and checks guards against it. It gives
 /// unlinked memory to [`Rcu::retire_raw`] or [`Rcu::call_unchecked`], which free the memory after a

@@ -167,8 +167,7 @@ impl Batch {
     ///
     /// # Deadlocks
     /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, `run` blocks the thread
-    /// while it waits. If the lock's holder needs this thread before it can release the lock, spawn
-    /// the batch instead.
+    /// while it waits. If the lock's holder needs this thread to go on, spawn the batch instead.
     pub fn run(self) {
         let waits = !matches!(self.0.as_ref().map(|o| &o.work), Some(Work::Calls(_)));
         if waits && blocking::on_gp_thread() {

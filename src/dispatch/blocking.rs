@@ -112,7 +112,7 @@ impl Wake for WakeEvent {
 }
 
 /// Panics in an async context, where tokio does not allow a thread to block. The check takes a free
-/// lock of tokio.
+/// lock.
 #[track_caller]
 pub(crate) fn assert_blocking_allowed() {
     let free = tokio::sync::Mutex::const_new(());

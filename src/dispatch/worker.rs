@@ -2,11 +2,11 @@
 //!
 //! # States
 //! A push starts the thread if there is none, under the lock. The thread ends, under the lock, if
-//! it was asked to stop and nothing is queued. So a push finds a thread that will look at the queue
-//! again, or starts one.
+//! it was asked to stop and nothing is queued. So a push finds a thread that looks again, or starts
+//! one.
 //!
-//! The thread polls the batch at the head of its queue until that batch is done, and all its async
-//! callbacks concurrently.
+//! The thread polls the batch at the head of its queue until it is done, and all async callbacks
+//! concurrently.
 
 use super::batch::Batch;
 use super::blocking::{self, WakeEvent};
@@ -87,8 +87,7 @@ impl Worker {
         Ok(())
     }
 
-    /// By the grace-period thread: starts the thread for waiting batches. Returns `true` on
-    /// failure.
+    /// By the grace-period thread: starts the thread if batches wait. Returns `true` on failure.
     pub(crate) fn retry(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         if state.stranded {

@@ -129,8 +129,7 @@ impl Builder {
         }
     }
 
-    /// Sets the domain's name. Default: a number. Its threads are called `rcu-NAME` and
-    /// `rcu-NAME-cb`.
+    /// Sets the domain's name. Default: a number. Its threads are `rcu-NAME` and `rcu-NAME-cb`.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
@@ -176,8 +175,7 @@ impl Builder {
         self
     }
 
-    /// Sets the least time between two grace periods that only callbacks wait for. Default: one
-    /// millisecond.
+    /// Sets the least time between two grace periods for callbacks. Default: one millisecond.
     ///
     /// Each grace period interrupts every processor that runs this process. The first grace period
     /// of an idle domain starts at once. Waits, force and drain do not wait for the interval.
@@ -194,8 +192,7 @@ impl Builder {
         self
     }
 
-    /// Sets a limit for unfinished callbacks and [permits](crate::backpressure::Permit). Default:
-    /// no limit.
+    /// Limits unfinished callbacks and [permits](crate::backpressure::Permit). Default: no limit.
     ///
     /// Above half of the limit, grace periods no longer wait for the
     /// [interval](Self::batch_interval). At the limit, [`Rcu::try_call`] gives the closure back and
@@ -218,8 +215,7 @@ impl Builder {
 
     /// Sets the time after which a section that holds up a grace period, a callback that runs, or a
     /// batch that makes no progress is reported. Default: ten seconds. The pauses between further
-    /// reports double. `Duration::MAX` disables the reports. A time below one millisecond counts as
-    /// one millisecond.
+    /// reports double. `Duration::MAX` disables the reports. The least time is one millisecond.
     ///
     /// ```
     /// use std::time::Duration;
@@ -234,8 +230,8 @@ impl Builder {
     }
 
     /// Sets a hook that is called with every stall report. Default: no hook. With and without a
-    /// hook, each report is a warning of target `async_rcu::stall`, and goes to standard error if
-    /// no subscriber takes it.
+    /// hook, each report is a warning of target `async_rcu::stall`; without a subscriber it goes to
+    /// standard error.
     ///
     /// The hook runs on the grace-period thread, and must be short.
     ///
@@ -299,8 +295,7 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// [`BuildError::Thread`] if the system does not start the thread, as on targets without
-    /// threads.
+    /// [`BuildError::Thread`] if the thread cannot be started, as on targets without threads.
     pub fn build(self) -> Result<Rcu, BuildError> {
         let Builder { name, executor, lock, max_pending, settings } = self;
         let domain = Domain::start(name, settings, |registry, name| {

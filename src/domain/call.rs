@@ -58,8 +58,7 @@ impl Rcu {
     #[inline(never)]
     fn enqueue_first(&self, callback: Callback) {
         let found = local::find(self.registry);
-        // SAFETY: the record is the current thread's. The thread gives a temporary record up with
-        // the callback in it.
+        // SAFETY: the record is the current thread's. A temporary record is given up with it.
         unsafe { found.record.queue.push(callback) };
     }
 

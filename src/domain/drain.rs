@@ -4,14 +4,13 @@
 //! Collections are numbered from 1. The collector *begins* a collection before it reads the first
 //! queue: it raises `begun`, and opens the ticket of that number. The collector has the first share
 //! of the ticket, and passes it to the batch, or closes it if no callback was queued. Each async
-//! callback and each report that comes of the batch opens a share of its own before the batch
-//! closes its share.
+//! callback and each report of the batch opens its own share before the batch closes its share.
 //!
 //! A new drain takes the number `begun + 1`. Both happen under one lock, so there are two cases:
 //! - The drain takes its number before the collection begins. Then the collector sees everything
 //!   that was queued before the drain: it is in this collection or an earlier one.
-//! - The collection begins first. The collector may have read a queue already, so the drain waits
-//!   for the next collection.
+//! - The collection begins first. A queue may have been read already, so the drain waits for the
+//!   next collection.
 //!
 //! A drain is over when its collection has begun and no ticket up to its number is open.
 
@@ -99,8 +98,7 @@ impl Tickets {
         self.0.take_all(wakers);
     }
 
-    /// If a ticket is open, returns `true`: the close of the last one wakes the grace-period
-    /// thread.
+    /// If a ticket is open, returns `true`: the last close wakes the grace-period thread.
     pub(crate) fn watch(&self) -> bool {
         self.0.with(|tickets, _| {
             tickets.watched = !tickets.open.is_empty();

@@ -157,8 +157,7 @@ impl Rcu {
     }
 }
 
-/// A hook of [`Rcu::on_force`]. Its drop removes the hook, and does not wait for a call of the hook
-/// that is under way.
+/// A hook of [`Rcu::on_force`]. Its drop removes the hook, and does not wait for a call under way.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();

@@ -31,8 +31,7 @@ use std::sync::{Arc, Weak};
 statics! {
     static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
-    /// Domains without a handle whose thread vanished. The next start of any domain's thread starts
-    /// theirs too.
+    /// Domains without a handle whose thread vanished. The next start of a thread starts theirs.
     static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
 }
 

@@ -171,8 +171,7 @@ impl<T: Send + 'static> GlobalLock<T> {
 }
 
 impl<T: Send + 'static> GlobalLockGuard<T> {
-    /// Releases the lock, drains, and takes the lock again: QEMU's `drain_call_rcu` under the big
-    /// lock.
+    /// Releases the lock, drains, and takes the lock again: QEMU's `drain_call_rcu`.
     ///
     /// The call itself releases the lock, so the state may change until the future is ready.
     ///

@@ -1,5 +1,5 @@
-//! The handle of a domain, and its sections. The other methods are in the files that the table in
-//! `domain` names.
+//! The handle of a domain, and its sections. The table in `domain` lists the files of the other
+//! methods.
 
 use super::Domain;
 use crate::dispatch::blocking;

@@ -45,13 +45,11 @@ pub struct Stats {
     /// [`OwnedReadGuard`](crate::OwnedReadGuard)s that exist.
     pub owned_guards: usize,
     /// A lower bound for the age of the oldest open section: the time since the start of the first
-    /// grace period that the section holds up, zero if it holds up none. `None` if no section is
-    /// open.
+    /// grace period that it holds up, or zero. `None` if no section is open.
     pub oldest_section: Option<Duration>,
     /// How long grace periods took.
     pub grace_period_latency: Latency,
-    /// The longest time that a callback has taken. Short callbacks are timed together, up to one
-    /// microsecond.
+    /// The longest time of a callback. Short callbacks are timed together, up to one microsecond.
     pub longest_callback: Duration,
     /// Stall reports made.
     pub stalls: u64,

@@ -137,8 +137,7 @@ impl Rcu {
     }
 
     /// Returns a cookie for the next grace period, which starts soon: Linux's
-    /// `start_poll_synchronize_rcu`. A section that begins before the start holds the grace period
-    /// up.
+    /// `start_poll_synchronize_rcu`. A section that begins before holds it up.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -238,8 +237,7 @@ impl Synchronize {
         Self { rcu, target, place: None, polled: false, noted: false }
     }
 
-    /// At the first poll, if this is the only future: starts the grace period, and scans once for
-    /// its end.
+    /// At the first poll, if this is the only future: starts the grace period, and scans once.
     fn begin(&mut self, waker: &Waker) {
         let domain = self.rcu.domain();
         let engine = &domain.engine;

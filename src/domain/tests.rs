@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// The time after which a test reports a hang: longer under an emulator or a checker, see
+/// The time after which a test reports a hang: longer under emulators and checkers, see
 /// `ci/lib.sh`.
 const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
     None => Duration::from_secs(30),

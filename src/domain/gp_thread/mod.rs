@@ -1,5 +1,5 @@
-//! The turns of the grace-period thread. [`sleep`]: how it sleeps and stops. [`start`]: how it is
-//! started and woken.
+//! The turns of the grace-period thread. How it sleeps and stops: [`sleep`]. How it starts:
+//! [`start`].
 //!
 //! # A turn
 //! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
@@ -172,8 +172,8 @@ fn run(domain: Arc<Domain>) {
     let _ = quietly(move || drop(domain));
 }
 
-/// Takes turns and sleeps between them, until the thread stops. Returns `true` if the domain ends
-/// with the thread.
+/// Takes turns and sleeps between them, until the thread stops. Returns whether the domain ends
+/// too.
 fn drive(domain: &Arc<Domain>) -> bool {
     let mut looked = Instant::now();
     loop {
@@ -216,8 +216,7 @@ impl Domain {
         let may_collect = urgent || for_waiters || self.until_due(&collector).is_zero();
         let due = asked || may_collect && self.has_queued(&collector);
 
-        // Before the first queue is read: a drain that begins from now on waits for the next
-        // collection.
+        // Before the first queue is read: later drains wait for the next collection.
         let mut ticket = due.then(|| self.dispatcher.begin_collection());
         delay::at(Window::Begun);
         let mut calls = CallbackList::new();
@@ -294,8 +293,7 @@ impl Domain {
         seq
     }
 
-    /// Returns whether a waiter wants a grace period that has not started, and need not share a
-    /// later one.
+    /// Returns whether a waiter wants a grace period that may start now.
     pub(in crate::domain) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }

@@ -14,8 +14,8 @@
 //!
 //! # Stopping
 //! The thread decides under the collector lock whether it stops. The drop of the last handle takes
-//! the same lock. So exactly one of the two gives the registry away, and the thread does not touch
-//! the registry after that.
+//! the same lock. So exactly one of the two gives the registry away, and does not touch it after
+//! that.
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
@@ -138,8 +138,8 @@ impl Domain {
         }
     }
 
-    /// Stops, if a stop is requested and possible. The caller has found no work. Returns `None` if
-    /// the thread is to sleep.
+    /// Stops, if requested and possible. The caller has found no work. Returns `None` if the thread
+    /// is to sleep.
     fn stop(&self) -> Option<Slept> {
         if !self.is_stop_requested() && !self.has_ended() {
             return None;
