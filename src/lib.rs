@@ -23,14 +23,14 @@
 //! | section | a read-side critical section: from a guard's creation to its drop |
 //! | grace period | a span of time in which every section that existed at its start has ended |
 //! | callback | work that runs after a grace period; a [`Batch`] holds the callbacks of one grace period |
-//! | force | to ask that the grace periods under way end now |
+//! | force | to start grace periods at once, and ask the sections that hold them up to end |
 //! | drain | to wait until every callback queued before has *finished* |
 //! | domain | the state that the clones of one [`Rcu`] share; domains do not wait for each other's readers |
 //!
 //! # Where to begin
-//! - [`RcuCell`]: a value that is read all the time and replaced now and then.
+//! - [`RcuCell`]: a value that is read often and replaced seldom.
 //! - [`RcuMap`]: a hash map whose readers take no lock.
-//! - [`RcuList`], [`RcuVec`]: many values that come and go one by one.
+//! - [`RcuList`], [`RcuVec`]: many values that are added and removed one by one.
 //! - [`RcuPtr`]: a pointer to build other structures from.
 //! - [`Rcu`]: sections, grace periods and callbacks, for structures of your own.
 //! - [`guide`]: how the crate works, the names that QEMU, liburcu and Linux use, limits, figures.
@@ -39,8 +39,8 @@
 //! - Safe code never reaches a freed value. Leaked guards, guards dropped on other threads or in
 //!   thread-local destructors, and guards of another domain do not change this.
 //! - A callback runs exactly once, after every section that existed when the callback was queued,
-//!   even if its executor drops the batch or is shut down. Sections that began after the callback's
-//!   grace period do not delay it.
+//!   even if its executor drops the batch or is shut down. Sections that begin after the start of
+//!   the callback's grace period do not delay it.
 //! - A panic in a callback, a hook, an executor, a waker or a `Drop` is contained: it does not
 //!   spread to other work.
 //! - The crate wakes no thread of an idle process.
@@ -53,9 +53,8 @@
 //! # Features
 //! - `rt` (default): [`Executor`] for `tokio::runtime::Handle`, and [`Rcu::call_async`] on the
 //!   current runtime. Without this feature the crate uses only tokio's `sync` and needs no runtime.
-//! - `locations`: guards remember where and by which task they were made, in release builds too, so
-//!   that stall reports name both. Reads are slower with this feature. In debug builds guards
-//!   always remember both.
+//! - `locations`: stall reports name the place and the task where a guard was made, in release
+//!   builds as in debug builds. Reads are slower with this feature.
 //! - `metrics`: the crate publishes the figures of [`Rcu::stats`] through the
 //!   [`metrics`](https://docs.rs/metrics) facade, labelled with the domain's name, at most once a
 //!   second, and not while the domain is idle. The counters are `async_rcu_grace_periods_total`,
@@ -134,12 +133,12 @@ pub mod global_lock {
     };
 }
 
-/// Building structures under RCU of your own: what the [collections] of this crate are built from.
+/// Building your own structures under RCU, as the [collections] of this crate are built.
 ///
-/// A structure keeps a [`DomainRef`](structures::DomainRef) and checks guards against it. What it
-/// unlinks it gives to [`Rcu::retire_raw`] or [`Rcu::call_unchecked`], which free it after a grace
-/// period, or returns as [`Retired::from_raw`] or [`Retired::from_holder`]. [`RcuPtr`] needs no
-/// `unsafe`, and is enough for many structures.
+/// A structure keeps a [`DomainRef`](structures::DomainRef) and checks guards against it. It gives
+/// unlinked memory to [`Rcu::retire_raw`] or [`Rcu::call_unchecked`], which free the memory after a
+/// grace period, or returns it as [`Retired::from_raw`] or [`Retired::from_holder`]. [`RcuPtr`]
+/// needs no `unsafe`, and is enough for many structures.
 pub mod structures {
     pub use crate::cell::structures::{DomainRef, Holder};
 }
@@ -149,7 +148,7 @@ pub mod backpressure {
     pub use crate::domain::backpressure::{Permit, Reserve};
 }
 
-/// What a domain tells of itself: figures, stalls, forced grace periods, panics.
+/// What a domain reports: figures, stalls, forced grace periods, panics.
 pub mod report {
     pub use crate::dispatch::panics::{PanicReport, PanicSource};
     pub use crate::domain::force::ForceNotifier;

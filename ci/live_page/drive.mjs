@@ -145,7 +145,7 @@ async function clickEachButton(page, url, place) {
   step("Force: the holder is asked");
   await page.click("#force button");
   await answer(page, "force", "^Forced with");
-  await says(page, "#reports > .force", "1 section asked to end");
+  await says(page, "#reports > .force", "1 read-side section asked to end");
   await says(page, "#reports > .force .place", place);
 
   step("the guard goes, and all that waited for it");

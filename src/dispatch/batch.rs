@@ -1,12 +1,12 @@
 //! A batch: the callbacks of one collection, or one async callback, on its way through an executor.
 //!
 //! # Invariants
-//! 1. A callback is taken out of the batch before it runs, so that no callback runs twice. What is
-//!    left when the batch is dropped goes to the worker, so that no callback is lost.
+//! 1. A callback is taken out of the batch before it runs: no callback runs twice. A batch that is
+//!    dropped goes to the worker with the callbacks that are left: no callback is lost.
 //! 2. The ticket is open as long as a callback is left.
-//! 3. A batch holds the global lock during a time slice of callbacks and not between two. An async
-//!    callback never runs under it. Batches under it are turns at the head of one line, so
-//!    collections run in order.
+//! 3. A batch holds the global lock during a time slice, and not between two. An async callback
+//!    never runs under the lock. Under a lock each batch is a turn: it runs the job at the head of
+//!    one line. So collections run in order.
 
 use super::blocking::{self, InBatch, block_on};
 use super::job::{BoxFuture, Held, Job, RunOn, Running, Spawned, Turns};
@@ -21,16 +21,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-/// Callbacks whose grace period is over. An [`Executor`](crate::Executor) is given batches to run.
+/// Callbacks whose grace period is over, for an [`Executor`](crate::Executor) to run.
 ///
-/// Either [run](Batch::run) the batch on a thread that may be blocked for as long as its callbacks
-/// take, or spawn it: it is a `Future<Output = ()>` that is `Send + Unpin` and yields every 200
-/// microseconds, so that many callbacks do not starve a runtime.
+/// Either [run](Batch::run) the batch on a thread that its callbacks may block, or spawn it: a
+/// batch is a `Future<Output = ()> + Send + Unpin`, and yields every 200 microseconds, so that many
+/// callbacks do not starve a runtime.
 ///
-/// A batch that is dropped before its end sends what is left to the domain's worker thread: every
-/// callback runs exactly once. Only a batch that is leaked (`mem::forget`) is lost, and then
-/// `drain` waits for ever. (Under a [`GlobalLock`](crate::GlobalLock), where batches take turns, a
-/// turn is lost: the last callbacks wait for the next batch.)
+/// A batch that is dropped before its end sends the callbacks that are left to the domain's worker
+/// thread: every callback runs exactly once. Only a leaked batch (`mem::forget`) is lost, and then
+/// `drain` waits for ever. (Under a [`GlobalLock`](crate::GlobalLock), where batches take turns,
+/// only the turn is lost: the last callbacks wait for the next batch.)
 ///
 /// ```
 /// use async_rcu::{Batch, Rcu};
@@ -48,13 +48,13 @@ pub struct Batch(Option<Box<Open>>);
 
 /// A batch that is not done.
 struct Open {
-    /// Dropped first: work that is over is not watched any more when its ticket closes.
+    /// Dropped first: when the ticket closes, the work is no longer watched.
     watch: BatchWatch,
     work: Work,
     locking: Option<BoxFuture<Box<dyn Held>>>,
 }
 
-/// Has a batch watched until this is dropped.
+/// Keeps a batch watched until it is dropped.
 struct BatchWatch {
     schedule: Arc<dyn Schedule>,
     progress: Arc<Progress>,
@@ -62,7 +62,7 @@ struct BatchWatch {
 
 impl Drop for BatchWatch {
     fn drop(&mut self) {
-        // An async callback is watched as long as its `Running` exists.
+        // `Running` unwatches an async callback.
         if !self.progress.is_async() {
             self.schedule.unwatch(&self.progress);
         }
@@ -71,17 +71,17 @@ impl Drop for BatchWatch {
 
 enum Work {
     Calls(Job),
-    /// A turn at the head of the line of [`Turns`], made for a job of so many callbacks.
+    /// The right to run the first job of [`Turns`]. It was made for a job of so many callbacks.
     Turn(usize),
     Future(BoxFuture<()>, Running),
 }
 
-/// Sends off the async callbacks that a job has begun.
+/// Hands the async callbacks that a job has spawned to where they run.
 fn send_off(schedule: &Arc<dyn Schedule>, spawned: Vec<Spawned>) {
     for Spawned { run_on, future, running } in spawned {
         let ticket = running.ticket.clone();
         match run_on {
-            // The runtime is foreign. If it panics it drops the future, which counts as cancelled.
+            // A runtime, which is foreign code, drops the future if it panics.
             RunOn::Runtime(runtime) => {
                 let _ = quietly(move || runtime.spawn(OnRuntime(Some((future, running)))));
             }
@@ -114,7 +114,7 @@ impl Batch {
         Self::of(schedule, progress, Work::Future(future, running))
     }
 
-    /// Returns a turn for a job in the line whose own turn is lost.
+    /// Returns a new turn for a job in the line whose turn is lost.
     pub(crate) fn turn(schedule: Arc<dyn Schedule>, job: &Job) -> Self {
         let progress = schedule.watch(None);
         Self::of(schedule, progress, Work::Turn(job.calls.len()))
@@ -124,8 +124,8 @@ impl Batch {
         Self(Some(Box::new(Open { watch: BatchWatch { schedule, progress }, work, locking: None })))
     }
 
-    /// Returns how many callbacks are still to run. Under a [`GlobalLock`](crate::GlobalLock),
-    /// where batches take turns, returns how many there were.
+    /// Returns how many callbacks are left. Under a [`GlobalLock`](crate::GlobalLock), where
+    /// batches take turns, returns how many there were at the start.
     ///
     /// ```
     /// use async_rcu::{Batch, Rcu};
@@ -139,7 +139,7 @@ impl Batch {
     /// rcu.blocking_drain();
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
-    #[expect(clippy::len_without_is_empty, reason = "a batch is made of at least one callback")]
+    #[expect(clippy::len_without_is_empty, reason = "a batch is made with at least one callback")]
     pub fn len(&self) -> usize {
         match self.0.as_ref().map(|open| &open.work) {
             None => 0,
@@ -149,11 +149,10 @@ impl Batch {
         }
     }
 
-    /// Runs what is left, on this thread, to the end. Panics of callbacks are caught and reported.
+    /// Runs the callbacks that are left, on this thread. Their panics are caught and reported.
     ///
-    /// On the grace-period thread (in an executor that runs batches where it is called) nothing may
-    /// wait. There, async callbacks go to the domain's worker thread instead, and batches under a
-    /// [`GlobalLock`](crate::GlobalLock) run as with
+    /// On the grace-period thread, where nothing may block, an async callback goes to the worker
+    /// thread instead, and a batch under a [`GlobalLock`](crate::GlobalLock) runs as with
     /// [`InlineExecutor`](crate::executor::InlineExecutor).
     ///
     /// ```
@@ -167,9 +166,8 @@ impl Batch {
     /// ```
     ///
     /// # Deadlocks
-    /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, it blocks the thread
-    /// while it waits. Do not call it on a thread that the lock's holder needs before it can
-    /// release the lock: spawn the batch there.
+    /// Under a [`GlobalLock`](crate::GlobalLock), and with async callbacks, `run` blocks the thread
+    /// while it waits. If the lock's holder needs this thread to go on, spawn the batch instead.
     pub fn run(self) {
         let waits = !matches!(self.0.as_ref().map(|o| &o.work), Some(Work::Calls(_)));
         if waits && blocking::on_gp_thread() {
@@ -184,7 +182,7 @@ impl Batch {
         matches!(work, Some(Work::Future(..)))
     }
 
-    /// Polls the batch. After a time slice `again` has it polled again.
+    /// Polls the batch. If work is left after a time slice, calls `again`, which wakes the poller.
     pub(super) fn poll_by(
         &mut self,
         cx: &mut task::Context<'_>,
@@ -199,14 +197,13 @@ impl Batch {
         Poll::Ready(())
     }
 
-    /// Hands the batch to the domain's worker thread.
     pub(super) fn hand_to_worker(self) {
         if let Some(schedule) = self.schedule() {
             schedule.queue_on_worker(self);
         }
     }
 
-    /// Hands the batch to the domain's grace-period thread, or an async one to the worker.
+    /// Hands the batch to the domain's grace-period thread, or an async callback to the worker.
     pub(super) fn hand_to_gp_thread(self) {
         if let Some(schedule) = self.schedule() {
             match self.is_async() {
@@ -216,8 +213,8 @@ impl Batch {
         }
     }
 
-    /// Returns the number of the batch's ticket and how many callbacks are left, unless the batch
-    /// is a turn; and as what the batch is watched.
+    /// Returns the batch's ticket and how many callbacks are left (`None` for a turn), and the key
+    /// under which the batch is watched.
     pub(crate) fn share(&self) -> (Option<(u64, usize)>, Option<ProgressKey>) {
         let Some(open) = &self.0 else {
             return (None, None);
@@ -237,7 +234,7 @@ impl Batch {
 }
 
 impl Open {
-    /// Runs a time slice. If work is left, `again` has the batch polled again.
+    /// Runs a time slice.
     fn poll(
         &mut self,
         cx: &mut task::Context<'_>,
@@ -263,7 +260,7 @@ impl Open {
                         return Poll::Pending;
                     }
                 };
-                // The lock's holder has the line's head to itself.
+                // Only the lock's holder takes the head of the line.
                 let Some(mut job) = turns.line.lock().pop_front() else {
                     let _ = quietly(move || drop(held));
                     return Poll::Ready(());
@@ -297,7 +294,7 @@ impl Open {
     }
 }
 
-/// Takes the global lock, or waits for it by `locking`.
+/// Takes the global lock, or waits for the lock with the future in `locking`.
 fn lock(
     turns: &Turns,
     locking: &mut Option<BoxFuture<Box<dyn Held>>>,
@@ -314,7 +311,7 @@ fn lock(
     Poll::Ready(held)
 }
 
-/// Polls an async callback. A panic ends it, and is counted and reported.
+/// Polls an async callback. A panic ends the callback, and is counted and reported.
 fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Context<'_>) -> Poll<()> {
     let schedule = ticket.schedule();
     let _inside = InBatch::async_callback(schedule.id(), ticket.number());
@@ -327,7 +324,7 @@ fn poll_async(future: &mut BoxFuture<()>, ticket: &Ticket, cx: &mut task::Contex
     }
 }
 
-/// Drops a future that is over. The drop is foreign code too.
+/// Drops the future of an async callback. The drop is foreign code.
 fn drop_async(future: BoxFuture<()>, ticket: &Ticket) {
     if let Err(message) = quietly(move || drop(future)) {
         let schedule = ticket.schedule();
@@ -343,7 +340,7 @@ impl Future for Batch {
     }
 }
 
-/// Rescues what is left of a batch that is dropped before its end.
+/// Rescues the callbacks of a batch that is dropped before its end.
 impl Drop for Batch {
     fn drop(&mut self) {
         if let Some(mut open) = self.0.take() {
@@ -362,8 +359,7 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// An async callback on the runtime that was current at its call. If the runtime drops it, the
-/// callback counts as cancelled.
+/// An async callback on a runtime. If the runtime drops the task, the callback counts as cancelled.
 struct OnRuntime(Option<(BoxFuture<()>, Running)>);
 
 impl Future for OnRuntime {

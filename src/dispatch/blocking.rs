@@ -1,4 +1,4 @@
-//! Blocking a thread until a future is ready, and whether this thread may do that.
+//! Blocking a thread until a future is ready, and whether the thread may block.
 
 use crate::sys::clock::Instant;
 use crate::sys::event::Event;
@@ -13,34 +13,30 @@ use std::time::Duration;
 /// A batch that the current thread runs.
 #[derive(Clone, Copy)]
 struct Frame {
-    /// Address of the batch's dispatcher.
+    /// The addresses of the batch's dispatcher, and of the global lock that the batch holds, or 0.
     dispatcher: usize,
-    /// Address of the global lock that the batch holds, or 0.
     lock: usize,
-    /// Number of the batch's ticket.
     ticket: u64,
     is_async: bool,
 }
 
 thread_local! {
-    /// Address of the dispatcher whose grace-period thread this is, or 0.
+    /// The address of the dispatcher whose grace-period thread this is, or 0.
     static GP_THREAD: Cell<usize> = const { Cell::new(0) };
-    /// Address of the worker whose thread this is, or 0.
+    /// The address of the worker whose thread this is, or 0.
     static WORKER: Cell<usize> = const { Cell::new(0) };
     static BATCHES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks the current thread as the grace-period thread of this dispatcher's domain.
 pub(crate) fn become_gp_thread(dispatcher: usize) {
     GP_THREAD.with(|here| here.set(dispatcher));
 }
 
-/// Takes the mark away from a thread that ends: the domain may have another thread by now.
+/// Removes the mark from a thread that ends: the domain may have another thread by now.
 pub(crate) fn leave_gp_thread() {
     GP_THREAD.with(|here| here.set(0));
 }
 
-/// Returns the dispatcher whose grace-period thread this is, or 0.
 pub(crate) fn gp_thread_of() -> usize {
     GP_THREAD.with(Cell::get)
 }
@@ -49,7 +45,6 @@ pub(crate) fn on_gp_thread() -> bool {
     gp_thread_of() != 0
 }
 
-/// Marks the current thread, for good, as the thread of this worker.
 pub(super) fn become_worker(worker: usize) {
     WORKER.with(|here| here.set(worker));
 }
@@ -58,11 +53,10 @@ pub(super) fn is_worker(worker: usize) -> bool {
     WORKER.with(Cell::get) == worker
 }
 
-/// The current thread is inside a batch until this is dropped.
+/// Marks the current thread as inside a batch, until it is dropped.
 pub(super) struct InBatch(());
 
 impl InBatch {
-    /// Callbacks of a collection. `lock` is 0 if they run under no lock.
     pub(super) fn calls(dispatcher: usize, lock: usize, ticket: u64) -> Self {
         Self::push(Frame { dispatcher, lock, ticket, is_async: false })
     }
@@ -87,8 +81,7 @@ fn any(what: impl Fn(&Frame) -> bool) -> bool {
     BATCHES.try_with(|batches| batches.borrow().iter().any(what)).unwrap_or(false)
 }
 
-/// Returns the ticket of each batch of this dispatcher that the current thread runs, and whether
-/// the batch is an async callback.
+/// Returns the ticket of each batch that this thread runs, and whether it is an async callback.
 pub(crate) fn tickets_of(dispatcher: usize) -> Vec<(u64, bool)> {
     let tickets = |batches: &RefCell<Vec<Frame>>| {
         let batches = batches.borrow();
@@ -98,17 +91,14 @@ pub(crate) fn tickets_of(dispatcher: usize) -> Vec<(u64, bool)> {
     BATCHES.try_with(tickets).unwrap_or_default()
 }
 
-/// Returns whether the current thread runs a batch of this dispatcher.
 pub(crate) fn in_batch_of(dispatcher: usize) -> bool {
     any(|frame| frame.dispatcher == dispatcher)
 }
 
-/// Returns whether the current thread runs a batch that holds this lock.
 pub(crate) fn in_batch_under(lock: usize) -> bool {
     any(|frame| frame.lock == lock)
 }
 
-/// An event as a waker.
 #[derive(Debug)]
 pub(crate) struct WakeEvent(pub(crate) Event);
 
@@ -121,15 +111,15 @@ impl Wake for WakeEvent {
     }
 }
 
-/// Panics where tokio refuses to block: in an async context. To ask tokio, it blocks on a lock that
-/// is free, so the panic does not depend on whether there is something to wait for.
+/// Panics in an async context, where tokio does not allow a thread to block. The check takes a free
+/// lock.
 #[track_caller]
 pub(crate) fn assert_blocking_allowed() {
     let free = tokio::sync::Mutex::const_new(());
     drop(free.blocking_lock());
 }
 
-/// Polls until the future is ready, and sleeps in between. Returns `None` after `timeout`.
+/// Blocks the thread until the future is ready. Returns `None` after `timeout`.
 pub(crate) fn block_on<F: Future + Unpin>(
     mut future: F,
     timeout: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Where batches run: the trait, and its implementations.
+//! Where batches run: the trait [`Executor`], and its implementations.
 
 use super::batch::Batch;
 use futures_core::Stream;
@@ -8,14 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Runs the callbacks of a domain, a [`Batch`] at a time. Set by
-/// [`Builder::executor`](crate::Builder::executor).
+/// Runs the [batches](Batch) of a domain. Set by [`Builder::executor`](crate::Builder::executor).
 ///
-/// The domain's grace-period thread calls `execute`. (For an async callback, the thread that runs
-/// the batch from which the callback came calls it.) So `execute` should hand the batch on (spawn
-/// it, send it) and return. No lock is held during the call, and a panic in it is caught. A batch
-/// that the executor drops goes to the domain's worker thread: an executor can lose callbacks only
-/// by leaking them.
+/// The domain's grace-period thread calls `execute`, or, for an async callback, the thread that
+/// runs the callback's batch. So `execute` should spawn or send the batch, and return. The caller
+/// holds no lock, and catches a panic. A batch that is dropped goes to the domain's worker thread.
 ///
 /// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], [`ChannelExecutor`],
 /// `tokio::runtime::Handle`, `Arc<E>`, and closures:
@@ -30,8 +27,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// # Ok::<(), async_rcu::error::BuildError>(())
 /// ```
 ///
-/// With a closure any spawner is an executor. A spawner that has shut down refuses the batch and
-/// drops it, so it goes to the worker thread:
+/// A closure makes any spawner an executor. A spawner that has shut down drops the batch, so the
+/// batch goes to the worker thread:
 ///
 /// ```
 /// use async_rcu::{Batch, Rcu};
@@ -43,7 +40,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Executor: Send + Sync + 'static {
-    /// Runs the batch, or hands it to where it will be run.
+    /// Runs the batch, or hands it on.
     ///
     /// ```
     /// use async_rcu::{Batch, Executor};
@@ -61,8 +58,8 @@ pub trait Executor: Send + Sync + 'static {
     fn execute(&self, batch: Batch);
 }
 
-/// One thread of the domain, started at its first callback: the default. Batches run one after
-/// another, in order. Async callbacks run beside them, concurrently with each other.
+/// The default: one thread of the domain, started at the first callback. Batches run one after
+/// another, in order. Async callbacks run concurrently with batches and with each other.
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::WorkerThread};
@@ -75,9 +72,9 @@ pub trait Executor: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkerThread;
 
-/// The grace-period thread itself: the least latency, for short callbacks. Batches run one after
-/// another, in order, in time slices; grace periods go on between two slices. A callback that
-/// blocks delays every grace period of the domain. Async callbacks go to the worker thread.
+/// The grace-period thread: the least latency, for short callbacks. Batches run one after another,
+/// in order, in time slices. Grace periods go on between two slices, but a callback that blocks
+/// delays every grace period of the domain. Async callbacks go to the worker thread.
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::InlineExecutor};
@@ -123,8 +120,8 @@ impl fmt::Debug for dyn Executor {
     }
 }
 
-/// Sends batches to a channel. They run wherever the user polls the [`Batches`]: in a `LocalSet`,
-/// in the loop of a GUI, in a main loop.
+/// Sends batches to a channel. The program takes them out of the [`Batches`] and runs them: in a
+/// `LocalSet`, in the loop of a GUI, in a main loop.
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::ChannelExecutor};
@@ -142,9 +139,8 @@ impl fmt::Debug for dyn Executor {
 #[derive(Clone, Debug)]
 pub struct ChannelExecutor(UnboundedSender<Batch>);
 
-/// The receiving end of a [`ChannelExecutor`]: a `Stream` of batches, which ends when the domain
-/// has ended. If it is dropped, the batches still in it, and later ones, run on the domain's worker
-/// thread.
+/// The receiving end of a [`ChannelExecutor`]: a `Stream` of batches, which ends with the domain.
+/// If it is dropped, the batches in it, and later ones, run on the domain's worker thread.
 ///
 /// ```
 /// use async_rcu::{Rcu, executor::{Batches, ChannelExecutor}};
@@ -166,7 +162,7 @@ pub struct ChannelExecutor(UnboundedSender<Batch>);
 pub struct Batches(UnboundedReceiver<Batch>);
 
 impl ChannelExecutor {
-    /// Returns the executor, and the stream of its batches.
+    /// Returns an executor, and the stream of its batches.
     ///
     /// ```
     /// use async_rcu::{Rcu, executor::ChannelExecutor};
@@ -183,8 +179,7 @@ impl ChannelExecutor {
 
 impl Executor for ChannelExecutor {
     fn execute(&self, batch: Batch) {
-        // If the stream is gone, the batch comes back in the error, and its drop sends it to the
-        // worker.
+        // If the stream is gone, the error has the batch, whose drop sends it to the worker.
         drop(self.0.send(batch));
     }
 }
@@ -198,7 +193,7 @@ impl Stream for Batches {
 }
 
 impl Batches {
-    /// Returns the next batch, if there is one now. For loops that poll.
+    /// Returns the next batch, or `None` if there is none now. For loops that poll.
     ///
     /// ```
     /// use async_rcu::{Rcu, executor::ChannelExecutor};
@@ -227,20 +222,16 @@ mod tokio_runtime {
     use std::task::{Context, Poll};
     use tokio::runtime::Handle;
 
-    /// Batches run as tasks of the runtime. Those that a runtime which was shut down drops go to
-    /// the domain's worker thread.
+    /// Runs batches as tasks. After a shutdown of the runtime, the worker thread runs them.
     impl Executor for Handle {
         fn execute(&self, batch: Batch) {
             drop(self.spawn(Task(batch)));
         }
     }
 
-    /// A batch as a task that yields as tokio's own tasks do: to the other tasks, and to the
-    /// drivers of I/O and time. A task that only wakes itself keeps the run queue full, and then
-    /// tokio polls the drivers only every 61 polls of tasks: every twelve milliseconds.
-    ///
-    /// Only for a task that is spawned: inside a `block_on` on a worker of the runtime, tokio would
-    /// not come back to it.
+    /// A batch as a task that yields with `yield_now`. If it only woke itself, tokio would poll its
+    /// drivers of I/O and time at every 61st poll of a task: every twelve milliseconds. Only for
+    /// spawned tasks: inside a `block_on` on a worker, tokio may not poll it again.
     struct Task(Batch);
 
     impl Future for Task {
@@ -248,7 +239,7 @@ mod tokio_runtime {
 
         fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
             self.0.poll_by(cx, |cx| {
-                // Its first poll hands the waker to the runtime; nothing else is wanted of it.
+                // One poll hands the waker to the runtime.
                 let _ = pin!(tokio::task::yield_now()).poll(cx);
             })
         }

@@ -1,4 +1,4 @@
-//! The callbacks of one collection as they run: in time slices, each given a [`Context`].
+//! A job runs the callbacks of one collection, in time slices.
 
 use super::Ticket;
 use super::blocking::InBatch;
@@ -19,16 +19,15 @@ use std::time::Duration;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 crate::sys::prim::model_const! {
-    /// How long a batch runs before it yields to the other work of its executor.
+    /// The time after which a batch yields to the other work of its executor.
     const SLICE: Duration = Duration::from_micros(200), loom Duration::ZERO;
-    /// Callbacks are timed together while they take less than this, `GROUP_MOST` of them at most.
+    /// Callbacks that together take less than this are timed together, at most `GROUP_MOST`.
     const GROUP_TIME: Duration = Duration::from_micros(1), loom Duration::ZERO;
 }
 const GROUP_MOST: usize = 16;
 
 /// A global lock, type-erased.
 pub(crate) trait BigLock: Send + Sync {
-    /// Returns the lock's address, as a name.
     fn id(&self) -> usize;
     fn try_lock(&self) -> Option<Box<dyn Held>>;
     fn lock(&self) -> BoxFuture<Box<dyn Held>>;
@@ -39,28 +38,24 @@ pub(crate) trait Held: Send {
     fn value(&mut self) -> &mut dyn Any;
 }
 
-/// The global lock of a domain, and the jobs that are to run under it, in order. There is a batch
-/// for each job, and a batch runs whichever job is first: so jobs run in order, whatever the
-/// executor does with the batches.
+/// The global lock of a domain, and the line of jobs that wait for it. There are as many batches as
+/// jobs, and each batch runs the first job: jobs run in order, batches in any order.
 pub(crate) struct Turns {
     pub(crate) lock: Box<dyn BigLock>,
     pub(crate) line: Mutex<VecDeque<Job>>,
 }
 
-/// The callbacks of one collection, and their context.
 pub(crate) struct Job {
     pub(super) calls: CallbackList,
-    /// Dropped after the calls: the ticket closes last.
+    /// Dropped after `calls`: the ticket closes last.
     pub(super) context: Context,
 }
 
 /// Where an async callback runs when its grace period is over.
 pub(crate) enum RunOn {
-    /// On the runtime that was current at the call.
     Runtime(Runtime),
-    /// On the domain's executor.
     Executor,
-    /// On the domain's worker: the callback must run, whatever the executor does.
+    /// The worker runs the callback, whatever the executor does.
     Worker,
 }
 
@@ -68,7 +63,7 @@ pub(crate) enum RunOn {
 pub(crate) struct Context {
     ticket: Ticket,
     pub(super) held: Option<Box<dyn Held>>,
-    /// Async callbacks of this slice. They are sent off when the lock is no longer held.
+    /// Async callbacks that this slice has spawned. They are handed out after the lock is released.
     pub(super) spawned: Vec<Spawned>,
 }
 
@@ -78,7 +73,7 @@ pub(super) struct Spawned {
     pub(super) running: Running,
 }
 
-/// Has an async callback watched, and keeps its ticket open.
+/// Keeps an async callback watched, and its ticket open.
 pub(super) struct Running {
     pub(super) ticket: Ticket,
     pub(super) progress: Arc<Progress>,
@@ -91,20 +86,20 @@ impl Drop for Running {
 }
 
 impl Context {
-    /// Returns the context that a callback was given.
+    /// Returns the context of the running callback.
     pub(crate) fn of(context: &mut dyn Any) -> &mut Self {
         let context = context.downcast_mut();
         context.expect("only jobs run the callbacks of domains")
     }
 
-    /// Sends a future off as soon as the time slice is over.
+    /// Has a future run from the end of the time slice on.
     pub(crate) fn spawn(&mut self, run_on: RunOn, future: BoxFuture<()>) {
         let ticket = self.ticket.clone();
         let progress = ticket.schedule().watch(Some(ticket.number()));
         self.spawned.push(Spawned { run_on, future, running: Running { ticket, progress } });
     }
 
-    /// Returns what the global lock with this address guards, if the batch holds that lock.
+    /// Returns the state under the global lock with this address, if the batch holds that lock.
     pub(crate) fn locked<T: 'static>(&mut self, lock: usize) -> Option<&mut T> {
         if self.ticket.schedule().lock_id() != lock {
             return None;
@@ -115,11 +110,11 @@ impl Context {
 
 /// What a job did in one time slice.
 pub(crate) struct Slice {
-    /// Whether callbacks are left.
+    /// Callbacks are left.
     pub(super) more: bool,
     /// How many callbacks have ended.
     pub(crate) ended: usize,
-    /// When the slice ended.
+    /// The end of the slice.
     pub(crate) at: Instant,
     /// How long the longest callback took.
     pub(crate) longest: Duration,
@@ -136,7 +131,6 @@ impl Job {
         (self.context.ticket.number(), self.calls.len())
     }
 
-    /// Runs callbacks for one time slice.
     pub(super) fn slice(&mut self, progress: &Progress) -> Slice {
         let Job { calls, context } = self;
         let schedule = Arc::clone(context.ticket.schedule());
@@ -147,12 +141,11 @@ impl Job {
         let before = calls.len();
         let mut last = start;
         let mut longest = Duration::ZERO;
-        // Callbacks between two looks at the clock: a look costs more than a short callback.
+        // Callbacks per look at the clock, since a look costs more than a short callback.
         let mut group = 1;
         while calls.len() != 0 {
             let mut left = group;
             while left != 0 && calls.len() != 0 {
-                // A callback is taken out before it runs, so one that panics is not run again.
                 let ran = quietly(|| {
                     while left != 0 {
                         let Some(call) = calls.pop() else { return };
@@ -181,7 +174,7 @@ impl Job {
         progress.pauses(last);
         Slice {
             more: calls.len() != 0,
-            // An async callback has not ended: it gives its room back when its future is over.
+            // An async callback gives its room back when its future is over.
             ended: before - calls.len() - context.spawned.len(),
             at: last,
             longest,

@@ -2,19 +2,16 @@
 //!
 //! # The way of a callback
 //! The grace-period thread collects callbacks under a [`Ticket`], which has the number of the
-//! collection. When their grace period is over, the dispatcher wraps them in a [`Batch`] and hands
-//! the batch to the domain's [`Executor`](executor::Executor). The batch runs its
-//! [job](job::Job): the job takes each callback out, then runs it, and catches its panic. A batch
-//! that is dropped before its end goes to the [worker](worker::Worker), never back to an executor.
-//! The ticket closes when the batch, the async callbacks that it spawned, and the reports that it
-//! caused are done. A drain waits for all tickets up to its own number.
-//!
-//! A batch does not know its dispatcher. It knows the trait [`Schedule`], which the dispatcher
-//! implements.
+//! collection. After their grace period, the dispatcher hands them as a [`Batch`] to the domain's
+//! [`Executor`](executor::Executor). The batch runs its [job](job::Job): the job takes each
+//! callback out, then runs it, and catches its panic. A batch that is dropped before its end goes
+//! to the [worker](worker::Worker), never back to an executor. The ticket closes when the batch,
+//! the async callbacks that the batch spawned, and the reports that the batch caused are done. A
+//! drain waits for all tickets up to its own number.
 //!
 //! # Locks
-//! A thread holds each lock of this floor for a few instructions, takes no lock inside another, and
-//! runs no foreign code under a lock: no executor, waker, callback or future, nor a drop of one.
+//! A thread holds a lock of this folder only for a few instructions. Under the lock it takes no
+//! other lock, and neither runs nor drops foreign code: an executor, waker, callback or future.
 
 pub(crate) mod batch;
 pub(crate) mod blocking;
@@ -31,12 +28,12 @@ use panics::PanicSource;
 use progress::Progress;
 use std::sync::Arc;
 
-/// What a batch, a job and an async callback need done by their domain.
+/// What batches and jobs need done by their dispatcher, which they know only by this trait.
 pub(crate) trait Schedule: Send + Sync {
-    /// Hands a batch to the executor. A report of the executor's panic holds `ticket` open.
+    /// Hands a batch to the executor. If the executor panics, the report holds `ticket` open.
     fn execute(&self, batch: Batch, ticket: Ticket);
 
-    /// Queues a batch on the worker; on the grace-period thread if the worker cannot be started.
+    /// Queues a batch on the worker, or on the grace-period thread if no worker can be started.
     fn queue_on_worker(&self, batch: Batch);
 
     /// Queues a batch on the grace-period thread, and wakes that thread.
@@ -45,23 +42,22 @@ pub(crate) trait Schedule: Send + Sync {
     /// Returns the global lock and the jobs that wait for it, if callbacks run under a lock.
     fn turns(&self) -> Option<&Turns>;
 
-    /// Opens one more share of a ticket that is open.
     fn open_share(&self, number: u64);
 
-    /// Closes a share of a ticket. The last one wakes the drains that end with it.
+    /// Closes a share of a ticket. The close of the last share wakes the drains that end with it.
     fn close_share(&self, number: u64);
 
-    /// Begins to watch a batch, or the async callback that has this ticket.
+    /// Begins to watch a batch, or an async callback with the number of its ticket.
     fn watch(&self, async_of: Option<u64>) -> Arc<Progress>;
 
-    /// A batch or an async callback is over.
+    /// Stops watching a batch or an async callback that is over.
     fn unwatch(&self, progress: &Progress);
 
-    /// A job has run for a time slice. Gives back the room of its callbacks, which may wake
-    /// waiters: the caller holds no lock, and has the job's ticket open.
+    /// Counts a time slice of a job, and gives back the room of its callbacks, which may wake
+    /// waiters. The caller holds no lock, and has the job's ticket open.
     fn slice_ended(&self, slice: &Slice);
 
-    /// A runtime has dropped an async callback before its end.
+    /// Counts an async callback that its runtime has dropped before its end.
     fn count_cancelled(&self);
 
     /// Has the grace-period thread report a panic. `ticket` is open until the report is made.
@@ -69,7 +65,7 @@ pub(crate) trait Schedule: Send + Sync {
 }
 
 impl dyn Schedule {
-    /// Returns the address of the implementor, as a name.
+    /// Returns the address, to compare dispatchers.
     fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -87,7 +83,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Takes over a share that is open.
+    /// Returns the owner of an open share.
     pub(crate) fn of(schedule: Arc<dyn Schedule>, number: u64) -> Self {
         Self { schedule, number }
     }

@@ -1,9 +1,6 @@
-//! What a domain reports about panics that it caught.
-
 use std::fmt;
 
-/// A panic of the user's code that was caught. Given to
-/// [`Builder::on_panic`](crate::Builder::on_panic).
+/// A caught panic of the program's code. Given to [`Builder::on_panic`](crate::Builder::on_panic).
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -19,7 +16,7 @@ use std::fmt;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PanicReport {
-    /// What panicked.
+    /// The code that panicked.
     pub source: PanicSource,
     /// The panic's message.
     pub message: String,
@@ -29,7 +26,7 @@ pub struct PanicReport {
     pub domain: String,
 }
 
-/// What kind of user code panicked.
+/// The kind of code that panicked.
 ///
 /// ```
 /// use async_rcu::{Rcu, report::PanicSource};

@@ -1,10 +1,10 @@
 //! What a batch or an async callback is doing, for stall reports.
 //!
 //! # States
-//! A batch is `IDLE` (an executor has it, or it is between two time slices), then `LOCKING` (it
-//! waits for the global lock), then `RUNNING` (on a thread), then `IDLE` again. The thread that
-//! polls the batch changes the state. An async callback is `ASYNC` all its life. `since` is when
-//! the state began; while callbacks run, it is when the present callback began.
+//! A batch is `IDLE` (the executor has it, or it is between two time slices), then `LOCKING` (it
+//! waits for the global lock), then `RUNNING`, then `IDLE` again. The thread that polls the batch
+//! changes the state. An async callback stays `ASYNC`. `since` is the time at which the state
+//! began, or, while callbacks run, at which the present callback began.
 
 use crate::sys::clock::Instant;
 use crate::sys::prim::{AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering};
@@ -16,10 +16,9 @@ pub(crate) const LOCKING: u8 = 1;
 pub(crate) const RUNNING: u8 = 2;
 pub(crate) const ASYNC: u8 = 3;
 
-/// A ticket's number, 0 for a batch; and a number that makes the key unique.
+/// The number of an async callback's ticket (0 for a batch), and a unique number.
 pub(crate) type ProgressKey = (u64, u64);
 
-/// One batch, or one async callback.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) key: ProgressKey,
@@ -28,12 +27,11 @@ pub(crate) struct Progress {
     state: AtomicU8,
     since: AtomicU64,
     thread: Mutex<Option<Thread>>,
-    /// The `since` that was last reported, and how often. For the grace-period thread alone.
+    /// The `since` that was last reported, and how often. Only for the grace-period thread.
     pub(crate) reported: AtomicU64,
     pub(crate) reports: AtomicU32,
 }
 
-/// Returns the nanoseconds from `start` to `at`.
 pub(crate) fn nanos(start: Instant, at: Instant) -> u64 {
     saturated(at.saturating_duration_since(start))
 }

@@ -1,4 +1,4 @@
-//! What callbacks use of tokio's runtime. Without the feature `rt` there is never a runtime.
+//! tokio's runtime, as far as callbacks use it. Without the feature `rt` there is no runtime.
 
 pub(crate) use platform::{Runtime, current_task};
 
@@ -8,7 +8,7 @@ mod platform {
     use std::future::Future;
     use tokio::runtime::Handle;
 
-    /// Returns the number of the current task. tokio tells it only as text.
+    /// Returns the number of the current task. tokio gives it out only as text.
     pub(crate) fn current_task() -> Option<u64> {
         struct Number(u64);
         impl fmt::Write for Number {
@@ -25,7 +25,7 @@ mod platform {
         Some(number.0)
     }
 
-    /// A runtime that was current at a call.
+    /// The runtime that was current at a call.
     pub(crate) struct Runtime(Handle);
 
     impl Runtime {

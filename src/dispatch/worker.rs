@@ -1,13 +1,12 @@
-//! The domain's worker thread: the default executor, and the place of batches that an executor
-//! dropped before their end.
+//! The domain's worker thread: the default executor, and where dropped batches go.
 //!
 //! # States
-//! `idle` (no thread) becomes `running` by a push, under the lock. `running` becomes `idle` by the
-//! thread itself, under the lock, if it was asked to stop and nothing is queued. So a push finds a
-//! thread that will look at the queue again, or starts one.
+//! A push starts the thread if there is none, under the lock. The thread ends, under the lock, if
+//! it was asked to stop and nothing is queued. So a push finds a thread that looks again, or starts
+//! one.
 //!
-//! The thread polls the batch at the head of its queue until that batch is done. Beside it, the
-//! thread polls all its async callbacks, concurrently.
+//! The thread polls the batch at the head of its queue until it is done, and all async callbacks
+//! concurrently.
 
 use super::batch::Batch;
 use super::blocking::{self, WakeEvent};
@@ -23,7 +22,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub(crate) struct Worker {
-    /// The name of the domain.
     name: String,
     gp_event: &'static Event,
     state: Mutex<State>,
@@ -32,19 +30,19 @@ pub(crate) struct Worker {
 
 #[derive(Default)]
 struct State {
-    /// All batches but the one that the thread polls now, and the async ones that it has begun.
+    /// All batches but the one that the thread polls now, and the async callbacks that have begun.
     queue: VecDeque<Batch>,
-    /// How many async ones are in the queue.
+    /// How many async callbacks are in the queue.
     fresh_async: usize,
     running: bool,
     stop: bool,
-    /// A batch that only the thread may run is queued, and the thread could not be started.
+    /// Batches are queued, and there is no thread: the grace-period thread tries to start it.
     stranded: bool,
     thread: Option<JoinHandle>,
 }
 
 impl Worker {
-    /// Returns the worker of a domain. It wakes the grace-period thread through `gp_event`.
+    /// Returns the worker of a domain. `gp_event` wakes the grace-period thread.
     pub(crate) fn new(name: String, gp_event: &'static Event) -> Arc<Self> {
         Arc::new(Self {
             name,
@@ -69,8 +67,8 @@ impl Worker {
         state.running
     }
 
-    /// Queues a batch, and starts the thread if there is none. If that fails, the worker gives the
-    /// batch back, or keeps an async one, for which the grace-period thread tries again.
+    /// Queues a batch, and starts the thread if there is none. If that fails, gives the batch back,
+    /// or keeps an async callback, for which the grace-period thread tries again.
     pub(crate) fn push(self: &Arc<Self>, batch: Batch) -> Result<(), Batch> {
         let mut state = self.state.lock();
         state.stop = false;
@@ -89,8 +87,7 @@ impl Worker {
         Ok(())
     }
 
-    /// By the grace-period thread: tries again to start the thread, if a batch waits for it.
-    /// Returns `true` if that failed again.
+    /// By the grace-period thread: starts the thread if batches wait. Returns `true` on failure.
     pub(crate) fn retry(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         if state.stranded {
@@ -99,8 +96,8 @@ impl Worker {
         state.stranded
     }
 
-    /// Asks the thread to end when it has nothing left to do. Returns `true` if there is no thread;
-    /// else the thread wakes the grace-period thread as it ends.
+    /// Returns `true` if there is no thread. Otherwise asks the thread to end when it is idle, and
+    /// to wake the grace-period thread then.
     pub(crate) fn stop(&self) -> bool {
         let mut state = self.state.lock();
         if state.running {
@@ -121,7 +118,7 @@ impl Worker {
         }
     }
 
-    /// In the child of a fork: there is no thread, unless it is the current one.
+    /// In the child of a fork: forgets the thread, unless it is the current one.
     pub(crate) fn after_fork(&self) {
         let here = blocking::is_worker(self.id());
         let mut state = self.state.lock();
@@ -137,17 +134,17 @@ impl Worker {
         self.state.lock().queue.iter().for_each(f);
     }
 
-    /// Queues batches and does not start the thread. The grace-period thread will.
+    /// Queues batches, for which the grace-period thread starts the thread.
     pub(crate) fn leave_for_later(&self, batches: Vec<Batch>) {
         let mut state = self.state.lock();
         state.queue.extend(batches);
         state.stranded = !state.running && !state.queue.is_empty();
         drop(state);
-        // If this is the thread, in the middle of an async callback, it looks again.
+        // The current thread may be the worker, inside an async callback: it looks again.
         self.event.0.set();
     }
 
-    /// Takes out all async batches, and the first of the others.
+    /// Takes all async callbacks out of the queue, and the first of the other batches.
     fn take(&self, futures: &mut FuturesUnordered<Batch>) -> Option<Batch> {
         let mut state = self.state.lock();
         if state.fresh_async != 0 {
@@ -163,12 +160,7 @@ impl Worker {
         state.queue.pop_front()
     }
 
-    /// Puts a batch that is not done back at the head.
-    fn put_back(&self, batch: Batch) {
-        self.state.lock().queue.push_front(batch);
-    }
-
-    /// By the thread, when it has nothing left to do. Returns whether it ends now.
+    /// By the thread, when it has nothing left to do: returns whether it ends now.
     fn end(&self) -> bool {
         let mut state = self.state.lock();
         let end = state.stop && state.queue.is_empty();
@@ -179,7 +171,6 @@ impl Worker {
         end
     }
 
-    /// The body of the thread.
     fn main(&self) {
         blocking::become_worker(self.id());
         // Batches catch the panics of foreign code. A panic here is a bug of this crate.
@@ -197,7 +188,7 @@ impl Worker {
             if let Some(mut batch) = self.take(&mut futures) {
                 match Pin::new(&mut batch).poll(&mut context) {
                     Poll::Ready(()) => again = true,
-                    Poll::Pending => self.put_back(batch),
+                    Poll::Pending => self.state.lock().queue.push_front(batch),
                 }
             }
             if let Poll::Ready(Some(())) = futures.poll_next_unpin(&mut context) {

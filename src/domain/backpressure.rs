@@ -2,15 +2,15 @@
 //!
 //! # Protocol
 //! `pending` counts the callbacks that are queued and not finished, and the permits. All threads
-//! share it, so it is kept only if a limit is set. A caller that may be refused
-//! ([`try_take`](Backlog::try_take)) raises it only below the limit. A caller that must not be
-//! refused raises it in any case. A waiter joins the list, then tries again. A thread that gives
-//! room back lowers `pending`, then looks whether there are waiters. These four accesses are
-//! SeqCst, so the waiter's second try sees the room, or the other thread sees the waiter.
+//! share this counter, so it is kept only if a limit is set. [`try_take`](Backlog::try_take) raises
+//! it only below the limit, [`take`](Backlog::take) in any case. A waiter joins the list, then
+//! tries again. A thread that gives room back lowers `pending`, then looks whether there are
+//! waiters. These four accesses are SeqCst, so the waiter's second try sees the room, or the other
+//! thread sees the waiter.
 //!
-//! A waiter, woken or not, takes only the room that the waiters before it leave. A waiter that was
-//! woken and gives up wakes the next one. A waiter that was woken, and finds that a caller which
-//! does not wait has taken the room, keeps its place, so it is the first to be woken again.
+//! A waiter, woken or not, takes only the room that the waiters before it leave. A woken waiter
+//! that gives up wakes the next one. A woken waiter whose room was taken by a caller that does not
+//! wait keeps its place, so it is the first to be woken again.
 
 use super::rcu::Rcu;
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,7 +22,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use thiserror::Error;
 
-/// A waiter's place, in order of arrival.
 type Turn = Place<()>;
 
 #[derive(Debug)]
@@ -30,11 +29,11 @@ pub(crate) struct Backlog {
     limit: usize,
     pending: AtomicUsize,
     waiters: WaitList<()>,
-    /// A caller met the limit, and half of it has not been free since: an episode is under way.
+    /// An episode is under way: a caller met the limit, and half of it has not been free since.
     met: AtomicBool,
-    /// How many episodes there were, this one included.
+    /// How many episodes have begun.
     episodes: AtomicU64,
-    /// How many episodes there were at the last report.
+    /// How many episodes had begun at the last report.
     reported: AtomicU64,
 }
 
@@ -42,10 +41,9 @@ pub(crate) struct Backlog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pressure {
     None,
-    /// Half of the limit was passed just now: wake the grace-period thread, which no longer waits
-    /// for the batch interval.
+    /// Half of the limit was passed now: the caller wakes the grace-period thread.
     Rising,
-    /// The limit was met, for the first time since half of it was free: force grace periods.
+    /// The limit was met, first in this episode: the caller forces grace periods.
     Met,
 }
 
@@ -69,7 +67,6 @@ impl Backlog {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Returns whether grace periods are to be started at once.
     pub(crate) fn is_pressed(&self) -> bool {
         self.pending() > self.limit / 2
     }
@@ -78,8 +75,7 @@ impl Backlog {
         self.pending() >= self.limit
     }
 
-    /// By the grace-period thread: returns whether the limit was met since the last report, even if
-    /// the episode is over by now.
+    /// By the grace-period thread: returns whether an episode has begun since the last report.
     pub(crate) fn take_report(&self) -> bool {
         let episodes = self.episodes.load(Ordering::Relaxed);
         self.reported.swap(episodes, Ordering::Relaxed) != episodes
@@ -102,7 +98,7 @@ impl Backlog {
         self.pressure(before, before >= self.limit)
     }
 
-    /// Counts a callback if there is room. Returns `Err` if there is none.
+    /// Counts a callback, or returns `Err` if there is no room.
     pub(crate) fn try_take(&self) -> Result<Pressure, Pressure> {
         let taken = self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |pending| {
             (pending < self.limit).then_some(pending + 1)
@@ -123,20 +119,20 @@ impl Backlog {
         self.limit.saturating_sub(pending)
     }
 
-    /// Counts a callback for this waiter, if there is room for it after the waiters before it.
+    /// Counts a callback for a waiter, if the waiters before it leave room.
     fn try_take_in_turn(&self, turn: Turn) -> Result<Pressure, Pressure> {
         self.waiters.with(|(), waiters| {
             let room = self.room();
             match room != 0 && waiters.has_before(turn, room) {
-                // One of the waiters before it wakes this one when it goes.
+                // A waiter before this one wakes it.
                 true => Err(Pressure::None),
                 false => self.try_take(),
             }
         })
     }
 
-    /// Takes room for one callback, or puts the waiter into the list, or back at its place. `Err`:
-    /// the waiter must wait. Each outcome goes to `press`, which returns whether there was room.
+    /// Takes room for one callback, or puts the waiter into the list. Each try is passed to
+    /// `press`, which returns whether there was room.
     pub(crate) fn poll_take(
         &self,
         turn: &mut Option<Turn>,
@@ -144,7 +140,7 @@ impl Backlog {
         press: impl Fn(Result<Pressure, Pressure>) -> bool,
     ) -> Poll<()> {
         let taken = match *turn {
-            // The waiters come first.
+            // Waiters come first.
             None => self.waiters.len() == 0 && press(self.try_take()),
             Some(turn) => press(self.try_take_in_turn(turn)),
         };
@@ -159,18 +155,16 @@ impl Backlog {
         Poll::Ready(())
     }
 
-    /// Gives back the room of `n` callbacks.
     pub(crate) fn give_back(&self, n: usize) {
         if n == 0 {
             return;
         }
-        // Never below 0: the child of a fork may not know of a permit.
+        // Never below 0: after a fork, the child does not count the permits.
         let lower = |pending: usize| Some(pending.saturating_sub(n));
         let before = self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lower);
         let before = before.unwrap_or_else(|same| same);
         let half = self.limit / 2;
         if before > half && before.saturating_sub(n) <= half {
-            // The next caller that meets the limit forces again.
             self.met.store(false, Ordering::Release);
         }
         if self.waiters.len() != 0 {
@@ -178,19 +172,18 @@ impl Backlog {
         }
     }
 
-    /// In the child of a fork: `pending` callbacks are left. Takes all waiters out of the list, to
-    /// be woken later. Each that is still there comes back to its place.
+    /// In the child of a fork: `pending` callbacks are left. Moves the wakers of all waiters to
+    /// `wakers`. A woken waiter comes back to its place.
     pub(crate) fn recount(&self, pending: usize, wakers: &mut WakeList) {
         self.pending.store(pending, Ordering::SeqCst);
         self.waiters.take_all(wakers);
     }
 
-    /// Wakes as many waiters as there is room for, in order.
     fn wake_some(&self) {
         self.waiters.with(|(), waiters| waiters.wake_first(self.room()));
     }
 
-    /// A waiter has taken its room, or gives up. If it leaves room, the next waiter is woken.
+    /// Removes a waiter that has its room or gives up. If there is room, wakes the next waiters.
     pub(crate) fn leave(&self, turn: &mut Option<Turn>) {
         if turn.is_some() {
             self.waiters.leave(turn);
@@ -199,8 +192,8 @@ impl Backlog {
     }
 }
 
-/// The limit of pending callbacks ([`Builder::max_pending`](crate::Builder::max_pending)) was
-/// reached, so [`Rcu::try_call`] has not queued its closure. Gives the closure back.
+/// The error of [`Rcu::try_call`], with the closure: the limit of pending callbacks
+/// ([`Builder::max_pending`](crate::Builder::max_pending)) is reached.
 ///
 /// ```
 /// let rcu = async_rcu::Rcu::builder().max_pending(0).build()?;
@@ -241,7 +234,7 @@ impl Rcu {
         self.domain().dispatcher.backlog.as_ref()
     }
 
-    /// Counts a callback that is queued in any case.
+    /// Counts a callback that is queued with or without room.
     #[cold]
     pub(super) fn count(&self) {
         if let Some(backlog) = self.backlog() {
@@ -249,7 +242,7 @@ impl Rcu {
         }
     }
 
-    /// Does what the pressure asks for, and returns whether there was room.
+    /// Does what the pressure requires, and returns whether there was room.
     fn press(&self, outcome: Result<Pressure, Pressure>) -> bool {
         match outcome.unwrap_or_else(|refused| refused) {
             Pressure::None => {}
@@ -262,8 +255,8 @@ impl Rcu {
     /// Queues `f` as [`call`](Self::call) does, unless
     /// [`max_pending`](crate::Builder::max_pending) callbacks are pending: queued or running.
     ///
-    /// Without a limit it never fails. At the limit, the holders of sections are asked to release
-    /// them, as by [`force`](Self::force).
+    /// Without a limit, the call never fails. At the limit, the call asks the open sections to end,
+    /// as [`force`](Self::force) does.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().max_pending(2).build()?;
@@ -293,9 +286,9 @@ impl Rcu {
 
     /// Waits until there is room for a callback. Ready with a [`Permit`] to queue one.
     ///
-    /// Waiters get room in the order in which they came. Without a
-    /// [limit](crate::Builder::max_pending) it is ready at once. While a caller waits, the holders
-    /// of sections are asked to release them, as by [`force`](Self::force).
+    /// Waiters get room in the order of their arrival. Without a
+    /// [limit](crate::Builder::max_pending) the future is ready at once. A caller that must wait
+    /// asks the open sections to end, as [`force`](Self::force) does.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -402,9 +395,8 @@ impl Drop for Permit {
 /// Dropping it gives up its place in the line and nothing else.
 ///
 /// # Deadlocks
-/// It waits for ever if those who have the room wait for it: if it is awaited inside an async
-/// callback of the same domain (which is reported at once), by a task that holds a guard of the
-/// domain, or by a task that keeps permits.
+/// It may wait for ever inside an async callback of the same domain (reported at once), and in a
+/// task that holds a guard of the domain or keeps permits.
 #[must_use = "futures do nothing unless polled"]
 pub struct Reserve {
     rcu: Option<Rcu>,
@@ -418,7 +410,7 @@ impl Future for Reserve {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
         let this = &mut *self;
-        let rcu = this.rcu.as_ref().expect("polled after it was ready");
+        let rcu = this.rcu.as_ref().expect("Reserve polled after completion");
         if let Some(backlog) = rcu.backlog() {
             let press = |outcome| rcu.press(outcome);
             if backlog.poll_take(&mut this.turn, cx.waker(), press).is_pending() {

@@ -14,14 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
-/// The least [`Builder::stall_timeout`].
 const LEAST_STALL: Duration = Duration::from_millis(1);
 
 type StallHook = Box<dyn Fn(&StallReport) + Send + Sync>;
 type PanicHook = Box<dyn Fn(&PanicReport) + Send + Sync>;
 type IdleHook = Box<dyn Fn() + Send + Sync>;
 
-/// The settings that a domain keeps.
 pub(super) struct Settings {
     pub(super) batch_interval: Duration,
     pub(super) stall_timeout: Duration,
@@ -31,7 +29,7 @@ pub(super) struct Settings {
 }
 
 impl Rcu {
-    /// Makes a domain with default settings.
+    /// Makes a domain with the default settings.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuCell};
@@ -45,7 +43,7 @@ impl Rcu {
     pub fn new() -> Rcu {
         match Rcu::builder().build() {
             Ok(rcu) => rcu,
-            Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+            Err(error) => error.panic(),
         }
     }
 
@@ -62,7 +60,6 @@ impl Rcu {
 }
 
 impl Default for Rcu {
-    /// Makes a domain, as [`Rcu::new`] does.
     fn default() -> Self {
         Self::new()
     }
@@ -107,6 +104,14 @@ pub enum BuildError {
     Thread(#[source] io::Error),
 }
 
+impl BuildError {
+    #[cold]
+    pub(super) fn panic(self) -> ! {
+        let Self::Thread(reason) = &self;
+        panic!("{self}: {reason}")
+    }
+}
+
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
@@ -124,8 +129,7 @@ impl Builder {
         }
     }
 
-    /// Sets the domain's name. Its threads are called `rcu-NAME` and `rcu-NAME-cb`. Default: a
-    /// number.
+    /// Sets the domain's name. Default: a number. Its threads are `rcu-NAME` and `rcu-NAME-cb`.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder().name("routes").build()?;
@@ -153,10 +157,9 @@ impl Builder {
         self
     }
 
-    /// Sets the lock under which callbacks run, one time slice after another, on the executor.
-    /// Default: no lock.
+    /// Sets the [`GlobalLock`] under which callbacks run, on the executor. Default: no lock.
     ///
-    /// See [`GlobalLock`]. Waiting for the lock never holds up grace periods.
+    /// A batch takes the lock for each of its time slices. Grace periods never wait for the lock.
     ///
     /// ```
     /// use async_rcu::{GlobalLock, Rcu};
@@ -172,8 +175,7 @@ impl Builder {
         self
     }
 
-    /// Sets the least time between two grace periods that only callbacks wait for. Default: one
-    /// millisecond.
+    /// Sets the least time between two grace periods for callbacks. Default: one millisecond.
     ///
     /// Each grace period interrupts every processor that runs this process. The first grace period
     /// of an idle domain starts at once. Waits, force and drain do not wait for the interval.
@@ -190,8 +192,7 @@ impl Builder {
         self
     }
 
-    /// Sets a limit for pending callbacks: queued and not finished, with the callbacks that run and
-    /// the [permits](crate::backpressure::Permit). Default: no limit, and no count.
+    /// Limits unfinished callbacks and [permits](crate::backpressure::Permit). Default: no limit.
     ///
     /// Above half of the limit, grace periods no longer wait for the
     /// [interval](Self::batch_interval). At the limit, [`Rcu::try_call`] gives the closure back and
@@ -212,10 +213,9 @@ impl Builder {
         self
     }
 
-    /// Sets the time after which a report is made of a section that holds up a grace period, of a
-    /// callback that runs, or of a batch that makes no progress. Further reports follow with
-    /// doubling pauses. Default: ten seconds. `Duration::MAX` disables the reports. A time below
-    /// one millisecond counts as one millisecond.
+    /// Sets the time after which a section that holds up a grace period, a callback that runs, or a
+    /// batch that makes no progress is reported. Default: ten seconds. The pauses between further
+    /// reports double. `Duration::MAX` disables the reports. The least time is one millisecond.
     ///
     /// ```
     /// use std::time::Duration;
@@ -224,14 +224,14 @@ impl Builder {
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        // Zero doubled is zero: the reports would have no pauses.
+        // A zero timeout would leave no pauses between reports.
         self.settings.stall_timeout = timeout.max(LEAST_STALL);
         self
     }
 
     /// Sets a hook that is called with every stall report. Default: no hook. With and without a
-    /// hook, a warning of target `async_rcu::stall` is emitted, and written to standard error if no
-    /// subscriber takes it.
+    /// hook, each report is a warning of target `async_rcu::stall`; without a subscriber it goes to
+    /// standard error.
     ///
     /// The hook runs on the grace-period thread, and must be short.
     ///
@@ -250,11 +250,11 @@ impl Builder {
     }
 
     /// Sets a hook that is called with every caught panic of a callback, an executor or a hook.
-    /// Default: no hook. With and without a hook, an error event of target `async_rcu::panic` is
-    /// emitted.
+    /// Default: no hook. With and without a hook, each panic is an error event of target
+    /// `async_rcu::panic`.
     ///
-    /// The hook runs on the grace-period thread, and must be short. When a [`Rcu::drain`] is ready,
-    /// the hook has been called for all callbacks that were queued before the drain.
+    /// The hook runs on the grace-period thread, and must be short. A [`Rcu::drain`] also waits for
+    /// the hook's calls for the callbacks that were queued before the drain.
     ///
     /// ```
     /// let rcu = async_rcu::Rcu::builder()
@@ -270,10 +270,8 @@ impl Builder {
         self
     }
 
-    /// Sets a hook that is called when the domain has done work and has none left: a time to give
-    /// memory back to the system. Default: no hook.
-    ///
-    /// The hook runs on the grace-period thread.
+    /// Sets a hook that is called when the domain has done all its work: a time to give memory back
+    /// to the system. Default: no hook. The hook runs on the grace-period thread.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -297,8 +295,7 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// [`BuildError::Thread`] if the system does not start the thread. On targets without threads
-    /// it never does.
+    /// [`BuildError::Thread`] if the thread cannot be started, as on targets without threads.
     pub fn build(self) -> Result<Rcu, BuildError> {
         let Builder { name, executor, lock, max_pending, settings } = self;
         let domain = Domain::start(name, settings, |registry, name| {

@@ -1,8 +1,8 @@
 //! Queuing callbacks (Linux's and QEMU's `call_rcu`): the hot path of a writer.
 //!
 //! A call pushes the callback onto the queue of the thread's record, passes a light fence, and
-//! looks whether the grace-period thread is awake. The light fence pairs with the heavy fence after
-//! which the grace-period thread looks at the queues before it sleeps.
+//! looks whether the grace-period thread is awake. The light fence pairs with the heavy fence that
+//! the grace-period thread passes before it looks at the queues a last time and sleeps.
 
 use super::rcu::Rcu;
 use crate::callback::Callback;
@@ -18,8 +18,8 @@ impl Rcu {
     /// Runs `f` after a grace period, on the domain's executor.
     ///
     /// Never blocks and never fails. `f` runs exactly once, unless the process ends before. A panic
-    /// in `f` is caught, counted and reported. The captures of `f` are dropped where `f` runs. Up
-    /// to three words of captures need no allocation.
+    /// in `f` is caught, counted and reported. The captures of `f` are dropped where `f` runs, and
+    /// need no allocation up to three words.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -58,17 +58,16 @@ impl Rcu {
     #[inline(never)]
     fn enqueue_first(&self, callback: Callback) {
         let found = local::find(self.registry);
-        // SAFETY: the record is the current thread's. A temporary record is given up with the
-        // callback in it.
+        // SAFETY: the record is the current thread's. A temporary record is given up with it.
         unsafe { found.record.queue.push(callback) };
     }
 
-    /// Polls `f` to its end after a grace period.
+    /// Polls `f` to its end after a grace period: an async callback.
     ///
     /// `f` runs on the tokio runtime that is current at this call, or on the domain's executor if
     /// there is none. Async callbacks run concurrently with each other and hold no global lock.
-    /// [`drain`](Self::drain) waits for them. If the runtime is shut down before `f` has ended, `f`
-    /// is dropped, and counted in [`Stats::cancelled`](crate::Stats::cancelled).
+    /// [`drain`](Self::drain) waits for them. A runtime that shuts down before `f` has ended drops
+    /// `f`, which [`Stats::cancelled`](crate::Stats::cancelled) counts.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

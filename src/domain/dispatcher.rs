@@ -1,4 +1,4 @@
-//! The dispatcher: hands ready batches out, and keeps account of them until they are done.
+//! The dispatcher hands out ready batches, and keeps account of them until they are done.
 
 use super::backpressure::Backlog;
 use super::drain::Tickets;
@@ -21,10 +21,8 @@ use crate::sys::wake::WakeList;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// A report on its way to the grace-period thread, which makes all reports. It holds its batch's
-/// ticket open, so that a drain returns after the report was made.
+/// A report for the grace-period thread to make. Its open ticket makes drains wait for the report.
 pub(crate) struct PendingReport {
     pub(crate) report: PanicReport,
     pub(crate) ticket: Option<Ticket>,
@@ -33,18 +31,15 @@ pub(crate) struct PendingReport {
 pub(crate) struct Dispatcher {
     event: &'static Event,
     pub(crate) name: String,
-    /// Taken out when the domain ends, so that the grace-period thread drops it, and not the thread
-    /// that closes the last ticket.
+    /// Dropped by the grace-period thread, not by the thread that closes the last ticket.
     executor: Mutex<Option<Arc<dyn Executor>>>,
-    /// Present if callbacks run under a global lock.
     turns: Option<Turns>,
     pub(crate) tickets: Tickets,
     pub(crate) worker: Arc<Worker>,
-    /// Batches that the grace-period thread is to poll.
+    /// For the grace-period thread to poll.
     inline: Mutex<VecDeque<Batch>>,
     reports: Mutex<Vec<PendingReport>>,
     pub(crate) watch: Watch,
-    /// Present if there is a limit of pending callbacks.
     pub(crate) backlog: Option<Backlog>,
     pub(crate) counts: Counts,
 }
@@ -54,16 +49,10 @@ pub(crate) struct Counts {
     pub(crate) batches: AtomicU64,
     pub(crate) panicked: AtomicU64,
     pub(crate) cancelled: AtomicU64,
-    /// Nanoseconds of the longest callback.
-    longest: AtomicU64,
+    /// How many nanoseconds the longest callback took.
+    pub(crate) longest: AtomicU64,
     /// Async callbacks that have begun and are not over.
     pub(crate) running: AtomicUsize,
-}
-
-impl Counts {
-    pub(crate) fn longest(&self) -> Duration {
-        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
-    }
 }
 
 impl Dispatcher {
@@ -90,19 +79,16 @@ impl Dispatcher {
         })
     }
 
-    /// Returns the address, as a name.
     pub(crate) fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// By the collector, before it reads the first queue: begins the next collection.
     pub(crate) fn begin_collection(self: &Arc<Self>) -> Ticket {
         Ticket::of(Arc::clone(self) as Arc<dyn Schedule>, self.tickets.begin())
     }
 
-    /// In the child of a fork: `queued` callbacks are not collected, and the collections of
-    /// `collected` are not handed out. All other work that is left is in the queues of this
-    /// dispatcher. Moves the wakers of all waiters into `wakers`.
+    /// In the child of a fork: counts the work that is left: `queued` callbacks, the collections of
+    /// `collected`, and the queues of this dispatcher. Moves the wakers of all waiters to `wakers`.
     pub(crate) fn after_fork(
         self: &Arc<Self>,
         queued: u64,
@@ -126,15 +112,15 @@ impl Dispatcher {
         if let Some(Turns { line, .. }) = &self.turns {
             shares.extend(line.lock().iter().map(Job::share));
         }
-        // The batches that this thread runs go on. Each counts as one callback; the others that it
-        // may have left are not known.
+        // The batches that this thread runs go on. Each counts as one callback, though more may be
+        // left.
         for (number, is_async) in blocking::tickets_of(self.id()) {
             shares.push((number, 1));
             futures += usize::from(is_async);
         }
         let pending = usize::try_from(queued).unwrap_or(usize::MAX);
         let pending = shares.iter().fold(pending, |sum, (_, len)| sum + len);
-        // A report holds a share, and stands for no callback.
+        // A report has a share, but is no callback.
         let reports = self.reports.lock();
         let reported = reports.iter().filter_map(|p| p.ticket.as_ref());
         let reported: Vec<_> = reported.map(|t| (t.number(), 0)).collect();
@@ -154,29 +140,26 @@ impl Dispatcher {
             let turn = |job| Batch::turn(Arc::clone(self) as Arc<dyn Schedule>, job);
             new.extend(lost.map(turn));
         }
-        // Also without new ones: what is queued already waits for a worker.
+        // Even if `new` is empty: the batches in the worker's queue need a thread.
         self.worker.leave_for_later(new);
     }
 
-    /// Gives back the room of `n` callbacks.
     pub(crate) fn give_back(&self, n: usize) {
         if let Some(backlog) = &self.backlog {
             backlog.give_back(n);
         }
     }
 
-    /// The domain has ended: drops the executor.
+    /// Drops the executor of a domain that has ended.
     pub(crate) fn dismiss_executor(&self) {
         let executor = self.executor.lock().take();
         let _ = quietly(move || drop(executor));
     }
 
-    /// By the grace-period thread: takes the batch to go on with.
     pub(crate) fn pop_inline(&self) -> Option<Batch> {
         self.inline.lock().pop_front()
     }
 
-    /// By the grace-period thread: puts a batch that is not done back at the head.
     pub(crate) fn unpop_inline(&self, batch: Batch) {
         self.inline.lock().push_front(batch);
     }
@@ -196,9 +179,9 @@ impl Schedule for Dispatcher {
         let Some(executor) = self.executor.lock().clone() else {
             return self.queue_on_worker(batch);
         };
-        // An executor that panics drops the batch, and so sends it to the worker.
+        // If the executor panics, it drops the batch, whose drop sends it to the worker.
         let executed = quietly(|| executor.execute(batch));
-        // Before the ticket: while that is open the domain goes on, and owns the executor too.
+        // Before `ticket`: while the ticket is open, the domain lives and owns the executor too.
         let _ = quietly(move || drop(executor));
         if let Err(message) = executed {
             self.report(PanicSource::Executor, message, Some(ticket));
@@ -251,7 +234,6 @@ impl Schedule for Dispatcher {
         if blocking::gp_thread_of() == self.id() {
             self.watch.ran_unwatched(longest);
         }
-        // A load first: most slices set no record.
         if longest > self.counts.longest.load(Ordering::Relaxed) {
             self.counts.longest.fetch_max(longest, Ordering::Relaxed);
         }

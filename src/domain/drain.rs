@@ -2,21 +2,17 @@
 //!
 //! # Protocol
 //! Collections are numbered from 1. The collector *begins* a collection before it reads the first
-//! queue: it raises `begun`, and opens the ticket of that number. Everything that the collection
-//! finds has a share of the ticket, and so has every async callback and report that comes of it.
-//! The collector's own share stays open until what was found has its shares.
+//! queue: it raises `begun`, and opens the ticket of that number. The collector has the first share
+//! of the ticket, and passes it to the batch, or closes it if no callback was queued. Each async
+//! callback and each report of the batch opens its own share before the batch closes its share.
 //!
-//! A drain that is asked for takes the number `begun + 1`. Both happen under one lock, and give two
-//! cases:
-//! - The drain is asked for before the collection begins. Then everything that was queued before
-//!   the drain is seen by the collector, and is in this collection or an earlier one.
-//! - The collection begins first. It may have read a queue already, and the drain waits for the
-//!   next one.
+//! A new drain takes the number `begun + 1`. Both happen under one lock, so there are two cases:
+//! - The drain takes its number before the collection begins. Then the collector sees everything
+//!   that was queued before the drain: it is in this collection or an earlier one.
+//! - The collection begins first. A queue may have been read already, so the drain waits for the
+//!   next collection.
 //!
-//! So a drain is over when its collection has begun and no ticket up to its number is open.
-//!
-//! If the grace-period thread is stopped and cannot be started, each poll of a [`Drain`] takes the
-//! thread's turn and wakes itself, so that the wait still ends.
+//! A drain is over when its collection has begun and no ticket up to its number is open.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -31,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use thiserror::Error;
 
-/// The tickets of a domain, and the drains that wait, by the number that they wait for.
+/// The tickets of a domain, and the waiting drains, by their numbers.
 #[derive(Debug)]
 pub(crate) struct Tickets(WaitList<u64, OpenTickets>);
 
@@ -39,16 +35,15 @@ pub(crate) struct Tickets(WaitList<u64, OpenTickets>);
 struct OpenTickets {
     /// The number of the last collection that has begun.
     begun: u64,
-    /// The highest number that a drain has asked for.
     asked: u64,
     /// How many shares of each ticket are open.
     open: BTreeMap<u64, usize>,
-    /// The grace-period thread is to be woken when no ticket is open.
+    /// The close of the last open ticket wakes the grace-period thread.
     watched: bool,
 }
 
 impl OpenTickets {
-    /// Returns the highest number up to which all drains are over.
+    /// Returns the highest number whose drains are over.
     fn over(&self) -> u64 {
         let first = self.open.first_key_value();
         first.map_or(self.begun, |(first, _)| first - 1)
@@ -60,8 +55,7 @@ impl Tickets {
         Self(WaitList::new(OpenTickets::default()))
     }
 
-    /// By the collector, before it reads the first queue: begins a collection, and opens the first
-    /// share of its ticket.
+    /// Begins a collection, and opens the first share of its ticket.
     pub(crate) fn begin(&self) -> u64 {
         self.0.with(|tickets, _| {
             tickets.begun += 1;
@@ -70,13 +64,12 @@ impl Tickets {
         })
     }
 
-    /// Opens one more share.
     pub(crate) fn open(&self, number: u64) {
         self.0.with(|tickets, _| *tickets.open.entry(number).or_insert(0) += 1);
     }
 
-    /// Closes a share, and wakes the drains that end with it. Returns whether the grace-period
-    /// thread is to be woken, since no ticket is open any more.
+    /// Closes a share, and wakes the drains that end with it. Returns whether the caller must wake
+    /// the grace-period thread.
     pub(crate) fn close(&self, number: u64) -> bool {
         self.0.with(|tickets, drains| {
             let left = tickets.open.get_mut(&number).map_or(0, |shares| {
@@ -94,7 +87,7 @@ impl Tickets {
         })
     }
 
-    /// In the child of a fork: these shares are left. Moves the wakers of all drains into `wakers`.
+    /// In the child of a fork: opens only these shares. Moves the wakers of all drains to `wakers`.
     pub(crate) fn reopen(&self, shares: impl Iterator<Item = u64>, wakers: &mut WakeList) {
         self.0.with(|tickets, _| {
             tickets.open.clear();
@@ -105,7 +98,7 @@ impl Tickets {
         self.0.take_all(wakers);
     }
 
-    /// Returns whether a ticket is open. If so, the grace-period thread is woken when none is.
+    /// If a ticket is open, returns `true`: the last close wakes the grace-period thread.
     pub(crate) fn watch(&self) -> bool {
         self.0.with(|tickets, _| {
             tickets.watched = !tickets.open.is_empty();
@@ -117,8 +110,7 @@ impl Tickets {
         self.0.with(|tickets, _| !tickets.open.is_empty())
     }
 
-    /// Asks for a drain, unless `place` has one already. The caller must then wake the
-    /// grace-period thread.
+    /// Gives a new drain its number and place. The caller must then wake the grace-period thread.
     pub(crate) fn ask(&self, place: &mut Option<Place<u64>>, waker: &Waker) {
         self.0.join(place, waker, |tickets| {
             tickets.asked = tickets.begun + 1;
@@ -126,7 +118,7 @@ impl Tickets {
         });
     }
 
-    /// Returns whether a drain is over. If it is not, `waker` is called when it may be.
+    /// Returns whether a drain is over. If not, `waker` is called when the drain may be over.
     pub(crate) fn poll(&self, place: &mut Option<Place<u64>>, waker: &Waker) -> Poll<()> {
         self.ask(place, waker);
         let number = place.map(|place| place.0);
@@ -145,33 +137,28 @@ impl Tickets {
         self.0.with(|tickets, drains| place.0 > tickets.over() && !drains.contains(place))
     }
 
-    /// The caller no longer waits.
     pub(crate) fn forget(&self, place: &mut Option<Place<u64>>) {
         self.0.leave(place);
     }
 
-    /// Wakes every drain, to be polled again.
     pub(crate) fn wake_all(&self) {
         self.0.with(|_, drains| drains.wake_all());
     }
 
-    /// Returns the highest number that a drain waits for.
     pub(crate) fn awaited(&self) -> Option<u64> {
         self.0.with(|_, drains| drains.keys().next_back())
     }
 
-    /// Returns whether a drain waits for a collection that has not begun.
     pub(crate) fn any_asked(&self) -> bool {
         self.0.with(|tickets, _| tickets.asked > tickets.begun)
     }
 }
 
 impl Domain {
-    /// Returns whether nothing is queued, running or being reported. A caller sees at least what
-    /// happened before the call.
+    /// Returns whether no callback is queued, running or being reported. Sees every callback that
+    /// was queued before the call.
     pub(crate) fn is_drained(&self) -> bool {
-        // `finished` is read before `produced`, so it is never above it. If they are equal, this
-        // many callbacks have finished, and there are no others.
+        // `finished` is read first: if it equals `produced`, all callbacks have finished.
         let finished = self.registry.records().all(|record| {
             let finished = record.queue.finished();
             finished == record.queue.produced()
@@ -182,10 +169,10 @@ impl Domain {
 
 impl Rcu {
     /// Waits until every callback that was queued before the first poll has finished, async
-    /// callbacks included. Forces.
+    /// callbacks included. [Forces](Self::force).
     ///
-    /// A callback that another thread queued counts if its `call` happened before the first poll,
-    /// in the sense of the memory model. If nothing is queued, the future is ready at once.
+    /// "Before" is the happens-before of the memory model, for callbacks that other threads queued.
+    /// If nothing is queued, the future is ready at once.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -197,7 +184,7 @@ impl Rcu {
         Drain::new(self.clone(), "drain")
     }
 
-    /// Drains, and blocks the thread until then.
+    /// Blocks the thread until a [`drain`](Self::drain) is over.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -216,7 +203,7 @@ impl Rcu {
         block_on(self.drain(), None);
     }
 
-    /// Drains, and blocks the thread for at most `d`.
+    /// Blocks the thread until a [`drain`](Self::drain) is over, for at most `d`.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -239,7 +226,7 @@ impl Rcu {
     }
 }
 
-/// The time given to [`Rcu::blocking_drain_timeout`] has passed before the drain was done.
+/// The error of [`Rcu::blocking_drain_timeout`]: the time passed before the drain was over.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();
@@ -271,17 +258,17 @@ pub struct Timeout(());
 /// May be dropped at any point. The callbacks run all the same.
 ///
 /// # Deadlocks
-/// It waits for ever if an async callback of the same domain awaits it, or a task that holds a
-/// guard of the domain or the global lock under which the domain's callbacks run.
+/// It waits for ever in an async callback of the same domain, and in a task that holds a guard of
+/// the domain or the global lock of the domain.
 #[must_use = "futures do nothing unless polled"]
 pub struct Drain {
     rcu: Rcu,
-    /// The number that the drain waits for, and its place among the drains that wait.
+    /// The drain's number, and its place among the waiting drains.
     place: Option<Place<u64>>,
     done: bool,
     /// The method that made this future, for a report.
     method: &'static str,
-    /// A report says that this future cannot end.
+    /// A deadlock was reported.
     noted: bool,
 }
 

@@ -1,9 +1,8 @@
-//! Forcing: the grace periods under way are to end now. Linux's expedited grace periods, QEMU's
-//! force notifiers.
+//! Forcing grace periods to end soon: Linux's expedited grace periods, QEMU's force notifiers.
 //!
-//! A caller sets `requested` and kicks the grace-period thread. The next turn takes the request: it
-//! starts a grace period for all that is queued, and tells the sections that hold grace periods up.
-//! A drain forces too, and so does a backlog that meets its limit.
+//! A caller sets `requested` and kicks the grace-period thread. The next turn takes the request,
+//! starts a grace period for all queued callbacks, and asks the sections that hold grace periods up
+//! to end. A drain forces too, and so does a caller that meets the limit of the backlog.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -20,13 +19,12 @@ use std::sync::{Arc, Weak};
 
 type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
 
-/// A domain's forcing.
 pub(super) struct Force {
     requested: AtomicBool,
     /// Grace periods that started at once because of a force or a drain.
     pub(super) started: AtomicU64,
     hooks: Mutex<Hooks>,
-    /// The grace-period thread calls the hooks now.
+    /// The grace-period thread is calling the hooks.
     telling: AtomicBool,
 }
 
@@ -46,7 +44,7 @@ impl Force {
         }
     }
 
-    /// Returns whether a force was requested, and takes the request.
+    /// Takes the request: returns whether there was one.
     pub(super) fn take(&self) -> bool {
         self.requested.swap(false, Ordering::AcqRel)
     }
@@ -62,19 +60,19 @@ impl Force {
 }
 
 impl Domain {
-    /// Asks that the grace periods under way end now. Returns `false` if no thread can do it.
+    /// Requests a force. Returns `false` if no grace-period thread can be started.
     pub(crate) fn force(self: &Arc<Self>) -> bool {
         let on_gp_thread = blocking::gp_thread_of() == self.dispatcher.id();
         if on_gp_thread && self.force.telling.load(Ordering::Relaxed) {
-            // A hook is being told of a force, and forces: that is done already.
+            // A hook forces while a force is under way.
             return true;
         }
         self.force.requested.swap(true, Ordering::AcqRel);
         self.kick()
     }
 
-    /// Asks the sections that hold up `awaited` to end, if this is urgent or there is no room for
-    /// more callbacks.
+    /// Asks the sections that hold up `awaited` to end, if `urgent` or if the backlog is full.
+    /// Calls the hooks if `urgent`.
     pub(super) fn tell_holders(&self, awaited: Seq, urgent: bool) {
         let backlog = self.dispatcher.backlog.as_ref();
         if !urgent && !backlog.is_some_and(|backlog| backlog.is_full()) {
@@ -101,7 +99,7 @@ impl Domain {
         self.force.telling.store(true, Ordering::Relaxed);
         for hook in hooks {
             let event = &event;
-            // The hook is dropped inside too: this may be its last owner.
+            // The closure drops the hook too: it may be the last owner.
             let called = quietly(move || hook(event));
             if let Err(message) = called {
                 self.dispatcher.report(PanicSource::Hook, message, None);
@@ -112,8 +110,8 @@ impl Domain {
 }
 
 impl Rcu {
-    /// Asks that the grace periods under way end now. Queued callbacks do not wait for the batch
-    /// interval. The sections that hold grace periods up are told through
+    /// Forces the grace periods under way to end soon. Queued callbacks do not wait for the batch
+    /// interval. The sections that hold grace periods up are asked to end, through
     /// [`is_release_requested`](crate::ReadGuard::is_release_requested),
     /// [`release_requested`](crate::OwnedReadGuard::release_requested) and
     /// [`on_force`](Self::on_force).
@@ -133,12 +131,12 @@ impl Rcu {
         self.domain().force();
     }
 
-    /// Calls `f` each time that grace periods are forced (by [`force`](Self::force), a drain, or a
-    /// backlog that met its limit) and sections hold them up. `f` is told which sections. The hook
-    /// is removed when the [`ForceNotifier`] is dropped.
+    /// Calls `f` with the sections that hold grace periods up, each time that these grace periods
+    /// are forced: by [`force`](Self::force), a drain, or a full backlog. The drop of the
+    /// [`ForceNotifier`] removes the hook.
     ///
-    /// `f` runs on the grace-period thread, must be short, and must not wait for the domain. If it
-    /// forces, nothing happens. A handle of the domain that `f` captures keeps the domain alive as
+    /// `f` runs on the grace-period thread, must be short, and must not wait for the domain. A
+    /// force inside `f` does nothing. If `f` captures a handle of the domain, the domain lives as
     /// long as the notifier.
     ///
     /// ```
@@ -164,9 +162,7 @@ impl Rcu {
     }
 }
 
-/// A hook of [`Rcu::on_force`]. Its drop removes the hook.
-///
-/// A call of the hook that is under way may still be going on after the drop.
+/// A hook of [`Rcu::on_force`]. Its drop removes the hook, and does not wait for a call under way.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();

@@ -1,22 +1,21 @@
-//! What happens to domains in the child of a fork.
+//! Domains in the child of a fork.
 //!
 //! The child has one thread: the thread that forked. No other thread held a lock of this crate (see
-//! [`gate`](crate::sys::gate)), so every structure behind a lock is whole. Work that other threads
+//! [`gate`](crate::sys::gate)), so all state under locks is consistent. Work that other threads
 //! were in the middle of is gone.
 //!
 //! | what | in the child |
 //! |---|---|
 //! | reader words | kept: the child may have references from those sections |
 //! | records of vanished threads | never used again: a thread may have been inside `call` |
-//! | callbacks queued, collected, ready, or in a batch of the domain's threads | run in both |
+//! | callbacks queued, collected, ready, or in a batch of the domain's threads | run in both processes |
 //! | a batch that the forking thread is in the middle of | goes on |
 //! | a batch of another thread or a foreign executor | counts as gone: its ticket closes |
 //! | the domain's threads | stopped, and started again at the next use |
 //!
-//! No foreign code runs before `fork` has returned. Most children go on to `exec`, and a waker
-//! could wait there for ever for a lock of its own that a vanished thread holds. The domain's next
-//! turn wakes the waiters of the forking thread; other waiters are gone. A thread of the domain
-//! that forks, from a callback, is still there and goes on.
+//! No foreign code runs before `fork` has returned: a waker could wait for ever for a lock that a
+//! vanished thread holds. The domain's next turn wakes the waiters of the forking thread. Other
+//! waiters are gone. If a callback forks, its thread goes on in the child.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -30,11 +29,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 statics! {
-    /// All domains.
     static DOMAINS: Mutex<BTreeMap<u64, Weak<Domain>>> = Mutex::new(BTreeMap::new());
 
-    /// Domains without a handle whose thread vanished before it was done. The next start of a
-    /// thread starts theirs too.
+    /// Domains without a handle whose thread vanished. The next start of a thread starts theirs.
     static ABANDONED: Mutex<Vec<Arc<Domain>>> = Mutex::new(Vec::new());
 }
 
@@ -49,8 +46,7 @@ pub(super) fn delist(domain: &Domain) {
     drop(gone);
 }
 
-/// Returns the domains that still have their registry. Another domain may have the registry of the
-/// rest.
+/// Returns the domains that still have their registry.
 fn all() -> Vec<Arc<Domain>> {
     let domains = DOMAINS.lock();
     let mut all: Vec<_> = domains.values().filter_map(Weak::upgrade).collect();
@@ -69,7 +65,6 @@ fn in_child() {
     }
 }
 
-/// Starts the threads of domains that no handle can start.
 pub(super) fn revive() {
     let abandoned = std::mem::take(&mut *ABANDONED.lock());
     for domain in abandoned {
@@ -81,14 +76,13 @@ pub(super) fn revive() {
 }
 
 impl Rcu {
-    /// In the child of a fork, ends the sections of all other threads, in all domains, so that they
-    /// no longer hold up grace periods there.
+    /// In the child of a fork, ends the sections that other threads had open, in all domains, so
+    /// that these sections no longer hold up grace periods in the child.
     ///
-    /// A forked child has one thread. Domains work in it: callbacks that they had queued run there
-    /// too, and their threads start again at the next use. But sections that other threads had open
-    /// stay open, because the child may still have references from them. They are reported as
-    /// stalls of ended threads. This call does not change the parent. Owned guards that the forking
-    /// thread made are not ended, wherever they were held.
+    /// Domains work in a forked child (see the [guide](crate::guide::limits)). But sections that
+    /// other threads had open stay open, because the child may still have references from them.
+    /// Stall reports name them as sections of ended threads. This call does not change the parent,
+    /// and does not end owned guards that the forking thread made, wherever they were held.
     ///
     /// ```
     /// # use async_rcu::Rcu;
@@ -102,9 +96,9 @@ impl Rcu {
     ///
     /// # Safety
     /// Call it in the child of a fork before the child starts threads, or at any time in a process
-    /// that is not a forked child. Nothing may be used any more that was read in sections which
-    /// other threads than the forking one had opened: no reference, no guard (owned guards
-    /// included), no `RcuRef` or `OwnedRcuRef`. To drop such a guard is allowed.
+    /// that is not a forked child. After the call, the child must not use anything that came from a
+    /// section of another thread than the forking one: no reference, no guard (owned guards
+    /// included), no `RcuRef` or `OwnedRcuRef`. It may drop such a guard.
     pub unsafe fn after_fork_in_child() {
         if !gate::is_child() {
             return;
@@ -129,12 +123,12 @@ impl Domain {
             self.force.after_fork();
         }
         self.forget_thread();
-        let collected = self.driver.lock().lengths_and_tickets();
+        let collected = self.collector.lock().lengths_and_tickets();
         let queued: u64 = self
             .registry
             .records()
-            // SAFETY: no thread collects now. The collecting thread is gone, or it is this one,
-            // which is in the middle of foreign code.
+            // SAFETY: no thread is the collector now. The grace-period thread is gone, or it is the
+            // current thread, inside foreign code.
             .map(|record| unsafe { record.queue.uncollected() })
             .sum();
         let mut wakers = WakeList::default();
@@ -142,11 +136,10 @@ impl Domain {
         self.dispatcher.after_fork(queued, collected, &mut wakers);
         self.stops.take_all(&mut wakers);
         self.left.lock().append(wakers);
-        // If this is the thread that makes turns, it makes one more.
+        // If this is the grace-period thread, it takes one more turn.
         self.wake_gp_thread();
     }
 
-    /// Wakes the waiters of the process that was forked.
     pub(super) fn wake_left(&self) {
         let mut left = std::mem::take(&mut *self.left.lock());
         left.wake_all();

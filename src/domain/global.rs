@@ -1,7 +1,4 @@
-//! The domain of the process.
-//!
-//! It is set once, under a lock that a fork waits for, and never taken out again. So a reference to
-//! it may be kept.
+//! The global domain. It is set once, under a lock that a fork waits for, and never removed.
 
 use super::builder::{BuildError, Builder};
 use super::rcu::Rcu;
@@ -18,7 +15,7 @@ statics! {
 
 impl Rcu {
     /// Returns the domain of the process. The first use starts it, and it never ends. Callbacks
-    /// that are queued when `main` returns do not run: call [`drain`](Self::drain) first.
+    /// that have not run when `main` returns never run: call [`drain`](Self::drain) first.
     ///
     /// ```
     /// use async_rcu::Rcu;
@@ -48,12 +45,11 @@ impl Rcu {
         drop(installing);
         match (built, GLOBAL.get()) {
             (Ok(()), Some(rcu)) => rcu,
-            (Err(error), _) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+            (Err(error), _) => error.panic(),
             (Ok(()), None) => unreachable!("set above"),
         }
     }
 
-    /// Returns the domain of the process, if it was started.
     pub(crate) fn global_if_started() -> Option<&'static Rcu> {
         GLOBAL.get()
     }
@@ -84,8 +80,7 @@ impl Builder {
         let installing = INSTALLING.lock();
         let refused = GLOBAL.set(rcu);
         drop(installing);
-        // `refused` holds the domain that came too late, if another one was first. Its drop is
-        // here, outside the lock.
+        // If another thread was first, `refused` has the domain. It is dropped outside the lock.
         match refused {
             Ok(()) => GLOBAL.get().ok_or(InstallError::AlreadyStarted),
             Err(_) => Err(InstallError::AlreadyStarted),

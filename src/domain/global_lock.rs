@@ -1,4 +1,4 @@
-//! The user's global lock: callbacks run under it, and its guard waits without it.
+//! The program's global lock: callbacks run under it, and its guard can wait without it.
 
 use super::drain::Drain;
 use super::rcu::Rcu;
@@ -17,9 +17,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// One lock for all state that is not under RCU, with the state that it guards: the "big lock".
 /// Cheap to clone; clones are the same lock.
 ///
-/// A domain that is [built with it](crate::Builder::global_lock) runs its callbacks under it, so
-/// that a callback has the state to itself: see [`GlobalLock::call`]. The lock is fair, and a panic
-/// does not poison it.
+/// A domain that is [built with the lock](crate::Builder::global_lock) runs its callbacks under it:
+/// see [`GlobalLock::call`]. The lock is fair, and a panic does not poison it.
 ///
 /// ```
 /// use async_rcu::{GlobalLock, Rcu};
@@ -32,8 +31,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// ```
 pub struct GlobalLock<T>(Arc<Mutex<T>>);
 
-/// Access to the state that a [`GlobalLock`] guards. Its drop releases the lock. `Send`: it may be
-/// held across `.await`.
+/// Access to the state under a [`GlobalLock`]. Its drop releases the lock. It is `Send`.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -90,13 +88,12 @@ impl<T: Send + 'static> GlobalLock<T> {
     /// ```
     ///
     /// # Deadlocks
-    /// It waits for ever if the same task holds the lock already, and in a callback that runs under
-    /// the lock.
+    /// It waits for ever if the task holds the lock already, and in a callback under the lock.
     pub fn lock(&self) -> LockGlobal<T> {
         LockGlobal(Box::pin(Arc::clone(&self.0).lock_owned()))
     }
 
-    /// Waits for the lock, blocking the thread.
+    /// Blocks the thread until it holds the lock.
     ///
     /// ```
     /// use async_rcu::GlobalLock;
@@ -107,7 +104,7 @@ impl<T: Send + 'static> GlobalLock<T> {
     ///
     /// # Panics
     /// In an async context, as `tokio::sync::Mutex::blocking_lock` does; on a grace-period thread;
-    /// and inside a batch that runs under this lock, instead of waiting for itself.
+    /// and inside a callback under this lock, where it would wait for itself.
     #[track_caller]
     pub fn blocking_lock(&self) -> GlobalLockGuard<T> {
         if blocking::in_batch_under(self.id()) {
@@ -139,13 +136,11 @@ impl<T: Send + 'static> GlobalLock<T> {
         Some(GlobalLockGuard(guard))
     }
 
-    /// Queues a callback that gets the guarded state: `call_rcu` with `&mut` to the state under the
-    /// big lock.
+    /// Queues a callback with `&mut` access to the state: `call_rcu` under the big lock.
     ///
-    /// Works with any [`Rcu`]. If its domain is [built with this lock](crate::Builder::global_lock)
-    /// the callback runs in its batch, under the lock that the batch holds. Else it runs on the
-    /// domain's worker thread, and takes the lock for itself. In both cases it runs exactly once,
-    /// and [`Rcu::drain`] waits for it.
+    /// If the domain is [built with this lock](crate::Builder::global_lock), the batch holds the
+    /// lock for the callback. In any other domain the callback runs on the worker thread, and takes
+    /// the lock for itself. In both cases it runs exactly once, and [`Rcu::drain`] waits for it.
     ///
     /// ```
     /// use async_rcu::{GlobalLock, Rcu};
@@ -166,7 +161,6 @@ impl<T: Send + 'static> GlobalLock<T> {
         });
     }
 
-    /// Returns the address, as a name.
     fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
@@ -177,10 +171,9 @@ impl<T: Send + 'static> GlobalLock<T> {
 }
 
 impl<T: Send + 'static> GlobalLockGuard<T> {
-    /// Releases the lock, drains, and takes the lock again: `drain_call_rcu` as it is called under
-    /// the big lock.
+    /// Releases the lock, drains, and takes the lock again: QEMU's `drain_call_rcu`.
     ///
-    /// This call releases the lock. The state may have changed when the new guard is given out.
+    /// The call itself releases the lock, so the state may change until the future is ready.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -215,7 +208,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
         SynchronizeUnlocked(Relock::Waiting(rcu.synchronize(), self.unlock()))
     }
 
-    /// [`drain`](Self::drain), blocking the thread.
+    /// Releases the lock, blocks the thread until a drain is over, and takes the lock again.
     ///
     /// ```
     /// use async_rcu::{GlobalLock, Rcu};
@@ -228,7 +221,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
     /// ```
     ///
     /// # Panics
-    /// As [`Rcu::blocking_drain`]. The lock is released then too.
+    /// As [`Rcu::blocking_drain`], after the lock is released.
     #[track_caller]
     pub fn blocking_drain(self, rcu: &Rcu) -> GlobalLockGuard<T> {
         let lock = self.unlock();
@@ -236,7 +229,7 @@ impl<T: Send + 'static> GlobalLockGuard<T> {
         lock.blocking_lock()
     }
 
-    /// Releases the lock. Returns the lock, to be taken again.
+    /// Releases the lock, and returns it.
     fn unlock(self) -> GlobalLock<T> {
         GlobalLock(Arc::clone(OwnedMutexGuard::mutex(&self.0)))
     }

@@ -17,10 +17,10 @@
 //! | the child of a fork | [`fork`] |
 //!
 //! # The end
-//! When the last handle is dropped, the grace-period thread finishes everything that is queued.
-//! Then it puts the registry into the list of registries that a new domain may take once all their
-//! records are free. Whether the thread or the last handle gives the registry away is decided under
-//! the driver's lock.
+//! After the drop of the last handle, the grace-period thread finishes all queued work. Then it
+//! gives the registry away: a new domain may take the registry when all its records are free. If
+//! the thread is stopped and no work is left, the drop of the last handle does this. The collector
+//! lock decides which of the two does it.
 
 pub(crate) mod backpressure;
 pub(crate) mod builder;
@@ -63,7 +63,7 @@ use std::sync::Arc;
 use synchronize::Synchronizers;
 
 pub(crate) struct Domain {
-    /// Never used again, unlike the registry's address.
+    /// Unique, unlike the registry's address.
     pub(crate) id: u64,
     pub(crate) registry: &'static Registry,
     pub(crate) engine: Engine,
@@ -74,15 +74,14 @@ pub(crate) struct Domain {
     force: Force,
     stops: Stops,
     stalls: Stalls,
-    /// The collector's state: collected callbacks, and what the grace-period thread remembers.
-    /// Whoever holds the lock is the collector.
-    driver: Mutex<GpThread>,
+    /// The collector's state. The thread that holds the lock is the collector.
+    collector: Mutex<GpThread>,
     thread: ThreadSlot,
     /// No handle is left.
     ended: AtomicBool,
-    /// The registry is given away: another domain may have it.
+    /// Another domain may have the registry.
     recycled: AtomicBool,
-    /// The waiters of the process that was forked: woken by the next turn.
+    /// In the child of a fork: the waiters of the forking thread, which the next turn wakes.
     left: Mutex<WakeList>,
 }
 
@@ -92,16 +91,14 @@ statics! {
 
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-    /// The registries of ended domains.
     static ENDED: Mutex<Vec<&'static Registry>> = Mutex::new(Vec::new());
 }
 
-/// Returns a registry for a new domain: that of an ended domain if all its records are free, or a
-/// new one.
+/// Returns the registry of an ended domain, if all its records are free, or a new registry.
 fn take_registry() -> &'static Registry {
     let mut ended = ENDED.lock();
     let reusable = ended.iter().enumerate().filter(|(_, registry)| registry.try_reuse());
-    // The smallest: each turn looks at each record, also at the records of a past peak.
+    // The smallest, because each turn looks at all records, used or not.
     let smallest = reusable.min_by_key(|(_, registry)| registry.size());
     let registry = match smallest.map(|(index, _)| index) {
         Some(index) => ended.swap_remove(index),
@@ -111,14 +108,13 @@ fn take_registry() -> &'static Registry {
     registry
 }
 
-/// Returns, for models, how many registries new domains can take.
+/// Returns how many ended domains have left their registries.
 #[cfg(all(test, rcu_loom))]
 pub(crate) fn registries_left() -> usize {
     ENDED.lock().len()
 }
 
 impl Domain {
-    /// Makes a domain, and starts its thread.
     fn start(
         name: Option<String>,
         settings: Settings,
@@ -142,7 +138,7 @@ impl Domain {
             force: Force::new(),
             stops: Stops::new(()),
             stalls: Stalls::new(),
-            driver: Mutex::new(GpThread::default()),
+            collector: Mutex::new(GpThread::default()),
             thread: ThreadSlot::new(),
             ended: AtomicBool::new(false),
             recycled: AtomicBool::new(false),
@@ -166,36 +162,34 @@ impl Domain {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Returns whether another domain may have the registry.
     fn is_recycled(&self) -> bool {
         self.recycled.load(Ordering::Acquire)
     }
 
-    /// Ends the domain: the last handle is gone.
+    /// Ends the domain, at the drop of the last handle.
     fn end(self: &Arc<Self>) {
         self.registry.signals.release.end();
         delay::at(Window::Ending);
-        // The driver's lock: a thread that is about to go either has not looked yet, and will see
-        // that the domain has ended, or has gone for good.
-        let driver = self.driver.lock();
+        // A thread that stops looks at `ended` under this lock. Either it will see that the domain
+        // has ended, or it has stopped.
+        let collector = self.collector.lock();
         self.ended.store(true, Ordering::Release);
         let sleep_state = &self.registry.signals.sleep_state;
         if !sleep_state.is_stopped() {
-            drop(driver);
+            drop(collector);
             self.wake_gp_thread();
         } else if self.is_drained() {
             self.recycle();
-            drop(driver);
-            // A waiter may have started the worker when it took turns for a thread that the system
-            // refused to start.
+            drop(collector);
+            // A waiter may have started the worker when it took a turn itself.
             self.dispatcher.worker.stop();
             self.dispatcher.dismiss_executor();
         } else if sleep_state.take_over() {
-            drop(driver);
+            drop(collector);
             if !self.spawn_or_give_back() {
                 stderr::tell(format_args!(
-                    "RCU domain \"{}\": ended with callbacks queued, and the system refused to \
-                     start a thread for them; they are leaked",
+                    "RCU domain \"{}\": the domain ended with callbacks queued, and the system \
+                     refused to start a thread for them; these callbacks are leaked",
                     self.dispatcher.name
                 ));
                 // A drop would free collected callbacks under their readers.
@@ -204,8 +198,7 @@ impl Domain {
         }
     }
 
-    /// Gives the registry to the next domain that is built. Nothing is done with the registry after
-    /// this.
+    /// Gives the registry away. This domain does not use it any more.
     fn recycle(&self) {
         self.recycled.store(true, Ordering::Release);
         self.registry.end();

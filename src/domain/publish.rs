@@ -1,13 +1,12 @@
-//! The feature `metrics`: the domain's figures through the `metrics` facade. Without the feature,
-//! nothing is published.
+//! Publishing the domain's figures through the `metrics` facade, with the feature `metrics`.
 
 #[cfg(feature = "metrics")]
 pub(super) use published::Publisher;
 #[cfg(not(feature = "metrics"))]
 pub(super) use unpublished::Publisher;
 
-/// The grace-period thread publishes before it sleeps: at most once a second while it has work, and
-/// once after the work or before the thread stops.
+/// The grace-period thread publishes before it sleeps: at most once a second, and only after work.
+/// It also publishes before it stops.
 #[cfg(feature = "metrics")]
 mod published {
     use crate::domain::Domain;
@@ -16,21 +15,20 @@ mod published {
 
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// What the collector remembers about publishing.
+    /// The collector's state of publishing.
     #[derive(Debug, Default)]
     pub(in crate::domain) struct Publisher {
-        /// Something was done since `last`.
+        /// Work was done since `last`.
         news: bool,
         last: Option<Instant>,
     }
 
     impl Publisher {
-        /// Notes that something was done.
         pub(in crate::domain) fn note(&mut self) {
             self.news = true;
         }
 
-        /// Returns `Ok` if it is time to publish, or how long to wait, if there is news.
+        /// Returns `Ok` if the figures are to be published now, else how long to wait, if ever.
         fn due(&mut self) -> Result<(), Option<Duration>> {
             if !self.news {
                 return Err(None);
@@ -50,20 +48,19 @@ mod published {
     }
 
     impl Domain {
-        /// Publishes, if it is time and there is news. Returns when to try again.
+        /// Publishes news, if it is time. Otherwise returns how long to wait.
         pub(in crate::domain) fn publish(&self) -> Option<Duration> {
-            let due = self.driver.lock().publisher.due();
+            let due = self.collector.lock().publisher.due();
             match due {
-                // A recorder is foreign code.
+                // The recorder is foreign code.
                 Ok(()) => drop(quietly(|| self.publish_now())),
                 Err(later) => return later,
             }
             None
         }
 
-        /// Publishes news before the thread stops.
         pub(in crate::domain) fn publish_last(&self) {
-            if self.driver.lock().publisher.take_news() {
+            if self.collector.lock().publisher.take_news() {
                 drop(quietly(|| self.publish_now()));
             }
         }

@@ -1,6 +1,5 @@
-//! The handle of a domain, and the sections that it opens.
-//!
-//! The methods for each other purpose are in the file of that purpose; see the table in `domain`.
+//! The handle of a domain, and its sections. The table in `domain` lists the files of the other
+//! methods.
 
 use super::Domain;
 use crate::dispatch::blocking;
@@ -14,11 +13,9 @@ use std::sync::Arc;
 /// A handle to an RCU domain: sections, grace periods, and callbacks that run after them.
 ///
 /// Clones share one domain: its readers, its callbacks, its grace-period thread. Domains do not
-/// wait for each other's readers. A library makes a domain of its own. A program without special
-/// needs uses [`Rcu::global`].
-///
-/// After the last handle is dropped, the queued callbacks still run, and then the domain's threads
-/// end.
+/// wait for each other's readers. A library makes its own domain. A program without special needs
+/// uses [`Rcu::global`]. After the drop of the last handle, the queued callbacks still run, and
+/// then the domain's threads end.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuCell};
@@ -36,16 +33,16 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Rcu {
-    /// Kept here for the hot paths.
+    /// A copy for the hot paths.
     pub(super) registry: &'static Registry,
-    /// Not 0 if callbacks are counted one by one, because there is a limit. This is not a `bool`:
-    /// an `Option<Rcu>`, which every cell has, would use the `bool` as its tag, and every read
-    /// would load one more word.
+    /// Not 0 if the domain limits, and so counts, its callbacks. Not a `bool`: an `Option<Rcu>`,
+    /// which every cell has, would use the `bool` as its tag, and every read would load one more
+    /// word.
     limited: u8,
     handle: Arc<Handle>,
 }
 
-/// What all clones share. Its drop is the drop of the last clone.
+/// Dropped with the last clone.
 struct Handle(Arc<Domain>);
 
 impl Drop for Handle {
@@ -63,7 +60,6 @@ impl Rcu {
         }
     }
 
-    /// Returns whether callbacks are counted.
     #[inline(always)]
     pub(super) fn is_limited(&self) -> bool {
         self.limited != 0
@@ -100,8 +96,8 @@ impl Rcu {
 
     /// Begins a section on this thread. The section lasts until the guard is dropped.
     ///
-    /// Wait-free. If the system has a process-wide barrier, there is no fence and no locked
-    /// instruction. The first section of a thread registers the thread.
+    /// Wait-free, and without a fence or a locked instruction if the system has a process-wide
+    /// barrier. The first section of a thread registers the thread.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuCell};
@@ -115,16 +111,14 @@ impl Rcu {
         ReadGuard::enter(self.registry)
     }
 
-    /// Begins a section whose guard may be held across `.await`, sent to other threads, and dropped
-    /// anywhere.
+    /// Begins a section whose guard is `Send`: a task may hold it across `.await`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuCell};
     /// let rate = RcuCell::new(10);
     /// let guard = Rcu::global().read_owned();
     /// rate.store(20);
-    /// // The section began before the store. It reads the new value, and both values live until
-    /// // it ends.
+    /// // The section reads the new value. Both values live until the section ends.
     /// assert_eq!(*rate.load(&guard), 20);
     /// std::thread::spawn(move || drop(guard)).join().unwrap();
     /// ```
@@ -134,7 +128,7 @@ impl Rcu {
         OwnedReadGuard::enter(self.registry)
     }
 
-    /// Registers this thread now, so that its first section does not have to.
+    /// Registers this thread, so that its first section does not have to.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();

@@ -1,9 +1,8 @@
 //! Stopping a domain's threads: a drain, then one attempt to stop.
 //!
-//! A caller joins the list of stops. The grace-period thread makes an attempt when it has nothing
-//! left to do, or finds that it has more to do; either way it empties the list. A thread that was
-//! stopped before the caller joined does not answer, so the caller looks at the thread's state
-//! after it has joined.
+//! A caller joins the list of stops. The grace-period thread empties the list when it makes the
+//! attempt, or when it finds more work. A thread that stopped before the caller joined does not
+//! empty the list, so the caller looks at the thread's state after it has joined.
 
 use super::Domain;
 use super::drain::Drain;
@@ -16,7 +15,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// The callers that wait for an attempt to stop the grace-period thread.
 pub(super) type Stops = WaitList<()>;
 
 impl Domain {
@@ -24,12 +22,12 @@ impl Domain {
         self.stops.len() != 0
     }
 
-    /// The attempt was made, with any outcome.
+    /// Wakes the callers, whatever the outcome of the attempt was.
     pub(super) fn stop_attempted(&self) {
         self.stops.with(|(), waiting| waiting.wake_all());
     }
 
-    /// Waits until the stopped threads are gone from the system.
+    /// Waits until the stopped threads have left the system.
     fn join(&self) {
         let thread = self.take_stopped_thread();
         let worker = self.dispatcher.worker.take_thread();
@@ -40,9 +38,8 @@ impl Domain {
 }
 
 impl Rcu {
-    /// Drains, then stops the domain's threads. Later work starts them again.
-    ///
-    /// Makes one attempt to stop. The future is also ready if the attempt finds new work.
+    /// Drains, then makes one attempt to stop the domain's threads. The attempt fails if there is
+    /// new work, and the future is ready then too. Later work starts the threads again.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -57,8 +54,8 @@ impl Rcu {
         Shutdown { drain: Drain::new(self.clone(), "shutdown"), place: None, done: false }
     }
 
-    /// Drains, stops the domain's threads, and blocks this thread until then. If no other thread
-    /// shuts down at the same time, the stopped threads are gone from the system when this returns.
+    /// Blocks the thread until a [`shutdown`](Self::shutdown) is over. If no other thread shuts
+    /// down at the same time, the stopped threads have left the system when this call returns.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -77,8 +74,7 @@ impl Rcu {
     }
 }
 
-/// Future of [`Rcu::shutdown`]: ready after the domain was drained, and its threads were stopped or
-/// found more work.
+/// Future of [`Rcu::shutdown`]: ready after a drain and one attempt to stop the threads.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -90,7 +86,7 @@ impl Rcu {
 /// ```
 ///
 /// # Cancel safety
-/// May be dropped at any point. The callbacks run all the same, and the threads may stop or not.
+/// May be dropped at any point. The callbacks run all the same. The threads may stop.
 #[must_use = "futures do nothing unless polled"]
 pub struct Shutdown {
     drain: Drain,
@@ -119,7 +115,7 @@ impl Future for Shutdown {
                 true
             }
         };
-        // The look after the joining.
+        // The look after the caller has joined.
         if waits && !domain.gp_thread_is_stopped() {
             return Poll::Pending;
         }

@@ -2,12 +2,13 @@
 
 use super::Domain;
 use super::rcu::Rcu;
+use crate::dispatch::progress::saturated;
 use crate::sys::barrier::MemoryBarrier;
 use crate::sys::prim::Ordering;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
-/// The figures of a domain a moment ago, from [`Rcu::stats`]. Counts begin with the domain.
+/// The figures of a domain, from [`Rcu::stats`]. Counts begin with the domain.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();
@@ -29,9 +30,9 @@ pub struct Stats {
     /// [`Retired`](crate::Retired), a [`Deferred`](crate::cell::Deferred) or a cell. Values taken
     /// back through `wait` are not counted.
     pub queued: u64,
-    /// Callbacks that have finished, callbacks that panicked included. An async callback finishes
-    /// with its future. Counted in groups of up to 62 of one thread, so never above `queued`. While
-    /// async callbacks run, it may be too low for a moment.
+    /// Callbacks that have finished or panicked. An async callback finishes with its future. Never
+    /// above `queued`. The count may lag: it grows by groups of up to 62 callbacks of one thread,
+    /// and may be too low for a moment while async callbacks run.
     pub finished: u64,
     /// Callbacks and drops of retired values that panicked.
     pub panicked: u64,
@@ -43,13 +44,12 @@ pub struct Stats {
     pub threads: usize,
     /// [`OwnedReadGuard`](crate::OwnedReadGuard)s that exist.
     pub owned_guards: usize,
-    /// The least age of the oldest open section: the time since the start of the first grace period
-    /// that it holds up. Zero if it holds up none, and `None` if no section is open.
+    /// A lower bound for the age of the oldest open section: the time since the start of the first
+    /// grace period that it holds up, or zero. `None` if no section is open.
     pub oldest_section: Option<Duration>,
     /// How long grace periods took.
     pub grace_period_latency: Latency,
-    /// The longest time that a callback has taken. Short callbacks are timed together, up to a
-    /// microsecond.
+    /// The longest time of a callback. Short callbacks are timed together, up to one microsecond.
     pub longest_callback: Duration,
     /// Stall reports made.
     pub stalls: u64,
@@ -58,18 +58,16 @@ pub struct Stats {
 }
 
 impl Domain {
-    /// Returns how many callbacks have finished. An async callback whose future has not ended does
-    /// not count, though the callback that spawned the future is done.
+    /// Returns how many callbacks have finished. An async callback finishes with its future, not
+    /// with the callback that spawns the future.
     pub(super) fn finished(&self) -> u64 {
         let finished: u64 = self.registry.records().map(|r| r.queue.finished()).sum();
         let running = self.dispatcher.counts.running.load(Ordering::Relaxed) as u64;
         finished.saturating_sub(running)
     }
 
-    /// Returns how many callbacks are queued and not finished. An async callback is pending until
-    /// its future has ended.
     pub(super) fn pending(&self) -> u64 {
-        // `finished` is read before `produced`, so it is never above it.
+        // `finished` is read first, so it is at most `produced`.
         let finished = self.finished();
         let produced: u64 = self.registry.records().map(|r| r.queue.produced()).sum();
         produced.saturating_sub(finished)
@@ -77,7 +75,7 @@ impl Domain {
 
     pub(super) fn stats(&self) -> Stats {
         let counts = &self.dispatcher.counts;
-        // `finished` is read before `queued`, so it is never above it.
+        // `finished` is read first, so it is at most `queued`.
         let finished = self.finished();
         let oldest = self.engine.oldest_section();
         Stats {
@@ -90,10 +88,10 @@ impl Domain {
             batches: counts.batches.load(Ordering::Relaxed),
             threads: self.registry.threads(),
             owned_guards: self.registry.records().map(|r| r.owned_guards()).sum(),
-            oldest_section: oldest.map(|seen| self.driver.lock().age_of(seen)),
-            grace_period_latency: self.driver.lock().latency.summary(),
-            longest_callback: counts.longest(),
-            stalls: self.stalls.reported(),
+            oldest_section: oldest.map(|seen| self.collector.lock().age_of(seen)),
+            grace_period_latency: self.collector.lock().latency.summary(),
+            longest_callback: Duration::from_nanos(counts.longest.load(Ordering::Relaxed)),
+            stalls: self.stalls.reported.load(Ordering::Relaxed),
             barrier: self.barrier,
         }
     }
@@ -114,9 +112,8 @@ impl Rcu {
     }
 }
 
-/// The times that grace periods took, to two significant digits: from the start to the moment at
-/// which the grace-period thread saw the end. A grace period that a waiter started and ended by
-/// itself is not counted.
+/// The times that grace periods took until the grace-period thread saw their end, to two
+/// significant digits. Grace periods that a waiter started and ended by itself are not counted.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();
@@ -139,11 +136,11 @@ pub struct Latency {
     pub max: Duration,
 }
 
-/// The range: a hundred nanoseconds to a day. A time outside counts as the nearest bound.
+/// The range in nanoseconds, up to a day. A time outside counts as the nearest bound.
 const LEAST: u64 = 100;
 const MOST: u64 = 24 * 3600 * 1_000_000_000;
 
-/// The measured times. The histogram is made at the first grace period: an idle domain has none.
+/// The measured times. The first grace period makes the histogram.
 #[derive(Debug, Default)]
 pub(super) struct LatencyLog(Option<Histogram<u64>>);
 
@@ -153,7 +150,7 @@ impl LatencyLog {
             self.0 = Histogram::new_with_bounds(LEAST, MOST, 2).ok();
         }
         if let Some(log) = &mut self.0 {
-            log.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            log.saturating_record(saturated(took));
         }
     }
 

@@ -1,9 +1,9 @@
 //! Waiting for a grace period: the future, its blocking twin, and cookies.
 //!
-//! A waiter asks for a grace period by number: it raises `wanted`, and kicks the grace-period
-//! thread. It joins the list of waiters under that number, then looks again whether the grace
-//! period has elapsed. If the thread is stopped and cannot be started, each poll takes the thread's
-//! turn and wakes itself, so that the wait still ends.
+//! A waiter joins the list of waiters under the number of its grace period, raises `wanted` to this
+//! number, and kicks the grace-period thread. Then it looks again whether the grace period has
+//! elapsed. If the thread is stopped and cannot be started, each poll of a waiter or a drain takes
+//! the thread's turn and wakes itself, so that the wait still ends.
 
 use super::Domain;
 use super::rcu::Rcu;
@@ -18,12 +18,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// A domain's waiters for grace periods.
 pub(crate) struct Synchronizers {
     pub(crate) waiters: WaitList<Seq>,
     /// The highest grace period that a waiter asked for.
     pub(super) wanted: Mark,
-    /// The `Synchronize` futures that exist.
+    /// How many `Synchronize` futures exist.
     futures: AtomicUsize,
 }
 
@@ -41,11 +40,12 @@ impl Domain {
     }
 }
 
-/// A cookie: a grace period, by its number.
+/// A cookie: the number of a grace period, from [`Rcu::grace_period`] or
+/// [`Rcu::start_grace_period`].
 ///
-/// [`Rcu::grace_period`] and [`Rcu::start_grace_period`] return cookies. Cookies of one domain are
-/// ordered by the starts of their grace periods: `rcu.grace_period() > cookie` says that the
-/// cookie's grace period has started. Cookies of different domains are neither equal nor ordered.
+/// Cookies of one domain are ordered by the starts of their grace periods. So if
+/// `rcu.grace_period() > cookie`, the cookie's grace period has started. Cookies of different
+/// domains are neither equal nor ordered.
 ///
 /// ```
 /// # let rcu = async_rcu::Rcu::new();
@@ -63,12 +63,12 @@ pub struct GracePeriod {
 }
 
 impl GracePeriod {
-    /// Returns the number, for the domain that gave the cookie out.
+    /// Returns the number. Panics if the cookie is of another domain.
     #[track_caller]
     fn of(self, domain: &Domain) -> Seq {
         assert!(
             self.domain == domain.id,
-            "this GracePeriod is a cookie of another Rcu, whose grace periods are unknown here"
+            "a GracePeriod cookie was given to another Rcu than the one that returned it"
         );
         self.seq
     }
@@ -81,9 +81,8 @@ impl PartialOrd for GracePeriod {
 }
 
 impl Rcu {
-    /// Waits for a grace period: until every section that existed at the first poll has ended.
-    ///
-    /// Any number of waiters share grace periods.
+    /// Waits for a grace period: until every section that existed at the first poll has ended. Any
+    /// number of waiters share grace periods.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -95,7 +94,7 @@ impl Rcu {
         Synchronize::new(self.clone(), None)
     }
 
-    /// Waits for a grace period, and blocks the thread.
+    /// Blocks the thread until a grace period has elapsed, as [`synchronize`](Self::synchronize).
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -121,10 +120,9 @@ impl Rcu {
         block_on(Synchronize::new(self.clone(), Some(target)), None);
     }
 
-    /// Returns a cookie for the next grace period, and does not start it. When that grace period
-    /// has elapsed, no reader sees what was unlinked before this call.
-    ///
-    /// Linux calls this `get_state_synchronize_rcu`.
+    /// Returns a cookie for the next grace period, and does not start it: Linux's
+    /// `get_state_synchronize_rcu`. When that grace period has elapsed, no reader sees what was
+    /// unlinked before this call.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -138,10 +136,8 @@ impl Rcu {
         GracePeriod { domain: domain.id, seq: domain.engine.next() }
     }
 
-    /// Returns a cookie for the next grace period, and asks for it: it starts soon. A section that
-    /// begins before that start still holds it up.
-    ///
-    /// Linux calls this `start_poll_synchronize_rcu`.
+    /// Returns a cookie for the next grace period, which starts soon: Linux's
+    /// `start_poll_synchronize_rcu`. A section that begins before holds it up.
     ///
     /// ```
     /// # let rcu = async_rcu::Rcu::new();
@@ -157,7 +153,6 @@ impl Rcu {
         cookie
     }
 
-    /// Asks for the start of a cookie's grace period.
     pub(crate) fn want(&self, cookie: GracePeriod) {
         let domain = self.domain();
         domain.want(cookie.of(domain));
@@ -184,7 +179,7 @@ impl Rcu {
         domain.engine.has_elapsed(cookie.of(domain))
     }
 
-    /// Waits for a cookie's grace period, and asks for its start if it has not started.
+    /// Waits for a cookie's grace period, and asks for its start if necessary.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -205,9 +200,9 @@ impl Rcu {
 
 /// Future of [`Rcu::synchronize`] and [`Rcu::wait_for`]: ready when the grace period has elapsed.
 ///
-/// Its grace period starts soon after the first poll. If two grace periods have not elapsed, it
-/// starts when the older one has, so that any number of waiters needs few. A section that begins
-/// before that start may hold it up. [`Rcu::force`] starts a grace period at once.
+/// Its grace period starts soon after the first poll. If two grace periods are under way, it starts
+/// when the older one has elapsed, so that many waiters need few grace periods. A section that
+/// begins before the start may hold it up. [`Rcu::force`] starts a grace period at once.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -231,7 +226,7 @@ pub struct Synchronize {
     target: Option<Seq>,
     place: Option<Place<Seq>>,
     polled: bool,
-    /// A report says that this future cannot end.
+    /// A deadlock was reported.
     noted: bool,
 }
 
@@ -242,8 +237,7 @@ impl Synchronize {
         Self { rcu, target, place: None, polled: false, noted: false }
     }
 
-    /// At the first poll of a future that is alone: starts the grace period itself, and scans for
-    /// its end at once.
+    /// At the first poll, if this is the only future: starts the grace period, and scans once.
     fn begin(&mut self, waker: &Waker) {
         let domain = self.rcu.domain();
         let engine = &domain.engine;
@@ -251,7 +245,7 @@ impl Synchronize {
         if over || domain.synchronizers.futures.load(Ordering::Relaxed) > 1 {
             return;
         }
-        // The own number is at least the target, which was the next number when it was taken.
+        // `own` is at least the target, which was the next number when the cookie was made.
         let own = engine.try_start_and_scan_for(waker.data().addr());
         self.target = self.target.or(own);
     }
@@ -281,7 +275,7 @@ impl Future for Synchronize {
             domain.turn();
             cx.waker().wake_by_ref();
         }
-        // The look after the joining.
+        // The look after the waiter has joined.
         if domain.engine.has_elapsed(target) {
             this.leave();
             return Poll::Ready(());

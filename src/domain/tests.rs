@@ -1,5 +1,5 @@
-//! The system refuses to start threads: no callback is lost, waits still end, and the next caller
-//! with work tries again.
+//! If the system refuses to start threads, no callback is lost, waits still end, and the next
+//! caller with work tries again.
 
 use super::builder::BuildError;
 use super::rcu::Rcu;
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// The time after which a test reports a hang. It is longer in a build for an emulator or a
-/// checker, see `ci/lib.sh`.
+/// The time after which a test reports a hang: longer under emulators and checkers, see
+/// `ci/lib.sh`.
 const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
     None => Duration::from_secs(30),
     Some(_) => Duration::from_secs(600),
@@ -24,7 +24,7 @@ const HANG: Duration = match option_env!("ASYNC_RCU_TEST_PATIENCE") {
 fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < HANG, "it does not happen: {what}");
+        assert!(start.elapsed() < HANG, "did not happen: {what}");
         std::thread::yield_now();
     }
 }
@@ -34,7 +34,7 @@ fn stopped(name: &str) -> Rcu {
     let rcu = Rcu::builder().name(name).build().unwrap();
     rcu.call(|| ());
     rcu.blocking_shutdown();
-    until("the stop", || rcu.domain().gp_thread_is_stopped());
+    until("the stop of the thread", || rcu.domain().gp_thread_is_stopped());
     rcu
 }
 
@@ -70,8 +70,8 @@ fn a_domain_that_cannot_be_made_is_an_error_with_the_reason() {
 
 #[test]
 fn new_panics_with_the_reason() {
-    // The name of the new domain is the next number, and other tests make domains at the same time.
-    // So all numbers that this process may reach are refused.
+    // The new domain's name is the next number. Other tests make domains at the same time, so all
+    // numbers that this process may reach are refused.
     let id = Rcu::new().domain().id;
     let refusals: Vec<_> = (id..id + 200).map(|id| refuse(&format!("rcu-{id}"))).collect();
     let panic = catch_unwind(Rcu::new);
@@ -93,7 +93,7 @@ fn a_call_stays_queued_until_a_later_one_starts_the_thread() {
     assert_eq!((ran.count(), rcu.stats().queued), (0, 101));
     drop(refusal);
     rcu.call(ran.callback());
-    until("all of them", || ran.count() == 101);
+    until("all callbacks run", || ran.count() == 101);
     rcu.blocking_drain();
     assert_eq!(ran.count(), 101);
 }
@@ -146,7 +146,7 @@ fn a_future_polled_without_a_thread_wakes_itself_until_it_is_over() {
     assert!(waits.poll().is_pending() && waits.is_woken());
     assert!(waits.poll().is_pending() && waits.is_woken());
     drop(held);
-    until("the grace period", || {
+    until("the end of the grace period", || {
         rcu.domain().turn();
         rcu.domain().engine.unfinished() == 0
     });

@@ -172,7 +172,7 @@ fn loom_models_a_drain_that_is_polled_anew() {
 
 /// The grace-period thread asks to be woken when the last ticket closes, and sleeps.
 #[test]
-fn loom_models_the_driver_hears_of_the_last() {
+fn loom_models_the_grace_period_thread_hears_of_the_last() {
     loom::model(|| {
         let (event, dispatcher) = dispatcher();
         let runners = [(); 2].map(|()| {

@@ -56,7 +56,7 @@ fn a_section_by_its_thread_and_place() {
         assert!(!holder.owned && !holder.thread_ended);
         assert_made_at(holder.location, line);
         let text = report.to_string();
-        for part in ["\"place\"", "\"a reader\"", "1 section", "1 callback pending"] {
+        for part in ["\"place\"", "\"a reader\"", "1 read-side section", "1 callback pending"] {
             assert!(text.contains(part), "{part} in: {text}");
         }
         assert!(!TRACKED || text.contains(file!()), "{text}");

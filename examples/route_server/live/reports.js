@@ -34,7 +34,7 @@ const SENTENCES = {
 function sentence(report) {
   const waiting = `${plural(report.pending, "callback")} pending`;
   if (report.about === "force") {
-    return `Force: ${plural(report.holders_total, "section")} asked to end; ${waiting}.`;
+    return `Force: ${plural(report.holders_total, "read-side section")} asked to end; ${waiting}.`;
   }
   const say = SENTENCES[report.kind];
   if (!say) {
@@ -51,7 +51,7 @@ function holder(held, places) {
     : element("span", unknown, "place");
   const task = held.task === null ? "" : ` in task ${held.task}`;
   const age = held.age_ms > 0 ? `, held for ${time(held.age_ms)}` : "";
-  const what = held.owned ? "A guard made at " : "A section opened at ";
+  const what = held.owned ? "An owned guard made at " : "A guard made at ";
   const thread = held.thread ?? "without a name";
   return element("li", [what, place, ` by thread ${thread}${task}${age}`]);
 }

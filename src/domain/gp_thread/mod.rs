@@ -1,18 +1,18 @@
-//! The grace-period thread: its turns. [`sleep`] says what it does between turns, [`start`] how it
-//! is started and woken.
+//! The turns of the grace-period thread. How it sleeps and stops: [`sleep`]. How it starts:
+//! [`start`].
 //!
 //! # A turn
 //! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
-//! 2. Collect the queues, if a grace period is due. After that, number the drains that were taken.
+//! 2. If callbacks or a drain are due, begin a collection, and collect the queues.
 //! 3. Start a grace period. The collected callbacks get its number. Its fence covers everything
 //!    that a producer unlinked before it queued one of these callbacks.
-//! 4. Scan, if anything waits.
-//! 5. Outside the lock: wake waiters, tell holders if this was urgent, hand out what is ready, make
-//!    reports, poll one batch of the thread's own. Ready callbacks stay in the domain until they
-//!    are handed out, one batch at a time.
+//! 4. Scan, if a waiter or a collection waits.
+//! 5. Outside the lock: wake waiters, ask sections to end if this is urgent, hand out ready
+//!    batches, make reports, poll one batch of this thread. Ready callbacks stay in the domain
+//!    until they are handed out, one batch at a time.
 //!
-//! Turns follow each other while they get something done. Each turn reads all state again, so that
-//! several kicks count as one, and no kick hides another.
+//! Turns follow each other while they do work. Each turn reads all state again, so that several
+//! kicks count as one, and no kick hides another.
 //!
 //! # When a grace period starts
 //! | wanted by | when |
@@ -21,7 +21,7 @@
 //! | synchronize, cookies | when fewer than two have not elapsed: later waiters share the next |
 //! | force, drain, a backlog above half of `max_pending` | at once |
 //!
-//! A wanted number counts as started when it is `fenced`, not when a starter has taken it: this
+//! A wanted number counts as started when it is `fenced`, not when a starter has taken it. So this
 //! thread never waits for another starter.
 
 pub(crate) mod sleep;
@@ -52,17 +52,16 @@ use std::sync::Arc;
 use std::task::{self, Wake, Waker};
 use std::time::Duration;
 
-/// The number of starts that are remembered, to tell the age of a section.
+/// The most starts that are remembered, to tell the age of a section.
 const STARTS: usize = 1024;
 
 crate::sys::prim::model_const! {
-    /// A grace period that started less than this ago may end in a moment. (loom's clock stands
-    /// still.)
+    /// A grace period that started less than this ago may end in a moment. (loom has no clock.)
     const YOUNG: Duration = Duration::from_micros(20), loom Duration::ZERO;
 }
 
-/// Before it starts a grace period for several waiters, the thread lets more waiters come: this
-/// long for each waiter, and at most `GATHER_MOST`. It stops when no waiter has come for `QUIET`.
+/// Before the thread starts a grace period for several waiters, it lets more waiters come: for this
+/// time per waiter, for at most `GATHER_MOST`, and until no waiter has come for `QUIET`.
 const GATHER_EACH: Duration = Duration::from_micros(4);
 const GATHER_MOST: Duration = Duration::from_millis(10);
 crate::sys::prim::model_const! {
@@ -73,14 +72,13 @@ crate::sys::prim::model_const! {
 pub(crate) struct GpThread {
     /// Collections that wait for a grace period, oldest first.
     waiting: VecDeque<Collected>,
-    /// The `elapsed` of the last turn. All waiters up to it were woken, and all collections up to
-    /// it were handed out. The engine's `elapsed` may be higher: a caller that scans for itself
-    /// raises it and does not wake this thread.
+    /// The `elapsed` of the last turn: no waiter and no collection up to it is left. The engine's
+    /// `elapsed` may be higher, since a caller that scans for itself does not wake this thread.
     pub(in crate::domain) handled: Seq,
     last_start: Option<Instant>,
-    /// Collections whose grace period has elapsed, not yet handed out.
+    /// Collections whose grace period has elapsed, to be handed out.
     ready: VecDeque<Collected>,
-    /// Grace periods that have not elapsed, and the times of their starts.
+    /// Grace periods that have not elapsed, with the times of their starts.
     pub(in crate::domain) starts: VecDeque<(Seq, Instant)>,
     pub(in crate::domain) latency: LatencyLog,
     /// Work was done since the last call of the idle hook.
@@ -112,13 +110,13 @@ impl Default for GpThread {
 }
 
 impl GpThread {
-    /// Returns the ticket number and the length of each collection that was not yet handed out.
+    /// Returns the ticket and the length of each collection that is not yet handed out.
     pub(in crate::domain) fn lengths_and_tickets(&self) -> Vec<(u64, usize)> {
         let all = self.waiting.iter().chain(&self.ready);
         all.map(|c| (c.ticket.number(), c.calls.len())).collect()
     }
 
-    /// Settles the grace periods up to `elapsed`, which have elapsed.
+    /// Makes the collections up to `elapsed` ready, and records how long the grace periods took.
     fn settle(&mut self, elapsed: Seq) {
         self.handled = self.handled.max(elapsed);
         while self.waiting.front().is_some_and(|c| c.seq <= elapsed) {
@@ -130,8 +128,7 @@ impl GpThread {
         }
     }
 
-    /// Takes over a grace period that a caller started and that did not end at once: from now on it
-    /// is timed like the grace periods that this thread started.
+    /// Begins to time a grace period that a caller started and that did not end at once.
     fn adopt(&mut self, fenced: Seq, elapsed: Seq) {
         let known = self.starts.back().map_or(elapsed, |(seq, _)| *seq);
         if fenced > known && self.starts.len() < STARTS {
@@ -139,24 +136,22 @@ impl GpThread {
         }
     }
 
-    /// Returns whether the newest grace period started just now.
     pub(in crate::domain) fn has_young_start(&self) -> bool {
         let newest = self.starts.back();
         newest.is_some_and(|(_, at)| at.elapsed() < YOUNG)
     }
 
-    /// Returns a lower bound for the age of a section that saw `seen`: the time since the first
-    /// later start.
+    /// Returns a lower bound for the age of a section that began when `seen` was the newest grace
+    /// period: the time since the first later start.
     pub(in crate::domain) fn age_of(&self, seen: Seq) -> Duration {
         let later = self.starts.iter().find(|(seq, _)| *seq > seen);
         later.map_or(Duration::ZERO, |(_, at)| at.elapsed())
     }
 }
 
-/// The system's thread.
 pub(in crate::domain) struct ThreadSlot {
     handle: Mutex<Option<JoinHandle>>,
-    /// How often the system has refused to start the thread since it last did start it.
+    /// How often the system has refused to start the thread since the last start.
     refusals: AtomicU64,
 }
 
@@ -166,31 +161,26 @@ impl ThreadSlot {
     }
 }
 
-/// The body of the grace-period thread.
 fn run(domain: Arc<Domain>) {
     blocking::become_gp_thread(domain.dispatcher.id());
-    // Foreign panics are caught where foreign code is called. A panic that arrives here is a bug of
-    // this crate, and readers rely on this thread.
+    // Foreign panics are caught where foreign code is called. A panic here is a bug of this crate.
     let last = or_abort(|| drive(&domain));
     if last {
-        // Here, and not where the last batch happens to be dropped.
         domain.dispatcher.dismiss_executor();
     }
-    // This may drop the hooks.
+    // The last owner drops the hooks, which are foreign code.
     let _ = quietly(move || drop(domain));
 }
 
-/// Takes turns and sleeps between them, until the thread stops. Returns `true` if the domain ends
-/// with the thread.
+/// Takes turns and sleeps between them, until the thread stops. Returns whether the domain ends
+/// too.
 fn drive(domain: &Arc<Domain>) -> bool {
     let mut looked = Instant::now();
     loop {
-        // Before the turn: a request that is made during the turn leaves the event set, so the
-        // thread does not sleep.
+        // Before the turn: a request during the turn sets the event again, and ends the sleep.
         domain.registry.signals.event.reset();
         if domain.turn() {
-            // Under a flood the thread does not sleep, where it would look for stalls, and try to
-            // stop.
+            // Without these calls, a thread that never sleeps would find no stalls and not stop.
             domain.stop_in_passing();
             if looked.elapsed() >= domain.settings.stall_timeout / 2 {
                 domain.look_in_passing();
@@ -205,64 +195,61 @@ fn drive(domain: &Arc<Domain>) -> bool {
     }
 }
 
-/// The outcome of a sleep.
 enum Slept {
     Awake,
-    /// The thread stops. If it is the domain's last one, it has given the registry away.
+    /// The thread stops. If it is the domain's `last` thread, it has given the registry away.
     Stopped {
         last: bool,
     },
 }
 
 impl Domain {
-    /// Takes one turn. Returns `true` if it got something done. A waiter takes a turn only if the
-    /// grace-period thread cannot be started.
+    /// Takes one turn. Returns `true` if it did work.
     pub(crate) fn turn(self: &Arc<Self>) -> bool {
         self.gather();
-        let mut driver = self.driver.lock();
+        let mut collector = self.collector.lock();
         let forced = self.force.take();
         let asked = self.dispatcher.tickets.any_asked();
         delay::at(Window::Taken);
         let urgent = forced || asked;
         let for_waiters = self.may_start_for_waiters(urgent);
-        let may_collect = urgent || for_waiters || self.until_due(&driver).is_zero();
-        let due = asked || may_collect && self.has_queued(&driver);
+        let may_collect = urgent || for_waiters || self.until_due(&collector).is_zero();
+        let due = asked || may_collect && self.has_queued(&collector);
 
-        // The collection begins before the first queue is read: a drain that is asked for from now
-        // on waits for the next one.
+        // Before the first queue is read: later drains wait for the next collection.
         let mut ticket = due.then(|| self.dispatcher.begin_collection());
         delay::at(Window::Begun);
         let mut calls = CallbackList::new();
         if due {
             for record in self.registry.records() {
-                // SAFETY: this thread holds the driver's lock, so it is the collector.
+                // SAFETY: this thread holds the collector lock, so it is the collector.
                 unsafe { record.queue.collect(&mut calls) };
             }
         }
         delay::at(Window::Collected);
         let found = calls.len() != 0;
-        let started = (found || for_waiters).then(|| self.start_gp(&mut driver, urgent));
+        let started = (found || for_waiters).then(|| self.start_gp(&mut collector, urgent));
         if let (Some(seq), Some(ticket)) = (started, ticket.take_if(|_| found)) {
-            driver.waiting.push_back(Collected { seq, calls, ticket });
+            collector.waiting.push_back(Collected { seq, calls, ticket });
         }
 
-        let awaited = self.highest_awaited(&driver);
+        let awaited = self.highest_awaited(&collector);
         let mut elapsed = self.engine.elapsed();
         if awaited > elapsed {
             elapsed = self.engine.scan();
         }
-        driver.settle(elapsed);
+        collector.settle(elapsed);
         if awaited > elapsed {
-            driver.adopt(self.engine.fenced(), elapsed);
+            collector.adopt(self.engine.fenced(), elapsed);
         }
-        let handing_out = !driver.ready.is_empty();
+        let handing_out = !collector.ready.is_empty();
         let worked = started.is_some() || handing_out || asked;
-        driver.worked |= worked;
+        collector.worked |= worked;
         if worked {
-            driver.publisher.note();
+            collector.publisher.note();
         }
-        driver.watchdog.fresh |= handing_out;
-        drop(driver);
+        collector.watchdog.fresh |= handing_out;
+        drop(collector);
 
         self.registry.collect_orphans();
         self.trace_start(started, elapsed);
@@ -281,10 +268,9 @@ impl Domain {
         worked || reported || polled
     }
 
-    /// Hands the ready collections to the executor.
     fn hand_out(&self) {
         loop {
-            let next = self.driver.lock().ready.pop_front();
+            let next = self.collector.lock().ready.pop_front();
             let Some(Collected { seq, calls, ticket }) = next else {
                 return;
             };
@@ -294,26 +280,25 @@ impl Domain {
         }
     }
 
-    fn start_gp(&self, driver: &mut GpThread, urgent: bool) -> Seq {
+    fn start_gp(&self, collector: &mut GpThread, urgent: bool) -> Seq {
         let seq = self.engine.start();
         if urgent {
             self.force.started.fetch_add(1, Ordering::Relaxed);
         }
         let now = Instant::now();
-        driver.last_start = Some(now);
-        if driver.starts.len() < STARTS {
-            driver.starts.push_back((seq, now));
+        collector.last_start = Some(now);
+        if collector.starts.len() < STARTS {
+            collector.starts.push_back((seq, now));
         }
         seq
     }
 
-    /// Returns whether to start a grace period for waiters: a waiter wants one that has not
-    /// started, and does not have to share a later one.
+    /// Returns whether a waiter wants a grace period that may start now.
     pub(in crate::domain) fn may_start_for_waiters(&self, urgent: bool) -> bool {
         self.wanted() > self.engine.fenced() && (urgent || self.engine.unfinished() < 2)
     }
 
-    /// Returns the highest number that a waiter asked for. Without a handle there is no waiter.
+    /// Returns the highest number that a waiter asked for. An ended domain has no waiters.
     fn wanted(&self) -> Seq {
         match self.has_ended() {
             true => Seq::FIRST,
@@ -322,22 +307,21 @@ impl Domain {
     }
 
     /// Returns the highest number that a waiter or a collection waits for.
-    pub(in crate::domain) fn highest_awaited(&self, driver: &GpThread) -> Seq {
-        let collected = driver.waiting.back().map(|c| c.seq);
+    pub(in crate::domain) fn highest_awaited(&self, collector: &GpThread) -> Seq {
+        let collected = collector.waiting.back().map(|c| c.seq);
         self.wanted().max(collected.unwrap_or(Seq::FIRST))
     }
 
     pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
-        // SAFETY: the caller passes the collector's state, so it holds the driver's lock.
+        // SAFETY: the caller passes the collector's state, so it holds the collector lock.
         self.registry.records().any(|record| unsafe { record.queue.has_more() })
     }
 
     /// Returns how long callbacks must still wait for the start of their grace period. Above half
-    /// of the limit they do not wait. The caller that passes half of the limit kicks this thread;
-    /// later callers do not have to.
-    pub(in crate::domain) fn until_due(&self, driver: &GpThread) -> Duration {
+    /// of the limit they do not wait: the caller that passes half of the limit kicks this thread.
+    pub(in crate::domain) fn until_due(&self, collector: &GpThread) -> Duration {
         let backlog = self.dispatcher.backlog.as_ref();
-        driver.last_start.map_or(Duration::ZERO, |last| {
+        collector.last_start.map_or(Duration::ZERO, |last| {
             match self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
                 true => Duration::ZERO,
                 false => self.settings.batch_interval.saturating_sub(last.elapsed()),
@@ -345,8 +329,8 @@ impl Domain {
         })
     }
 
-    /// Lets more waiters come, if several wait for a grace period that has not started. One start
-    /// for all of them interrupts every processor once, instead of once for each waiter.
+    /// Lets more waiters come, if several wait for a grace period that has not started: one start
+    /// for all of them interrupts every processor only once.
     fn gather(&self) {
         let waiters = &self.synchronizers.waiters;
         let mut seen = waiters.len();
@@ -372,7 +356,7 @@ impl Domain {
 
     fn trace_start(&self, started: Option<Seq>, elapsed: Seq) {
         if let Some(seq) = started {
-            // A subscriber is foreign code.
+            // The subscriber is foreign code.
             let _ = quietly(|| {
                 tracing::debug!(
                     target: "async_rcu::gp",
@@ -397,7 +381,7 @@ impl Domain {
         });
     }
 
-    /// Makes the pending reports. Returns `true` if there were any.
+    /// Makes the pending reports, if there are any.
     fn report_all(&self) -> bool {
         let reports = self.dispatcher.take_reports();
         let any = !reports.is_empty() | self.report_notes();
@@ -416,9 +400,10 @@ impl Domain {
                 None => Ok(()),
             };
             if let (Err(message), _) | (_, Err(message)) = (told, hooked) {
-                // The hook that has just panicked is not called with this.
+                // Not to the hook, which would panic again.
                 stderr::tell(format_args!(
-                    "{report}; and the hook or subscriber panicked when it was told: {message}"
+                    "{report}; the hook or tracing subscriber that received this report panicked \
+                     too: {message}"
                 ));
             }
             drop(ticket);
@@ -426,7 +411,7 @@ impl Domain {
         any
     }
 
-    /// Polls the first of the batches that run on this thread. Returns `true` if it finished.
+    /// Polls the first batch that runs on this thread. Returns `true` if the batch is done.
     fn poll_inline(&self) -> bool {
         let Some(mut batch) = self.dispatcher.pop_inline() else {
             return false;
@@ -440,8 +425,7 @@ impl Domain {
     }
 }
 
-/// The grace-period thread's event as a waker. A waker may outlive the domain; the event is never
-/// freed.
+/// The event of the grace-period thread as a waker. The waker may outlive the domain.
 struct WakeThread(&'static Event);
 
 impl Wake for WakeThread {

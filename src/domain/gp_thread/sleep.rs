@@ -1,26 +1,26 @@
 //! How the grace-period thread sleeps, and stops.
 //!
 //! # Sleeping
-//! The thread has reset the event before the turn that found nothing to do. Then it
+//! The thread has reset the event before the turn that found nothing to do. Then the thread
 //! 1. sets the sleep state to asleep, and asks one section that holds up the oldest grace period to
 //!    wake it;
 //! 2. passes a heavy fence;
-//! 3. reads everything again. It sleeps only if no work came, and if a section that was asked
-//!    before the fence still holds the grace period up. Otherwise it begins again at the reset.
+//! 3. reads everything again. The thread sleeps only if no work has come, and if a section that was
+//!    asked before the fence still holds the grace period up. Otherwise it begins again at the
+//!    reset.
 //!
-//! While callbacks wait for the batch interval, the thread naps by the clock, and its sleep state
-//! stays awake. Without work it sets no timer.
+//! While callbacks wait for the batch interval, the thread sleeps with a timer, and its sleep state
+//! stays awake: it *naps*. Without work it sets no timer.
 //!
 //! # Stopping
-//! The thread decides under the driver's lock whether it stops. The drop of the last handle takes
-//! the same lock. So exactly one of the two gives the registry away, and the thread does not touch
-//! the registry after that.
+//! The thread decides under the collector lock whether it stops. The drop of the last handle takes
+//! the same lock. So exactly one of the two gives the registry away, and does not touch it after
+//! that.
 //!
 //! # Timers
 //! While a grace period is held up, or work that was handed out has not ended, a timer wakes the
-//! thread to look for stalls. The first timer after work was handed out is short. Mostly the work
-//! has ended by then, and the thread sleeps on without a timer. So the end of the work does not
-//! have to wake the thread.
+//! thread to look for stalls. The first timer after a hand-out is short. Mostly the work has ended
+//! by then, so the end of short work does not have to wake the thread.
 
 use super::{GpThread, Slept};
 use crate::dispatch::Schedule;
@@ -34,27 +34,26 @@ use crate::sys::unwind::quietly;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time between two attempts to start a worker that the system refused, while work waits for
-/// it.
+/// The time between two attempts to start a worker thread that the system refuses.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Domain {
     /// Sleeps until there is work, or stops.
     pub(super) fn sleep(self: &Arc<Self>) -> Slept {
         let signals = &self.registry.signals;
-        let driver = self.driver.lock();
-        let awaited = self.highest_awaited(&driver);
-        let handled = driver.handled;
+        let collector = self.collector.lock();
+        let awaited = self.highest_awaited(&collector);
+        let handled = collector.handled;
         if self.engine.elapsed() > handled {
             return Slept::Awake;
         }
         let holdouts = awaited > handled;
-        let nap = self.has_queued(&driver).then(|| self.until_due(&driver));
-        let worked = driver.worked;
-        let young = driver.has_young_start();
-        drop(driver);
+        let nap = self.has_queued(&collector).then(|| self.until_due(&collector));
+        let worked = collector.worked;
+        let young = collector.has_young_start();
+        drop(collector);
         delay::at(Window::Resting);
-        // Most sections are shorter than the time to fall asleep and wake up.
+        // Most sections are shorter than a sleep.
         if holdouts && young && self.engine.spin(handled.next()) {
             return Slept::Awake;
         }
@@ -68,7 +67,7 @@ impl Domain {
                 return stopped;
             }
         } else if self.is_stop_requested() {
-            // There is more work already: the attempt to stop fails.
+            // The attempt to stop fails, because of work.
             self.stop_attempted();
         }
 
@@ -86,7 +85,7 @@ impl Domain {
         if nap.is_none() || holdouts {
             barrier::heavy();
         }
-        let stay_up = self.must_stay_up(&self.driver.lock(), awaited, nap.is_some());
+        let stay_up = self.must_stay_up(&self.collector.lock(), awaited, nap.is_some());
         if !stay_up {
             delay::at(Window::Sleeping);
             signals.event.wait(nap.into_iter().chain(stranded).chain(stuck).chain(publish).min());
@@ -96,28 +95,28 @@ impl Domain {
         Slept::Awake
     }
 
-    /// Looks again, after the fence. Returns `true` if work came, or if the end of the oldest grace
-    /// period might wake nobody.
-    fn must_stay_up(&self, driver: &GpThread, awaited: Seq, napping: bool) -> bool {
+    /// Looks again, after the fence. Returns `true` if work has come, or if the end of the oldest
+    /// grace period might not wake this thread.
+    fn must_stay_up(&self, collector: &GpThread, awaited: Seq, napping: bool) -> bool {
         if self.force.is_requested()
             || self.may_start_for_waiters(false)
             || self.dispatcher.tickets.any_asked()
             || self.dispatcher.has_reports()
             || self.has_notes()
-            || self.highest_awaited(driver) > awaited
-            || (!napping && self.has_queued(driver))
+            || self.highest_awaited(collector) > awaited
+            || (!napping && self.has_queued(collector))
         {
             return true;
         }
-        if awaited > driver.handled {
-            let outlook = self.engine.scan_before_sleep(driver.handled.next());
-            return outlook.elapsed > driver.handled || outlook.without_wake;
+        if awaited > collector.handled {
+            let outlook = self.engine.scan_before_sleep(collector.handled.next());
+            return outlook.elapsed > collector.handled || outlook.without_wake;
         }
         false
     }
 
     fn idle(&self) {
-        self.driver.lock().worked = false;
+        self.collector.lock().worked = false;
         if let Some(hook) = &self.settings.on_idle {
             if let Err(message) = quietly(hook) {
                 self.dispatcher.report(PanicSource::Hook, message, None);
@@ -125,28 +124,28 @@ impl Domain {
         }
     }
 
-    /// Between two turns, lets a requested attempt to stop fail if there is more work already.
+    /// Between two turns: if there is work, a requested attempt to stop fails.
     pub(in crate::domain) fn stop_in_passing(&self) {
         if !self.is_stop_requested() {
             return;
         }
-        let driver = self.driver.lock();
-        let more = self.has_queued(&driver) || self.highest_awaited(&driver) > driver.handled;
-        drop(driver);
+        let collector = self.collector.lock();
+        let more =
+            self.has_queued(&collector) || self.highest_awaited(&collector) > collector.handled;
+        drop(collector);
         if more {
             self.stop_attempted();
         }
     }
 
-    /// Stops, if that was requested and is possible. Nothing is queued or awaited. Returns `None`
-    /// if the thread is to sleep.
+    /// Stops, if requested and possible. The caller has found no work. Returns `None` if the thread
+    /// is to sleep.
     fn stop(&self) -> Option<Slept> {
         if !self.is_stop_requested() && !self.has_ended() {
             return None;
         }
         if self.dispatcher.tickets.watch() {
-            // Callbacks still run, and the last one wakes this thread. A shutdown has made its
-            // attempt.
+            // Callbacks still run, so the attempt fails. The end of the last one wakes this thread.
             self.stop_attempted();
             return None;
         }
@@ -156,11 +155,11 @@ impl Domain {
         }
         self.publish_last();
         let sleep_state = &self.registry.signals.sleep_state;
-        let driver = self.driver.lock();
+        let collector = self.collector.lock();
         sleep_state.stop();
         delay::at(Window::Stopping);
         barrier::heavy();
-        let stopped = if !self.must_stay_up(&driver, driver.handled, false) {
+        let stopped = if !self.must_stay_up(&collector, collector.handled, false) {
             let last = self.has_ended();
             if last {
                 self.recycle();
@@ -169,10 +168,10 @@ impl Domain {
         } else if sleep_state.take_over() {
             Slept::Awake
         } else {
-            // A caller has started another thread, which finds the work.
+            // A caller with work has started another thread.
             Slept::Stopped { last: false }
         };
-        drop(driver);
+        drop(collector);
         if matches!(stopped, Slept::Stopped { .. }) {
             blocking::leave_gp_thread();
         }

@@ -1,16 +1,16 @@
 //! Starting the grace-period thread, and waking it.
 //!
-//! `SleepState` says whether the thread is awake, asleep or stopped. Stopped is a kind of asleep: a
-//! producer that has work for the thread starts it again. `STOPPED -> AWAKE` is a compare-exchange,
-//! so that one starter wins, or the old thread that finds work while it stops.
+//! `SleepState` says whether the thread is awake, asleep or stopped. A producer wakes a thread that
+//! is asleep, and starts a thread that is stopped. `STOPPED -> AWAKE` is a compare-exchange, so
+//! that one starter wins, or the old thread if it finds work while it stops.
 //!
 //! # Two ways to wake the thread
 //! - A *call* publishes in its queue, passes a light fence, and looks at the sleep state. Awake
 //!   means that the thread will read the queue again.
-//! - A *request* (a wait, force, drain, stop, the end) changes what it asks for with a
+//! - A *request* (a wait, force, drain, stop, the end) changes shared state with a
 //!   read-modify-write or under a lock, and passes a light fence. It starts the thread if the
-//!   thread is stopped, and sets the event, always. A thread that naps by the clock has the sleep
-//!   state awake, and must still hear requests.
+//!   thread is stopped, and always sets the event: a thread that naps has the sleep state awake,
+//!   and must still hear requests.
 
 use super::run;
 use crate::domain::{Domain, fork};
@@ -29,16 +29,16 @@ impl Domain {
     pub(in crate::domain) fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let shared = Arc::clone(self);
         delay::at(Window::Starting);
-        // The lock is held until the handle is in its place. A caller that finds the thread stopped
-        // under this lock therefore finds the stopped thread's handle.
+        // The lock is held until the handle is stored. So a caller that finds the thread stopped,
+        // under this lock, also finds the thread's handle.
         let mut handle = self.thread.handle.lock();
         let thread = thread::spawn(format!("rcu-{}", self.dispatcher.name), move || run(shared))?;
         *handle = Some(thread);
         Ok(())
     }
 
-    /// Starts the thread. If that fails, sets the sleep state back to stopped, so that the next
-    /// caller with work tries again, and wakes the waiters, which poll again.
+    /// Starts the thread. If that fails, sets the sleep state back to stopped: the next caller with
+    /// work tries again. Also wakes the waiters then, so that they take turns.
     pub(in crate::domain) fn spawn_or_give_back(self: &Arc<Self>) -> bool {
         match self.spawn() {
             Ok(()) => {
@@ -48,8 +48,7 @@ impl Domain {
             }
             Err(error) => {
                 self.registry.signals.sleep_state.give_back();
-                // Waiters try again all the time: the first, second, fourth, ... refusal is
-                // reported.
+                // Waiters try again all the time: report the first, second, fourth, ... refusal.
                 let refusals = self.thread.refusals.fetch_add(1, Ordering::Relaxed) + 1;
                 if refusals.is_power_of_two() {
                     self.report_refusal(&error);
@@ -69,19 +68,20 @@ impl Domain {
                 target: "async_rcu::gp",
                 domain = %name,
                 %error,
-                "the system refused to start the grace-period thread; work stays queued"
+                "the system refused to start the grace-period thread; callbacks stay queued until \
+                 a later call or wait can start it"
             );
             tracing::event_enabled!(target: "async_rcu::gp", tracing::Level::ERROR)
         });
         if heard != Ok(true) {
             stderr::tell(format_args!(
                 "RCU domain \"{name}\": the system refused to start the grace-period thread \
-                 ({error}); work stays queued"
+                 ({error}); callbacks stay queued until a later call or wait can start it"
             ));
         }
     }
 
-    /// Wakes or starts the thread for a producer that found it not awake.
+    /// Wakes or starts the thread for a call that found it not awake.
     #[cold]
     #[inline(never)]
     pub(crate) fn rouse(self: &Arc<Self>) {
@@ -113,17 +113,17 @@ impl Domain {
         self.registry.signals.sleep_state.is_stopped()
     }
 
-    /// Takes the handle of the thread, if the thread is stopped.
+    /// Takes the handle of a stopped thread.
     pub(in crate::domain) fn take_stopped_thread(&self) -> Option<JoinHandle> {
         let mut handle = self.thread.handle.lock();
-        // The driver's lock: a thread that only checks whether it can stop is not seen as stopped.
-        let driver = self.driver.lock();
+        // The collector lock: inside `stop`, a thread may look stopped and still go on.
+        let collector = self.collector.lock();
         let stopped = self.gp_thread_is_stopped();
-        drop(driver);
+        drop(collector);
         if stopped { handle.take() } else { None }
     }
 
-    /// In the child of a fork, forgets the thread: a join would wait for ever.
+    /// In the child of a fork: forgets the thread, for which a join would wait for ever.
     pub(in crate::domain) fn forget_thread(&self) {
         std::mem::forget(self.thread.handle.lock().take());
     }

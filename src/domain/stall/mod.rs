@@ -1,7 +1,7 @@
-//! Finding what is stuck, and telling those that block it.
+//! Finding and reporting what is stuck.
 //!
-//! The grace-period thread does both: before it sleeps, and from time to time while it has work. It
-//! alone makes reports. Other threads hand it theirs as *notes*.
+//! The grace-period thread looks before it sleeps, and from time to time while it has work. Only
+//! this thread makes reports. Other threads hand their reports to it, as *notes*.
 
 pub(crate) mod report;
 pub(crate) mod watch;
@@ -22,10 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use watch::{Finding, Stuck, after_reports};
 
-/// The time until the first look at work that was handed out. Short, since most work is over then.
+/// The time until the first look at work that was handed out. Most work is over by then.
 const SOON: Duration = Duration::from_millis(5);
 
-/// What the grace-period thread remembers about reports.
+/// The collector's state of reporting.
 #[derive(Debug, Default)]
 pub(in crate::domain) struct Watchdog {
     /// Work was handed out since the last look.
@@ -34,21 +34,15 @@ pub(in crate::domain) struct Watchdog {
     told: Option<(Seq, u32)>,
 }
 
-/// A domain's stall reports.
 pub(in crate::domain) struct Stalls {
-    /// Reports that other threads hand to the grace-period thread.
+    /// Reports of other threads.
     notes: Mutex<Vec<StallReport>>,
-    reported: AtomicU64,
+    pub(in crate::domain) reported: AtomicU64,
 }
 
 impl Stalls {
     pub(in crate::domain) fn new() -> Self {
         Self { notes: Mutex::new(Vec::new()), reported: AtomicU64::new(0) }
-    }
-
-    /// Returns how many reports were made.
-    pub(in crate::domain) fn reported(&self) -> u64 {
-        self.reported.load(Ordering::Relaxed)
     }
 }
 
@@ -56,15 +50,15 @@ impl Domain {
     /// Returns the sections that block `wanted`, and how many there are.
     pub(in crate::domain) fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
         let (sections, total) = self.registry.sections_before(wanted, LISTED);
-        let driver = self.driver.lock();
+        let collector = self.collector.lock();
         let held = sections.into_iter().map(|section| {
-            let age = driver.age_of(section.seen);
+            let age = collector.age_of(section.seen);
             HeldSection::new(section, age)
         });
         (held.collect(), total)
     }
 
-    /// Reports what is stuck. Returns how long until something may be stuck.
+    /// Reports what is stuck. Returns the time until the next look, if one is needed.
     pub(in crate::domain) fn look_for_stuck(&self, holdouts: bool) -> Option<Duration> {
         let sections = match holdouts {
             true => self.look_at_sections(),
@@ -76,10 +70,10 @@ impl Domain {
         for finding in findings {
             self.tell_stall(self.found(finding));
         }
-        let fresh = std::mem::take(&mut self.driver.lock().watchdog.fresh);
+        let fresh = std::mem::take(&mut self.collector.lock().watchdog.fresh);
         let handed_out = match next {
             Some(next) if fresh => Some(next.min(SOON)),
-            // The work takes long: this thread is woken when it is over.
+            // The work takes long: its end is to wake this thread.
             Some(next) => self.dispatcher.tickets.watch().then_some(next),
             None => None,
         };
@@ -88,18 +82,18 @@ impl Domain {
 
     /// Calls [`look_for_stuck`](Self::look_for_stuck) while the thread does not sleep.
     pub(in crate::domain) fn look_in_passing(&self) {
-        let driver = self.driver.lock();
-        let holdouts = self.highest_awaited(&driver) > driver.handled;
-        drop(driver);
+        let collector = self.collector.lock();
+        let holdouts = self.highest_awaited(&collector) > collector.handled;
+        drop(collector);
         self.look_for_stuck(holdouts);
     }
 
     /// Looks at the oldest grace period that has not elapsed.
     fn look_at_sections(&self) -> Option<Duration> {
         let timeout = self.settings.stall_timeout;
-        let mut driver = self.driver.lock();
-        let (oldest, at) = driver.starts.front().copied()?;
-        let repeated = match driver.watchdog.told {
+        let mut collector = self.collector.lock();
+        let (oldest, at) = collector.starts.front().copied()?;
+        let repeated = match collector.watchdog.told {
             Some((seq, times)) if seq == oldest => times,
             _ => 0,
         };
@@ -108,9 +102,9 @@ impl Domain {
         if age < due {
             return Some(due - age);
         }
-        driver.watchdog.told = Some((oldest, repeated + 1));
-        let awaited = self.highest_awaited(&driver);
-        drop(driver);
+        collector.watchdog.told = Some((oldest, repeated + 1));
+        let awaited = self.highest_awaited(&collector);
+        drop(collector);
         self.registry.signals.release.request(awaited.min(self.engine.fenced()));
         let (holders, holders_total) = self.holders(oldest);
         if holders_total != 0 {
@@ -153,7 +147,7 @@ impl Domain {
         }
     }
 
-    /// Reports a callback that took too long on this thread, which cannot watch itself.
+    /// Reports a callback that took too long on the grace-period thread, which cannot watch itself.
     pub(in crate::domain) fn report_unwatched(&self) {
         let took = self.dispatcher.watch.take_unwatched();
         if took >= self.settings.stall_timeout {
@@ -186,8 +180,8 @@ impl Domain {
         }
     }
 
-    /// Hands the grace-period thread a report, if a future that the current thread polls cannot end
-    /// before that thread goes on. Returns whether it did.
+    /// Hands a report to the grace-period thread, if the polled future (`what`) may wait for the
+    /// code that polls it. Returns whether there is a report.
     #[cold]
     pub(in crate::domain) fn note_deadlock(
         self: &Arc<Self>,
@@ -215,7 +209,7 @@ impl Domain {
         true
     }
 
-    /// Returns the section of a `ReadGuard` on this thread, if sections have their location.
+    /// Returns the section of a `ReadGuard` on this thread, in builds that track locations.
     fn own_section(&self) -> Option<HeldSection> {
         if !TRACKED {
             return None;
@@ -238,7 +232,7 @@ impl Domain {
         !self.stalls.notes.lock().is_empty()
     }
 
-    /// Makes the reports of other threads. Returns whether there were any.
+    /// Makes the reports of other threads, if there are any.
     pub(in crate::domain) fn report_notes(&self) -> bool {
         let notes = std::mem::take(&mut *self.stalls.notes.lock());
         let any = !notes.is_empty();
@@ -248,7 +242,6 @@ impl Domain {
         any
     }
 
-    /// Reports that the limit of pending callbacks was reached.
     pub(in crate::domain) fn report_backlog(&self) {
         if let Some(backlog) = self.dispatcher.backlog.as_ref().filter(|b| b.take_report()) {
             let (pending, limit) = (backlog.pending(), backlog.limit());
@@ -257,7 +250,7 @@ impl Domain {
                     target: "async_rcu::backpressure",
                     domain = %self.dispatcher.name, pending, limit,
                     "the limit of pending callbacks ({limit}) is reached; \
-                     try_call refuses, reserve waits"
+                     try_call refuses and reserve waits until callbacks finish"
                 );
             });
         }

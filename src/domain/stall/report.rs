@@ -9,10 +9,9 @@ use std::time::Duration;
 /// The most sections that a report lists. It counts them all.
 pub(crate) const LISTED: usize = 32;
 
-/// Something takes longer than [`Builder::stall_timeout`](crate::Builder::stall_timeout), or can
-/// never end. Given to [`Builder::on_stall`](crate::Builder::on_stall).
-///
-/// `Display` writes it as a sentence:
+/// A report of something that takes longer than
+/// [`Builder::stall_timeout`](crate::Builder::stall_timeout), or can never end. Given to
+/// [`Builder::on_stall`](crate::Builder::on_stall). `Display` writes it as a sentence.
 ///
 /// ```
 /// use std::{sync::mpsc, time::Duration};
@@ -36,24 +35,23 @@ pub struct StallReport {
     pub domain: String,
     /// What is stuck.
     pub kind: StallKind,
-    /// For how long, at the least.
+    /// A lower bound for the time that it has been stuck.
     pub age: Duration,
-    /// The sections that block grace periods, oldest number first, at most 32; empty for other
-    /// kinds.
+    /// The sections that block grace periods, oldest first, at most 32. Empty for other kinds.
     pub holders: Vec<HeldSection>,
     /// How many such sections there are.
     pub holders_total: usize,
-    /// The name of the thread that is stuck, if a thread is.
+    /// The name of the thread that is stuck, if a thread is stuck.
     pub thread: Option<String>,
-    /// That thread's id.
+    /// The id of that thread.
     pub thread_id: Option<ThreadId>,
     /// Callbacks queued and not finished.
     pub pending: u64,
-    /// How often the same was reported before. The pauses between the reports double.
+    /// How often this stall was reported before. The pauses between the reports double.
     pub repeated: u32,
 }
 
-/// What is stuck.
+/// The kind of a stall.
 ///
 /// ```
 /// use async_rcu::report::StallKind;
@@ -72,9 +70,9 @@ pub struct StallReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StallKind {
-    /// Sections that do not end block a grace period.
+    /// Open sections block a grace period.
     Section,
-    /// A callback, or the drop of a retired value, has been running for long.
+    /// A callback, or the drop of a retired value, has been running too long.
     Callback,
     /// A batch was given to the executor and has not been polled since.
     Batch,
@@ -82,16 +80,16 @@ pub enum StallKind {
     GlobalLock,
     /// An async callback has not ended, and a drain waits for it.
     AsyncCallback,
-    /// A thread that is inside a section of the domain waits for a future of the domain (named
-    /// here). If the same task has the guard, it waits for ever. Reported at once, in builds in
-    /// which sections have their location.
+    /// A thread inside a section of the domain polls a future of the domain (named here). If the
+    /// guard belongs to the same task, the task waits for ever. Reported at once, in debug builds
+    /// and with the feature `locations`.
     WaitInSection(&'static str),
-    /// An async callback of the domain waits for a future of the domain (named here), which waits
-    /// for the callback. Reported at once.
+    /// An async callback polls a future of its domain (named here), which waits for the callback.
+    /// Reported at once.
     WaitInCallback(&'static str),
 }
 
-/// An open section, as far as the domain knows it.
+/// An open section that holds up grace periods.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -110,26 +108,24 @@ pub enum StallKind {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HeldSection {
-    /// Name of the thread that opened the section.
+    /// The name of the thread that opened the section.
     pub thread: Option<String>,
-    /// Id of that thread.
+    /// The id of that thread.
     pub thread_id: ThreadId,
-    /// That thread has ended: its guard was leaked, or is an owned one that is held elsewhere.
+    /// That thread has ended: its guard was leaked, or is an owned guard that is held elsewhere.
     pub thread_ended: bool,
-    /// The guard is an [`OwnedReadGuard`](crate::OwnedReadGuard), which may be anywhere by now.
+    /// The guard is an [`OwnedReadGuard`](crate::OwnedReadGuard): another thread may hold it now.
     pub owned: bool,
-    /// Where the guard was made. In debug builds, and with the feature `locations`.
+    /// Where the guard was made: in debug builds, and with the feature `locations`.
     pub location: Option<&'static Location<'static>>,
-    /// The tokio task that made the guard, if a task did. In debug builds, and with the feature
-    /// `locations`.
+    /// The tokio task that made the guard, if any: in the same builds.
     pub task: Option<u64>,
-    /// How long the section has lasted, at the least: the time since the start of the first grace
-    /// period that it blocks.
+    /// A lower bound for the age of the section: the time since the start of the first grace period
+    /// that it blocks.
     pub age: Duration,
 }
 
-/// A caller wants the grace periods under way to end now, and these sections block them. Given to
-/// [`Rcu::on_force`](crate::Rcu::on_force).
+/// The sections that block forced grace periods. Given to [`Rcu::on_force`](crate::Rcu::on_force).
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -148,7 +144,7 @@ pub struct HeldSection {
 pub struct ForceEvent {
     /// The name of the domain.
     pub domain: String,
-    /// The sections that are asked to end, oldest number first, at most 32.
+    /// The sections that are asked to end, oldest first, at most 32.
     pub holders: Vec<HeldSection>,
     /// How many such sections there are.
     pub holders_total: usize,
@@ -173,12 +169,12 @@ impl HeldSection {
 impl fmt::Display for HeldSection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.owned {
-            true => "an owned guard made",
-            false => "a guard held",
+            true => "an owned guard made by ",
+            false => "a guard made by ",
         })?;
         f.write_str(match self.thread_ended {
-            true => " by the ended thread ",
-            false => " by thread ",
+            true => "the ended thread ",
+            false => "thread ",
         })?;
         match &self.thread {
             Some(name) => write!(f, "\"{name}\" ({:?})", self.thread_id)?,
@@ -192,7 +188,7 @@ impl fmt::Display for HeldSection {
         }
         match self.age.is_zero() {
             true => Ok(()),
-            false => write!(f, " for {:.1?}", self.age),
+            false => write!(f, ", held for {:.1?}", self.age),
         }
     }
 }
@@ -207,7 +203,6 @@ fn list(f: &mut fmt::Formatter<'_>, holders: &[HeldSection], total: usize) -> fm
     }
 }
 
-/// Returns the ending of a noun that counts `n` things.
 fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
@@ -240,8 +235,8 @@ impl fmt::Display for StallReport {
             StallKind::WaitInSection(what) => {
                 write!(
                     f,
-                    "deadlock: {what} is awaited inside a read-side section of the same domain, \
-                     and may wait for that section"
+                    "possible deadlock: {what} is awaited inside a read-side section of the same \
+                     domain; drop the guard before the wait"
                 )?;
                 list(f, &self.holders, self.holders_total)?;
             }

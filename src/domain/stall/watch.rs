@@ -1,7 +1,7 @@
-//! The batches and async callbacks that are not done, and which of them are stuck.
+//! Watching batches and async callbacks, to find those that are stuck.
 //!
-//! The grace-period thread looks at them when a timer tells it to. Nothing else depends on the
-//! outcome, and a report may be wrong about what happens at the same moment.
+//! The grace-period thread looks when a timer wakes it. Only reports depend on the outcome. A
+//! report may miss a change that happens at the same time.
 
 use crate::dispatch::progress::{
     ASYNC, IDLE, LOCKING, Progress, ProgressKey, RUNNING, nanos, saturated,
@@ -19,10 +19,9 @@ pub(crate) struct Watch {
     /// Times are nanoseconds after this.
     start: Instant,
     watched: Mutex<InProgress>,
-    /// When a time slice last ended.
+    /// The end of the last time slice.
     last_slice: AtomicU64,
-    /// How long the longest callback took of those that ran on the grace-period thread, which
-    /// cannot watch itself, since that thread last asked.
+    /// The longest time of a callback on the grace-period thread, which cannot watch itself.
     unwatched: AtomicU64,
 }
 
@@ -30,7 +29,7 @@ pub(crate) struct Watch {
 struct InProgress {
     next: u64,
     batches: BTreeMap<ProgressKey, Arc<Progress>>,
-    /// Async callbacks, in the order of their tickets: drains wait for the first ones.
+    /// Async callbacks, in the order of their tickets, as drains wait for them.
     futures: BTreeMap<ProgressKey, Arc<Progress>>,
 }
 
@@ -42,11 +41,11 @@ pub(crate) enum Stuck {
     Async,
 }
 
-/// What is stuck, for how long, and how often that was reported before.
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) stuck: Stuck,
     pub(crate) age: Duration,
+    /// How often it was reported before.
     pub(crate) repeated: u32,
 }
 
@@ -88,43 +87,42 @@ impl Watch {
         drop(gone);
     }
 
-    /// In the child of a fork: only these are left.
+    /// In the child of a fork: removes all others.
     pub(crate) fn keep(&self, left: &[ProgressKey]) {
         let mut watched = self.watched.lock();
         watched.batches.retain(|key, _| left.contains(key));
         watched.futures.retain(|key, _| left.contains(key));
     }
 
-    /// A time slice has ended.
     pub(crate) fn made_progress(&self, at: Instant) {
         let at = nanos(self.start, at);
         self.last_slice.store(at, Ordering::Relaxed);
     }
 
-    /// A callback on the grace-period thread took so many nanoseconds.
     pub(crate) fn ran_unwatched(&self, took: u64) {
         self.unwatched.fetch_max(took, Ordering::Relaxed);
     }
 
-    /// By the grace-period thread: returns how long its longest callback took since it last asked.
+    /// By the grace-period thread: takes the longest time of its callbacks since the last call.
     pub(crate) fn take_unwatched(&self) -> Duration {
-        // A load first: with other executors there is never any.
+        // A load first: with most executors the time is always zero.
         match self.unwatched.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             _ => Duration::from_nanos(self.unwatched.swap(0, Ordering::Relaxed)),
         }
     }
 
-    /// Returns what may be stuck. Of batches: each that runs; else the oldest that waits for the
-    /// lock; else the oldest that is not polled, since the first batch delays the others. Of async
-    /// callbacks: the first one, if its ticket is at most `awaited`.
+    /// Returns what may be stuck:
+    /// - all batches that run; if there are none, the oldest that waits for the lock; if there is
+    ///   none, the oldest, which delays the others;
+    /// - the first async callback, if a drain waits for it.
     fn suspects(&self, awaited: Option<u64>) -> Vec<Arc<Progress>> {
         let watched = self.watched.lock();
         let mut suspects = Vec::new();
         let (mut locking, mut idle) = (None, None);
         for batch in watched.batches.values() {
-            // The state is read once, so a batch that changes its state now is still found in one
-            // of them. There may be no other look that would find it.
+            // One read of the state: a batch that changes its state now is found all the same.
+            // There may be no later look.
             match batch.state() {
                 RUNNING => suspects.push(Arc::clone(batch)),
                 LOCKING => locking = locking.or(Some(batch)),
@@ -140,9 +138,8 @@ impl Watch {
         suspects
     }
 
-    /// Returns what has been stuck for `timeout`, and when to look again; `None` means: when new
-    /// work is handed out. An async callback is stuck only if a drain waits for it: if its ticket
-    /// is at most `awaited`.
+    /// Returns what has been stuck for `timeout`, and the time until the next look (`None`: when
+    /// new work is handed out). Drains wait for the tickets up to `awaited`.
     pub(crate) fn check(
         &self,
         timeout: Duration,
@@ -185,14 +182,13 @@ impl Watch {
     }
 }
 
-/// Returns how long something is stuck when it is reported again after so many reports: 1, 3, 7, 15
-/// timeouts.
+/// Returns the age of a stall at its next report, after so many reports: 1, 3, 7, 15 timeouts.
 pub(crate) fn after_reports(timeout: Duration, reports: u32) -> Duration {
     let times = 2u32.checked_pow(reports + 1).map_or(u32::MAX, |n| n - 1);
     timeout.saturating_mul(times)
 }
 
-/// Returns when a state that began at `since` is to be reported next.
+/// Returns when a state that began at `since` is next reported.
 fn due(progress: &Progress, since: u64, timeout: Duration) -> u64 {
     let reports = match progress.reported.load(Ordering::Relaxed) == since {
         true => progress.reports.load(Ordering::Relaxed),
@@ -201,7 +197,7 @@ fn due(progress: &Progress, since: u64, timeout: Duration) -> u64 {
     since.saturating_add(saturated(after_reports(timeout, reports)))
 }
 
-/// Counts a report, and returns how many there were before.
+/// Counts a report, and returns how many were made before.
 fn count_report(progress: &Progress, since: u64) -> u32 {
     if progress.reported.swap(since, Ordering::Relaxed) != since {
         progress.reports.store(0, Ordering::Relaxed);
@@ -215,7 +211,6 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(2);
 
-    /// Looks until something is found.
     fn find(watch: &Watch, awaited: Option<u64>) -> Finding {
         loop {
             let (mut findings, next) = watch.check(SHORT, awaited);

@@ -242,8 +242,8 @@ pub(crate) const SHUTDOWN: Case = Case {
     ],
 };
 
-/// `driver::drive` with `Domain::turn`, `Domain::sleep` and `Domain::stop`, for one that was asked
-/// to stop.
+/// `gp_thread::drive` with `Domain::turn`, `Domain::sleep` and `Domain::stop`, for one that was
+/// asked to stop.
 fn drive(t: &mut Thread) {
     let (top, gone, over) = (t.here(), t.label(), t.label());
     reset(t, "event");
@@ -310,26 +310,26 @@ fn stop_tried(t: &mut Thread) {
 pub(crate) const END: Case = Case {
     name: "end",
     build: |p| {
-        p.variables(&[("doze", AWAKE), ("event", 0), ("driver", 0)]);
+        p.variables(&[("doze", AWAKE), ("event", 0), ("collector", 0)]);
         p.variables(&[("ended", 0), ("recycled", 0), ("asked", 1)]);
         p.thread("last handle", |t| {
             let (runs, end) = (t.label(), t.label());
             t.of("Domain::end");
-            let locked = !t.bad("the end is not decided under the driver's lock");
+            let locked = !t.bad("the end is not decided under the collector lock");
             if locked {
-                t.lock("driver");
+                t.lock("collector");
             }
             t.store("ended", 1, Release);
             t.load("doze", "doze", Acquire);
             t.go_if(r("doze").is(STOPPED).not(), runs);
             recycle(t);
             if locked {
-                t.unlock("driver");
+                t.unlock("collector");
             }
             t.go(end);
             t.bind(runs);
             if locked {
-                t.unlock("driver");
+                t.unlock("collector");
             }
             set(t, "event");
             t.bind(end);
@@ -350,21 +350,21 @@ pub(crate) const END: Case = Case {
             t.go(top);
             t.bind(stops);
             t.of("Domain::stop");
-            t.lock("driver");
+            t.lock("collector");
             t.store("doze", STOPPED, Relaxed);
             t.heavy();
             t.load("ended", "ended", Acquire);
             t.go_if(r("ended").not(), handles);
             recycle(t);
             t.bind(handles);
-            t.unlock("driver");
+            t.unlock("collector");
         });
         p.finally(Failure::Broken, "the core is given away twice, or never", |value| {
             value("recycled") == 1
         });
     },
     floor: 50,
-    faults: &[broken("the end is not decided under the driver's lock", ALL)],
+    faults: &[broken("the end is not decided under the collector lock", ALL)],
 };
 
 /// `Domain::recycle`.
