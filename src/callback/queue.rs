@@ -182,7 +182,7 @@ impl Queue {
         empty.left.store(SLOTS, Ordering::Relaxed);
         if self.spares.fetch_add(1, Ordering::Relaxed) >= SPARES {
             self.spares.fetch_sub(1, Ordering::Relaxed);
-            // SAFETY: the chunk comes from a box, and only the caller has it.
+            // SAFETY: the chunk comes from a box, and the caller has it alone.
             drop(unsafe { Box::from_raw(chunk.as_ptr()) });
             return;
         }

@@ -3,8 +3,8 @@
 //! Each thread has two tables. `OWN` holds the thread's records of all domains. `CACHE` holds those
 //! of the last two domains that the thread used, and has no destructor. When the thread ends, the
 //! destructor of `OWN` gives all its records up and empties the cache. From then on [`find`]
-//! returns *temporary* records, which are given up at once. (No thread gets a record that was given
-//! up before its sections and callbacks have ended.)
+//! returns *temporary* records, which are given up at once. (A record that was given up stays
+//! unused until its sections and callbacks have ended.)
 //!
 //! The cache finds a record by the address of its registry. The record cannot be one of an earlier
 //! domain with that registry: a registry serves another domain only after this thread has given its

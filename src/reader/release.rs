@@ -107,6 +107,7 @@ impl Future for ReleaseRequested {
         if !release.is_requested(this.seen) {
             let target = this.seen.next();
             release.waiting.join(&mut this.place, cx.waker(), |()| target);
+            // The second look, after the waiter has joined.
             if !release.is_requested(this.seen) {
                 return Poll::Pending;
             }
