@@ -266,7 +266,6 @@ impl Queue {
         self.produced.load(Ordering::Acquire)
     }
 
-    /// Returns whether every queued callback has finished.
     pub(crate) fn is_idle(&self) -> bool {
         self.finished() == self.produced()
     }

@@ -254,7 +254,6 @@ impl Engine {
         self.fenced().since(self.elapsed())
     }
 
-    /// Returns how many grace periods were started.
     pub(crate) fn started(&self) -> u64 {
         self.registry.signals.sequence.newest().since(self.first)
     }

@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-/// Waits until the worker has ended.
 pub(super) fn stop_worker(event: &Event, dispatcher: &Arc<Dispatcher>) {
     loop {
         event.reset();

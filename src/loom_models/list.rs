@@ -78,13 +78,11 @@ impl List {
         unsafe { tail.insert(&self.head, last, run) };
     }
 
-    /// Takes out the first node.
     fn pop(&self) -> Removed {
         // SAFETY: its own tail, locked.
         Removed(unsafe { self.tail.lock().remove(&self.head, ptr::null_mut()) })
     }
 
-    /// Takes out the node after the first.
     fn remove_second(&self) -> Removed {
         let mut tail = self.tail.lock();
         let first = self.head.peek();
@@ -101,7 +99,6 @@ impl Removed {
     }
 }
 
-/// Starts a thread that walks in one section.
 fn walks(registry: &'static Registry, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
     let list = list.clone();
     in_section(registry.acquire(), move || list.walk())

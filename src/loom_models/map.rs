@@ -117,7 +117,6 @@ fn free_tables(old: impl IntoIterator<Item = Old<Item>>) {
     }
 }
 
-/// Starts a thread that uses the map.
 fn beside<R: 'static>(map: &Arc<Model>, f: impl FnOnce(&Model) -> R + 'static) -> JoinHandle<R> {
     let map = map.clone();
     thread::spawn(move || f(&map))

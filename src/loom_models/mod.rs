@@ -89,7 +89,6 @@ pub(super) fn engine() -> (&'static Registry, Arc<Engine>) {
     (registry, Arc::new(Engine::new(registry)))
 }
 
-/// Scans until `seq` has elapsed.
 pub(super) fn scan_until(engine: &Engine, seq: Seq) {
     while !engine.has_elapsed(seq) {
         engine.scan();
@@ -97,19 +96,16 @@ pub(super) fn scan_until(engine: &Engine, seq: Seq) {
     }
 }
 
-/// Begins a section of a record.
 pub(super) fn enter(record: &'static Record) {
     // SAFETY: one thread at a time uses the record, and the model pairs the calls.
     unsafe { record.enter(record.signals()) }
 }
 
-/// Ends a section of a record.
 pub(super) fn leave(record: &'static Record) {
     // SAFETY: as in `enter`.
     unsafe { record.leave() }
 }
 
-/// Claims an owned word of a record.
 pub(super) fn claim(record: &'static Record) -> &'static Word {
     // SAFETY: as in `enter`.
     unsafe { record.claim(record.signals()) }

@@ -12,14 +12,12 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// Asks for a drain.
 fn ask(dispatcher: &Dispatcher) -> Option<Place<u64>> {
     let mut place = None;
     dispatcher.tickets.ask(&mut place, Waker::noop());
     place
 }
 
-/// Waits for a drain that was asked for.
 fn wait(dispatcher: &Dispatcher, mut place: Option<Place<u64>>) {
     let poll = poll_fn(|cx| dispatcher.tickets.poll(&mut place, cx.waker()));
     block_on(poll, None);

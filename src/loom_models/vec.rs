@@ -104,7 +104,6 @@ impl Array {
     }
 }
 
-/// Starts a thread that looks in one section.
 fn looks(registry: &'static Registry, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
     let array = array.clone();
     in_section(registry.acquire(), move || array.look())

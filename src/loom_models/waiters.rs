@@ -21,7 +21,6 @@ fn ring() -> std::sync::Arc<Ring> {
     std::sync::Arc::new(Ring(Event::new()))
 }
 
-/// The grace period that all wait for.
 fn target() -> Seq {
     Seq::from_raw(2)
 }

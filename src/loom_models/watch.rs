@@ -21,7 +21,6 @@ fn store(cell: &Cell, number: u32) {
     forget(cell.swap(Value::new(number)));
 }
 
-/// A thread that stores 2.
 fn writer(cell: &Cell) -> JoinHandle<()> {
     let cell = Arc::clone(cell);
     thread::spawn(move || {

@@ -218,7 +218,6 @@ impl OwnedWords {
         }
     }
 
-    /// Returns how many sections are open.
     pub(crate) fn held(&self) -> usize {
         let mut held = 0;
         self.for_each(|word| held += usize::from(word.holds().is_some()));

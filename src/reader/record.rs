@@ -188,7 +188,6 @@ impl Record {
         self.word.is_open()
     }
 
-    /// Returns where the thread's section was opened.
     pub(crate) fn opening(&self) -> Opening {
         self.word.opening()
     }
@@ -228,7 +227,6 @@ impl Record {
         self.owned.for_each(f);
     }
 
-    /// Returns how many owned guards there are.
     pub(crate) fn owned_guards(&self) -> usize {
         self.owned.held()
     }

@@ -130,7 +130,6 @@ impl Registry {
         record
     }
 
-    /// Adds a group of free records.
     fn grow(&'static self, slots: &mut Slots) {
         let first = slots.owners.len();
         let more = (first / 2).max(GROUP);
@@ -281,7 +280,6 @@ impl Registry {
     }
 }
 
-/// Iterator over all records of a registry.
 #[derive(Debug)]
 pub(crate) struct Records {
     group: slice::Iter<'static, Record>,

@@ -85,7 +85,6 @@ impl<K: Ord + Copy> Waiting<K> {
         self.places.range(..place).take(n).count() == n
     }
 
-    /// Returns the keys of the waiters, in order.
     pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = K> {
         self.places.keys().map(|place| place.0)
     }
@@ -163,7 +162,6 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         drop(old);
     }
 
-    /// Takes all waiters out, and drops their wakers.
     pub(crate) fn forget_all(&self) {
         let mut all = WakeList::default();
         self.take_all(&mut all);
