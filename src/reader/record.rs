@@ -38,8 +38,8 @@ pub(crate) struct Record {
 // SAFETY: one thread at a time touches `inner` (invariant 1) and the cursor within `owned`. The
 // queue is `Sync`, and the rest is atomic.
 unsafe impl Sync for Record {}
-// SAFETY: no part of a record is bound to a thread. The raw pointers lead to memory that is never
-// freed.
+// SAFETY: no part of a record has to stay on one thread. The raw pointers lead to memory that is
+// never freed.
 unsafe impl Send for Record {}
 
 impl Record {
@@ -231,7 +231,7 @@ impl Record {
         self.owned.held()
     }
 
-    /// Returns whether a section is open. Acquire: if not, all sections come before this call.
+    /// Returns whether a section is open. Acquire: if not, all of them ended before this.
     pub(super) fn has_section(&self) -> bool {
         let mut open = false;
         self.for_each_word(|word| open |= word.holds().is_some());

@@ -56,8 +56,7 @@ static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
 static CHOSEN: OnceLock<MemoryBarrier> = OnceLock::new();
 
-/// Chooses the mode at the first call, and returns it. Each domain calls this before it has
-/// readers.
+/// Chooses the mode at the first call, and returns it. Domains call this before they have readers.
 pub(crate) fn choose() -> MemoryBarrier {
     *CHOSEN.get_or_init(|| {
         let wanted = std::env::var_os("ASYNC_RCU_BARRIER");

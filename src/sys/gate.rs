@@ -155,8 +155,7 @@ mod platform {
         }
     }
 
-    /// Runs `in_child` in the child of every later fork, with all locks free. The first call
-    /// counts.
+    /// Runs `in_child` in each later forked child, with all locks free. Only the first call counts.
     pub(crate) fn on_fork(in_child: fn()) {
         if IN_CHILD.set(in_child).is_err() {
             return;

@@ -53,8 +53,7 @@ impl SleepState {
         self.0.store(ASLEEP, Ordering::Relaxed);
     }
 
-    /// Consumer: awake again. Wakers move the state to `AWAKE` too, and no other thread moves it
-    /// on.
+    /// Consumer: awake again. Wakers set `AWAKE` too, and no other thread moves the state from it.
     ///
     /// A store would do, but with a store loom may order a later [`stop`](Self::stop) before the
     /// waker's exchange.
