@@ -26,11 +26,11 @@
 #endif
 
 #define QUEUES (CALLERS + FORCERS)
-#define DOZE 0
+#define DOZE 0 /* the sleep state */
 #define EVENT 1
 #define FORCE 2
 #define WANTED 3
-#define ASKED 4 /* 0, or the word that is asked */
+#define ASKED 4 /* wake_requested: 0, or a word */
 #define WORD 5 /* two */
 #define QUEUE 7
 #define VARIABLES (QUEUE + QUEUES + 1)
@@ -107,7 +107,7 @@ proctype waiter(byte me)
     woken
 }
 
-/* Reader::leave_owned. */
+/* Record::leave_owned. */
 proctype leaver(byte me; byte word)
 {
     byte scan, old;
@@ -144,7 +144,7 @@ inline LOOK_AT_QUEUES(found)
     od
 }
 
-/* Engine::ask_holdout: asks any section that blocks the grace period. */
+/* Engine::request_wake, of any section that blocks the grace period. */
 inline ASK_HOLDOUT()
 {
     if
@@ -223,7 +223,7 @@ proctype gp_thread(byte me)
         due = false;
         if
         :: !worked ->
-            /* A rest. */
+            /* Domain::sleep. */
             nap = queued;
             up = false;
 #ifndef ASLEEP_LATE

@@ -1,5 +1,5 @@
-/* How the grace-period thread stops, goes on instead, and is started again: src/domain,
- * src/sys/sleep_state.rs.
+/* How the grace-period thread stops, goes on instead, and is started again:
+ * src/domain/{shutdown,synchronize}.rs, src/domain/gp_thread, src/sys/sleep_state.rs.
  *
  * CALLERS threads queue ROUNDS callbacks each. WAITERS threads (0 or 1) ask for a grace period.
  * ASKERS threads ask the thread to stop, and wait until it has tried to. Two threads must never
@@ -20,7 +20,7 @@
 #define ASKERS 1
 #endif
 
-#define DOZE 0
+#define DOZE 0 /* the sleep state */
 #define EVENT 1
 #define WANTED 2
 #define STOPS 3 /* the threads that ask, as bits; under a lock */
@@ -114,7 +114,7 @@ proctype waiter(byte me)
     served
 }
 
-/* Shutdown after its drain: Domain::ask_stop, Domain::poll_stop. */
+/* Shutdown::poll, after the drain. */
 proctype asker(byte me; byte number)
 {
     byte scan, old;
@@ -148,7 +148,7 @@ done:
     skip
 }
 
-/* Domain::stop_tried. */
+/* Domain::stop_attempted. */
 inline STOP_TRIED()
 {
     d_step {
@@ -210,7 +210,7 @@ proctype gp_thread(byte me)
         d_step { turning--; old = 0 }
         if
         :: !worked ->
-            /* A rest. */
+            /* Domain::sleep. */
             LOCKED_LOAD(old, STOPS);
             if
             :: old ->

@@ -18,8 +18,7 @@ use std::ptr;
 const WORDS: usize = 3;
 type Data = MaybeUninit<[usize; WORDS]>;
 
-/// A closure whose type is erased. The floor that runs it gives it a context, whose type this floor
-/// does not know.
+/// A closure whose type is erased. The floor that runs it gives it a context of any type.
 pub(crate) struct Callback {
     data: Data,
     table: &'static Table,
@@ -89,15 +88,14 @@ impl Callback {
 
     pub(crate) fn run(self, context: &mut dyn Any) {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: invariant 1. `this` is not dropped, so the closure is consumed once (invariant
-        // 2).
+        // SAFETY: invariant 1. `this` is not dropped, so the closure is consumed once (2).
         unsafe { (this.table.run)(ptr::from_mut(&mut this.data), context) }
     }
 }
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        // SAFETY: invariant 1. `run` does not drop the callback, so this is once (invariant 2).
+        // SAFETY: invariant 1. `run` drops no callback, so the closure is consumed once (2).
         unsafe { (self.table.drop)(&mut self.data) }
     }
 }

@@ -1,8 +1,8 @@
 //! A thread's queue of callbacks: a chain of chunks, one producer, one collector, no lock.
 //!
 //! # Roles
-//! - The *producer* is the thread that the record belongs to. It writes slots and `produced`.
-//! - The *collector* is the thread that holds the domain's lock for it, one at a time. It reads
+//! - The *producer* is the thread that the queue belongs to. It writes slots and `produced`.
+//! - The *collector* is the one thread that holds the domain's lock for collecting. It reads
 //!   `produced` and takes spans of slots out.
 //! - *Finishers* are the threads that run the spans. They count `finished` and give chunks back.
 //!
@@ -10,15 +10,15 @@
 //! 1. Slots `[collected, produced)`, counted along the chain, hold callbacks that the queue owns. A
 //!    span owns the callbacks in its own slots.
 //! 2. `next` of a chunk is set before the chunk's last slot is published. So the producer does not
-//!    touch a chunk whose slots are all published, and the collector finds `next` as soon as it has
+//!    touch a chunk whose slots are all published, and the collector finds `next` when it has
 //!    collected the last slot.
-//! 3. A chunk is given back when all its slots were consumed: `left` counts them down.
+//! 3. A chunk is given back when all its slots are consumed. `left` counts them down.
 //!
 //! # Order
 //! The producer stores `produced` with Release after it has written the slot, and the collector
 //! loads it with Acquire. So the collector sees the slot, and all that the producer did before,
 //! such as unlinking what the callback will free. A finisher adds to `finished` with Release after
-//! the callback has run. Whoever concludes something from `finished` loads it with Acquire.
+//! the callback has run. A thread that relies on `finished` loads it with Acquire.
 
 use super::Callback;
 use crate::sys::delay::{self, Window};
@@ -68,10 +68,10 @@ pub(crate) struct Queue {
     head: CachePadded<UnsafeCell<Head>>,
     /// The first chunk of the chain, for the first collection.
     first: AtomicPtr<Chunk>,
-    /// A stack of empty chunks that finishers leave for the producer, linked by `next`. Only the
-    /// producer takes chunks out, so the link of the first chunk does not change meanwhile.
+    /// A stack of empty chunks, linked by `next`. Finishers put chunks in. Only the producer takes
+    /// chunks out, so the link of the first chunk does not change meanwhile.
     spare: AtomicPtr<Chunk>,
-    /// About the number of chunks in `spare`.
+    /// The approximate number of chunks in `spare`.
     spares: AtomicUsize,
     finished: CachePadded<AtomicU64>,
 }
@@ -169,15 +169,15 @@ impl Queue {
             }
         }
         self.spares.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: the chunk is out of the stack, so this thread has it alone.
+        // SAFETY: the chunk is out of the stack, so only this thread has it.
         unsafe { first.as_ref() }.next.store(ptr::null_mut(), Ordering::Relaxed);
         Some(first)
     }
 
-    /// Gives an empty chunk back. The caller is the finisher that consumed its last slots, and has
-    /// it alone: the producer and the collector are past it (invariant 2).
+    /// Gives an empty chunk back. Only the caller, the finisher that consumed its last slots, has
+    /// the chunk: the producer and the collector are past it (invariant 2).
     fn leave_spare(&self, chunk: NonNull<Chunk>) {
-        // SAFETY: the caller has the chunk.
+        // SAFETY: only the caller has the chunk.
         let empty = unsafe { chunk.as_ref() };
         empty.left.store(SLOTS, Ordering::Relaxed);
         if self.spares.fetch_add(1, Ordering::Relaxed) >= SPARES {
@@ -221,7 +221,7 @@ impl Queue {
         produced - self.head.with(|head| unsafe { (*head).collected })
     }
 
-    /// Moves all callbacks that are published into `list`.
+    /// Moves all published callbacks into `list`.
     ///
     /// # Safety
     /// The caller is the collector.
@@ -245,7 +245,7 @@ impl Queue {
                     // there (invariant 3), and its `next` is set (invariant 2).
                     head.chunk = unsafe { chunk.as_ref() }.next.load(Ordering::Relaxed);
                     head.at = 0;
-                    // SAFETY: these slots are published, and `collected` is past them: no other
+                    // SAFETY: the slots are published, and `collected` is past them, so no other
                     // span gets them.
                     list.push(unsafe { Span::new(chunk, SLOTS - take, SLOTS) });
                 } else {
@@ -256,7 +256,7 @@ impl Queue {
         });
     }
 
-    /// Returns how many callbacks have finished. Acquire: all that they did comes before.
+    /// Returns how many callbacks have finished. Acquire: all that they did comes before this.
     pub(crate) fn finished(&self) -> u64 {
         self.finished.load(Ordering::Acquire)
     }
@@ -266,16 +266,15 @@ impl Queue {
         self.produced.load(Ordering::Acquire)
     }
 
-    /// Returns whether every callback that was queued has finished.
     pub(crate) fn is_idle(&self) -> bool {
         self.finished() == self.produced()
     }
 
-    /// Starts the counts again, for a new domain. The caller has the queue for itself.
+    /// Sets the counts to 0 for a new domain. No other thread uses the queue.
     pub(crate) fn reset(&self) {
         // SAFETY: between two domains there is no producer.
         self.tail.with_mut(|tail| unsafe { (*tail).produced = 0 });
-        // SAFETY: and no collector.
+        // SAFETY: between two domains there is no collector.
         self.head.with_mut(|head| unsafe { (*head).collected = 0 });
         self.produced.store(0, Ordering::Relaxed);
         self.finished.store(0, Ordering::Relaxed);
@@ -303,7 +302,7 @@ impl Chunk {
     }
 }
 
-/// Collected slots of one chunk, one beside the other.
+/// Adjacent slots of one chunk that were collected together.
 ///
 /// # Invariant
 /// The span alone owns the callbacks in slots `[next, end)`. Its slots `[start, next)` are empty.
@@ -337,7 +336,7 @@ impl Span {
         // SAFETY: the chunk stays as long as the span does (invariant).
         let slot = &unsafe { self.chunk.as_ref() }.slots[self.next];
         self.next += 1;
-        // SAFETY: the span owns the callback, and does not read it again: `next` is past it.
+        // SAFETY: the span owns the callback, and reads it once: `next` is past it.
         Some(slot.with(|slot| unsafe { MaybeUninit::assume_init_read(&*slot) }))
     }
 }
@@ -347,12 +346,12 @@ impl Drop for Span {
         while let Some(callback) = self.pop() {
             drop(callback);
         }
-        // SAFETY: all slots of the span are empty, and counted here only.
+        // SAFETY: all slots of the span are empty, and only this drop counts them.
         unsafe { Chunk::consumed(self.chunk, self.end - self.start) }
     }
 }
 
-/// Callbacks that were collected, those of each thread in the order in which it queued them.
+/// Collected callbacks. Those of one thread are in the order in which the thread queued them.
 pub(crate) struct CallbackList {
     spans: VecDeque<Span>,
     len: usize,
@@ -372,8 +371,8 @@ impl CallbackList {
         self.len
     }
 
-    /// Takes the next callback out. The caller must have run the one before: that may count as
-    /// finished now.
+    /// Takes the next callback out. The caller must have run the one before, which may now count as
+    /// finished.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Callback> {
         loop {

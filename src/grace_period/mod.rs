@@ -1,5 +1,5 @@
-//! Grace periods: their numbers, how one is started, and the scan that finds which have elapsed. No
-//! threads and no policy: which thread calls this, and when, is decided above.
+//! Grace periods: their numbers, how one is started, and the scan that finds which have elapsed.
+//! The floors above decide which thread calls this, and when.
 //!
 //! # State
 //! Three numbers that only grow, equal and at least 1 at the beginning:
@@ -21,14 +21,15 @@
 //!   loaded `g` or later (Acquire) from the chain of read-modify-writes on `sequence`, which comes
 //!   after the unlink: R loads the new pointer.
 //! - R's store comes after the heavy fence. Then so does R's load of the pointer, which sees the
-//!   unlink. The word may be old, as R loaded the sequence and then stalled. That makes later scans
-//!   wait longer, and none end too early.
-//! - R's last access comes before the free: the scan reads (Acquire) the 0 that R stored (Release),
-//!   or a later number in that word, stored by a thread that read the 0.
+//!   unlink. The word may be old, if R loaded the sequence and then stalled. Then later scans wait
+//!   longer, and none ends a grace period too early.
 //!
-//! The limit is `fenced`, and neither `sequence` nor the scanner's own number: a number that was
-//! taken and not yet fenced proves nothing about readers. The limit is read first, so that a record
-//! which the scan does not find was registered after the fence that the limit stands for.
+//! R's last access comes before the free: the scan reads (Acquire) the 0 that R stored (Release),
+//! or a later number in that word, stored by a thread that read the 0.
+//!
+//! The limit is `fenced`, and neither `sequence` nor the scanner's own number: a number that is not
+//! yet fenced proves nothing about readers. The limit is read first. So a record that the scan does
+//! not find was registered after the fence of the limit.
 //!
 //! A section with word `w` holds up grace periods `w + 1` and later, and no others. So grace
 //! periods overlap: a new one starts while older ones wait, and one scan ends all that can end.
@@ -53,7 +54,7 @@ pub(crate) struct Engine {
     elapsed: CachePadded<Mark>,
     /// The number of words that the last scan looked at.
     words: AtomicUsize,
-    /// Held by a caller that starts and scans for itself. The others join the next grace period.
+    /// Locked by a caller that starts and scans for itself. Others join the next grace period.
     caller: Mutex<Caller>,
 }
 
@@ -68,24 +69,19 @@ struct Caller {
 /// A caller looks at no more words than this. More are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
 
-/// The least time between two tasks that each start a grace period of their own at their first
-/// poll. A task that follows another one sooner shares the next grace period.
-#[cfg(not(rcu_loom))]
-const APART: Duration = Duration::from_micros(50);
-#[cfg(rcu_loom)]
-const APART: Duration = Duration::ZERO;
-
-/// How long a thread scans again and again before it sleeps: most sections are short.
-#[cfg(not(rcu_loom))]
-const SPIN: Duration = Duration::from_micros(5);
-#[cfg(rcu_loom)]
-const SPIN: Duration = Duration::ZERO;
+crate::sys::prim::model_const! {
+    /// The least time between two tasks that each start a grace period of their own at their first
+    /// poll. A task that follows another one sooner shares the next grace period.
+    const APART: Duration = Duration::from_micros(50), loom Duration::ZERO;
+    /// How long a thread scans again and again before it sleeps: most sections are short.
+    const SPIN: Duration = Duration::from_micros(5), loom Duration::ZERO;
+}
 
 /// What a scan before a sleep found.
 #[derive(Debug)]
 pub(crate) struct Outlook {
     pub(crate) elapsed: Seq,
-    /// Sections hold the grace period up, and none of them is requested to wake the sleeper.
+    /// Sections hold the grace period up, and none of them is to wake the sleeper.
     pub(crate) without_wake: bool,
 }
 
@@ -113,8 +109,8 @@ impl Engine {
         seq
     }
 
-    /// Looks at every reader word, and ends all grace periods that can end. Returns the newest one
-    /// that has elapsed.
+    /// Looks at every reader word, ends all grace periods that can end, and returns the newest
+    /// elapsed one.
     pub(crate) fn scan(&self) -> Seq {
         let limit = self.fenced.get();
         delay::at(Window::Limited);
@@ -144,8 +140,8 @@ impl Engine {
             delay::at(Window::Asking);
             record.for_each_word(|word| {
                 if let Some(seen) = word.holds().filter(|&seen| seen < next) {
-                    // Of several equal ones the last: a thread's own word comes first, and its
-                    // section is mostly the shorter one.
+                    // Of equal words, the last: a thread's own word comes first, and its section
+                    // is mostly shorter than those of owned words.
                     if oldest.is_none_or(|(least, ..)| seen <= least) {
                         oldest = Some((seen, record, ptr::from_ref(word)));
                     }
@@ -159,10 +155,10 @@ impl Engine {
 
     /// Scans after the heavy fence that followed [`request_wake`](Self::request_wake).
     ///
-    /// Each word is loaded once, and then whether it is requested to wake the sleeper. If a
+    /// The scan loads each word once, and then looks whether a request names the word. If a
     /// requested word still holds up `next`, its leaver's store comes after the fence. So its
     /// leaver sees the request, or another leaver took the request away and sets the event. If no
-    /// word that holds up `next` is requested, the sleeper may never be woken: it must begin again
+    /// word that holds up `next` is requested, the sleeper may never be woken, and must begin again
     /// at its reset.
     pub(crate) fn scan_before_sleep(&self, next: Seq) -> Outlook {
         let limit = self.fenced.get();
@@ -186,15 +182,15 @@ impl Engine {
     }
 
     /// Starts a grace period, scans once, and returns the number. Returns `None` if another caller
-    /// does so now, or two grace periods are unfinished: then the caller joins the next.
+    /// does so now, or two grace periods are unfinished. Then the caller joins the next one.
     pub(crate) fn try_start_and_scan(&self) -> Option<Seq> {
         let _one = self.caller.try_lock()?;
         self.start_and_scan()
     }
 
-    /// Does the same for a task at its first poll, known by its waker, if no other task did so just
-    /// before. A task that waits again and again has a grace period of its own each time. A
-    /// thousand tasks that come one after another share few.
+    /// Does the same for a task at its first poll, known by its waker. Returns `None` also if
+    /// another task did so just before. So a task that waits again and again has a grace period of
+    /// its own each time, and a thousand tasks that come one after another share few.
     pub(crate) fn try_start_and_scan_for(&self, waker: usize) -> Option<Seq> {
         if self.words.load(Ordering::Relaxed) > OWN_WORDS {
             return None;
@@ -235,7 +231,7 @@ impl Engine {
         }
     }
 
-    /// Returns the number of the next grace period, for a caller that does not start it.
+    /// Returns the next number, for a caller that does not start its grace period.
     pub(crate) fn next(&self) -> Seq {
         self.registry.signals.sequence.next()
     }
@@ -248,7 +244,7 @@ impl Engine {
         self.elapsed.get()
     }
 
-    /// Returns whether `seq` has elapsed. Acquire: every section that held it up has ended before.
+    /// Returns whether `seq` has elapsed. Acquire: the sections that held it up end before this.
     pub(crate) fn has_elapsed(&self, seq: Seq) -> bool {
         self.elapsed() >= seq
     }
@@ -258,7 +254,6 @@ impl Engine {
         self.fenced().since(self.elapsed())
     }
 
-    /// Returns how many grace periods were started.
     pub(crate) fn started(&self) -> u64 {
         self.registry.signals.sequence.newest().since(self.first)
     }

@@ -1,7 +1,5 @@
-//! Room for callbacks: each waiter hears of it, in order, also if another waiter gives up, or if a
-//! caller that does not wait takes the room.
-//!
-//! The protocol rests on SeqCst accesses, so the models run with both ways of giving them fences.
+//! Room for callbacks: waiters get room in order, also if another waiter gives up, or if a caller
+//! that does not wait takes the room. The protocol rests on SeqCst accesses.
 
 use super::each_way;
 use crate::dispatch::blocking::block_on;

@@ -1,5 +1,5 @@
-//! Batches on their way: a batch that an executor drops goes to the worker, each callback runs
-//! once, and the worker ends when it is told to.
+//! Batches: one that an executor drops goes to the worker, each callback runs once, and the worker
+//! ends when it is told to.
 
 use super::{Calling, Step, check_with_fewer, dispatcher};
 use crate::dispatch::Schedule;
@@ -14,7 +14,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-/// Waits until the worker has ended.
 pub(super) fn stop_worker(event: &Event, dispatcher: &Arc<Dispatcher>) {
     loop {
         event.reset();
@@ -25,12 +24,12 @@ pub(super) fn stop_worker(event: &Event, dispatcher: &Arc<Dispatcher>) {
     }
 }
 
-/// An executor polls a batch once, and drops it.
+/// Polls a batch once, and drops it, as an executor may do.
 fn poll_and_drop(mut batch: Batch) {
     let _ = Pin::new(&mut batch).poll(&mut Context::from_waker(Waker::noop()));
 }
 
-/// A thread of the executor drops a batch before its end. The drain waits for what is left.
+/// A thread of the executor drops an unfinished batch. The drain waits for the rest of the batch.
 #[test]
 fn loom_models_a_batch_that_is_dropped() {
     loom::model(|| {
@@ -53,7 +52,7 @@ fn loom_models_a_batch_that_is_dropped() {
     });
 }
 
-/// A batch is handed to the worker just as the worker is asked to end: the worker goes on, or
+/// A batch is queued on the worker just as the worker is asked to end. The worker goes on, or
 /// another thread is started.
 #[test]
 fn loom_models_a_batch_beside_the_workers_end() {

@@ -1,5 +1,4 @@
-//! Cells and pointers on a whole domain: no version is freed under a reader, and each is seen
-//! whole.
+//! Cells and pointers on a whole domain: no version is freed under a reader, or seen in part.
 
 use super::{Value, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::sys::thread::wait_for_all;
@@ -8,7 +7,7 @@ use loom::thread;
 use std::mem::forget;
 use std::sync::Arc;
 
-/// A reader that registers during the model, beside a writer that takes the old version back.
+/// A reader registers beside a writer that takes the old version back.
 #[test]
 fn loom_models_a_version_is_taken_back() {
     check(|| {
@@ -18,7 +17,6 @@ fn loom_models_a_version_is_taken_back() {
             let cell = Arc::clone(&cell);
             thread::spawn(move || cell.with(Value::look))
         };
-        // Its drop is a write that loom sees.
         drop(cell.swap(Value::new(2)).blocking_wait());
         reader.join().unwrap();
         drop((cell, rcu));
@@ -42,7 +40,7 @@ fn loom_models_a_version_is_left_to_the_domain() {
     });
 }
 
-/// A version is tried for, and left to the domain if it is too early.
+/// A writer tries to take the old version, and leaves it to the domain if that is too early.
 #[test]
 fn loom_models_a_version_is_tried_for() {
     check(|| {
@@ -78,7 +76,7 @@ fn loom_models_a_version_is_seen_whole() {
     });
 }
 
-/// Two threads update: neither update is lost, and each thread gets what it replaced. (As above.)
+/// Two threads update: neither update is lost, and each thread gets what it replaced.
 #[test]
 fn loom_models_two_update() {
     check_with_fewer(0, || {
@@ -100,7 +98,7 @@ fn loom_models_two_update() {
     });
 }
 
-/// A pointer is swapped, read and exchanged. (As above.)
+/// A pointer is swapped, read and exchanged.
 #[test]
 fn loom_models_a_pointer() {
     check_with_fewer(0, || {

@@ -1,8 +1,8 @@
 //! Whole domains, through the public API: turns, sleep, stops and restarts.
 //!
-//! The grace-period thread is a loom thread. The clock stands still, so no timer fires: if a thread
-//! that must be woken is not woken, loom reports a deadlock. A model ends when all threads have
-//! ended, so no work may be left.
+//! The grace-period thread is a loom thread. The clock stands still, so no timer fires: loom
+//! reports a deadlock if a thread is not woken. A model ends when all threads have ended, so no
+//! work may be left.
 
 use super::{Step, WrittenOnce, check, check_with_fewer, inline_rcu, stopped_rcu};
 use crate::dispatch::blocking::block_on;
@@ -35,7 +35,7 @@ fn loom_models_the_end() {
     });
 }
 
-/// A call wakes the thread, or finds it awake. There is no other request.
+/// A call wakes the thread, or finds it awake. No other request does.
 #[test]
 fn loom_models_a_call_is_run() {
     check(|| {
@@ -69,7 +69,7 @@ fn loom_models_a_drain_beside_a_call() {
     });
 }
 
-/// A thread calls while the grace-period thread stops. It goes on, or is started again.
+/// A thread calls while the grace-period thread stops. The latter goes on, or is started again.
 #[test]
 fn loom_models_a_call_beside_a_shutdown() {
     check_with_fewer(1, || {
@@ -148,7 +148,7 @@ fn loom_models_a_wait_for_a_reader() {
     });
 }
 
-/// Two waiters: one waits for a number that the other may have started.
+/// Two threads wait. One waits for a number that the other may have started.
 #[test]
 fn loom_models_two_waits_for_a_reader() {
     check(|| {
@@ -167,8 +167,8 @@ fn loom_models_two_waits_for_a_reader() {
     });
 }
 
-/// A grace period that a caller asked for elapses although no caller waits for it. The second
-/// shutdown finds nothing to stop.
+/// A requested grace period elapses although no caller waits for it. The second shutdown finds
+/// nothing to stop.
 #[test]
 fn loom_models_a_cookie_that_is_asked_for_elapses() {
     check(|| {

@@ -1,4 +1,4 @@
-//! The sleep on sections that hold a grace period up: it ends when the grace period can end.
+//! Sleeping while sections hold a grace period up: the sleep ends when the grace period can end.
 
 use super::{Cell, claim, engine, reads};
 use crate::grace_period::Engine;
@@ -57,8 +57,8 @@ fn loom_models_two_words_of_one_record() {
     });
 }
 
-/// One section ends just before the sleeper requests a wake-up from it. Another one, whose number
-/// is old, begins just after. The sleeper must notice that the second would not wake it.
+/// One section ends just before the sleeper requests a wake-up from it. A section with an old
+/// number begins just after. The sleeper must notice that the latter would not wake it.
 #[test]
 fn loom_models_a_late_section_with_an_old_number() {
     loom::model(|| {
@@ -70,7 +70,7 @@ fn loom_models_a_late_section_with_an_old_number() {
         let seq = engine.start();
         let leaver = thread::spawn(move || early.leave_owned(early_word));
         let latecomer = thread::spawn(move || {
-            // It loaded the sequence before the start, and stores it only now.
+            // This section loaded the sequence before the start, and stores it only now.
             late_word.open(&stale);
             late.leave_owned(late_word);
         });
@@ -80,8 +80,8 @@ fn loom_models_a_late_section_with_an_old_number() {
     });
 }
 
-/// The same record has a section that began later, does not hold the grace period up, and stays.
-/// The sleeper must request nothing from it.
+/// A later section of the same record does not hold the grace period up, and stays. The sleeper
+/// must request nothing from it.
 #[test]
 fn loom_models_a_section_that_began_later() {
     loom::model(|| {

@@ -1,4 +1,4 @@
-//! The chain of a list: nodes are whole when a reader finds them, and live as long as its section.
+//! The chain of a list: a reader finds whole nodes, which live as long as the reader's section.
 //!
 //! All models fail if a node is freed without its grace period. The first fails if the link of a
 //! removed node is cut. The others fail if `Link::point` stores Relaxed or `Link::follow` loads
@@ -59,7 +59,7 @@ impl List {
     fn walk(&self) -> Vec<u32> {
         let mut names = Vec::new();
         let mut link = &self.head;
-        // SAFETY: the model shows that what is found is alive.
+        // SAFETY: the model shows that a node that is found is alive.
         while let Some(node) = unsafe { link.follow().as_ref() } {
             let value = &node.value;
             // SAFETY: shared access; loom checks that no thread writes at the same time.
@@ -78,13 +78,11 @@ impl List {
         unsafe { tail.insert(&self.head, last, run) };
     }
 
-    /// Takes out the first node.
     fn pop(&self) -> Removed {
         // SAFETY: its own tail, locked.
         Removed(unsafe { self.tail.lock().remove(&self.head, ptr::null_mut()) })
     }
 
-    /// Takes out the node after the first.
     fn remove_second(&self) -> Removed {
         let mut tail = self.tail.lock();
         let first = self.head.peek();
@@ -101,7 +99,6 @@ impl Removed {
     }
 }
 
-/// Starts a thread that walks in one section.
 fn walks(registry: &'static Registry, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
     let list = list.clone();
     in_section(registry.acquire(), move || list.walk())
@@ -113,8 +110,8 @@ fn freed_after_a_grace_period(engine: &Engine, removed: Removed) {
     removed.free();
 }
 
-/// The node that a reader stands on is removed, and then the node after it. Each is freed after a
-/// grace period of its own.
+/// The node that a reader is at is removed, then the next node. Each is freed after a grace period
+/// of its own.
 #[test]
 fn loom_models_a_reader_on_a_removed_node() {
     loom::model(|| {
@@ -145,13 +142,13 @@ fn loom_models_a_node_added_behind_a_removed_one() {
         list.push_back(3);
         freed_after_a_grace_period(&engine, second);
         let names = reader.join().unwrap();
-        // From 2 nothing leads to 3, which came when 2 was out.
+        // Node 2 was out before 3 came, so 2 does not lead to 3.
         assert!([&[1, 2][..], &[1, 3], &[1]].contains(&&*names), "{names:?}");
     });
 }
 
-/// A writer removes the node before one that another writer has made. The reader finds that node
-/// whole, through the first link.
+/// A writer removes the node before a node that another writer has made. The reader finds the
+/// latter whole, through the first link.
 #[test]
 fn loom_models_a_node_of_another_writer() {
     loom::model(|| {

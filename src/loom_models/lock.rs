@@ -1,10 +1,10 @@
 //! The global lock: batches take turns under it, and hand over the jobs that they have begun.
 //!
-//! tokio's lock cannot run under loom: its own cfg would change all of tokio. The models show the
-//! protocol around it: the lock's holder has the head of the line of jobs; the job goes back to the
-//! line before the lock is released; a batch may be dropped while it waits. A lock of the model's
-//! own takes the place of tokio's; it is fair, and handed over, like tokio's. That tokio's lock
-//! orders what it guards, and wakes the next waiter, is believed and not shown here.
+//! tokio's lock cannot run under loom, whose cfg would change all of tokio. The models show the
+//! protocol around the lock: its holder has the head of the line of jobs; the job goes back to the
+//! line before the lock is released; a batch may be dropped while it waits. They use a lock of
+//! their own, which is fair and handed over, as tokio's is. They trust that tokio's lock orders
+//! what it guards, and wakes the next waiter.
 
 use super::batches::stop_worker;
 use super::{Calling, check_with_fewer, dispatcher_with};
@@ -29,7 +29,7 @@ struct Lock(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// For loom, which watches that only the lock's holder touches it.
+    /// By this, loom checks that only the lock's holder touches `value`.
     watched: UnsafeCell<()>,
     value: std::cell::UnsafeCell<Value>,
 }
@@ -37,7 +37,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     held: bool,
-    /// The lock was handed to this waiter, which has not been polled since.
+    /// The waiter that the lock was handed to, if it has not been polled since.
     granted: Option<usize>,
     next: usize,
     waiting: VecDeque<(usize, Waker)>,
@@ -186,7 +186,7 @@ fn batches<const N: usize>(
     })
 }
 
-/// Two threads run batches while the user takes the lock: callbacks run alone, once, in order.
+/// Two threads run batches while the user takes the lock. Callbacks run once, alone, in order.
 #[test]
 fn loom_models_batches_take_turns() {
     loom::model(|| {
@@ -205,8 +205,8 @@ fn loom_models_batches_take_turns() {
     });
 }
 
-/// A batch is dropped while it waits for the lock: the lock goes on to the next waiter, and the
-/// batch's turn to the worker.
+/// A batch is dropped while it waits for the lock. The next waiter gets the lock, and the worker
+/// gets the batch.
 #[test]
 fn loom_models_a_batch_that_is_dropped_while_it_waits() {
     check_with_fewer(1, || {

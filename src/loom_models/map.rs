@@ -1,8 +1,6 @@
 //! The map's buckets: a lasting entry is not missed, a key is not put in twice, and nothing is
-//! freed under a reader.
-//!
-//! Under loom a bucket has two slots, the smallest table two buckets, and a helper moves one
-//! bucket.
+//! freed under a reader. Under loom a bucket has two slots, the smallest table has two buckets, and
+//! a helper moves one bucket.
 
 use super::{engine, in_section, scan_until};
 use crate::collections::map::raw::table::{Old, Table};
@@ -28,8 +26,7 @@ impl Hashed for Item {
 /// Makes an item, whose memory is leaked, so that loom finds a use after it is freed.
 fn item(hash: u64) -> NonNull<Item> {
     let alive = UnsafeCell::new(false);
-    // A write that loom sees, and that has to happen before every look.
-    // SAFETY: not shared yet.
+    // SAFETY: not shared yet. loom checks that this write comes before every look.
     alive.with_mut(|alive| unsafe { *alive = true });
     NonNull::from(Box::leak(Box::new(Item { hash, alive })))
 }
@@ -104,8 +101,7 @@ impl Model {
     }
 }
 
-/// Frees an item in name, after its grace period: no thread may look at it at the same time or
-/// later.
+/// Marks an item as freed, after its grace period. No thread may look at the item from now on.
 fn free(item: NonNull<Item>) {
     // SAFETY: items are leaked.
     let item = unsafe { item.as_ref() };
@@ -121,7 +117,6 @@ fn free_tables(old: impl IntoIterator<Item = Old<Item>>) {
     }
 }
 
-/// Starts a thread that uses the map.
 fn beside<R: 'static>(map: &Arc<Model>, f: impl FnOnce(&Model) -> R + 'static) -> JoinHandle<R> {
     let map = map.clone();
     thread::spawn(move || f(&map))
@@ -147,7 +142,7 @@ fn loom_models_a_lasting_entry_is_found_while_its_table_is_moved() {
     });
 }
 
-/// Two threads move a table: it is returned to be retired once, or not yet.
+/// Two threads move a table. The table is returned once, to be retired.
 #[test]
 fn loom_models_two_move_a_table() {
     loom::model(|| {
@@ -155,7 +150,7 @@ fn loom_models_two_move_a_table() {
         let helper = beside(&map, |map| map.help());
         let old = map.grow();
         let other = helper.join().unwrap();
-        // Neither waits for a bucket that the other has locked. The next write that helps sweeps.
+        // No mover waits for a bucket that the other has locked. The next helper moves the rest.
         let rest = map.help();
         assert_eq!(old.iter().chain(&other).chain(&rest).count(), 1);
         assert!(map.find(FIRST) && map.find(SECOND));
@@ -178,9 +173,8 @@ fn loom_models_the_work_of_all_movers_is_seen() {
     });
 }
 
-/// An entry is copied to the next table, taken out of that, and freed after a grace period. A
-/// reader that still looks at the old table, whose bucket holds the address, sees neither the entry
-/// nor the table freed.
+/// An entry is copied to the next table, taken out there, and freed after a grace period. A reader
+/// that still looks at the old table sees neither the entry nor the table freed.
 #[test]
 fn loom_models_an_entry_is_retired_once_for_all_tables() {
     loom::model(|| {
@@ -199,7 +193,7 @@ fn loom_models_an_entry_is_retired_once_for_all_tables() {
     });
 }
 
-/// The same, taken out by a writer that came through the old table while another thread moves it.
+/// The same, if a writer takes the entry out through the old table while another thread moves it.
 #[test]
 fn loom_models_an_entry_is_taken_out_beside_a_move() {
     loom::model(|| {
@@ -232,8 +226,7 @@ fn loom_models_one_of_two_puts_a_key_in() {
     });
 }
 
-/// Three writers at one bucket: a waiter is woken, also if the mark of the waiter before it is
-/// gone.
+/// Three writers at one bucket: a waiter is woken, also if an earlier waiter's mark is gone.
 #[test]
 fn loom_models_writers_that_wait_are_woken() {
     loom::model(|| {
@@ -269,8 +262,8 @@ fn loom_models_what_is_put_in_beside_a_move_is_not_lost() {
     });
 }
 
-/// A reader that finds an entry finds it again: the tag is set before the slot is filled. The
-/// reader's word may be from when another entry of the same tag was in the slot.
+/// A reader that finds an entry finds it again: the tag is set before the slot is filled. The word
+/// that the reader loaded may be older, from an entry with the same tag in the slot.
 #[test]
 fn loom_models_what_was_found_is_found_again() {
     loom::model(|| {
@@ -317,7 +310,7 @@ fn loom_models_an_overflow_bucket_is_seen_whole() {
     });
 }
 
-/// Two buckets become one while another thread walks: it sees each entry once.
+/// Two buckets become one while another thread walks. The walk sees each entry once.
 #[test]
 fn loom_models_a_walk_sees_each_entry_once_while_buckets_are_joined() {
     loom::model(|| {

@@ -1,12 +1,11 @@
 //! Models that loom runs through every interleaving: `ci/loom.sh`.
 //!
 //! They run the crate's own code on loom's atomics, with small constants. loom knows fences and not
-//! system calls: what is shown here is the fence mode. The asymmetric mode rests on the contract in
-//! `sys::barrier`, and on `tests/explorer.rs`, not on these models; in particular they cannot tell
-//! a light fence from a heavy one.
+//! system calls, so the models show the fence mode. They cannot tell a light fence from a heavy
+//! one: the asymmetric mode rests on the contract in `sys::barrier` and on `tests/explorer.rs`.
 //!
-//! A value that must not be used after it was freed is a loom `UnsafeCell`: readers look with
-//! `with`, the one who frees writes with `with_mut`, and loom fails if the two are not ordered.
+//! A value that must not be used after it was freed is a loom `UnsafeCell`. Readers look with
+//! `with`, the freeing thread writes with `with_mut`, and loom fails if the two are not ordered.
 
 mod backlog;
 mod batches;
@@ -28,8 +27,7 @@ mod watch;
 
 use crate::Rcu;
 use crate::callback::Callback;
-use crate::callback::queue::CallbackList;
-use crate::callback::queue::Queue;
+use crate::callback::queue::{CallbackList, Queue};
 use crate::dispatch::executor::InlineExecutor;
 use crate::dispatch::job::{self, BigLock};
 use crate::domain::dispatcher::Dispatcher;
@@ -52,7 +50,7 @@ pub(super) struct Cell {
     versions: [UnsafeCell<u32>; 2],
 }
 
-// SAFETY: `versions` is what loom watches: it fails where two threads touch one unordered.
+// SAFETY: loom checks `versions`: it fails if two threads touch one unordered.
 unsafe impl Sync for Cell {}
 // SAFETY: as above.
 unsafe impl Send for Cell {}
@@ -67,21 +65,21 @@ impl Cell {
         })
     }
 
-    /// A reader, inside a section: loads the pointer and looks at what it points to.
+    /// Reads the current version. Readers call this inside a section.
     pub(super) fn look(&self) {
         let version = self.current.load(Ordering::Acquire);
-        // SAFETY: shared access; loom checks that nobody writes at the same time.
+        // SAFETY: shared access; loom checks that no thread writes at the same time.
         self.versions[version].with(|value| assert_eq!(unsafe { *value }, ALIVE));
     }
 
-    /// The writer: readers that load from now on see the second version.
+    /// Publishes the second version. Only the writer calls this.
     pub(super) fn unlink(&self) {
         self.current.store(1, Ordering::Release);
     }
 
-    /// The writer, after a grace period: the first version is freed.
+    /// Frees the first version. The writer calls this after a grace period.
     pub(super) fn free(&self) {
-        // SAFETY: loom checks that nobody reads at the same time.
+        // SAFETY: loom checks that no thread reads at the same time.
         self.versions[0].with_mut(|value| unsafe { *value = 0 });
     }
 }
@@ -91,7 +89,6 @@ pub(super) fn engine() -> (&'static Registry, Arc<Engine>) {
     (registry, Arc::new(Engine::new(registry)))
 }
 
-/// Scans until `seq` has elapsed.
 pub(super) fn scan_until(engine: &Engine, seq: Seq) {
     while !engine.has_elapsed(seq) {
         engine.scan();
@@ -99,19 +96,16 @@ pub(super) fn scan_until(engine: &Engine, seq: Seq) {
     }
 }
 
-/// Begins a section of a record. In a model, one thread at a time uses a record.
 pub(super) fn enter(record: &'static Record) {
     // SAFETY: one thread at a time uses the record, and the model pairs the calls.
     unsafe { record.enter(record.signals()) }
 }
 
-/// Ends a section of a record.
 pub(super) fn leave(record: &'static Record) {
     // SAFETY: as in `enter`.
     unsafe { record.leave() }
 }
 
-/// Claims an owned word of a record.
 pub(super) fn claim(record: &'static Record) -> &'static Word {
     // SAFETY: as in `enter`.
     unsafe { record.claim(record.signals()) }
@@ -136,7 +130,7 @@ pub(super) fn reads(record: &'static Record, cell: &Arc<Cell>) -> JoinHandle<()>
     in_section(record, move || cell.look())
 }
 
-/// The writer: unlinks, waits for a grace period of its own, and frees.
+/// Unlinks, waits for a grace period of its own, and frees.
 pub(super) fn replace(engine: &Engine, cell: &Cell) {
     cell.unlink();
     let seq = engine.start();
@@ -144,7 +138,7 @@ pub(super) fn replace(engine: &Engine, cell: &Cell) {
     cell.free();
 }
 
-/// A model with many steps, and so many preemptions less than the others have.
+/// Runs a model with many steps, and with this many preemptions less than usual.
 pub(super) fn check_with_fewer(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
@@ -153,12 +147,12 @@ pub(super) fn check_with_fewer(preemptions: usize, model: impl Fn() + Send + Syn
     builder.check(model);
 }
 
-/// A model with very many steps: a whole domain.
+/// Runs a model of a whole domain, which has very many steps.
 pub(super) fn check(model: impl Fn() + Send + Sync + 'static) {
     check_with_fewer(2, model);
 }
 
-/// A domain whose thread is stopped: with fewer steps.
+/// Returns a domain whose thread is stopped, so that the model has fewer steps.
 pub(super) fn stopped_rcu() -> Rcu {
     let rcu = inline_rcu();
     rcu.blocking_shutdown();
@@ -166,18 +160,17 @@ pub(super) fn stopped_rcu() -> Rcu {
     rcu
 }
 
-/// A model in which threads are also switched at fences, which to loom are no steps of their own.
+/// Runs a model that also switches threads at fences, which loom does not do by itself.
 pub(super) fn at_fences(model: fn()) {
     switch_at_fences();
     loom::model(move || {
-        // Made now, before there is anybody for whom that would order anything.
+        // The first fence makes loom's `STEP`, before another thread exists that this could order.
         fence(Ordering::SeqCst);
         model();
     });
 }
 
-/// A model of a protocol that rests on SeqCst accesses: with their fences before them, and behind
-/// them.
+/// Runs a model of a protocol that rests on SeqCst accesses, once with each side of their fences.
 pub(super) fn each_way(model: fn()) {
     for fences in [Fences::Before, Fences::After] {
         choose_fences(fences);
@@ -185,7 +178,7 @@ pub(super) fn each_way(model: fn()) {
     }
 }
 
-/// A domain whose callbacks run on its own thread.
+/// Returns a domain whose callbacks run on its own thread.
 pub(super) fn inline_rcu() -> Rcu {
     Rcu::builder()
         .name("model")
@@ -195,7 +188,7 @@ pub(super) fn inline_rcu() -> Rcu {
         .unwrap()
 }
 
-/// The dispatch floor without a domain, and the event that it kicks.
+/// Returns a dispatcher without a domain, and the event that the dispatcher sets.
 pub(super) fn dispatcher_with(
     lock: Option<Box<dyn BigLock>>,
 ) -> (&'static Event, std::sync::Arc<Dispatcher>) {
@@ -218,7 +211,7 @@ impl Calling {
 
     pub(super) fn queue_in(&mut self, f: impl FnOnce(&mut job::Context) + Send + 'static) {
         let callback = Callback::new(|context| f(job::Context::of(context)));
-        // SAFETY: the one producer.
+        // SAFETY: `&mut self` is the one producer.
         unsafe { self.0.push(callback) };
     }
 
@@ -228,17 +221,17 @@ impl Calling {
 
     pub(super) fn collect(&mut self) -> CallbackList {
         let mut calls = CallbackList::new();
-        // SAFETY: the one collector.
+        // SAFETY: `&mut self` is the one collector.
         unsafe { self.0.collect(&mut calls) };
         calls
     }
 }
 
-/// A place that one thread writes once, and that others look at when they know that it did.
+/// A place that one thread writes once, and that other threads look at after that.
 #[derive(Clone)]
 pub(super) struct WrittenOnce(Arc<(UnsafeCell<u32>,)>);
 
-// SAFETY: what loom watches: it fails where two threads touch it unordered.
+// SAFETY: loom checks the place: it fails if two threads touch it unordered.
 unsafe impl Send for WrittenOnce {}
 // SAFETY: as above.
 unsafe impl Sync for WrittenOnce {}
@@ -249,18 +242,18 @@ impl WrittenOnce {
     }
 
     pub(super) fn write(&self) {
-        // SAFETY: loom checks that nobody else is here.
+        // SAFETY: loom checks that no other thread is here.
         self.0.0.with_mut(|place| unsafe { *place += 1 });
     }
 
-    /// Written exactly once, before.
+    /// Checks that the place was written exactly once.
     pub(super) fn look(&self) {
-        // SAFETY: loom checks that nobody writes.
+        // SAFETY: loom checks that no thread writes.
         self.0.0.with(|place| assert_eq!(unsafe { *place }, 1));
     }
 }
 
-/// A callback that must run exactly once, and whoever waits for it.
+/// A callback that must run exactly once, and a way to wait for it.
 #[derive(Clone)]
 pub(super) struct Step {
     place: WrittenOnce,
@@ -279,7 +272,7 @@ impl Step {
         }
     }
 
-    /// The callback. What was written before this is seen in it: loom checks.
+    /// Returns the callback, which checks that it sees what was written before this call.
     pub(super) fn take(&self) -> impl FnOnce() + Send + 'static {
         let step = self.clone();
         self.place.write();
@@ -291,7 +284,7 @@ impl Step {
         }
     }
 
-    /// Whether it has run; what it wrote is seen then: loom checks.
+    /// Returns whether the callback has run, and checks that its writes are seen then.
     pub(super) fn is_done(&self) -> bool {
         let done = self.count.load(Ordering::Relaxed) == 1;
         if done {
@@ -306,10 +299,10 @@ impl Step {
     }
 }
 
-/// A value that loom watches: its drop is a write.
+/// A value that loom checks. Its drop is a write.
 pub(super) struct Value(UnsafeCell<u32>);
 
-// SAFETY: what loom watches: it fails where two threads touch it unordered.
+// SAFETY: loom checks the value: it fails if two threads touch it unordered.
 unsafe impl Send for Value {}
 // SAFETY: as above.
 unsafe impl Sync for Value {}
@@ -317,14 +310,13 @@ unsafe impl Sync for Value {}
 impl Value {
     pub(super) fn new(number: u32) -> Self {
         let place = UnsafeCell::new(0);
-        // A write, which has to come before every look.
-        // SAFETY: not shared yet.
+        // SAFETY: not shared yet. loom checks that this write comes before every look.
         place.with_mut(|place| unsafe { *place = number });
         Self(place)
     }
 
     pub(super) fn look(&self) -> u32 {
-        // SAFETY: shared access; loom checks that nobody writes at the same time.
+        // SAFETY: shared access; loom checks that no thread writes at the same time.
         let number = self.0.with(|place| unsafe { *place });
         assert_ne!(number, 0, "freed");
         number
@@ -333,7 +325,7 @@ impl Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        // SAFETY: loom checks that nobody looks at the same time.
+        // SAFETY: loom checks that no thread looks at the same time.
         self.0.with_mut(|place| unsafe { *place = 0 });
     }
 }

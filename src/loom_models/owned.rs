@@ -7,8 +7,7 @@ use loom::sync::Arc;
 use loom::sync::mpsc::channel;
 use loom::thread;
 
-/// A thread that claims words of one record runs `claims`. Beside it, the writer replaces the
-/// version.
+/// A thread runs `claims` on one record, beside a writer that replaces the version.
 fn beside_a_writer(claims: fn(&'static Record, Arc<Cell>)) {
     let (registry, engine) = engine();
     let cell = Cell::new();
@@ -21,7 +20,7 @@ fn beside_a_writer(claims: fn(&'static Record, Arc<Cell>)) {
     claimer.join().unwrap();
 }
 
-/// One thread claims the word; another one uses and releases it.
+/// One thread claims the word. Another one uses and releases it.
 #[test]
 fn loom_models_an_owned_guard_travels() {
     loom::model(|| {
@@ -132,8 +131,8 @@ fn loom_models_a_skipped_block_comes_back() {
     });
 }
 
-/// Later claims mark an idle block as skipped: a scan that passes the block by comes after what was
-/// read in it.
+/// Later claims mark an idle block as skipped. A scan that passes over the block comes after the
+/// reads of its sections.
 #[test]
 fn loom_models_an_idle_block_is_skipped() {
     loom::model(|| {

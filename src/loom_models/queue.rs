@@ -3,8 +3,7 @@
 
 use super::check_with_fewer;
 use crate::callback::Callback;
-use crate::callback::queue::CallbackList;
-use crate::callback::queue::Queue;
+use crate::callback::queue::{CallbackList, Queue};
 use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::sys::barrier;
@@ -24,7 +23,7 @@ struct Shared {
     unlinked: [UnsafeCell<usize>; 6],
 }
 
-// SAFETY: `unlinked` is what loom watches: it fails where two threads touch a place unordered.
+// SAFETY: loom checks `unlinked`: it fails if two threads touch a place unordered.
 unsafe impl Sync for Shared {}
 
 fn shared() -> (&'static Queue, Arc<Shared>) {
@@ -129,8 +128,8 @@ fn loom_models_chunks_are_used_again() {
     });
 }
 
-/// A thread queues and ends. Another one begins and queues, maybe in the same record. A third wants
-/// the registry for a new domain. It gets the registry only if there is no work, and no callback is
+/// A thread queues and ends. Another thread begins and queues, maybe in the same record. A third
+/// one wants the registry for a new domain, and gets it only if there is no work. No callback is
 /// lost.
 #[test]
 fn loom_models_threads_that_end_with_work_queued() {

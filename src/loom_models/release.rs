@@ -17,7 +17,8 @@ fn domain() -> (&'static Registry, Engine) {
     (registry, Engine::new(registry))
 }
 
-/// A guard is asked to end while its future begins to wait. After a refresh it holds nothing up.
+/// A section is asked to end while a future begins to wait for that. After a refresh the section
+/// holds nothing up.
 #[test]
 fn loom_models_a_guard_is_asked_to_leave() {
     loom::model(|| {

@@ -25,7 +25,7 @@ impl Shared {
         gone
     }
 
-    /// Makes work. A consumer that is started for it is only counted.
+    /// Makes work. If that starts a consumer, the consumer is only counted.
     fn produce(&self) {
         self.queued.store(1, Ordering::Relaxed);
         barrier::light();

@@ -23,8 +23,7 @@ fn loom_models_a_reader_and_a_writer() {
     });
 }
 
-/// Another thread starts and scans beside the writer. Its scan must not end the writer's grace
-/// period too early.
+/// Another thread's start and scan must not end the writer's grace period too early.
 #[test]
 fn loom_models_two_starters() {
     loom::model(|| {
@@ -44,7 +43,7 @@ fn loom_models_two_starters() {
     });
 }
 
-/// One thread takes a cookie; another one starts and ends its grace period.
+/// One thread takes a cookie. Another one starts and ends the cookie's grace period.
 #[test]
 fn loom_models_a_cookie() {
     loom::model(|| {
@@ -96,7 +95,7 @@ fn loom_models_nested_sections() {
     });
 }
 
-/// A record goes from one thread to another while a grace period waits for the first one's section.
+/// A record is given up and taken again while a grace period waits for its first section.
 #[test]
 fn loom_models_a_record_used_again() {
     loom::model(|| {
@@ -122,8 +121,8 @@ fn loom_models_a_record_used_again() {
     });
 }
 
-/// A reader registers, and a third thread scans, beside the writer. If the scan does not find the
-/// record, its limit does not end the record's sections.
+/// A reader registers, and a third thread scans, beside the writer. A scan that does not find the
+/// record must not end a grace period that the record's section holds up.
 #[test]
 fn loom_models_a_record_that_a_scan_does_not_find() {
     loom::model(|| {

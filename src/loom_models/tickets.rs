@@ -1,4 +1,4 @@
-//! Drains: over when all work up to their number is, in whatever order it ends; and every waiting
+//! Drains: a drain is over when all work up to its number has ended, in any order. Every waiting
 //! drain is woken.
 
 use super::{WrittenOnce, dispatcher};
@@ -12,21 +12,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// Asks for a drain, and waits in vain for now.
 fn ask(dispatcher: &Dispatcher) -> Option<Place<u64>> {
     let mut place = None;
     dispatcher.tickets.ask(&mut place, Waker::noop());
     place
 }
 
-/// Waits for a drain that was asked for.
 fn wait(dispatcher: &Dispatcher, mut place: Option<Place<u64>>) {
     let poll = poll_fn(|cx| dispatcher.tickets.poll(&mut place, cx.waker()));
     block_on(poll, None);
 }
 
-/// Two collections end in any order, on threads of their own, while a drain waits for a third one,
-/// which finds nothing.
+/// Two collections end in any order, on two threads, while a drain waits for a third, empty one.
 #[test]
 fn loom_models_batches_that_end_out_of_order() {
     loom::model(|| {
@@ -51,8 +48,8 @@ fn loom_models_batches_that_end_out_of_order() {
     });
 }
 
-/// A callback is queued, and a drain asked for, while a collection may have read the queue already:
-/// the drain waits until a collection has found the callback.
+/// A callback is queued and a drain is asked for, while a collection may have read the queue. The
+/// drain waits until a collection has found the callback.
 #[test]
 fn loom_models_a_drain_beside_a_collection() {
     loom::model(|| {
@@ -92,8 +89,7 @@ fn loom_models_a_drain_beside_a_collection() {
     });
 }
 
-/// Another thread has a share of a collection's ticket: the drain waits for both shares. It does
-/// not wait for a later collection.
+/// A drain waits for both shares of a collection's ticket, and not for a later collection.
 #[test]
 fn loom_models_a_ticket_that_is_shared() {
     loom::model(|| {
@@ -120,8 +116,8 @@ fn loom_models_a_ticket_that_is_shared() {
     });
 }
 
-/// One of two drains gives up, with a waker whose drop comes back to the tickets: the other drain
-/// is woken.
+/// One of two drains gives up, and its waker's drop comes back to the tickets. The other drain is
+/// woken.
 #[test]
 fn loom_models_a_drain_that_gives_up() {
     struct Returns(Arc<Dispatcher>);
@@ -150,8 +146,8 @@ fn loom_models_a_drain_that_gives_up() {
     });
 }
 
-/// A drain gets another waker while the ticket closes: the first waker was called, or the second
-/// one is, or the drain is over.
+/// A drain gets another waker while the ticket closes. One of the two wakers is called, or the
+/// drain is over.
 #[test]
 fn loom_models_a_drain_that_is_polled_anew() {
     loom::model(|| {

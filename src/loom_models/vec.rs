@@ -1,8 +1,8 @@
 //! The spine of an array: a view shows whole elements, does not change, and shows no freed element.
 //!
-//! The models fail if `len` is raised or loaded Relaxed, if a spine is published Relaxed, or if an
-//! element is freed without a grace period. The last model fails if slots that were visible are
-//! written again before a grace period has elapsed.
+//! The models fail if `len` is raised or loaded Relaxed, if a spine is published Relaxed, if an
+//! element is freed without a grace period, or if slots that were visible are written again before
+//! a grace period has elapsed.
 
 use super::{ALIVE, engine, in_section, scan_until};
 use crate::collections::spine::{Header, HighWater, Spine};
@@ -28,7 +28,7 @@ fn value(name: u32) -> NonNull<Value> {
     NonNull::from(Box::leak(Box::new(Value { name, life })))
 }
 
-/// Frees the element in name, after a grace period.
+/// Marks the element as freed, after a grace period.
 fn free(element: NonNull<Value>) {
     // SAFETY: loom checks that no thread reads at the same time.
     unsafe { &element.as_ref().life }.with_mut(|life| unsafe { *life = 0 });
@@ -83,7 +83,7 @@ impl Array {
             let look = |slot: &AtomicPtr<Value>| {
                 let element = slot.load(Ordering::Relaxed);
                 assert!(!element.is_null(), "a slot that was not written");
-                // SAFETY: the model shows that it is alive.
+                // SAFETY: the model shows that the element is alive.
                 let element = unsafe { &*element };
                 // SAFETY: shared access; loom checks that no thread writes at the same time.
                 element.life.with(|life| assert_eq!(unsafe { *life }, ALIVE));
@@ -104,7 +104,6 @@ impl Array {
     }
 }
 
-/// Starts a thread that looks in one section.
 fn looks(registry: &'static Registry, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
     let array = array.clone();
     in_section(registry.acquire(), move || array.look())
@@ -125,8 +124,7 @@ fn loom_models_pushes_in_place() {
     });
 }
 
-/// An element is replaced with a new spine. The old spine is freed with the element, and the new
-/// spine gets a push.
+/// A new spine replaces an element, and gets a push. The old spine is freed with the old element.
 #[test]
 fn loom_models_a_new_spine() {
     loom::model(|| {
@@ -153,15 +151,15 @@ fn loom_models_a_new_spine() {
     });
 }
 
-/// A slot is popped and used again: in place if a grace period has elapsed, which another thread
-/// may drive, and otherwise not at all.
+/// A slot is popped, and used again in place only if a grace period has elapsed, which another
+/// thread may start.
 #[test]
 fn loom_models_a_slot_used_again() {
     loom::model(|| {
         let (registry, engine) = engine();
         let array = Array::of([1]);
         let reader = looks(registry, &array);
-        let driver = {
+        let starter = {
             let engine = engine.clone();
             thread::spawn(move || {
                 engine.try_start_and_scan();
@@ -176,7 +174,7 @@ fn loom_models_a_slot_used_again() {
         if reused {
             array.push_in_place(2);
         }
-        driver.join().unwrap();
+        starter.join().unwrap();
         let names = reader.join().unwrap();
         assert!([&[1][..], &[], &[2]].contains(&&*names), "{names:?}");
         assert!(reused || names != [2]);

@@ -21,7 +21,6 @@ fn ring() -> std::sync::Arc<Ring> {
     std::sync::Arc::new(Ring(Event::new()))
 }
 
-/// The grace period that all wait for.
 fn target() -> Seq {
     Seq::from_raw(2)
 }
@@ -41,7 +40,7 @@ fn ends(engine: &Arc<Engine>, waiters: &Arc<WaitList<Seq>>) -> JoinHandle<()> {
     })
 }
 
-/// A waiter joins and looks again; the other side raises `elapsed` and wakes.
+/// A waiter joins and looks again, while the other side raises `elapsed` and wakes.
 #[test]
 fn loom_models_register_then_look_again() {
     loom::model(|| {
@@ -60,7 +59,7 @@ fn loom_models_register_then_look_again() {
     });
 }
 
-/// One of two waiters gives up; the other is woken all the same.
+/// One of two waiters gives up. The other is woken.
 #[test]
 fn loom_models_a_waiter_that_gives_up() {
     loom::model(|| {
@@ -78,8 +77,8 @@ fn loom_models_a_waiter_that_gives_up() {
     });
 }
 
-/// A waker that comes back to the list when it is woken and when it is dropped, so that neither may
-/// happen under the lock.
+/// A waker that comes back to the list when it is woken or dropped, and hangs under the list's
+/// lock.
 struct Returns {
     waiters: Arc<WaitList<Seq>>,
     ring: std::sync::Arc<Ring>,
@@ -108,7 +107,7 @@ impl Drop for Returns {
     }
 }
 
-/// One of two waiters is polled again with another waker, beside the end of what both wait for. The
+/// One of two waiters is polled again with another waker, beside the end of the grace period. The
 /// last waker is woken, or the grace period is over.
 #[test]
 fn loom_models_a_waker_that_is_replaced() {
@@ -131,7 +130,7 @@ fn loom_models_a_waker_that_is_replaced() {
     });
 }
 
-/// A waiter leaves beside the end of what it waits for.
+/// A waiter leaves beside the end of the grace period.
 #[test]
 fn loom_models_a_waker_that_is_dropped() {
     loom::model(|| {

@@ -1,9 +1,8 @@
-//! Watchers of a cell: a writer finds them, or they find what it wrote; in the end the newest
-//! version is known; a waiter is woken.
+//! Watchers of a cell: either the writer finds the watcher, or the watcher finds what was written.
+//! In the end a watcher has the newest version, and a waiting one is woken.
 //!
-//! The protocol needs SeqCst accesses, so the models run both ways of giving them fences. Nothing
-//! is freed, and the domain's thread stays stopped: watchers read under guards, which `cell` has
-//! models of.
+//! The protocol rests on SeqCst accesses. Nothing is freed, and the domain's thread stays stopped:
+//! the models of `cell` show the guards.
 
 use super::{Value, each_way, stopped_rcu};
 use crate::RcuCell;
@@ -22,7 +21,6 @@ fn store(cell: &Cell, number: u32) {
     forget(cell.swap(Value::new(number)));
 }
 
-/// A thread that stores 2.
 fn writer(cell: &Cell) -> JoinHandle<()> {
     let cell = Arc::clone(cell);
     thread::spawn(move || {

@@ -31,7 +31,7 @@ use std::marker::PhantomData;
 #[must_use = "the section ends when the guard is dropped"]
 pub struct ReadGuard<'a> {
     record: &'static Record,
-    /// The reference: borrowed from the handle that made it. The pointer: bound to this thread.
+    /// Borrowed from the handle that made the guard, and bound to this thread.
     _bound: PhantomData<(&'a Registry, *mut ())>,
 }
 
@@ -65,8 +65,8 @@ mod sealed {
         fn domain(&self) -> DomainId;
     }
 
-    /// The domain of a guard, told by the address of its signals. Two guards that exist at the same
-    /// time have the same address exactly if their domain is the same: a registry serves a second
+    /// The domain of a guard, as the address of its signals. Two guards that exist at the same time
+    /// have the same address exactly if they have the same domain: a registry serves a second
     /// domain only when no guard of the first is left.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct DomainId(pub(in crate::reader) *const Signals);
@@ -116,8 +116,8 @@ impl<'a> ReadGuard<'a> {
     #[track_caller]
     pub(crate) fn enter(registry: &'static Registry) -> Self {
         match local::cached(registry) {
-            // SAFETY: the record belongs to this thread, which the guard cannot leave. Its drop is
-            // the pair of this call.
+            // SAFETY: the record belongs to this thread, which the guard cannot leave. The guard's
+            // drop calls `leave` once.
             Some(record) => unsafe {
                 record.enter(&registry.signals);
                 Self::open(record)
@@ -167,9 +167,8 @@ impl<'a> ReadGuard<'a> {
     /// Moves the section to the present, so that grace periods may pass. What is read after it is
     /// current.
     ///
-    /// Returns `false`, and does nothing, if this thread has another `ReadGuard` of this domain:
-    /// the section goes on until the last one is dropped. The borrow checker makes sure that no
-    /// reference taken under the guard is left.
+    /// Returns `false`, and does nothing, if this thread has another `ReadGuard` of this domain.
+    /// The borrow checker makes sure that no reference taken under the guard is left.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuCell};
@@ -181,8 +180,8 @@ impl<'a> ReadGuard<'a> {
     /// assert_eq!(*cell.load(&guard), 2);
     /// ```
     pub fn refresh(&mut self) -> bool {
-        // SAFETY: the guard is on its thread and its section is open. `&mut self` means that no
-        // reference taken by it is left.
+        // SAFETY: the guard is on its thread and its section is open. By `&mut self`, no reference
+        // taken under the guard is left.
         unsafe { self.record.refresh() }
     }
 }
@@ -190,7 +189,7 @@ impl<'a> ReadGuard<'a> {
 impl Drop for ReadGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: the pair of the `enter` that made the guard, on the same thread.
+        // SAFETY: ends the section of the `enter` that made the guard, on the same thread.
         unsafe { self.record.leave() }
     }
 }
@@ -239,8 +238,7 @@ impl OwnedReadGuard {
         self.record.is_owned_release_requested(self.word)
     }
 
-    /// Waits until the section is asked to end: a grace period that it holds up was forced or is
-    /// stalled. The future may also be ready when no caller waits any more.
+    /// Waits until the section is asked to end: see [`ReadGuard::is_release_requested`].
     ///
     /// A task that keeps a version for long waits for this beside its work, and then drops the
     /// guard or [refreshes](Self::refresh) it:
@@ -321,7 +319,6 @@ impl fmt::Debug for OwnedReadGuard {
 #[must_use = "dropping it gives the registration back"]
 pub struct Registration {
     registry: &'static Registry,
-    /// Bound to this thread.
     _bound: PhantomData<*mut ()>,
 }
 

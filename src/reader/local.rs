@@ -1,14 +1,14 @@
 //! The current thread's records.
 //!
-//! Each thread has two tables. `CACHE` has no destructor. It holds the records of the last two
-//! domains that the thread used, under the addresses of their registries. `OWN` holds the thread's
-//! records of all domains. When the thread ends, the destructor of `OWN` gives all its records up
-//! and empties the cache. From then on [`find`] returns *temporary* records, which are given up at
-//! once. (A record that was given up is not used again before its sections and callbacks have
-//! ended.)
+//! Each thread has two tables. `OWN` holds the thread's records of all domains. `CACHE` holds those
+//! of the last two domains that the thread used, and has no destructor. When the thread ends, the
+//! destructor of `OWN` gives all its records up and empties the cache. From then on [`find`]
+//! returns *temporary* records, which are given up at once. (A record that was given up stays
+//! unused until its sections and callbacks have ended.)
 //!
-//! A cached address cannot be that of a newer domain with the same registry: a registry serves
-//! another domain only after this thread has given its record up, which empties its cached entry.
+//! The cache finds a record by the address of its registry. The record cannot be one of an earlier
+//! domain with that registry: a registry serves another domain only after this thread has given its
+//! record up, which empties the cached entry.
 
 use super::record::Record;
 use super::registry::Registry;
@@ -27,7 +27,7 @@ const EMPTY: Entry = Entry { registry: ptr::null(), record: ptr::null() };
 struct Own(RefCell<Vec<(&'static Registry, &'static Record)>>);
 
 impl Own {
-    /// Gives up those records that are `over`.
+    /// Gives up the records for which `over` returns `true`.
     fn give_up(&self, over: impl Fn(&'static Registry, &'static Record) -> bool) {
         self.0.borrow_mut().retain(|&(registry, record)| {
             let over = over(registry, record);
@@ -112,7 +112,7 @@ pub(crate) fn find(registry: &'static Registry) -> Found {
     }
     let record = registry.acquire();
     let is_own = OWN.try_with(|own| {
-        // A thread that registers gives up its records of domains that have ended.
+        // The thread also gives up its records of domains that have ended.
         own.give_up(|registry, record| registry.is_ended() && record.is_idle());
         own.0.borrow_mut().push((registry, record));
     });
@@ -122,7 +122,7 @@ pub(crate) fn find(registry: &'static Registry) -> Found {
     found(record, is_own.is_err())
 }
 
-/// Returns the current thread's record if it has one, and registers nothing.
+/// Returns the current thread's record if it has one.
 pub(crate) fn known(registry: &'static Registry) -> Option<&'static Record> {
     cached(registry).or_else(|| {
         let find = |own: &Own| {
@@ -134,7 +134,7 @@ pub(crate) fn known(registry: &'static Registry) -> Option<&'static Record> {
     })
 }
 
-/// Puts a record first in the cache, and the one that was first second.
+/// Puts a record first in the cache. The record that was first becomes the second.
 fn remember(registry: &'static Registry, record: &'static Record) {
     CACHE.with(|[first, second]| {
         if !ptr::eq(first.get().registry, registry) {

@@ -8,7 +8,7 @@ pub(crate) use empty::{CallSite, OpenedAt, TRACKED, set_task_source};
 #[cfg(all(any(debug_assertions, feature = "locations"), not(rcu_loom)))]
 pub(crate) use tracked::{CallSite, OpenedAt, TRACKED, set_task_source};
 
-/// Where a section was opened, as it is reported.
+/// Where a section was opened, for reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Opening {
     pub(crate) location: Option<&'static Location<'static>>,
@@ -26,7 +26,7 @@ mod tracked {
     use std::ptr;
     use std::sync::OnceLock;
 
-    /// Whether sections keep where they were opened.
+    /// Whether this build keeps where sections were opened.
     pub(crate) const TRACKED: bool = true;
 
     /// The caller's line of code.
@@ -41,7 +41,7 @@ mod tracked {
         }
     }
 
-    /// What a word carries beside its number. The thread that opens the section writes it before
+    /// Where the section of a word was opened. The thread that opens the section writes this before
     /// the word, and scans read it after the word.
     #[derive(Debug)]
     pub(crate) struct OpenedAt {
@@ -78,7 +78,7 @@ mod tracked {
 
     static TASK: OnceLock<TaskSource> = OnceLock::new();
 
-    /// Sets the function that knows the current task. The first call counts.
+    /// Sets the function that returns the current task. Only the first call counts.
     pub(crate) fn set_task_source(source: TaskSource) {
         let _ = TASK.set(source);
     }

@@ -1,5 +1,5 @@
-//! Who reads: sections, the words that they write, and the records of threads. No policy: nothing
-//! here starts a grace period or waits for one.
+//! Readers: sections, the words that sections write, and the records of threads. Nothing here
+//! starts a grace period or waits for one.
 //!
 //! A read goes from [`local`], which finds the current thread's [`record`], to its [`word`], and
 //! returns a [`guard`].
@@ -17,9 +17,8 @@
 //!   swap could take away the next request, which the woken thread makes.
 //!
 //! A grace period ends when the last of the sections that hold it up has ended. So the grace-period
-//! thread requests a wake-up from one of them, and when it is woken from the next: there are as
-//! many wake-ups as requests, not as many as sections. Sections that began later do not hold the
-//! grace period up, and get no request.
+//! thread requests a wake-up from one of them, and when it is woken, from the next. There are as
+//! many wake-ups as requests, not as sections. Later sections get no request.
 //!
 //! # What may be touched by which thread
 //! | part | written by | read by |
@@ -29,7 +28,7 @@
 //! | an owned word, while 0 | its record's thread, which claims it | scanners, its thread |
 //! | an owned word, while not 0 | the holder of the guard, on any thread: stores 0, or a newer sequence | scanners |
 //! | `skipped` of a block of owned words | its record's thread | scanners |
-//! | `wake_requested` | the sleeper puts a word there, a leaver takes it away: its own, or one that was there before | both |
+//! | `wake_requested` | the sleeper puts a word there, a leaver takes away its own word or a later one | both |
 //! | the registry's list | a thread that registers, under the lock, at the head only | scanners, without the lock |
 
 pub(crate) mod guard;

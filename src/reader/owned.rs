@@ -7,9 +7,9 @@
 //! 2. Groups of blocks are only added, at the head of the list (Release), and never freed.
 //! 3. A skipped block has no claimed word. The thread clears the mark (Release) before it claims a
 //!    word of the block. It sets the mark (Release) only after it read every word of the block as 0
-//!    (Acquire). So a scan that reads the mark (Acquire) and passes the block by comes after the
-//!    accesses of every section that was in it, and before those of every section that will be: the
-//!    same as if the scan had read the zeros. Scans never write the mark.
+//!    (Acquire). So a scan that reads the mark (Acquire) comes after the accesses of every earlier
+//!    section of the block and before those of every later one, as if it had read the zeros. Scans
+//!    never write the mark.
 //! 4. The block under the cursor is not skipped.
 
 use super::sequence::Sequence;
@@ -23,7 +23,7 @@ crate::sys::prim::model_const! {
     const WORDS: usize = 31, loom 1;
 }
 
-/// Full blocks that a claim looks at before it adds new ones. This bounds a claim's time.
+/// Full blocks that a claim looks at before it adds new blocks. Bounds the time of a claim.
 const LOOK: usize = 64;
 crate::sys::prim::model_const! {
     /// Claims between two rounds that skip idle blocks, and blocks that a round looks at.
@@ -33,7 +33,7 @@ crate::sys::prim::model_const! {
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Block {
-    /// Scans pass the block by.
+    /// Scans pass over the block.
     skipped: AtomicBool,
     words: [Word; WORDS],
 }
@@ -66,7 +66,7 @@ struct Position {
     index: usize,
 }
 
-/// The part that only the record's thread touches.
+/// The state that only the record's thread touches.
 #[derive(Debug)]
 struct Cursor {
     /// The word claimed last, which the next claim tries first. Null before the first claim.
@@ -167,8 +167,8 @@ impl OwnedWords {
         if cursor.sweep.group.is_null() {
             cursor.sweep = at;
         }
-        // Release: a scan that finds the group finds it whole. A scan that does not find it read
-        // its limit before, and is the same as a scan that read the zeros in it.
+        // Release: a scan that finds the group finds it whole. A scan that does not find the group
+        // read its limit before, as if it had read the zeros in it.
         self.newest.store(group, Ordering::Release);
         at
     }
@@ -188,7 +188,7 @@ impl OwnedWords {
         }
     }
 
-    /// Returns the next block, from the newest group to the oldest and round again.
+    /// Returns the next block, from the newest group to the oldest, then the newest again.
     fn after(&self, at: Position) -> Position {
         // SAFETY: positions point to groups, which are never freed (invariant 2).
         let group = unsafe { &*at.group };
@@ -218,7 +218,6 @@ impl OwnedWords {
         }
     }
 
-    /// Returns how many sections are open.
     pub(crate) fn held(&self) -> usize {
         let mut held = 0;
         self.for_each(|word| held += usize::from(word.holds().is_some()));
@@ -252,7 +251,7 @@ fn block(at: Position) -> &'static Block {
     unsafe { &(&(*at.group).blocks)[at.index] }
 }
 
-/// Puts the cursor on a free word. Clears the mark of its block first (invariants 3 and 4).
+/// Puts the cursor on a free word, after it clears the mark of the block (invariants 3 and 4).
 fn settle(
     cursor: &mut Cursor,
     at: Position,

@@ -5,8 +5,8 @@
 //!    `inner`. The registry's lock passes both to the next owner, after the word was read as 0
 //!    (Acquire).
 //! 2. `inner` counts the sections inside the outermost one, so it is 0 whenever the word is 0. The
-//!    word itself says that the outermost section is open: opening and closing the outermost
-//!    section writes the word twice and reads `inner` once.
+//!    word itself says that the outermost section is open. So the outermost section writes the word
+//!    twice, and reads `inner` once.
 //! 3. A record is never freed.
 
 use super::location::Opening;
@@ -25,8 +25,8 @@ use std::ptr;
 pub(crate) struct Record {
     word: Word,
     inner: UnsafeCell<usize>,
-    /// The word, one of this record, whose section is to wake the grace-period thread when it ends.
-    /// Null if there is none. The pointer is compared, and never read through.
+    /// The word of this record whose section is to wake the grace-period thread when it ends, or
+    /// null. The pointer is compared, and never read through.
     wake_requested: AtomicPtr<Word>,
     signals: &'static Signals,
     owned: OwnedWords,
@@ -38,8 +38,8 @@ pub(crate) struct Record {
 // SAFETY: one thread at a time touches `inner` (invariant 1) and the cursor within `owned`. The
 // queue is `Sync`, and the rest is atomic.
 unsafe impl Sync for Record {}
-// SAFETY: nothing in a record belongs to one thread for good. The raw pointers lead to memory that
-// is never freed.
+// SAFETY: no part of a record has to stay on one thread. The raw pointers lead to memory that is
+// never freed.
 unsafe impl Send for Record {}
 
 impl Record {
@@ -63,7 +63,7 @@ impl Record {
     ///
     /// # Safety
     /// The record belongs to this thread, which calls [`leave`](Self::leave) once for each call.
-    /// `signals` are those of the record: the caller has them, so they need not be loaded.
+    /// `signals` are those of the record. The caller has them, so the hot path does not load them.
     #[inline(always)]
     #[track_caller]
     pub(crate) unsafe fn enter(&self, signals: &Signals) {
@@ -142,8 +142,8 @@ impl Record {
 
     #[cold]
     fn wake_sleeper(&self) {
-        // The request is taken first: the woken thread may make another one at once, which must
-        // stay. If this takes that one already, the thread is woken, and makes it again.
+        // The swap comes first, since the woken thread may make another request, which must stay.
+        // If the swap takes a later request, the woken thread makes that again.
         let request = self.wake_requested.swap(ptr::null_mut(), Ordering::AcqRel);
         if !request.is_null() {
             delay::at(Window::Waking);
@@ -151,13 +151,13 @@ impl Record {
         }
     }
 
-    /// Requests that the section of this word, one of the record, wakes the grace-period thread
-    /// when it ends. That thread must then pass a heavy fence and look at the words again.
+    /// Requests that the section of this record's `word` wakes the grace-period thread when it
+    /// ends. That thread must then pass a heavy fence and look at the words again.
     pub(crate) fn request_wake(&self, word: *const Word) {
         self.wake_requested.store(word.cast_mut(), Ordering::Relaxed);
     }
 
-    /// Returns whether the section of this word is requested to wake the grace-period thread.
+    /// Returns whether the section of this word is to wake the grace-period thread.
     #[inline(always)]
     pub(crate) fn will_wake(&self, word: &Word) -> bool {
         ptr::eq(self.wake_requested.load(Ordering::Relaxed), word)
@@ -183,17 +183,16 @@ impl Record {
         self.wake_if_requested(word);
     }
 
-    /// Returns whether the thread is inside a section. For that thread.
+    /// Returns whether the current thread, which owns the record, is inside a section.
     pub(crate) fn is_reading(&self) -> bool {
         self.word.is_open()
     }
 
-    /// Returns where the thread's section was opened.
     pub(crate) fn opening(&self) -> Opening {
         self.word.opening()
     }
 
-    /// Returns whether the thread's section is asked to end. For that thread.
+    /// Returns whether the current thread's section is asked to end.
     pub(super) fn is_release_requested(&self) -> bool {
         self.is_owned_release_requested(&self.word)
     }
@@ -203,15 +202,13 @@ impl Record {
         word.holds().is_some_and(|seen| self.signals.release.is_requested(seen))
     }
 
-    /// Returns a future that is ready when the section of an owned word is asked to end. For its
-    /// holder.
+    /// Returns a future that is ready when an owned section is asked to end. For its holder.
     pub(super) fn release_requested(&self, word: &Word) -> ReleaseRequested {
         let release: &'static Release = &self.signals.release;
         ReleaseRequested::new(release, word.holds().unwrap_or(Seq::LAST))
     }
 
-    /// Calls `f` for every open section: what it saw, where it was opened, whether it is an owned
-    /// one. For reports.
+    /// Calls `f` for every open section: what it saw, where it was opened, whether it is owned.
     pub(super) fn for_each_section(&self, mut f: impl FnMut(Seq, Opening, bool)) {
         if let Some(seen) = self.word.holds() {
             f(seen, self.word.opening(), false);
@@ -230,12 +227,11 @@ impl Record {
         self.owned.for_each(f);
     }
 
-    /// Returns how many owned guards there are.
     pub(crate) fn owned_guards(&self) -> usize {
         self.owned.held()
     }
 
-    /// Returns whether a section is open. Acquire: if not, what follows comes after all of them.
+    /// Returns whether a section is open. Acquire: if not, all of them ended before this.
     pub(super) fn has_section(&self) -> bool {
         let mut open = false;
         self.for_each_word(|word| open |= word.holds().is_some());
@@ -247,10 +243,10 @@ impl Record {
         !self.has_section() && self.queue.is_idle()
     }
 
-    /// Ends every section of a thread that is not in this process after a fork.
+    /// Ends every section of a thread that does not exist after a fork.
     ///
     /// # Safety
-    /// No thread enters or claims here any more, or uses what was read in the sections.
+    /// No thread enters or claims here any more, or uses what the sections have read.
     pub(super) unsafe fn clear(&self) {
         // SAFETY: the thread that the record belonged to does not exist.
         self.inner.with_mut(|inner| unsafe { *inner = 0 });

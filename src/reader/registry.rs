@@ -10,15 +10,15 @@
 //!
 //! An orphan becomes free when a thread that collects orphans finds it idle. All changes are made
 //! under the lock of the slots. The list of all records only grows, and is read without the lock.
-//! So no scan waits for a registration, and no registration for a scan.
+//! So scans and registrations do not wait for each other.
 //!
 //! Records are made in groups, each half as large as all before it together. So a scan walks
-//! through arrays, where the processor fetches many records at once, and not along a chain.
+//! through arrays, which the processor prefetches, and not along a chain.
 //!
-//! # What lives how long
-//! Registries and records are never freed, only used again: a section's end reads `wake_requested`
-//! after its word is 0, when the domain may be gone. A registry serves another domain when its own
-//! has ended and all its records are free.
+//! # Reuse
+//! Registries and records are never freed, since a section's end reads `wake_requested` after its
+//! word is 0, when the domain may be gone. A registry serves another domain when its own has ended
+//! and all its records are free.
 //!
 //! # Invariants
 //! 1. Registries and groups of records are never freed.
@@ -35,7 +35,7 @@ use std::ptr;
 use std::slice;
 
 crate::sys::prim::model_const! {
-    /// Records of the first group, and the least number in every other group.
+    /// The least number of records in a group, and the number in the first.
     const GROUP: usize = 4, loom 1;
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Owner {
     pub(crate) ended: bool,
 }
 
-/// An open section, as it is reported.
+/// An open section, for reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
     pub(crate) seen: Seq,
@@ -101,13 +101,13 @@ impl Registry {
         }))
     }
 
-    /// Begins to serve a domain.
+    /// Starts serving a domain.
     pub(crate) fn begin(&self) {
         self.signals.release.begin();
         self.ended.store(false, Ordering::Release);
     }
 
-    /// Ends to serve a domain.
+    /// Stops serving a domain.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
@@ -116,8 +116,7 @@ impl Registry {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Returns a record for the current thread, which owns it until it calls
-    /// [`orphan`](Self::orphan).
+    /// Returns a record that the current thread owns until it calls [`orphan`](Self::orphan).
     pub(crate) fn acquire(&'static self) -> &'static Record {
         let mut slots = self.slots.lock();
         if slots.free.is_empty() {
@@ -131,7 +130,6 @@ impl Registry {
         record
     }
 
-    /// Adds a group of free records.
     fn grow(&'static self, slots: &mut Slots) {
         let first = slots.owners.len();
         let more = (first / 2).max(GROUP);
@@ -155,7 +153,7 @@ impl Registry {
         Records { group: [].iter(), next: self.newest.load(Ordering::Acquire) }
     }
 
-    /// Makes the orphans free that are idle.
+    /// Moves idle orphans to the free records.
     pub(crate) fn collect_orphans(&self) {
         if self.orphans.load(Ordering::Relaxed) != 0 {
             self.collect_in(&mut self.slots.lock());
@@ -216,8 +214,8 @@ impl Registry {
         slots.owners.len() - slots.free.len() - slots.orphans.len() - slots.vanished.len()
     }
 
-    /// In the child of a fork: marks the records of all threads but this one as vanished. They are
-    /// not used again, as their threads may have been in the middle of a `call`.
+    /// In the child of a fork: marks the records of all threads but this one as vanished. Such a
+    /// record is not used again, since its thread may have been in the middle of a `call`.
     pub(crate) fn lose_all_but(&'static self, own: Option<&'static Record>) {
         let mut slots = self.slots.lock();
         let Slots { owners, free, orphans, vanished } = &mut *slots;
@@ -231,16 +229,14 @@ impl Registry {
         }
     }
 
-    /// In the child of a fork: ends the sections of threads that vanished, and those that threads
-    /// which ended before the fork had sent on.
+    /// In the child of a fork: ends the open sections of vanished and orphan records.
     ///
     /// # Safety
-    /// Nothing that was read in these sections is used any more. No thread has ended since the
-    /// fork.
+    /// No thread uses what these sections have read. No thread has ended since the fork.
     pub(crate) unsafe fn clear_vanished(&self) {
         let mut slots = self.slots.lock();
         let Slots { orphans, vanished, .. } = &mut *slots;
-        // These are not used again, as such a guard may still be dropped.
+        // Such an orphan is not used again, since the section's guard may still be dropped.
         orphans.retain(|record| {
             let open = record.has_section();
             if open {
@@ -250,13 +246,13 @@ impl Registry {
         });
         self.orphans.store(orphans.len(), Ordering::Relaxed);
         for record in vanished {
-            // SAFETY: passed on. The record's thread does not exist.
+            // SAFETY: passed on. No thread owns the record.
             unsafe { record.clear() };
         }
     }
 
-    /// Returns whether every record is free, so that another domain may have the registry, and
-    /// starts the counts again if so. The domain has ended.
+    /// If every record is free, resets the queues and returns `true`: another domain may have the
+    /// registry. The caller's domain has ended.
     pub(crate) fn try_reuse(&self) -> bool {
         let mut slots = self.slots.lock();
         self.collect_in(&mut slots);
@@ -267,12 +263,12 @@ impl Registry {
         whole
     }
 
-    /// Gives a record up. It is free for another thread as soon as its sections have ended and its
-    /// callbacks have finished.
+    /// Gives a record up. It becomes free when its sections have ended and its callbacks have
+    /// finished.
     ///
     /// # Safety
-    /// The record belongs to this thread, which does not enter, claim or queue here again. Open
-    /// sections may be left later.
+    /// The record belongs to this thread, which does not enter, claim or queue here again. It may
+    /// leave open sections later.
     pub(crate) unsafe fn orphan(&self, record: &'static Record) {
         // SAFETY: passed on.
         unsafe { record.retire() };
@@ -284,7 +280,6 @@ impl Registry {
     }
 }
 
-/// Iterator over all records of a registry.
 #[derive(Debug)]
 pub(crate) struct Records {
     group: slice::Iter<'static, Record>,
@@ -293,8 +288,8 @@ pub(crate) struct Records {
 
 impl Records {
     fn next_group(&mut self) -> Option<slice::Iter<'static, Record>> {
-        // SAFETY: null or a group, which is never freed (invariant 1). `newest` was stored with
-        // Release, so the group is whole.
+        // SAFETY: null or a group, which is never freed (invariant 1), and whole, since `newest`
+        // was stored with Release.
         let group: &'static Group = unsafe { self.next.as_ref() }?;
         self.next = group.older;
         Some(group.records.iter())

@@ -8,7 +8,7 @@
 //!
 //! # Lives
 //! A registry serves one domain after another, and a [`ReleaseRequested`] may outlive its domain.
-//! `life` counts them: it is odd between two domains. A future stays pending if it was made in
+//! `life` counts the domains, and is odd between two. A future stays pending if it was made in
 //! another life than the present one, or between two.
 
 use super::sequence::{Mark, Seq};
@@ -63,9 +63,9 @@ impl Release {
 /// Future of [`OwnedReadGuard::release_requested`](crate::OwnedReadGuard::release_requested): ready
 /// when a grace period that the guard holds up is forced or stalled.
 ///
-/// It is bound to the section as it was when the future was made. After a
-/// [`refresh`](crate::OwnedReadGuard::refresh) make another one. It may be ready although nothing
-/// waits any more. It stays pending when the domain has ended.
+/// The future belongs to the section as it was when the future was made. After a
+/// [`refresh`](crate::OwnedReadGuard::refresh) make another one. The future may be ready although
+/// no caller waits any more. It stays pending when the domain has ended.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

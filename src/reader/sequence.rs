@@ -16,7 +16,7 @@ impl Seq {
     /// A number that no grace period ever has.
     pub(crate) const LAST: Seq = Seq(u64::MAX);
 
-    /// Turns what [`raw`](Self::raw) returned back into a number.
+    /// Makes a number of what [`raw`](Self::raw) returned.
     pub(crate) fn from_raw(raw: u64) -> Seq {
         debug_assert_ne!(raw, 0, "0 means idle, and is no sequence number");
         Seq(raw)

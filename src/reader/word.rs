@@ -1,4 +1,4 @@
-//! The reader word: the one thing that a section writes.
+//! The reader word, which a section writes.
 
 use super::location::{CallSite, OpenedAt, Opening};
 use super::sequence::{Seq, Sequence};
@@ -8,8 +8,7 @@ use crate::sys::prim::{AtomicU64, Ordering};
 
 const IDLE: u64 = 0;
 
-/// 0, or the sequence number that the open section saw; and where the section was opened, which is
-/// empty in release builds.
+/// 0, or the sequence number that the open section saw, and where the section was opened.
 #[derive(Debug)]
 pub(crate) struct Word(AtomicU64, OpenedAt);
 
@@ -18,13 +17,12 @@ impl Word {
         Self(AtomicU64::new(IDLE), OpenedAt::new())
     }
 
-    /// Returns whether a section is open. For the one thread that opens and closes it.
+    /// Returns whether a section is open. For the thread that opens and closes it.
     #[inline(always)]
     pub(crate) fn is_open(&self) -> bool {
         self.0.load(Ordering::Relaxed) != IDLE
     }
 
-    /// Opens the section.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn open(&self, sequence: &Sequence) {
@@ -63,7 +61,7 @@ impl Word {
         delay::at(Window::Left);
     }
 
-    /// Returns where the section was opened that [`holds`](Self::holds) found, or a later section.
+    /// Returns where the section that [`holds`](Self::holds) found, or a later one, was opened.
     pub(crate) fn opening(&self) -> Opening {
         self.1.get()
     }

@@ -8,22 +8,20 @@
 //! # Two modes, chosen once for the process before the first domain exists
 //! - *asymmetric*: `light` is a compiler fence. `heavy` asks the operating system to run a full
 //!   barrier on every processor that runs a thread of this process (Linux
-//!   `membarrier(PRIVATE_EXPEDITED)`, Windows `FlushProcessWriteBuffers`), between two fences of
-//!   its own.
+//!   `membarrier(PRIVATE_EXPEDITED)`, Windows `FlushProcessWriteBuffers`), between two fences.
 //! - *fence*: both are `fence(SeqCst)`. The process takes this mode if the system has no such
 //!   barrier or refuses it (an old kernel, a seccomp filter), or if the environment variable
 //!   `ASYNC_RCU_BARRIER=fence` asks for it.
 //!
-//! A barrier that the system granted at the start and refuses later cannot be replaced, since
-//! readers already run without fences. If the system lacks memory, `heavy` tries again. Any other
-//! refusal aborts the process.
+//! If the system refuses the barrier later, `heavy` cannot fall back: readers already run without
+//! fences. It tries again if the system lacks memory. Any other refusal aborts the process.
 
 use super::prim::{compiler_fence, fence};
 use super::stderr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How grace periods make every processor agree: which barrier the process uses.
+/// The memory barrier that the grace periods of this process use.
 ///
 /// ```
 /// use async_rcu::{Rcu, report::MemoryBarrier};
@@ -53,13 +51,12 @@ impl std::fmt::Display for MemoryBarrier {
     }
 }
 
-/// The mode, for the hot paths. `false` until the choice is made, so that no order is lost.
+/// Whether the mode is asymmetric. `false` until `choose` has chosen, so that no order is lost.
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
 static CHOSEN: OnceLock<MemoryBarrier> = OnceLock::new();
 
-/// Returns the mode, and chooses it at the first call. Every domain calls this before it gives
-/// anything to a reader.
+/// Chooses the mode at the first call, and returns it. Domains call this before they have readers.
 pub(crate) fn choose() -> MemoryBarrier {
     *CHOSEN.get_or_init(|| {
         let wanted = std::env::var_os("ASYNC_RCU_BARRIER");
@@ -72,7 +69,7 @@ pub(crate) fn choose() -> MemoryBarrier {
     })
 }
 
-/// Registers again in the child of a fork, which may not have inherited the registration.
+/// Registers again in the child of a fork, which may not inherit the registration.
 pub(crate) fn after_fork() {
     if asymmetric() && platform::register() == MemoryBarrier::Fence {
         stderr::tell(format_args!(
@@ -132,7 +129,7 @@ mod platform {
         loop {
             match membarrier(MembarrierCommand::PrivateExpedited) {
                 Ok(()) => return,
-                // The kernel has no memory for a processor mask at the moment.
+                // The kernel lacks memory for a processor mask.
                 Err(Errno::NOMEM) => std::thread::yield_now(),
                 Err(error) => {
                     stderr::tell(format_args!(
@@ -159,7 +156,7 @@ mod platform {
     }
 
     pub(super) fn barrier() {
-        // SAFETY: takes nothing, and has no precondition.
+        // SAFETY: the call has no precondition.
         unsafe { FlushProcessWriteBuffers() }
     }
 }

@@ -6,8 +6,8 @@ pub(crate) use std::time::Instant;
 #[cfg(rcu_loom)]
 pub(crate) use model::Instant;
 
-/// A clock that always shows the same time, so that a model does the same in each run. A timeout is
-/// over at once or never: a sleeper that nobody wakes sleeps for ever, and loom finds it.
+/// A clock that stands still, so that a model does the same in each run. A timeout is over at once
+/// or never. A sleeper that no thread wakes sleeps for ever, and loom reports it.
 #[cfg(rcu_loom)]
 mod model {
     use std::ops::Sub;

@@ -1,8 +1,8 @@
 //! Delays between the critical steps of the protocols: random under `--cfg rcu_delays`, else none.
 //!
-//! Most races show only when a thread stops between two particular steps, which is rare. Under this
-//! cfg it is common. `examples/rcutorture.rs` uses it. The environment variable
-//! `ASYNC_RCU_DELAY_SEED` is the seed, a number.
+//! Most races show only if a thread stops between two particular steps. That is rare, and common
+//! under this cfg. `examples/rcutorture.rs` uses it. `ASYNC_RCU_DELAY_SEED` in the environment is
+//! the seed, a number.
 
 pub(crate) use kind::at;
 
@@ -39,7 +39,7 @@ pub(crate) enum Window {
     Scanning,
     /// The result of a scan is not yet published.
     Scanned,
-    /// The scan requested a wake from one record and has not yet reached the next.
+    /// The search for the section that is to wake the sleeper is between two records.
     Asking,
     /// The thread found nothing to do and has not yet announced its sleep or its end.
     Resting,
@@ -53,7 +53,7 @@ pub(crate) enum Window {
     Awake,
     /// The requests are taken and the queues are not yet collected.
     Taken,
-    /// The number of published callbacks was read, and none is taken out.
+    /// The number of published callbacks was read, and the next ones are not taken out.
     Collecting,
     /// The queues are collected and no grace period is started yet.
     Collected,
@@ -73,13 +73,12 @@ pub(crate) enum Window {
     Ending,
 }
 
-/// Random delays: mostly short ones, sometimes one that is long enough for all other threads.
+/// Random delays: mostly short, sometimes long enough for all other threads.
 ///
-/// Calm and rough times alternate for each thread. In a calm time nothing is delayed, since some
-/// faults show only if all goes fast, such as a store that is still in its buffer.
-///
-/// Each thread draws from its own stream. The order in which threads come here decides which stream
-/// a thread has, so a seed makes runs similar, not equal.
+/// Calm and rough times alternate for each thread. A calm time has no delays, since some faults
+/// show only if all goes fast, such as a store that is still in its buffer. Each thread has a
+/// stream of random numbers, given out in the order in which threads come here. So a seed makes
+/// runs similar, not equal.
 #[cfg(all(rcu_delays, not(rcu_loom)))]
 mod kind {
     use super::Window;
@@ -89,7 +88,7 @@ mod kind {
     use std::thread;
     use std::time::Duration;
 
-    /// In a rough time, a thread stops in one window of so many, on hot paths and on others.
+    /// In a rough time, one window in this many delays the thread: on hot paths, and on others.
     const HOT: u64 = 32;
     const COLD: u64 = 4;
 

@@ -10,8 +10,7 @@
 //! # Order
 //! [`set`](Event::set) and [`reset`](Event::reset) are read-modify-writes with acquire and release.
 //! So after a `reset` the waiter sees everything that came before the `set` that the `reset` took
-//! away. The waiter resets first and then looks for what it has to do. So several sets may collapse
-//! into one, but no set is lost.
+//! away. The waiter resets first and then looks for work. So sets may collapse, but none is lost.
 
 use super::clock::Instant;
 use super::delay::{self, Window};

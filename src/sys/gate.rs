@@ -1,20 +1,19 @@
-//! Keeps a fork from happening while another thread holds a lock of this crate. In the child, that
-//! lock would never be released.
+//! Keeps a process from forking while another thread holds a lock of this crate. In the child, no
+//! thread would release that lock.
 //!
 //! # Protocol
 //! A thread takes every lock inside a *pass*: it counts itself in before it locks, unless it is
-//! inside already, and out after it has unlocked. A fork *closes* the gate, waits until no other
+//! already inside, and out after it has unlocked. A fork *closes* the gate, waits until no other
 //! thread is inside, and opens the gate again in both processes. A thread that counts itself in and
 //! then finds the gate closed counts itself out again and waits until the gate is open. Both sides
-//! change their own state before they look at the other's, and all four accesses are SeqCst. So one
-//! of the two gives way.
+//! change their own state before they look at the other's, and all four accesses are SeqCst. So at
+//! least one side sees the other and waits.
 //!
 //! A thread that is inside may enter again, since the fork waits for it anyway. Threads inside wait
-//! for nothing but locks, and the holders of these are inside too. So the wait is short. The counts
-//! are spread over several cache lines.
+//! only for locks, whose holders are inside too, so the wait is short.
 //!
-//! What a thread leaves somewhere for others may carry its [`ThreadNumber`]. After a fork, the
-//! number tells whether that thread exists in the child.
+//! A thread may put its [`ThreadNumber`] on a thing that it leaves for other threads. After a fork,
+//! the number tells whether the thread exists in the child.
 //!
 //! On systems without fork, and under loom, all of this does nothing.
 
@@ -67,7 +66,7 @@ mod platform {
 
     const STRIPES: usize = 16;
 
-    /// How many threads are inside.
+    /// How many threads are inside, spread over several cache lines.
     static INSIDE: [CachePadded<AtomicUsize>; STRIPES] =
         [const { CachePadded::new(AtomicUsize::new(0)) }; STRIPES];
     /// Set while a thread forks. One thread forks at a time.
@@ -95,17 +94,16 @@ mod platform {
         mine
     }
 
-    /// Returns the count that the current thread uses.
+    /// Returns the current thread's part of `INSIDE`.
     fn stripe() -> &'static AtomicUsize {
         &INSIDE[number() % STRIPES]
     }
 
-    /// The number of a thread, which no other thread ever has.
+    /// A thread's number, which no other thread ever has.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct ThreadNumber(usize);
 
     impl ThreadNumber {
-        /// Returns the current thread's number.
         pub(crate) fn current() -> Self {
             Self(number())
         }
@@ -157,8 +155,7 @@ mod platform {
         }
     }
 
-    /// Runs `in_child` in the child of every later fork, when every lock is free. Only the first
-    /// call counts.
+    /// Runs `in_child` in each later forked child, with all locks free. Only the first call counts.
     pub(crate) fn on_fork(in_child: fn()) {
         if IN_CHILD.set(in_child).is_err() {
             return;
@@ -173,7 +170,7 @@ mod platform {
         }
     }
 
-    /// Returns whether this process is the child of a fork of one that had threads of this crate.
+    /// Returns whether this process is a forked child whose parent had called [`on_fork`].
     pub(crate) fn is_child() -> bool {
         OLD.load(Ordering::Relaxed) != 0
     }
@@ -199,8 +196,8 @@ mod platform {
     }
 
     extern "C" fn child() {
-        // Threads that counted themselves in and found the gate closed may have been left behind
-        // before they counted themselves out.
+        // A thread that found the gate closed may have been left behind before it counted itself
+        // out.
         for inside in &INSIDE {
             inside.store(0, Ordering::SeqCst);
         }

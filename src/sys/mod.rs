@@ -5,16 +5,14 @@
 //! - [`barrier`]: the asymmetric fence, free on one side and process-wide on the other.
 //! - [`event`]: a level-triggered event for one sleeper, which sleeps in `park`.
 //! - [`sleep_state`]: whether that sleeper has to be woken.
-//! - [`thread`]: named threads. [`stderr`]: the last resort of a report.
+//! - [`thread`]: named threads. [`stderr`]: the last resort for a report.
 //! - [`delay`]: delays between the critical steps, for tests.
 //! - [`gate`]: no fork while another thread holds a lock of this crate.
 //! - [`wake`]: calling wakers. [`wait_list`]: a list of waiters.
 //!
 //! Only this floor names `std::sync::atomic`, `std::thread` and system calls. A file begins with a
-//! contract and has one inline module `platform` for each way to keep it.
-//!
-//! `--cfg rcu_portable` selects the barrier and the sleep for systems without a better one, on any
-//! system, so that tests reach them.
+//! contract and has one inline module `platform` for each way to keep it. `--cfg rcu_portable`
+//! selects the fallback barrier and sleep on any system, so that tests reach them.
 
 pub(crate) mod barrier;
 pub(crate) mod clock;

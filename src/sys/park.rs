@@ -23,7 +23,7 @@ mod platform {
         }
 
         pub(in crate::sys) fn wait(&self, word: &AtomicU32, value: u32, timeout: Option<Duration>) {
-            // A timeout that does not fit means for ever.
+            // A timeout too long for a `Timespec` means for ever.
             let timeout = timeout.and_then(|d| {
                 Some(Timespec {
                     tv_sec: d.as_secs().try_into().ok()?,

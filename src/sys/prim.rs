@@ -1,5 +1,4 @@
-//! Atomics, cells and locks: `std`'s, or loom's under `--cfg rcu_loom`, in the same shape, so that
-//! one text serves both.
+//! Atomics, cells and locks: `std`'s, or loom's under `--cfg rcu_loom`, with the same signatures.
 
 pub(crate) use platform::*;
 
@@ -25,8 +24,7 @@ mod platform {
     }
     pub(crate) use statics;
 
-    /// Defines constants that have a smaller value in loom's models, so that rare cases are common
-    /// there.
+    /// Defines constants that are smaller in loom's models, so that rare cases are common there.
     macro_rules! model_const {
         ($(
             $(#[$doc:meta])*
@@ -38,7 +36,7 @@ mod platform {
     pub(crate) use model_const;
 
     /// A lock whose holder runs no foreign code. A panic under it is a bug of this crate, so poison
-    /// is ignored. No fork happens while another thread holds the lock.
+    /// is ignored. A fork waits until no other thread holds the lock.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
@@ -81,7 +79,6 @@ mod platform {
         }
     }
 
-    /// A held lock.
     #[derive(Debug)]
     pub(crate) struct MutexGuard<'a, T> {
         guard: std::sync::MutexGuard<'a, T>,
@@ -154,7 +151,6 @@ mod platform {
     }
     pub(crate) use statics;
 
-    /// Defines constants with their values for models.
     macro_rules! model_const {
         ($(
             $(#[$doc:meta])*

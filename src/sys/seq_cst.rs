@@ -3,9 +3,9 @@
 //! loom treats SeqCst loads, stores and read-modify-writes as acquire and release, so it does not
 //! know what two of them order between each other. Its SeqCst *fences* do order. So each SeqCst
 //! access gets a fence, before it or after it. A model that relies on SeqCst accesses runs
-//! [both ways](Fences). Either way, two such accesses on one thread have a fence between them. If
-//! one of the two is weakened, a model finds it: the first access in the run with fences after, the
-//! second in the run with fences before.
+//! [both ways](Fences). Either way, two such accesses on one thread have a fence between them. A
+//! weakened first access shows in the run with fences after, a weakened second access in the run
+//! with fences before.
 
 use loom::sync::atomic;
 use std::cell::Cell;
@@ -32,8 +32,7 @@ loom::lazy_static! {
 }
 
 /// Makes the later models of this thread switch threads at fences too. loom itself switches only at
-/// accesses, and does a fence at once with the access before it. The switch orders nothing that the
-/// fences themselves do not order.
+/// accesses, and does a fence at once with the access before it. The switch adds no order.
 pub(crate) fn switch_at_fences() {
     SWITCH.set(true);
 }

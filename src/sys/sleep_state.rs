@@ -1,4 +1,4 @@
-//! Whether the one consumer has to be woken: the flag that producers read instead of an event.
+//! Whether the one consumer has to be woken: a flag that producers read before they set an event.
 //!
 //! # States
 //! | state | the consumer | left by |
@@ -53,8 +53,7 @@ impl SleepState {
         self.0.store(ASLEEP, Ordering::Relaxed);
     }
 
-    /// Consumer: awake again. No other thread moves the state from `AWAKE`, and a waker moves it to
-    /// `AWAKE` too.
+    /// Consumer: awake again. Wakers set `AWAKE` too, and no other thread moves the state from it.
     ///
     /// A store would do, but with a store loom may order a later [`stop`](Self::stop) before the
     /// waker's exchange.
@@ -73,7 +72,7 @@ impl SleepState {
         self.0.compare_exchange(STOPPED, AWAKE, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Starter: the start failed. The next producer tries again.
+    /// Starter, if the start failed: the next producer tries again.
     pub(crate) fn give_back(&self) {
         self.0.store(STOPPED, Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! The last resort of a report.
+//! The last resort for a report: standard error.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ mod platform {
     pub(super) fn write(mut line: &[u8]) {
         while !line.is_empty() {
             let (bytes, length) = (line.as_ptr().cast(), line.len());
-            // SAFETY: the bytes of a slice.
+            // SAFETY: the pointer and the length are those of a slice.
             let written = unsafe { libc::write(libc::STDERR_FILENO, bytes, length) };
             match usize::try_from(written) {
                 Ok(0) => return,

@@ -6,7 +6,7 @@ pub(crate) use platform::yield_now;
 use std::io;
 pub(crate) use std::thread::{Thread, ThreadId, current};
 
-/// A thread that may be waited for. If this is dropped, the thread goes on by itself.
+/// A handle that can wait for a thread. If the handle is dropped, the thread runs on.
 #[derive(Debug)]
 pub(crate) enum JoinHandle {
     Std(platform::JoinHandle<()>),
@@ -14,7 +14,7 @@ pub(crate) enum JoinHandle {
 }
 
 impl JoinHandle {
-    /// Waits until the system has forgotten the thread.
+    /// Waits until the thread is gone from the system.
     pub(crate) fn join(self) {
         match self {
             // A panic of the thread is caught within it, or aborts.
@@ -36,19 +36,17 @@ pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Resu
     Ok(JoinHandle::Std(thread))
 }
 
-/// Returns the name of the current thread, for reports.
 pub(crate) fn current_name() -> Option<String> {
     current().name().map(str::to_owned)
 }
 
 /// Fails on targets that have no threads. Some of them panic if they are asked for the time, so
-/// this must be asked first. (On `wasm32-unknown-unknown` std has no threads even with atomics.)
+/// callers ask this first. (On `wasm32-unknown-unknown` std has no threads even with atomics.)
 #[cfg(all(target_family = "wasm", any(target_os = "unknown", not(target_feature = "atomics"))))]
 pub(crate) fn are_supported() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Succeeds on targets that have threads.
 #[cfg(not(all(
     target_family = "wasm",
     any(target_os = "unknown", not(target_feature = "atomics"))
@@ -169,11 +167,10 @@ pub(crate) mod seam {
         REFUSED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// While this exists, threads of that name cannot be started.
+    /// While this exists, threads of this name cannot be started.
     #[derive(Debug)]
     pub(crate) struct Refusal(String);
 
-    /// Refuses threads of this name.
     pub(crate) fn refuse(name: &str) -> Refusal {
         refused().push(name.to_owned());
         Refusal(name.to_owned())
@@ -193,7 +190,7 @@ pub(crate) mod seam {
     }
 }
 
-/// Threads in the child of a fork, made by a system call.
+/// Threads in the child of a fork, made by `pthread_create`.
 ///
 /// std's threads take a lock of std when they start and when they end. If a fork leaves a thread
 /// behind that holds it, then in the child every thread that std starts waits for ever.
@@ -226,7 +223,7 @@ mod raw {
         // SAFETY: if the thread starts, `main` takes the box over, once.
         let error = unsafe { libc::pthread_create(to, default, main, start.cast()) };
         if error != 0 {
-            // SAFETY: the pointer made above; no thread has it.
+            // SAFETY: the box made above, which no thread has.
             drop(unsafe { Box::from_raw(start) });
             return Err(io::Error::from_raw_os_error(error));
         }
@@ -248,7 +245,7 @@ mod raw {
         // Linux refuses longer names.
         name.truncate(15);
         let name = CString::new(name).unwrap_or_default();
-        // SAFETY: the current thread, and a string that ends.
+        // SAFETY: the id is the current thread's, and the string ends with a NUL byte.
         unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
     }
 
@@ -258,14 +255,14 @@ mod raw {
     impl Handle {
         pub(super) fn join(self) {
             let this = std::mem::ManuallyDrop::new(self);
-            // SAFETY: neither joined nor detached before, as `self` is consumed.
+            // SAFETY: the thread is neither joined nor detached, and `self` is consumed.
             unsafe { libc::pthread_join(this.0, ptr::null_mut()) };
         }
     }
 
     impl Drop for Handle {
         fn drop(&mut self) {
-            // SAFETY: neither joined nor detached before.
+            // SAFETY: the thread is neither joined nor detached.
             unsafe { libc::pthread_detach(self.0) };
         }
     }

@@ -1,10 +1,10 @@
-//! Panics: where those of foreign code end, and those of this crate end the process.
+//! Panics: those of foreign code are caught, and those of this crate end the process.
 
 use std::any::Any;
 
 pub(crate) use platform::catch;
 
-/// A panic in a model is loom's, or the model's, and must be seen. So nothing is caught.
+/// A panic in a model is loom's or the model's, and must be seen. So nothing is caught.
 #[cfg(rcu_loom)]
 mod platform {
     use std::any::Any;
@@ -46,8 +46,8 @@ pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// Runs the body of a thread of this crate. A panic in it is a bug, and ends the process, since
-/// others rely on the thread.
+/// Runs the body of a thread of this crate. A panic in it is a bug and ends the process, since
+/// other threads rely on this one.
 pub(crate) fn or_abort<R>(f: impl FnOnce() -> R) -> R {
     match catch(f) {
         Ok(done) => done,

@@ -1,18 +1,17 @@
-#![allow(dead_code)]
 //! A list of waiters: wakers under keys, beside the state that they wait for.
 //!
 //! # Protocol
-//! A waiter [joins](WaitList::join), then looks again at what it waits for. Another thread changes
-//! that first, then takes wakers out of the list. Both use the list's lock, so either the other
+//! A waiter [joins](WaitList::join), then looks again at the state that it waits for. A waking
+//! thread changes the state, then takes wakers out. Both use the list's lock, so either the waking
 //! thread finds the waiter, or the waiter's second look sees the change.
 //!
-//! A thread that wants to skip the lock if nobody waits reads [`len`](WaitList::len). `len` is
-//! stored and loaded with SeqCst: if both sides use SeqCst for what is waited for too, then either
-//! this thread sees the waiter in `len`, or the waiter's second look sees the change.
+//! A waking thread may read [`len`](WaitList::len) and skip the lock if there is no waiter. `len`
+//! is SeqCst. If both sides access the state with SeqCst too, then either the waking thread sees
+//! the waiter in `len`, or the waiter's second look sees the change.
 //!
 //! # Wakers are foreign code
-//! They may panic, take locks, and come back to this list. So a waker is cloned before the lock is
-//! taken, and woken or dropped after the lock is released. A waker that panics does not keep the
+//! A waker may panic, take locks, and come back to this list. So a waker is cloned before the lock
+//! is taken, and woken or dropped after the lock is released. A waker that panics does not keep the
 //! others from being woken. [`wake_up_to`](WaitList::wake_up_to) wakes in chunks, so that it does
 //! not hold the lock for long.
 
@@ -43,7 +42,7 @@ struct Inner<K, S> {
 #[derive(Debug)]
 pub(crate) struct Waiting<K> {
     next: u64,
-    /// `None`: the waiter was woken by [`wake_first`](Self::wake_first), and keeps its place.
+    /// `None`: [`wake_first`](Self::wake_first) woke the waiter, which keeps its place.
     places: BTreeMap<Place<K>, Option<Parked>>,
     /// To be woken after the lock is released.
     woken: WakeList,
@@ -105,7 +104,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         Self { inner: Mutex::new(Inner { state, waiting }), len: AtomicUsize::new(0) }
     }
 
-    /// Returns how many waiters there were a moment ago.
+    /// Returns how many waiters there are, or were a moment ago.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::SeqCst)
     }
@@ -131,7 +130,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
     }
 
     /// Puts a waiter into the list, or back at its place, with this waker. `key` gives the key of a
-    /// new place. The caller must then look again at what it waits for.
+    /// new place. The caller must then look at the state again.
     pub(crate) fn join(
         &self,
         place: &mut Option<Place<K>>,
@@ -166,7 +165,6 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         is_there
     }
 
-    /// Takes a waiter out of the list.
     pub(crate) fn leave(&self, place: &mut Option<Place<K>>) {
         let Some(place) = place.take() else { return };
         let mut inner = self.inner.lock();
@@ -176,7 +174,6 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         drop_foreign(old);
     }
 
-    /// Takes all waiters out, and drops their wakers.
     pub(crate) fn forget_all(&self) {
         let mut all = WakeList::default();
         self.take_all(&mut all);

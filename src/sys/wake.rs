@@ -43,7 +43,7 @@ impl Drop for Parked {
     }
 }
 
-/// Wakers that a thread took out under a lock, to call them after it released the lock.
+/// Wakers that a thread took out under a lock, and calls after it has released the lock.
 #[derive(Debug, Default)]
 pub(crate) struct WakeList(Vec<Parked>);
 
@@ -64,15 +64,14 @@ impl WakeList {
         self.0.append(&mut others.0);
     }
 
-    /// Calls all the wakers, even if one of them panics. The panic hook has reported the panic by
-    /// then, so it is not reported again.
+    /// Calls all the wakers, even if one panics. The panic hook has already reported the panic.
     pub(crate) fn wake_all(&mut self) {
         for waker in self.0.drain(..) {
             let _ = quietly(move || waker.wake());
         }
     }
 
-    /// Drops them all. One whose drop panics does not keep the others from being dropped.
+    /// Drops all the wakers, even if the drop of one panics.
     pub(crate) fn drop_all(&mut self) {
         for waker in self.0.drain(..) {
             let _ = quietly(move || drop(waker));
