@@ -6,9 +6,8 @@ use std::ops::Deref;
 
 /// A value that is retired when the `Deferred` is dropped.
 ///
-/// `Arc<Deferred<T>>` is for objects that
-/// are found under RCU and kept by count: the last owner's drop does not free the value under
-/// readers, but after a grace period, on the domain's executor.
+/// `Arc<Deferred<T>>` is for objects that are found under RCU and kept by count: after the last
+/// owner's drop, the domain's executor frees the value, when no reader can see it.
 ///
 /// ```
 /// use async_rcu::{Rcu, cell::Deferred};
