@@ -4,10 +4,10 @@ use crate::Rcu;
 use std::fmt;
 use std::ops::Deref;
 
-/// A value that dropping this retires: it is freed after a grace period, on the domain's executor.
+/// A value that is retired when the `Deferred` is dropped.
 ///
-/// `Arc<Deferred<T>>` is a reference count whose last owner does not free the value under readers.
-/// Objects that are found under RCU and kept by count need this.
+/// `Arc<Deferred<T>>` is for objects that are found under RCU and kept by count: after the last
+/// owner's drop, the domain's executor frees the value, when no reader can see it.
 ///
 /// ```
 /// use async_rcu::{Rcu, cell::Deferred};
@@ -20,13 +20,13 @@ use std::ops::Deref;
 /// # Rcu::global().blocking_drain();
 /// ```
 pub struct Deferred<T: Send + 'static> {
-    /// `None` only while this is dropped.
+    /// `None` only during the drop.
     value: Option<Box<T>>,
     rcu: Rcu,
 }
 
 impl<T: Send + 'static> Deferred<T> {
-    /// Makes one in the [global domain](Rcu::global).
+    /// Makes a value in the [global domain](Rcu::global).
     ///
     /// ```
     /// use async_rcu::cell::Deferred;
@@ -37,7 +37,7 @@ impl<T: Send + 'static> Deferred<T> {
         Self::new_in(Rcu::global(), value)
     }
 
-    /// Makes one in the domain of `rcu`.
+    /// Makes a value in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, cell::Deferred};

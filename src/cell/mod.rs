@@ -3,9 +3,9 @@
 // # Invariants of `RcuCell`
 // 1. `current` points to a value that this cell has published and not yet taken out: the value of a
 //    `Box`, or the static first value of a cell made by `RcuCell::none`.
-// 2. A value that is taken out (by swap, exchange or drop) is freed only through `Retired`, after a
-//    grace period of the cell's domain that starts later. So a section of that domain that loaded
-//    the value may use it until the section ends.
+// 2. A value that is taken out (by swap, exchange or drop) is freed only through [`Retired`] or
+//    [`Rcu::retire_raw`], after a grace period of the cell's domain that starts later. So a section
+//    of that domain that loaded the value may use it until the section ends.
 // 3. The cell never moves anything out of a published value, and never changes it.
 
 mod deferred;
@@ -44,8 +44,7 @@ use watch::WatchLink;
 /// limits.update(|l| l.iter().map(|n| n * 2).collect());   // read, copy, update
 /// assert_eq!(limits.with(|l| l[1]), 40);
 /// ```
-///
-/// Dropping a cell retires its value: references taken under a guard outlive the cell.
+/// Dropping a cell retires its value: references under a guard outlive the cell.
 pub struct RcuCell<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
     domain: DomainRef,
@@ -61,7 +60,7 @@ struct First<T: 'static> {
 }
 
 impl<T: Send + Sync + 'static> RcuCell<T> {
-    /// A cell in the [global domain](Rcu::global).
+    /// Makes a cell in the [global domain](Rcu::global).
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -72,7 +71,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         Self::new_in(Rcu::global(), value)
     }
 
-    /// A cell in the domain of `rcu`.
+    /// Makes a cell in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuCell};
@@ -89,7 +88,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         }
     }
 
-    /// Returns the domain that guards must be of.
+    /// Returns the domain whose guards the cell accepts.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -134,8 +133,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         unsafe { RcuRef::new(guard, value) }
     }
 
-    /// Returns the current value, in a section that may be held across `.await` and sent to other
-    /// threads.
+    /// Returns the current value, in a section that may be held across `.await` and sent.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -201,8 +199,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         unsafe { self.retire(old) };
     }
 
-    /// Publishes `value`, and returns the old one as [`Retired`], to look at, to wait for, or to
-    /// drop.
+    /// Publishes `value`, and returns the old one.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -218,19 +215,17 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 
     fn exchange(&self, value: T) -> *mut T {
         let new = Box::into_raw(Box::new(value));
-        // Release publishes the new value; Acquire shows the old one whole; SeqCst for the
-        // watchers.
+        // Release publishes the new value; Acquire shows the old one whole; the watchers need
+        // SeqCst.
         let old = self.current.swap(new, Ordering::SeqCst);
-        // Before the old one is retired.
+        // Before the old version is retired.
         self.watched.tell(&self.current);
         old
     }
 
-    /// Publishes what `f` makes of the current value: read, copy, update. If another writer came
-    /// between, this tries again. So `f` may be called several times; the value of a lost attempt
-    /// is dropped.
-    ///
-    /// For updates that wait between reading and publishing, hold a lock of your own around them.
+    /// Publishes what `f` makes of the current value: read, copy, update. If another writer
+    /// publishes meanwhile, the new value is dropped, and `f` is called again. For an update that
+    /// waits between reading and publishing, hold a lock of your own around it.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -271,7 +266,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
                 Ok(old) => {
                     // The wakers of watchers run outside of the section.
                     drop(section);
-                    // Before the old one is retired.
+                    // Before the old version is retired.
                     self.watched.tell(&self.current);
                     // SAFETY: taken out here, and once.
                     return Ok(unsafe { self.retired(old) });
@@ -282,8 +277,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         }
     }
 
-    /// Returns the value as [`Retired`], as if it were swapped out. References under guards may
-    /// still exist.
+    /// Takes the value out, and returns it as [`swap`](Self::swap) does.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -297,9 +291,9 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         let mut this = ManuallyDrop::new(self);
         this.watched.close();
         let old = this.current.load(Ordering::Acquire);
-        // SAFETY: the cell is ours and is not dropped: taken out here, and once.
+        // SAFETY: the cell is owned here and not dropped: taken out here, and once.
         let retired = unsafe { this.retired(old) };
-        // SAFETY: not used again; `ManuallyDrop` keeps them from being dropped twice.
+        // SAFETY: not used again, and not dropped by `ManuallyDrop`.
         unsafe {
             ptr::drop_in_place(&raw mut this.domain);
             ptr::drop_in_place(&raw mut this.watched);
@@ -321,7 +315,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
                 // SAFETY: static.
                 unsafe { Retired::new(self.rcu(), version, ptr::null_mut(), &first.reclaimer) }
             }
-            // SAFETY: from a box (invariant 1), and freed by way of this alone (invariant 2).
+            // SAFETY: from a box (invariant 1), and freed by this alone (invariant 2).
             None => unsafe { Retired::from_raw(self.rcu(), old) },
         }
     }
@@ -332,7 +326,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// As [`retired`](Self::retired).
     unsafe fn retire(&self, old: *mut T) {
         if self.as_first(old).is_none() {
-            // SAFETY: from a box (invariant 1), and freed by way of this alone (invariant 2).
+            // SAFETY: from a box (invariant 1), and freed by this alone (invariant 2).
             unsafe { self.rcu().retire_raw(old) };
         }
     }
@@ -344,7 +338,7 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
     const NONE: &'static First<Option<T>> =
         &First { version: &None, reclaimer: Reclaimer { free: None, take: |_| Box::new(None) } };
 
-    /// An empty cell in the [global domain](Rcu::global), for statics.
+    /// Makes an empty cell in the [global domain](Rcu::global), for statics.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -365,13 +359,13 @@ impl<T: Send + Sync + 'static> RcuCell<Option<T>> {
 }
 
 impl<T: Send + Sync + 'static> RcuCell<Arc<T>> {
-    /// Returns the current value with a count of its own, to keep for long without a section.
+    /// Returns a share of the current value, to keep for long without a section.
     ///
     /// ```
     /// use async_rcu::RcuCell;
     /// use std::sync::Arc;
     /// let config = RcuCell::new(Arc::new("v1".to_owned()));
-    /// let kept: Arc<String> = config.load_full();    // holds up nothing
+    /// let kept: Arc<String> = config.load_full();    // holds no section
     /// config.store(Arc::new("v2".to_owned()));
     /// assert_eq!(*kept, "v1");
     /// ```

@@ -1,4 +1,4 @@
-//! A version of a value together with the section that protects it.
+//! References to a version of a value, with the section that protects it.
 
 use super::RcuCell;
 use crate::{OwnedReadGuard, ReadGuard};
@@ -8,8 +8,7 @@ use std::ops::Deref;
 /// A reference to a version of a value, with the section of this thread that protects it. From
 /// [`RcuCell::read`].
 ///
-/// Methods of this type are associated functions, `RcuRef::map(this, f)`, so that they do not hide
-/// methods of `T`.
+/// Its methods are associated functions, `RcuRef::map(this, f)`, and do not hide methods of `T`.
 ///
 /// The part that [`map`](Self::map) chooses lives as long as the section, so that `f` cannot return
 /// a shorter borrow:
@@ -54,7 +53,7 @@ pub struct OwnedRcuRef<T: ?Sized + 'static> {
     guard: OwnedReadGuard,
 }
 
-// SAFETY: a shared reference to a `T` that is `Sync`, and a guard that is `Send` and `Sync`.
+// SAFETY: a shared reference to a `Sync` type, and a guard that is `Send` and `Sync`.
 unsafe impl<T: ?Sized + Sync> Send for OwnedRcuRef<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Sync> Sync for OwnedRcuRef<T> {}
@@ -174,8 +173,7 @@ impl<T: ?Sized> OwnedRcuRef<T> {
 }
 
 impl<T: Send + Sync + 'static> OwnedRcuRef<T> {
-    /// Moves on to the current value of `cell`. The section begins anew, so that the old version
-    /// may be freed.
+    /// Goes to the current value of `cell`, in a new section, so that the old version may be freed.
     ///
     /// ```
     /// # use async_rcu::{RcuCell, cell::OwnedRcuRef};

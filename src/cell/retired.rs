@@ -51,9 +51,9 @@ impl<T: 'static> Reclaimer<T> {
 /// A version that was taken out of a cell or a collection. Readers may still see it, so it is given
 /// out only after a grace period.
 ///
-/// Look at it ([`Deref`]), [wait](Self::wait) for it, or drop it. Dropping it frees it after a
-/// grace period, on the domain's executor. It is not `must_use`, since dropping it is the usual
-/// thing to do.
+/// Look at the version ([`Deref`]), [wait](Self::wait) for it, or drop it: the domain's executor
+/// then frees it after a grace period. This type is not `must_use`, since dropping is the usual
+/// case.
 ///
 /// ```
 /// # use async_rcu::RcuCell;
@@ -66,7 +66,7 @@ impl<T: 'static> Reclaimer<T> {
 /// ```
 pub struct Retired<T: Send + Sync + 'static> {
     rcu: Rcu,
-    /// When it has elapsed, no reader is left.
+    /// After it, no reader is left.
     gp: GracePeriod,
     value: NonNull<T>,
     /// The allocation that holds the value.
@@ -74,15 +74,16 @@ pub struct Retired<T: Send + Sync + 'static> {
     reclaimer: &'static Reclaimer<T>,
 }
 
-// SAFETY: owns a `T`, and a holder, that are `Send`. Readers use the `T` meanwhile: it is `Sync`.
+// SAFETY: owns a `T` and a holder that are `Send`. Readers may use the `T` meanwhile, which is
+// `Sync`.
 unsafe impl<T: Send + Sync + 'static> Send for Retired<T> {}
 // SAFETY: lends out `&T` only.
 unsafe impl<T: Send + Sync + 'static> Sync for Retired<T> {}
 
 impl<T: Send + Sync + 'static> Retired<T> {
     /// # Safety
-    /// `value` was unlinked from a structure of `rcu`, and lives until `holder` is given to one of
-    /// `reclaimer`'s functions, which may be done once no reader is left.
+    /// `value` was unlinked from a structure of `rcu`, and lives until `holder` is given to a
+    /// function of `reclaimer`, which is sound once no reader is left.
     pub(super) unsafe fn new(
         rcu: &Rcu,
         value: NonNull<T>,
@@ -92,10 +93,9 @@ impl<T: Send + Sync + 'static> Retired<T> {
         Self { gp: rcu.grace_period(), rcu: rcu.clone(), value, holder, reclaimer }
     }
 
-    /// A value that was just unlinked from a structure of `rcu`, in a box of its own.
-    ///
-    /// For structures of your own, to give out what they unlink as this crate's collections do. To
-    /// free the value without giving it out, use [`Rcu::retire_raw`], which costs less.
+    /// Makes a `Retired` of a box that was just unlinked from a structure of `rcu`, for structures
+    /// of your own. To free the value without giving it out, use [`Rcu::retire_raw`], which costs
+    /// less.
     ///
     /// ```
     /// use async_rcu::{Rcu, Retired};
@@ -123,9 +123,8 @@ impl<T: Send + Sync + 'static> Retired<T> {
         }
     }
 
-    /// A value whose node was just unlinked from a structure of `rcu`.
-    ///
-    /// The node is freed with the value. [`Holder`](crate::structures::Holder) has an example.
+    /// Makes a `Retired` of a node that was just unlinked from a structure of `rcu`, and that is
+    /// freed with its value.
     ///
     /// ```
     /// use async_rcu::{Rcu, Retired, structures::Holder};
@@ -142,8 +141,8 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// ```
     ///
     /// # Safety
-    /// As [`from_raw`](Self::from_raw), for the node and what it owns. Until no reader is left,
-    /// nothing writes to the node but by way of atomics and locks that it shares.
+    /// As [`from_raw`](Self::from_raw), for the node and what it owns. While a reader is left, the
+    /// node is written only through atomics and locks.
     pub unsafe fn from_holder<H: Holder<Value = T>>(rcu: &Rcu, holder: *mut H) -> Self {
         // SAFETY: alive and shared, by the caller's word.
         let value = NonNull::from(unsafe { (*holder).value() });
@@ -181,16 +180,15 @@ impl<T: Send + Sync + 'static> Retired<T> {
     pub fn blocking_wait(self) -> Box<T> {
         self.rcu.assert_may_wait("blocking_wait");
         if !self.rcu.has_elapsed(self.gp) {
-            // Covers the value's own grace period, which was the next one when the value was taken
-            // out.
+            // Covers the value's grace period, which was the next one when the value was taken out.
             self.rcu.blocking_synchronize();
         }
         // SAFETY: its grace period has elapsed.
         unsafe { self.take() }
     }
 
-    /// Returns the value, if no reader can see it any more. Otherwise its grace period is
-    /// requested, so that a later try may succeed.
+    /// Returns the value if no reader can see it. Otherwise requests its grace period, so that a
+    /// later try may succeed.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -242,7 +240,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
 impl<T: Send + Sync + 'static> Deref for Retired<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: lives as long as `self` has not given it away.
+        // SAFETY: alive until `self` gives it away.
         unsafe { self.value.as_ref() }
     }
 }

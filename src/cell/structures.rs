@@ -1,15 +1,15 @@
 //! What a structure under RCU is built from: its domain, and ways to retire what it unlinks.
 //!
-//! The collections of this crate use this module and the rest of the public API, and nothing else
-//! of the domain or the cell. So structures outside of the crate can do what the collections do.
+//! The collections of this crate use only the public API of the domain and the cell. So structures
+//! outside of the crate can do what the collections do.
 
 use crate::{Guard, Rcu};
 
 /// The domain of a structure: a given [`Rcu`], or the [global domain](Rcu::global).
 ///
-/// [`GLOBAL`](Self::GLOBAL) is a constant and does not start the global domain, so that a structure
-/// can be a static. A structure keeps one, checks each guard against it before it lends a
-/// reference, and retires what it unlinks in it.
+/// A structure keeps a `DomainRef`, checks each guard against it before it lends a reference, and
+/// retires in this domain what it unlinks. [`GLOBAL`](Self::GLOBAL) is a constant, so that a
+/// structure can be a static.
 ///
 /// ```
 /// use async_rcu::structures::DomainRef;
@@ -79,7 +79,7 @@ impl DomainRef {
         Self(Some(rcu.clone()))
     }
 
-    /// Returns the domain. Starts the global domain if this is it and nothing else has started it.
+    /// Returns the domain. Starts the global domain at its first use.
     ///
     /// ```
     /// use async_rcu::structures::DomainRef;
@@ -139,11 +139,8 @@ fn refuse(structure: &str) -> ! {
     );
 }
 
-/// A node that holds a value, so that the node is retired for its value.
-///
-/// [`Retired::from_holder`](crate::Retired::from_holder) needs it.
-///
-/// A list's node holds a value beside links, and a map's entry holds a value beside its key.
+/// A node that holds a value, such as a list's node or a map's entry, for
+/// [`Retired::from_holder`](crate::Retired::from_holder).
 ///
 /// ```
 /// use async_rcu::{Rcu, Retired, structures::Holder};
@@ -194,8 +191,8 @@ impl Rcu {
     /// ```
     ///
     /// # Safety
-    /// It must be sound to run and to drop `f` on another thread. The compiler cannot see this,
-    /// because raw pointers are never `Send`.
+    /// It must be sound to run and to drop `f` on another thread. The compiler cannot check this,
+    /// since raw pointers are never `Send`.
     ///
     /// If `f` frees memory that readers could reach: that memory was unlinked before this call, no
     /// later section can reach it, and only sections of this domain reached it.
@@ -235,7 +232,7 @@ impl Rcu {
     }
 }
 
-/// A closure that may be sent, by the word of the caller of [`Rcu::call_unchecked`].
+/// A closure that the caller of [`Rcu::call_unchecked`] declares `Send`.
 struct Sent<F>(F);
 
 // SAFETY: the caller of `call_unchecked` answers for it; nothing else makes one.

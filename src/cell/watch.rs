@@ -1,20 +1,20 @@
-//! Watchers of a cell, which are told of new versions.
+//! Watchers of a cell, which receive new versions.
 //!
 //! # Protocol
 //! A cell that has had a watcher shares a [`Watched`] with its watchers: the latest version, its
-//! number, and the waiters. A writer renews it after it has taken the old version out of the cell
-//! and before it retires that version. The writer reads the cell's pointer anew under the lock. So
-//! of several writers, the last one to take the lock leaves the newest version there, whichever
-//! writer made it. Dropping the cell closes the `Watched` before the last version is retired.
+//! number, and the waiters. A writer renews it between taking the old version out and retiring it,
+//! and reads the cell's pointer anew under the lock. So the last writer to take the lock leaves the
+//! newest version there, whichever writer made it. Dropping the cell closes the `Watched` before
+//! the last version is retired.
 //!
-//! A watcher begins a section, then takes the lock and the version that is there. This version was
-//! not retired when the lock was taken, so it is retired after the section began.
+//! A watcher begins a section, then takes the lock and the latest version. This version was not
+//! retired when the lock was taken, so it is retired after the section began.
 //!
 //! No lock orders a writer and a new watcher before there is a `Watched`. The writer *swaps* the
 //! version, then *looks* for watchers. The watcher *installs* the `Watched` and counts itself, then
 //! *reads* the cell. All four are SeqCst: either the writer finds the watcher, or the watcher reads
-//! what the writer has swapped in. A `Watched` without watchers may hold a version that is long
-//! freed. It is renewed before a watcher looks at it.
+//! what the writer has swapped in. A `Watched` without watchers may have a freed version. A new
+//! watcher renews it before it looks.
 //!
 //! # Invariants
 //! 1. While `watchers` is not 0, the version in `latest` was not retired when the lock was last
@@ -33,7 +33,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What a cell shares with those who watch it: the latest version, and who waits for the next.
+/// What a cell shares with its watchers: the latest version, and the waiters for the next.
 pub(super) struct Watched<T> {
     latest: WaitList<(), Latest<T>>,
     watchers: AtomicUsize,
@@ -45,14 +45,14 @@ struct Latest<T> {
     version: u64,
 }
 
-// SAFETY: the pointer is to a `T` that all threads may see, and that this does not free.
+// SAFETY: the pointer is to a `T` that is `Send` and `Sync`, and that this does not free.
 unsafe impl<T: Send + Sync> Send for Watched<T> {}
 // SAFETY: as above; the rest is behind a lock.
 unsafe impl<T: Send + Sync> Sync for Watched<T> {}
 
 impl<T> Watched<T> {
-    /// Stores what `current` returns under the lock, if it is new, and wakes all who wait.
-    /// `replaced`: it is new even if the address is equal, since values without a size share one.
+    /// Calls `current` under the lock, stores its value if it is new, and wakes all waiters.
+    /// `replaced`: it is new even at an equal address, since values without a size share one.
     fn renew(&self, current: impl FnOnce() -> *const T, replaced: bool) {
         self.latest.with(|latest, waiting| {
             let value = current();
@@ -79,7 +79,7 @@ impl<T> WatchLink<T> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Returns what is shared with the watchers, if there are any now.
+    /// Returns what is shared with the watchers, if there are any.
     fn watched(&self) -> Option<&Watched<T>> {
         // SAFETY: null, or installed and owned by the cell that `self` is part of (invariant 2).
         let watched = unsafe { self.0.load(Ordering::SeqCst).as_ref() }?;
@@ -101,7 +101,7 @@ impl<T> WatchLink<T> {
         }
     }
 
-    /// Returns a share of what the link points to, which is made now if there is none.
+    /// Returns a share of the `Watched`, which is made now if there is none.
     fn install(&self) -> Arc<Watched<T>> {
         let mut watched = self.0.load(Ordering::SeqCst);
         if watched.is_null() {
@@ -160,9 +160,9 @@ impl<T> Drop for WatchLink<T> {
 pub struct Watcher<T: Send + Sync + 'static> {
     watched: Arc<Watched<T>>,
     rcu: Rcu,
-    /// The newest version that was given out, or that was current when this began.
+    /// The newest version that the watcher returned, or the current one at the subscription.
     seen: u64,
-    /// Its place among those that wait.
+    /// Its place among the waiters.
     place: Option<Place<()>>,
 }
 
@@ -194,8 +194,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 }
 
 impl<T: Send + Sync + 'static> Watcher<T> {
-    /// Waits for a version that is newer than the last one this watcher returned. Returns `None`
-    /// once the cell is dropped.
+    /// Waits for a version newer than the last returned one. Returns `None` once the cell is
+    /// dropped.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -213,8 +213,8 @@ impl<T: Send + Sync + 'static> Watcher<T> {
         Changed(self)
     }
 
-    /// Returns the present version, also if this watcher has returned it before. Returns `None`
-    /// once the cell is dropped.
+    /// Returns the present version, also if it was returned before, or `None` once the cell is
+    /// dropped.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -279,12 +279,12 @@ impl<T: Send + Sync + 'static> Drop for Watcher<T> {
 /// let none_yet = timeout(Duration::from_millis(1), watcher.changed()).await;
 /// assert!(none_yet.is_err());
 /// level.store("debug");
-/// assert!(watcher.changed().await.is_some());    // what was given up has lost nothing
+/// assert!(watcher.changed().await.is_some());    // the dropped future has lost nothing
 /// # });
 /// ```
 ///
 /// # Cancel safety
-/// A future that is dropped before it is ready has taken nothing: the next one returns the version.
+/// A future that is dropped before it is ready loses no version: the next future returns it.
 #[must_use = "futures do nothing unless polled"]
 pub struct Changed<'a, T: Send + Sync + 'static>(&'a mut Watcher<T>);
 

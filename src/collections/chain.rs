@@ -1,4 +1,4 @@
-//! A chain of nodes with one writer at a time, and readers that go forward: the core of `RcuList`.
+//! The chain of nodes of an `RcuList`, with one writer at a time and readers that go forward.
 //!
 //! # States of a node
 //! | state | moved there by | reached by |
@@ -8,27 +8,24 @@
 //! | removed | a writer: Release store of what follows it to the link before it | sections that began before |
 //! | freed | a callback, or `Retired`, after a grace period that starts after the removal | no thread |
 //!
-//! A node goes through these states once, in this order. It is never linked again, and never moved
-//! along the chain.
+//! A node goes through these states once, in this order, and is never moved along the chain.
 //!
 //! # Order
 //! A link is stored with Release, after the node that it will point to is whole, and followed with
-//! Acquire. A removal is Release too: it publishes anew a node that another writer may have made.
-//! This writer has seen that node's publication through the lock; the reader has not.
+//! Acquire. A removal is Release, too: it publishes the next node anew. Another writer may have
+//! made that node; this writer saw its publication through the lock, and the reader has not seen
+//! it.
 //!
 //! # A reader on a removed node
-//! The reader continues by the removed node's own link, which still leads to where it led. The node
-//! there may have been removed since, and retired. Say A was removed first, then B after it. A
-//! section that stands on A reached it by links that were stored before A's removal. So the section
-//! does not count as begun after a grace period that starts after that removal: it holds that grace
-//! period up. B's grace period starts after B's removal, later still, and a section that holds up
-//! one grace period holds up every later one. So B lives as long as the section, and so on along
-//! the chain. The walk ends: each step leads to a node that was after the last one in the order of
-//! the list, removed or not.
+//! The removed node's link does not change. The node that it leads to may have been removed since,
+//! and retired. Say A was removed first, then the next node B. A section that stands on A reached
+//! it by links that were stored before A's removal. So the section holds up a grace period that
+//! starts after this removal. B's grace period starts later still, and a section that holds up one
+//! grace period holds up every later one. So B lives as long as the section, and so on along the
+//! chain. The walk ends, since each step leads to a node that was later in the order of the list.
 //!
 //! # Invariants
-//! 1. The head link and each linked node's link point to a linked node or are null; the last one's
-//!    is null.
+//! 1. The head link and each linked node's link point to a linked node; the last link is null.
 //! 2. Only the holder of the writers' lock stores links, and only the head link and those of linked
 //!    nodes. So a removed node's link does not change.
 //! 3. `Tail` is the last linked node, null if there is none.
@@ -39,8 +36,7 @@ use crate::sys::prim::{AtomicPtr, Ordering};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-/// A pointer to the next node; null at the end. Visible to the list, which makes the first one in a
-/// `const fn`.
+/// A pointer to the next node; null at the end. The list makes the first one in a `const fn`.
 #[derive(Debug)]
 pub(crate) struct Link<T>(pub(super) AtomicPtr<Node<T>>);
 
@@ -57,8 +53,8 @@ impl<T> Link<T> {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Returns the next node, for the writer. All links were stored before: by itself, or under the
-    /// lock that it holds now.
+    /// Returns the next node, for the writer, which stored the link or holds the lock under which
+    /// the link was stored.
     pub(crate) fn peek(&self) -> *mut Node<T> {
         self.0.load(Ordering::Relaxed)
     }
@@ -217,7 +213,7 @@ pub(crate) unsafe fn free_all<T>(first: *mut Node<T>) {
     unsafe { drop_all(first) }.end();
 }
 
-/// A row of private nodes, to be linked in one step.
+/// A row of private nodes, which a writer links in one step.
 #[derive(Debug)]
 pub(crate) struct Run<T> {
     first: *mut Node<T>,
@@ -266,8 +262,7 @@ impl<T> Default for Run<T> {
 
 impl<T> Drop for Run<T> {
     fn drop(&mut self) {
-        // Not linked: the code that fills it is unwinding, and a second panic would end the
-        // process.
+        // The code that fills the run is unwinding, and a second panic would end the process.
         // SAFETY: private to this run, which owns the nodes.
         unsafe { drop_all(self.first) }.end_quietly();
     }

@@ -1,25 +1,24 @@
 //! Collections under RCU: a hash map, a list, an array, and a pointer to build others from.
 //!
 //! Readers take no lock and write nothing. Writers of a list or an array take turns; writers of a
-//! map lock one bucket. No element is moved or copied while readers may see it: each element is
-//! behind a pointer, and is dropped after a grace period.
+//! map lock one bucket. Each element has an allocation of its own, is never moved while readers may
+//! see it, and is dropped after a grace period.
 
-// `chain` is under the list, `spine` under the array. Both have orderings of their own, and loom
-// models. `writers` is the writers' lock; `drop_all` drops many values.
+// The list is built on `chain`, and the array on `spine`: these have the orderings and loom models.
 
-/// What a list and an array have in common, by way of their `new`, `append` and `iter`.
+/// Implements the traits that a list and an array share, by their `new`, `append` and `iter`.
 #[cfg(not(rcu_loom))]
 macro_rules! sequence_traits {
     ($name:ident) => {
         impl<T: Send + Sync + 'static> Default for $name<T> {
-            /// Empty, in the [global domain](Rcu::global).
+            /// Makes an empty one in the [global domain](Rcu::global).
             fn default() -> Self {
                 Self::new()
             }
         }
 
         impl<T: Send + Sync + 'static> FromIterator<T> for $name<T> {
-            /// In the [global domain](Rcu::global).
+            /// Makes one in the [global domain](Rcu::global).
             fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
                 let made = Self::new();
                 made.append(values);
@@ -28,7 +27,7 @@ macro_rules! sequence_traits {
         }
 
         impl<T: Send + Sync + 'static> Extend<T> for $name<T> {
-            /// As [`append`](Self::append).
+            /// Calls [`append`](Self::append).
             #[track_caller]
             fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
                 self.append(values);
@@ -36,7 +35,7 @@ macro_rules! sequence_traits {
         }
 
         impl<T: Send + Sync + 'static> Extend<T> for &$name<T> {
-            /// As `append`.
+            /// Calls `append`.
             #[track_caller]
             fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
                 self.append(values);
@@ -44,7 +43,7 @@ macro_rules! sequence_traits {
         }
 
         impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for $name<T> {
-            /// Reads it in a section of its own.
+            /// Reads the elements in a section of its own.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let guard = self.rcu().read();
                 f.debug_list().entries(self.iter(&guard)).finish()

@@ -1,14 +1,14 @@
 //! A pointer under RCU that may be null.
 //!
 //! # Invariants
-//! 1. `current` is null or points to a value that was published here and not yet taken out. The
-//!    value lies where [`into_stored`] put it.
+//! 1. `current` is null or points to a published value that was not taken out. The value lies where
+//!    [`into_stored`] put it.
 //! 2. A value that is taken out (by swap, exchange or drop) is freed only through [`Retired`] or
 //!    [`Rcu::retire_raw`], after a grace period of the pointer's domain that starts later. So a
 //!    section of that domain that loaded it may use it until the section ends.
 //! 3. Nothing is moved out of a published value or changed in it.
-//! 4. While a value is allocated, no other value has its address. This holds also if its type has
-//!    no size: then the value lies inside a [`Sizeless`], between two bytes.
+//! 4. While a value is allocated, no other value has its address. A value of a type without a size
+//!    lies inside a [`Sizeless`], between two bytes.
 
 use crate::structures::{DomainRef, Holder};
 use crate::sys::prim::{AtomicPtr, Ordering};
@@ -22,10 +22,10 @@ const NAME: &str = "RcuPtr";
 
 /// A pointer that may be null, to build structures of your own from: trees, tries, chains.
 ///
-/// It owns its value, as an `Option<Box<T>>` does. Readers load it under a guard. Writers swap it,
-/// and what they take out is [`Retired`]. QEMU's `atomic_rcu_read` and `atomic_rcu_set`, liburcu's
-/// `rcu_dereference`, `rcu_xchg_pointer` and `rcu_cmpxchg_pointer`. For one value that is always
-/// there, use an [`RcuCell`](crate::RcuCell).
+/// The pointer owns its value, as an `Option<Box<T>>` does. Readers load it under a guard. Writers
+/// swap it, and what they take out is [`Retired`]. Compare QEMU's `atomic_rcu_read` and
+/// `atomic_rcu_set`, and liburcu's `rcu_dereference`, `rcu_xchg_pointer` and `rcu_cmpxchg_pointer`.
+/// For one value that is always there, use an [`RcuCell`](crate::RcuCell).
 ///
 /// A binary search tree, into which any number of threads insert while others look up:
 ///
@@ -102,21 +102,21 @@ const NAME: &str = "RcuPtr";
 ///
 /// # Complexity
 /// Every operation is O(1) and wait-free, except for allocation and deallocation. A value of a type
-/// without a size is put in a box of three bytes or more, so that it has an address of its own.
+/// without a size is put in a box, so that it has an address of its own.
 ///
 /// # Drop
-/// Dropping the pointer retires its value: references taken under a guard outlive the pointer.
-/// Pointers inside the value are retired when the value is dropped. So a structure is freed level
-/// by level, with a grace period for each level and without recursion. For a chain of a million
-/// that takes long: use an [`RcuList`](crate::RcuList).
+/// Dropping the pointer retires its value: references under a guard outlive the pointer. The drop
+/// of the value retires the values of the pointers in it. So a structure is freed level by level,
+/// without recursion, after one grace period for each level. A chain of a million takes long: use
+/// an [`RcuList`](crate::RcuList).
 pub struct RcuPtr<T: Send + Sync + 'static> {
     current: AtomicPtr<T>,
     domain: DomainRef,
 }
 
 impl<T: Send + Sync + 'static> RcuPtr<T> {
-    /// A null pointer in the [global domain](Rcu::global), which this does not start, so that it
-    /// can be a static.
+    /// Makes a null pointer in the [global domain](Rcu::global). This does not start the domain, so
+    /// the pointer can be a static.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -129,7 +129,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         Self::at(ptr::null_mut(), DomainRef::GLOBAL)
     }
 
-    /// A null pointer in the domain of `rcu`.
+    /// Makes a null pointer in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -141,7 +141,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         Self::at(ptr::null_mut(), DomainRef::of(rcu))
     }
 
-    /// A pointer in the [global domain](Rcu::global).
+    /// Makes a pointer in the [global domain](Rcu::global).
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -152,7 +152,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         Self::at(into_stored(value), DomainRef::GLOBAL)
     }
 
-    /// A pointer in the domain of `rcu`.
+    /// Makes a pointer in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -175,7 +175,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         Self { current: AtomicPtr::new(current), domain }
     }
 
-    /// Returns the domain that guards must be of.
+    /// Returns the domain whose guards the pointer accepts.
     ///
     /// ```
     /// use async_rcu::RcuPtr;
@@ -187,8 +187,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         self.domain.rcu()
     }
 
-    /// Returns the value, or `None` if the pointer is null. The reference is bound to the guard,
-    /// not to the pointer.
+    /// Returns the value, if there is one. The reference is bound to the guard, not to the pointer.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -210,7 +209,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         unsafe { self.current.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Returns whether it is null. Needs no guard, since it does not look at the value.
+    /// Returns whether the pointer is null. Needs no guard.
     ///
     /// ```
     /// use async_rcu::RcuPtr;
@@ -235,8 +234,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         unsafe { self.retire(old) };
     }
 
-    /// Publishes `value`, and returns the old value as [`Retired`], to look at, to wait for, or to
-    /// drop.
+    /// Publishes `value`, and returns the old value.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -259,11 +257,8 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     /// Publishes `new` if the pointer is still `current`, which an earlier [`load`](Self::load)
-    /// returned. Returns the old value.
-    ///
-    /// Values are compared by address. Since `current` is borrowed for the call, its value has not
-    /// been freed, and no newer value can have its address. This holds for types without a size,
-    /// too.
+    /// returned. Returns the old value. Values are compared by address. Since `current` is borrowed
+    /// for the call, no newer value can have its address. This holds for types without a size, too.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuPtr};
@@ -277,7 +272,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     /// ```
     ///
     /// # Errors
-    /// If the pointer is not `current`: the value that it has, to try again, and `new`.
+    /// If the pointer is not `current`: the value that the pointer has, to try again, and `new`.
     ///
     /// # Panics
     /// If the guard is of another domain, which does not protect the value.
@@ -304,8 +299,7 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
         }
     }
 
-    /// Returns the value as [`Retired`], as if it were swapped out. References under guards may
-    /// still exist.
+    /// Takes the value out, and returns it as [`swap`](Self::swap) does.
     ///
     /// ```
     /// use async_rcu::RcuPtr;
@@ -365,8 +359,8 @@ pub struct CompareExchangeError<'g, T> {
     pub new: Option<Box<T>>,
 }
 
-/// A value without a size, at an address inside this allocation. It is neither at the beginning nor
-/// at the end, where a neighbouring allocation ends or begins.
+/// A value without a size, at an address inside this allocation. Its beginning or end could also be
+/// the address of a value in a neighbouring allocation.
 #[repr(C)]
 struct Sizeless<T> {
     before: u8,
@@ -378,7 +372,7 @@ impl<T> Sizeless<T> {
     /// # Safety
     /// `value` came from [`into_stored`], and is of a type without a size.
     unsafe fn around(value: *mut T) -> *mut Self {
-        // SAFETY: it lies in a `Sizeless`, and the pointer was made from one to all of that.
+        // SAFETY: the value lies in a `Sizeless`, and the pointer was made from one to the whole.
         unsafe { value.byte_sub(offset_of!(Self, value)).cast() }
     }
 }
@@ -393,8 +387,8 @@ impl<T: Send + Sync + 'static> Holder for Sizeless<T> {
     }
 }
 
-/// Puts a value where it lies while it is published. A value of a type with a size stays in its
-/// box.
+/// Puts a value where it lies while it is published: in its box, or, without a size, in a
+/// [`Sizeless`].
 fn into_stored<T>(value: Option<Box<T>>) -> *mut T {
     match value {
         None => ptr::null_mut(),
@@ -437,14 +431,14 @@ impl<T: Send + Sync + 'static> Default for RcuPtr<T> {
 }
 
 impl<T: Send + Sync + 'static> From<Box<T>> for RcuPtr<T> {
-    /// In the [global domain](Rcu::global).
+    /// Makes a pointer in the [global domain](Rcu::global).
     fn from(value: Box<T>) -> Self {
         Self::new(Some(value))
     }
 }
 
 impl<T: Send + Sync + fmt::Debug + 'static> fmt::Debug for RcuPtr<T> {
-    /// Reads the value, in a section of its own.
+    /// Reads the value in a section of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let guard = self.rcu().read();
         f.debug_tuple("RcuPtr").field(&self.load(&guard)).finish()

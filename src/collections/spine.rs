@@ -1,5 +1,4 @@
-//! The spine of an array: a length and pointers to the elements, in one allocation. It is the core
-//! of `RcuVec`.
+//! The spine of an `RcuVec`: a length and pointers to the elements, in one allocation.
 //!
 //! # States of a spine
 //! | state | moved there by | reached by |
@@ -16,26 +15,24 @@
 //! | left | from `len` to the high-water mark: it was visible, and some reader may hold a view that reaches it | never |
 //! | free | at or above the mark | by the writer: a pointer to a whole element, before `len` is raised over it |
 //!
-//! A push onto a free slot is done in place. A push onto a left slot is not: a view that was taken
-//! before must continue to show the old element. When a grace period has elapsed since `len` was
-//! last lowered, no section is left that saw more, and the left slots are free ([`HighWater`]).
-//! Otherwise the writer makes a new spine, as it does to grow and to replace an element.
+//! A push onto a free slot is done in place. A push onto a left slot makes a new spine, since an
+//! older view must continue to show the old element. When a grace period has elapsed since `len`
+//! was last lowered, no section is left that saw more, and the left slots are free ([`HighWater`]).
+//! A writer also makes a new spine to grow and to replace an element.
 //!
 //! # Order
 //! - `len` is raised with Release after the slot is written, and a reader loads it with Acquire. So
-//!   the reader sees each slot below it and the element of that slot, and the slots themselves are
-//!   Relaxed. A spine's first slots are published with the spine, by Release and Acquire of the
-//!   array's pointer.
+//!   the reader sees each slot below `len` and its element, and the slots themselves are Relaxed. A
+//!   new spine's slots are published with it, by Release and Acquire of the array's pointer.
 //! - `len` is lowered with Release too, so that it publishes what an earlier, larger `len` did.
 //! - A view is a spine and a `len` of that spine, loaded once. It is never the length of one spine
 //!   and the slots of another.
 //!
 //! # Why what a view shows is still there
-//! An element is retired when it is out of the visible part of the current spine: popped, or not
-//! copied to the next spine. A section that can reach it loaded the old spine, or the higher `len`.
-//! So it does not count as begun after a grace period that starts after the change. A section that
-//! holds up one grace period holds up every later one: so elements that are taken out of later
-//! spines live as long, too.
+//! An element is retired after it is popped or not copied to the next spine. A section that can
+//! reach it loaded the old spine, or the higher `len`. So this section holds up every grace period
+//! that starts after the change. A section that holds up one grace period holds up every later one:
+//! elements that are taken out of later spines live as long, too.
 //!
 //! # Invariants
 //! 1. A spine's allocation is a header followed by `capacity` slots, all initialised.
@@ -82,7 +79,7 @@ fn layout<T>(capacity: usize) -> Layout {
 }
 
 impl<T> Spine<T> {
-    /// Makes a private, empty spine with room for so many.
+    /// Makes a private, empty spine with room for `len` elements.
     ///
     /// # Panics
     /// If that is more than an allocation may have.
@@ -201,8 +198,8 @@ impl<T> Spine<T> {
     }
 }
 
-/// Which slots of the current spine a reader may know: a mark, and the grace period since `len` was
-/// last lowered. `C` is that grace period's cookie.
+/// The mark below which a reader may know the slots of the current spine, and the cookie of the
+/// next grace period after `len` was last lowered.
 #[derive(Debug)]
 pub(crate) struct HighWater<C> {
     mark: usize,
@@ -215,17 +212,17 @@ impl<C> HighWater<C> {
         Self { mark: len, lowered: None }
     }
 
-    /// Notes that `len` has been raised to this, in place.
+    /// Notes that the spine's length has been raised in place.
     pub(crate) fn raise(&mut self, len: usize) {
         self.mark = self.mark.max(len);
     }
 
-    /// Notes that `len` has been lowered; `next` is the next grace period after that.
+    /// Notes that `len` has been lowered; `next` is the next grace period.
     pub(crate) fn lower(&mut self, next: C) {
         self.lowered = Some(next);
     }
 
-    /// Returns whether the slots at and above `len`, which is the current one, are free.
+    /// Returns whether the slots at and above the current `len` are free.
     pub(crate) fn is_free(&mut self, len: usize, elapsed: impl FnOnce(&C) -> bool) -> bool {
         if len >= self.mark {
             return true;

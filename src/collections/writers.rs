@@ -1,15 +1,13 @@
-//! The lock of a structure's writers, which knows the thread that holds it.
+//! The lock of a structure's writers, which knows its holding thread.
 //!
-//! Users' code may run while the lock is held, where this cannot be avoided: the predicate of
-//! `retain`, and what a thread does between the edits of a writer's handle. If that code writes the
-//! same structure, it would wait for itself, so it panics instead. `holder` is the address of a
-//! byte of the holding thread, or 0. A thread finds its own address there only if it stored it
-//! itself and has not stored 0 since. So Relaxed is enough: addresses of other threads do not
-//! matter.
+//! Users' code may run while the lock is held: the predicate of `retain`, and code between the
+//! edits of a writer's handle. If that code writes the same structure, the thread would wait for
+//! itself, so it panics instead. `holder` is the address of a byte of the holding thread, or 0. A
+//! thread finds its own address there only if it stored it and has not stored 0 since. So Relaxed
+//! is enough.
 //!
 //! # Invariants
-//! 1. What the lock guards is whole whenever users' code runs, so that a panic under it leaves
-//!    nothing to mend.
+//! 1. The guarded state is whole whenever users' code runs, so that a panic leaves nothing to mend.
 
 use crate::sys::prim::{AtomicUsize, LongMutex, LongMutexGuard, Ordering};
 use std::ops::{Deref, DerefMut};
@@ -42,8 +40,8 @@ impl<S> Writers<S> {
         Self { state: LongMutex::new(state), holder: AtomicUsize::new(0) }
     }
 
-    /// Waits for the lock. `what` is the operation, and `handle` the type that this thread may
-    /// hold.
+    /// Waits for the lock. `what` names the operation, and `handle` the writer's type, for the
+    /// panic.
     #[track_caller]
     pub(super) fn lock(&self, what: &'static str, handle: &'static str) -> Writing<'_, S> {
         let this = this_thread();

@@ -4,11 +4,9 @@ use super::super::chain::Node;
 use std::fmt;
 use std::iter::FusedIterator;
 
-/// A walk along an [`RcuList`](crate::RcuList) from its front, bound to the guard that it reads
-/// under. From [`RcuList::iter`](crate::RcuList::iter).
-///
-/// Each step follows the link as it is then. The walk may be sent if a reference to the guard may
-/// be.
+/// A walk along an [`RcuList`](crate::RcuList) from its front, bound to the guard. Each step
+/// follows the link as it is then. From [`RcuList::iter`](crate::RcuList::iter). The walk may be
+/// sent to another thread while the guard lives.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -19,9 +17,9 @@ use std::iter::FusedIterator;
 /// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct ListIter<'g, T> {
-    /// The node before the next step, or the first node if `passed` is `false`. No link to it, as
-    /// that is the list's, which may be dropped before the guard. The section protects the node for
-    /// `'g`, by the invariants of the list.
+    /// The node before the next step, or the first node if `passed` is `false`. The section
+    /// protects it for `'g`, by the invariants of the list. This is not a link, since the list may
+    /// be dropped first.
     at: Option<&'g Node<T>>,
     passed: bool,
 }
@@ -39,8 +37,8 @@ impl<'g, T> Iterator for ListIter<'g, T> {
     fn next(&mut self) -> Option<&'g T> {
         if self.passed {
             let link = &self.at?.next;
-            // SAFETY: null, or a node that lives as long as the section in which the node before it
-            // was reached: "A reader on a removed node" in `chain`.
+            // SAFETY: null, or a node that lives as long as the section that reached the node
+            // before it: "A reader on a removed node" in `chain`.
             self.at = unsafe { link.follow().as_ref::<'g>() };
         }
         self.passed = true;

@@ -1,11 +1,11 @@
-//! A list under RCU: its owner and its readers. [`chain`](super::chain) has the protocol.
+//! A list under RCU. [`chain`](super::chain) has the protocol.
 //!
 //! # Invariants
-//! 1. `head`, with `Tail` under the writers' lock, keeps the invariants of `chain`. All its nodes
-//!    come from this list.
-//! 2. A node that is taken out is freed only through [`Retired`] or a callback of `domain`'s domain
-//!    that is queued afterwards: after a grace period that starts later. So a section of that
-//!    domain that reached the node may use it until the section ends.
+//! 1. `head`, with `Tail` under the writers' lock, keeps the invariants of `chain`. This list made
+//!    all its nodes.
+//! 2. A removed node is freed only through [`Retired`] or a callback of the list's domain that is
+//!    queued afterwards: after a grace period that starts later. So a section of the domain that
+//!    reached the node may use it until the section ends.
 //! 3. `len` is the number of linked nodes whenever the writers' lock is free.
 
 mod iter;
@@ -24,13 +24,12 @@ use std::ptr;
 
 const NAME: &str = "RcuList";
 
-/// A list that is walked all the time and changed now and then: handlers, listeners, memory
-/// regions.
+/// A list that is read often and written seldom: handlers, listeners, memory regions.
 ///
-/// Readers go from the front to the back, wait-free, under a guard. A reader on an element that is
-/// being removed keeps the element and finishes its walk, and sees the elements after it as they
-/// are then. Writers take turns. [`write`](Self::write) makes several edits in one turn, anywhere
-/// in the list.
+/// Readers walk from the front to the back, wait-free, under a guard. A reader on an element that
+/// is removed finishes its walk, and sees the elements after it as they are then. Writers take
+/// turns. Removed elements are [`Retired`]. While writers run, [`len`](Self::len) may be out of
+/// date.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -55,13 +54,13 @@ const NAME: &str = "RcuList";
 /// An element costs an allocation, which also holds one pointer.
 ///
 /// # Drop
-/// Dropping a list retires its elements, in one callback that frees them one by one, without
-/// recursion. References taken under a guard outlive the list. If elements panic when they are
-/// dropped, all are dropped, and one panic is reported.
+/// Dropping a list retires its elements in one callback, which frees them without recursion.
+/// References under a guard outlive the list. A panicking drop of an element does not skip the
+/// others; one panic is reported.
 ///
 /// # Deadlocks
-/// Writers wait for each other; if a [`ListWriter`] is never dropped, for ever. A thread that would
-/// wait for itself panics instead. No element is dropped while the writers' lock is held.
+/// Writers wait for each other, and for ever if a [`ListWriter`] is never dropped. A thread that
+/// would wait for itself panics. No element is dropped while the writers' lock is held.
 pub struct RcuList<T: Send + Sync + 'static> {
     head: Link<T>,
     len: AtomicUsize,
@@ -70,8 +69,8 @@ pub struct RcuList<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> RcuList<T> {
-    /// An empty list in the [global domain](Rcu::global), which this does not start, so that it can
-    /// be a static.
+    /// Makes an empty list in the [global domain](Rcu::global). This does not start the domain, so
+    /// the list can be a static.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -83,7 +82,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         Self::with(DomainRef::GLOBAL)
     }
 
-    /// An empty list in the domain of `rcu`.
+    /// Makes an empty list in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -105,7 +104,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         }
     }
 
-    /// Returns the domain that guards must be of.
+    /// Returns the domain whose guards the list accepts.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -117,7 +116,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.domain.rcu()
     }
 
-    /// Returns how many elements there are, or were a moment ago. O(1), without a section.
+    /// Returns the number of elements. O(1), without a section.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -128,7 +127,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Returns whether there are no elements, or were none a moment ago.
+    /// Returns whether there are no elements.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -139,7 +138,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.len() == 0
     }
 
-    /// Returns the first element.
+    /// Returns the first element, if there is one.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -155,10 +154,8 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.iter(guard).next()
     }
 
-    /// Walks the list from the front. Each step is wait-free, and does not meet elements that were
-    /// removed before it in the walk's way.
-    ///
-    /// The iterator is bound to the guard, not to the list.
+    /// Walks the list from the front. Each step is wait-free, and skips elements that were removed
+    /// ahead of the walk. The iterator is bound to the guard, not to the list.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -177,7 +174,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     #[track_caller]
     pub fn iter<'g>(&self, guard: &'g impl Guard) -> ListIter<'g, T> {
         self.domain.assert_covers(guard, NAME);
-        // SAFETY: a node that is linked now, in a section of the list's domain that lasts for 'g
+        // SAFETY: null, or a node linked now, in a section of the list's domain that lasts for 'g
         // (invariants 1, 2).
         ListIter::from(unsafe { self.head.follow().as_ref() })
     }
@@ -209,10 +206,9 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.append_run("push_back", Run::of(value));
     }
 
-    /// Adds elements at the back, in one step: a reader finds all of them or none of them.
-    ///
-    /// The iterator is run to its end first. If it panics, nothing is added. It may write the same
-    /// list.
+    /// Adds elements at the back, in one step: a reader finds all of them or none of them. The
+    /// iterator runs to its end first, and may write the list. If the iterator panics, nothing is
+    /// added.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -233,7 +229,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         writer.insert(writer.last(), run);
     }
 
-    /// Removes the first element, and returns it as [`Retired`], since readers may still see it.
+    /// Removes the first element, and returns it.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -249,11 +245,9 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.lock("pop_front").pop_front()
     }
 
-    /// Removes the elements for which `keep` returns `false`, in one go, and retires them in one
-    /// callback.
-    ///
-    /// If `keep` panics, the elements that it has refused so far are removed, and the others stay.
-    /// It may read the list.
+    /// Removes the elements for which `keep` returns `false`, and retires them in one callback.
+    /// `keep` may read the list. If `keep` panics, the elements refused so far are removed, and the
+    /// others stay.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -263,7 +257,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// ```
     ///
     /// # Panics
-    /// If `keep` writes the list: it would wait for itself.
+    /// If `keep` writes the list: the thread would wait for itself.
     #[track_caller]
     pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
         // By reference: what `keep` owns is dropped after the lock is released.
@@ -286,8 +280,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         self.lock("clear").clear();
     }
 
-    /// Returns a writer for several edits in one turn, which stands on the first element. Readers
-    /// see each edit as it is made. Other writers wait until the writer is dropped.
+    /// Returns a writer for several edits in one turn, which stands on the first element.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -315,8 +308,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         ListWriter::new(self, self.writers.lock(what, "ListWriter"))
     }
 
-    /// Starts the global domain, if the list is in it and it is not started yet. Called before
-    /// something is taken out, so that a panic loses nothing.
+    /// Starts the domain. Called before an element is taken out, so that a panic loses nothing.
     fn start(&self) {
         self.rcu();
     }
@@ -345,7 +337,7 @@ impl<T: Send + Sync + 'static> Holder for Node<T> {
 
 impl<T: Send + Sync + 'static> Drop for RcuList<T> {
     fn drop(&mut self) {
-        // SAFETY: the list is gone with its links, so all nodes are taken out (invariant 2).
+        // SAFETY: dropping the list takes out all nodes (invariant 2).
         unsafe { self.retire_all(self.head.follow()) };
     }
 }

@@ -18,11 +18,9 @@ use std::ptr::{self, NonNull};
 /// The right to write an [`RcuList`], and a place in it: on an element, or at the end, after the
 /// last element. From [`RcuList::write`].
 ///
-/// Readers see each edit as it is made. Other writers wait until the writer is dropped; if it is
-/// leaked, for ever. Meanwhile this thread may read the list, and must write it only through the
-/// writer.
-///
-/// Edits before and after the writer's element do not move the writer.
+/// Readers see each edit as it is made. Edits before and after the writer's element do not move the
+/// writer. Other writers wait until this writer is dropped; if it is leaked, for ever. Meanwhile
+/// this thread may read the list, and must write it only through the writer.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -105,7 +103,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         self.before = ptr::null_mut();
     }
 
-    /// Adds an element before the writer's element; at the end, as the last.
+    /// Adds an element before the writer's element, or as the last if the writer is at the end.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -123,8 +121,8 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         self.before = added;
     }
 
-    /// Adds an element after the writer's element. At the end, adds it as the last, and stays after
-    /// it.
+    /// Adds an element after the writer's element. A writer at the end adds the last, and stays at
+    /// the end.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -201,13 +199,12 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         let added = run.last();
         self.insert(ptr::null_mut(), run);
         if self.before.is_null() {
-            // The writer stood on the first element, which is the second now, or at the end of an
-            // empty list.
+            // The writer stood on the first element, or at the end of an empty list.
             self.before = added;
         }
     }
 
-    /// Adds an element at the back. A writer at the end stays after it.
+    /// Adds an element at the back. A writer at the end stays at the end.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -246,11 +243,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         removed.map(|node| unsafe { self.retired(node) })
     }
 
-    /// Removes the elements for which `keep` returns `false`, retires them in one callback, and
-    /// goes to the first element.
-    ///
-    /// If `keep` panics, the elements that it has refused so far are removed, and the others stay.
-    /// It may read the list.
+    /// Removes elements as [`RcuList::retain`] does, and goes to the first element.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -292,7 +285,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         unsafe { self.list.retire_all(first) };
     }
 
-    /// Returns how many elements there are.
+    /// Returns the number of elements.
     ///
     /// ```
     /// use async_rcu::RcuList;
@@ -343,7 +336,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     }
 }
 
-/// What `retain` has taken out. It is retired together when `retain` ends, also by a panic.
+/// The nodes that `retain` has taken out, and retires when it ends, also by a panic.
 struct Refused<'a, T: Send + Sync + 'static> {
     list: &'a RcuList<T>,
     nodes: Vec<NonNull<Node<T>>>,

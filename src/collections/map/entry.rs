@@ -1,9 +1,9 @@
-//! What lies in a bucket: one allocation of hash, key and value; and how many of them are freed.
+//! An entry, which is one allocation of hash, key and value, and how many entries are freed.
 //!
 //! # Invariants
 //! 1. A published entry came from a box, and is freed once: by the [`Retired`](crate::Retired) or
 //!    the [`Doomed`] that it was given to when it was taken out.
-//! 2. Nothing is moved out of it or written in it before no reader is left.
+//! 2. Nothing is moved out of an entry or written in it while a reader is left.
 
 use super::raw::Hashed;
 use super::raw::walk::Teardown;
@@ -46,17 +46,15 @@ where
     }
     fn into_value(self) -> V {
         let Entry { key, value, .. } = self;
-        // Foreign code, which may panic: the value is then dropped, and not lost.
+        // If this foreign code panics, the value is dropped, too.
         drop(key);
         value
     }
 }
 
-/// Entries on their way to be freed by one callback.
-///
-/// Wherever it is dropped, what is left is freed after a grace period. Dropping keys and values is
-/// foreign code. If one panics, the callback ends, and is counted and reported as one that
-/// panicked; what is left goes to a callback of its own.
+/// Entries that one callback frees. Dropping a `Doomed` retires the entries that it still has. So
+/// if the drop of a key or value panics, the callback is counted and reported as one that panicked,
+/// and the rest of the entries goes to another callback.
 pub(super) struct Doomed<K: Send + Sync + 'static, V: Send + Sync + 'static> {
     rcu: Rcu,
     taken: Vec<NonNull<Entry<K, V>>>,
@@ -65,7 +63,7 @@ pub(super) struct Doomed<K: Send + Sync + 'static, V: Send + Sync + 'static> {
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Doomed<K, V> {
-    /// For entries of a map of `rcu`, which are [pushed](Self::push) when they are taken out.
+    /// Makes one for entries of a map of `rcu`.
     pub(super) fn new(rcu: &Rcu) -> Self {
         Self { rcu: rcu.clone(), taken: Vec::new(), map: None }
     }
@@ -86,8 +84,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Doomed<K, V> {
     fn free(mut self) {
         let map = |map: &mut Option<Teardown<_>>| map.as_mut().and_then(Iterator::next);
         while let Some(entry) = self.taken.pop().or_else(|| map(&mut self.map)) {
-            // SAFETY: from a box, given out once, and taken out before the grace period began: no
-            // reader is left.
+            // SAFETY: from a box, freed here only, and taken out before the grace period began.
             drop(unsafe { Box::from_raw(entry.as_ptr()) });
         }
         self.map = None;

@@ -1,10 +1,10 @@
-//! [`RcuMap`] itself: what it consists of, how it is made, and its drop.
+//! [`RcuMap`]: its parts, how it is made, and its drop.
 //!
 //! # Invariants
-//! 1. References into the raw map are lent for guards of `domain`'s domain alone, or inside a
-//!    section of it that the operation opens.
-//! 2. An entry that was taken out goes to a [`Retired`](crate::Retired) or a [`Doomed`] of that
-//!    domain, and a table to a callback of it.
+//! 1. References into the raw map are lent only for guards of the map's domain, or inside a section
+//!    of it that the operation opens.
+//! 2. A removed entry goes to a [`Retired`](crate::Retired) or a [`Doomed`] of that domain, and a
+//!    replaced table to a callback of it.
 
 use super::entry::{Doomed, Entry};
 use super::raw::table::{Old, Table};
@@ -18,9 +18,9 @@ use std::hash::{BuildHasher, Hash};
 /// A hash map whose readers take no lock: sessions, routes, registries, caches.
 ///
 /// Readers write nothing and never wait, also while the map grows or shrinks. A lookup costs the
-/// hash and two cache misses. Writers lock one bucket for a few stores; writers on different
-/// buckets do not wait for each other. What is replaced or removed is retired: the domain's
-/// executor drops it when no reader can see it any more.
+/// hash and two cache misses. A writer locks one bucket for a few stores, and waits only for
+/// writers of this bucket. Replaced and removed values are [`Retired`](crate::Retired): the
+/// domain's executor drops them when no reader can see them.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuMap};
@@ -34,27 +34,26 @@ use std::hash::{BuildHasher, Hash};
 /// assert_eq!(ports.iter(&guard).map(|(_, port)| port).sum::<i32>(), 8523);
 /// ```
 ///
-/// A lookup, a step of an iterator, and each change are O(1) on average with a good hasher. If all
-/// keys have one hash, they are correct and O(n). The default hasher is that of the standard
-/// library. It is keyed at random, so that an attacker who chooses the keys cannot cause this.
+/// A lookup, a step of an iterator, and a change of one key are O(1) on average with a good hasher,
+/// and O(n) if all keys have one hash. The default hasher is that of the standard library. Its
+/// random key prevents an attacker who chooses the map's keys from causing this.
 ///
 /// # Memory
 /// An allocation for each entry (hash, key, value), and a table of buckets of 64 bytes. The table
-/// grows when there are more than four entries for each bucket, to half of that, and shrinks when
-/// there is less than one entry for two buckets. Each write then moves a few buckets, so that no
-/// single operation pays for all. Both tables exist until there have been a sixteenth as many
-/// writes as there are buckets, or a call of [`reserve`](Self::reserve) or
-/// [`shrink_to_fit`](Self::shrink_to_fit). Until then a read may cost one more cache miss.
+/// grows at more than four entries for each bucket, to two for each, and shrinks at less than one
+/// entry for two buckets. Each write then moves a few buckets, so that no single operation pays for
+/// all. Both tables exist until a sixteenth as many writes as there are buckets, or a call of
+/// [`reserve`](Self::reserve) or [`shrink_to_fit`](Self::shrink_to_fit). Until then a read may cost
+/// one more cache miss.
 ///
 /// # Foreign code
 /// `Hash`, `Eq`, `Clone` and `Drop` of keys and values, and all closures, run under no lock. They
 /// may use the map. If they panic, the map is as it was before the call. Writing operations open a
-/// section of their own, so that none of these may wait for a grace period of the same domain. Keys
-/// must stay the same to `Hash` and `Eq`. Otherwise entries may not be found; nothing worse
-/// happens.
+/// section, so this code must not wait for a grace period of the same domain. If a key changes for
+/// `Hash` or `Eq`, its entry may not be found; nothing worse happens.
 ///
 /// # Drop
-/// Dropping the map retires all of it in one callback. References under a guard outlive the map.
+/// Dropping the map retires its entries in one callback. References under a guard outlive the map.
 pub struct RcuMap<K: Send + Sync + 'static, V: Send + Sync + 'static, S = RandomState> {
     pub(super) raw: Raw<Entry<K, V>>,
     hasher: S,
@@ -62,7 +61,7 @@ pub struct RcuMap<K: Send + Sync + 'static, V: Send + Sync + 'static, S = Random
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
-    /// An empty map in the [global domain](Rcu::global).
+    /// Makes an empty map in the [global domain](Rcu::global).
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -73,7 +72,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
         Self::with_capacity(0)
     }
 
-    /// An empty map in the domain of `rcu`.
+    /// Makes an empty map in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -86,8 +85,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
         Self::with_capacity_in(0, rcu)
     }
 
-    /// An empty map in the global domain with room for so many entries, below which it does not
-    /// shrink by itself.
+    /// Makes an empty map in the global domain with room for `capacity` entries, below which the
+    /// map does not shrink by itself.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -117,7 +116,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> RcuMap<K, V> {
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
-    /// An empty map in the global domain, with a hasher of your own.
+    /// Makes an empty map in the global domain, with a hasher of your own.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -130,7 +129,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         Self::with_capacity_and_hasher(0, hasher)
     }
 
-    /// An empty map in the domain of `rcu`, with a hasher of your own.
+    /// Makes an empty map in the domain of `rcu`, with a hasher of your own.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -157,8 +156,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         Self::with_capacity_and_hasher_in(capacity, hasher, Rcu::global())
     }
 
-    /// [`with_capacity`](Self::with_capacity), with a hasher of your own and in the domain of
-    /// `rcu`.
+    /// [`with_capacity`](Self::with_capacity) in the domain of `rcu`, with a hasher of your own.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -173,7 +171,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         Self { raw: Raw::new(capacity), hasher, domain: DomainRef::of(rcu) }
     }
 
-    /// Returns the domain that guards must be of.
+    /// Returns the domain whose guards the map accepts.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -197,8 +195,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         &self.hasher
     }
 
-    /// Returns how many entries there are. O(1). While other threads write, the number may be off
-    /// by what they are about to do.
+    /// Returns the number of entries. O(1). While other threads write, the number may be off by
+    /// their current operations.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -233,7 +231,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// Frees tables that are no longer current, after a grace period.
     pub(super) fn retire_tables(&self, old: impl IntoIterator<Item = Old<Entry<K, V>>>) {
         for table in old {
-            // SAFETY: it ceased to be current just now, and this runs after a grace period.
+            // SAFETY: the table ceased to be current just now, and the callback runs after a grace
+            // period.
             self.rcu().call(move || unsafe { table.free() });
         }
     }
@@ -249,7 +248,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S: BuildHasher> RcuMap<
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> Drop for RcuMap<K, V, S> {
     fn drop(&mut self) {
         let mut doomed = Doomed::new(self.domain.rcu());
-        // SAFETY: dropped once, and nothing but readers has access; it runs after a grace period.
+        // SAFETY: the map is dropped once, and only readers have access. Entries are freed after a
+        // grace period.
         unsafe { doomed.push_map(self.raw.tear_down()) };
     }
 }
@@ -296,7 +296,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// As [`from_iter`](Self::from_iter), with the default hasher.
+    /// Calls [`from_iter`](Self::from_iter), with the default hasher.
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
     }

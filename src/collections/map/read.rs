@@ -15,11 +15,8 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Returns the value of a key, for as long as the guard lives.
-    ///
-    /// O(1) on average. Lock-free, and writes nothing.
-    ///
-    /// A key that is in the map throughout the call is found, whatever other threads write.
+    /// Returns the value of a key, for as long as the guard lives. Lock-free, and writes nothing. A
+    /// key that is in the map throughout the call is found, whatever other threads write.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuMap};
@@ -94,16 +91,13 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Returns every key and value, in no particular order, for as long as the guard lives. The
-    /// iterator may outlive the map.
+    /// Returns every key and value, in no particular order. The iterator is bound to the guard, not
+    /// to the map. A key that is in the map throughout the walk is seen exactly once, also while
+    /// the map grows and shrinks, with its old or its new value. A key that is inserted or removed
+    /// meanwhile may be seen or not. A key that is removed and inserted again may be seen twice.
     ///
-    /// A key that is in the map throughout the walk is seen exactly once, also while the map grows
-    /// and shrinks. If its value is replaced meanwhile, the walk sees the old or the new one. A key
-    /// that is inserted or removed meanwhile may be seen or not. A key that is removed and inserted
-    /// again may be seen twice.
-    ///
-    /// O(n + size of the table) for a whole walk. The section keeps memory from being freed: to do
-    /// slow work for each entry of a large map, collect the entries first.
+    /// O(n + size of the table) for a whole walk. The section keeps memory from being freed: for
+    /// slow work on each entry of a large map, collect the entries first.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -205,7 +199,7 @@ macro_rules! map_iterators {
             }
         }
 
-        /// Shows what is left.
+        /// Shows the rest of the entries.
         impl<$($bound)*> fmt::Debug for $name<'_, K, V> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_list().entries(self.clone()).finish()

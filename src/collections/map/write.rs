@@ -1,4 +1,4 @@
-//! Changing the map. Foreign code runs outside of every lock: values are dropped after the lock.
+//! Changing the map. Foreign code runs under no lock: values are dropped after it is released.
 
 use super::entry::{Doomed, Entry};
 use super::handle::RcuMap;
@@ -15,10 +15,8 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// Inserts a value, and returns the value that the key had, to look at, to wait for, or to
-    /// drop.
-    ///
-    /// Both key and value are replaced. Readers see the old value or the new one. O(1) on average.
+    /// Inserts a value, and returns the value that the key had. Replaces the key, too. Readers see
+    /// the old value or the new one.
     ///
     /// ```
     /// # use async_rcu::RcuMap;
@@ -75,7 +73,7 @@ where
         Ok(())
     }
 
-    /// Removes a key, and returns its value, to look at, to wait for, or to drop. O(1) on average.
+    /// Removes a key, and returns its value.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -136,8 +134,7 @@ where
         }
     }
 
-    /// Returns the value of a key, for as long as the guard lives. Inserts `value` if there is
-    /// none.
+    /// Returns the value of a key. Inserts `value` if the key has none.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -154,11 +151,9 @@ where
         self.get_or_insert_with(key, || value, guard)
     }
 
-    /// Returns the value of a key, for as long as the guard lives. Inserts what `f` returns if
-    /// there is none.
-    ///
-    /// `f` runs under no lock, and may use the map. If several threads make a value for one key at
-    /// the same time, the first to insert it wins, and the other values are dropped.
+    /// Returns the value of a key. Inserts what `f` returns if the key has none. If several threads
+    /// make a value for one key at the same time, the first inserted one stays, and the others are
+    /// dropped.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuMap};
@@ -197,10 +192,8 @@ where
     }
 
     /// Replaces the value of a key with what `f` makes of it, and returns the old one: read, copy,
-    /// update. Returns `None`, and does nothing, if the key has no value.
-    ///
-    /// If another writer replaces the value meanwhile, this tries again. So `f` may be called
-    /// several times; the value of a lost attempt is dropped.
+    /// update. Does nothing and returns `None` if the key has no value. If another writer replaces
+    /// the value meanwhile, the new value is dropped, and `f` is called again.
     ///
     /// ```
     /// # use async_rcu::{Rcu, RcuMap};
@@ -230,12 +223,9 @@ where
         }
     }
 
-    /// Removes every entry for which `f` returns `false`. One callback drops them after a grace
-    /// period.
-    ///
-    /// As [`iter`](Self::iter), this passes every key that is in the map throughout. If a value is
-    /// replaced while `f` looks at it, `f` gets the new one too. O(n), in one section, which keeps
-    /// memory from being freed as long as it lasts.
+    /// Removes every entry for which `f` returns `false`, and retires them in one callback. Passes
+    /// the keys that [`iter`](Self::iter) sees. If a value is replaced while `f` looks at it, `f`
+    /// gets the new one, too. O(n), in one section, which keeps memory from being freed.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -289,10 +279,8 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Removes every entry. One callback drops them after a grace period. What other threads insert
-    /// meanwhile may stay.
-    ///
-    /// O(n + size of the table).
+    /// Removes every entry, and retires them in one callback. Entries that other threads insert
+    /// meanwhile may stay. O(n + size of the table).
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
@@ -312,10 +300,9 @@ where
         self.retire_tables(tables);
     }
 
-    /// Makes room for so many more entries, at once. The map does not shrink below it by itself.
-    ///
-    /// This also ends a change of size that is under way, unless other writers work on it. O(n) if
-    /// the map grows.
+    /// At once makes room for `additional` more entries, below which the map does not shrink by
+    /// itself. Also ends a change of size that is under way, unless other writers work on it. O(n)
+    /// if the map grows.
     ///
     /// ```
     /// use async_rcu::RcuMap;
@@ -333,7 +320,7 @@ where
         self.retire_tables(self.raw.reserve(self.root(&section), entries));
     }
 
-    /// Makes the map no larger than its entries need, at once, and forgets what was
+    /// At once makes the map as small as its entries allow, and forgets what was
     /// [reserved](Self::reserve). O(n).
     ///
     /// ```

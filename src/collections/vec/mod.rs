@@ -1,13 +1,11 @@
-//! An array under RCU: its owner, its readers and its single edits. [`spine`](super::spine) has the
-//! protocol.
+//! An array under RCU. [`spine`](super::spine) has the protocol.
 //!
 //! # Invariants
-//! 1. `current` is null or points to the current spine, made here. Null is an empty array.
-//! 2. Each element comes from a box. From its publication until it is taken out, the array owns it,
-//!    and it is in one visible slot of the current spine.
-//! 3. Elements that are taken out, and spines that are replaced, are freed only through [`Retired`]
-//!    or a callback of `domain`'s domain that is made afterwards: after a grace period that starts
-//!    later.
+//! 1. `current` points to the current spine, which this array made, or is null: the array is empty.
+//! 2. Each element comes from a box. From its publication until its removal, the array owns it, and
+//!    one visible slot of the current spine points to it.
+//! 3. Removed elements and replaced spines are freed only through [`Retired`] or a callback of the
+//!    array's domain that is queued afterwards: after a grace period that starts later.
 //! 4. The lock's `HighWater` is that of the current spine.
 
 mod view;
@@ -27,10 +25,11 @@ use std::ptr::{self, NonNull};
 
 const NAME: &str = "RcuVec";
 
-/// A resizable array that is read all the time: slots, queues by number, tables by index.
+/// A resizable array that is read often: slots, queues by number, tables by index.
 ///
 /// Readers index it under a guard. [`load`](Self::load) returns a view that later writes do not
-/// change. Elements are in boxes and are never moved. Writers take turns.
+/// change. Elements are never moved. Writers take turns. Removed elements are [`Retired`]. While
+/// writers run, [`len`](Self::len) may be out of date.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuVec};
@@ -62,12 +61,12 @@ const NAME: &str = "RcuVec";
 /// Only pointers are copied, never elements. An element costs an allocation and a pointer.
 ///
 /// # Drop
-/// Dropping an array retires its elements, in one callback. References taken under a guard outlive
-/// it. If elements panic when they are dropped, all are dropped, and one panic is reported.
+/// Dropping an array retires its elements in one callback. References under a guard outlive the
+/// array. A panicking drop of an element does not skip the others; one panic is reported.
 ///
 /// # Deadlocks
-/// Writers wait for each other; if a [`VecWriter`] is never dropped, for ever. A thread that would
-/// wait for itself panics instead. No element is dropped while the writers' lock is held.
+/// Writers wait for each other, and for ever if a [`VecWriter`] is never dropped. A thread that
+/// would wait for itself panics. No element is dropped while the writers' lock is held.
 pub struct RcuVec<T: Send + Sync + 'static> {
     current: AtomicPtr<Header<T>>,
     writers: Writers<State>,
@@ -77,8 +76,8 @@ pub struct RcuVec<T: Send + Sync + 'static> {
 type State = HighWater<GracePeriod>;
 
 impl<T: Send + Sync + 'static> RcuVec<T> {
-    /// An empty array in the [global domain](Rcu::global), which this does not start, so that it
-    /// can be a static.
+    /// Makes an empty array in the [global domain](Rcu::global). This does not start the domain, so
+    /// the array can be a static.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -90,7 +89,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         Self::with(DomainRef::GLOBAL)
     }
 
-    /// An empty array in the domain of `rcu`.
+    /// Makes an empty array in the domain of `rcu`.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -111,7 +110,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Returns the domain that guards must be of.
+    /// Returns the domain whose guards the array accepts.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -123,7 +122,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.domain.rcu()
     }
 
-    /// Returns how many elements there are, or were a moment ago. Opens a section meanwhile.
+    /// Returns the number of elements. Opens a section meanwhile.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -137,7 +136,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.load(&self.rcu().read()).len()
     }
 
-    /// Returns whether there are no elements, or were none a moment ago.
+    /// Returns whether there are no elements.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -148,8 +147,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.len() == 0
     }
 
-    /// Returns the array as it is now: one length and the elements below it, which later writes do
-    /// not change.
+    /// Returns a view: one length and the elements below it, which later writes do not change.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -190,8 +188,8 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.load(guard).get(index)
     }
 
-    /// Returns the elements as they are now, in order. The iterator is bound to the guard, not to
-    /// the array.
+    /// Returns the elements of a view, in order. The iterator is bound to the guard, not to the
+    /// array.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -223,10 +221,9 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.add(&mut state, 1, [value]);
     }
 
-    /// Adds elements at the end, in one step: a reader finds all of them or none of them.
-    ///
-    /// The iterator is run to its end first. If it panics, nothing is added. It may write the same
-    /// array.
+    /// Adds elements at the end, in one step: a reader finds all of them or none of them. The
+    /// iterator runs to its end first, and may write the array. If the iterator panics, nothing is
+    /// added.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -244,7 +241,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.add(&mut state, values.len(), values);
     }
 
-    /// Removes the last element, and returns it as [`Retired`], since readers may still see it.
+    /// Removes the last element, and returns it.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -256,7 +253,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     pub fn pop(&self) -> Option<Retired<T>> {
         let mut state = self.lock("pop");
         let spine = self.spine()?;
-        // SAFETY: the lock is held; the slot is visible, and then its element is taken out.
+        // SAFETY: the lock is held. The slot is visible, and `set_len` takes its element out.
         unsafe {
             let len = spine.len().checked_sub(1)?;
             let rcu = self.rcu();
@@ -267,7 +264,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Replaces an element, and returns the old one as [`Retired`].
+    /// Replaces an element, and returns the old one.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -283,8 +280,8 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let value = Box::new(value);
         let mut state = self.lock("replace");
         let (spine, len) = self.bounds(index, "replace");
-        // SAFETY: the lock is held; in range; the copy is private until it is published, and then
-        // the element is out.
+        // SAFETY: the lock is held, and `index` is in range. The copy is private until it is
+        // published, which takes the element out.
         unsafe {
             let copy = spine.copy(len, len);
             let element = spine.get(index);
@@ -294,7 +291,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Removes an element, and moves the last one to its place.
+    /// Removes an element, moves the last one to its place, and returns the removed one.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -339,7 +336,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let mut state = self.lock("clear");
         let old = self.spine();
         if old.is_some() {
-            // Starts the domain, if it is not started, before something is taken out.
+            // Starts the domain first, so that a panic loses nothing.
             self.rcu();
         }
         self.current.store(ptr::null_mut(), Ordering::Release);
@@ -350,9 +347,8 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         }
     }
 
-    /// Returns a writer for several edits in one turn. Readers see all of them at once, when
-    /// [`publish`](VecWriter::publish) is called, or never. The pointers are copied once. Other
-    /// writers wait until the writer is dropped.
+    /// Returns a writer for several edits in one turn. Readers see all of them at once, after
+    /// [`publish`](VecWriter::publish), or never. Other writers wait until this writer is dropped.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -377,8 +373,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.writers.lock(what, "VecWriter")
     }
 
-    /// Returns the current spine, for the holder of the lock. It was stored before the lock was
-    /// taken.
+    /// Returns the current spine, for the holder of the lock, under which it was stored.
     fn spine(&self) -> Option<Spine<T>> {
         Spine::from_raw(self.current.load(Ordering::Relaxed))
     }
@@ -435,7 +430,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// `spine` is private; the caller retires the elements that are not in it.
     unsafe fn publish(&self, state: &mut Writing<'_, State>, spine: Option<Spine<T>>) {
         let old = self.spine();
-        // Starts the domain, if it is not started, before something is taken out.
+        // Starts the domain first, so that a panic loses nothing.
         let rcu = old.map(|_| self.rcu());
         self.current.store(spine.map_or(ptr::null_mut(), Spine::as_ptr), Ordering::Release);
         // SAFETY: the lock is held.
@@ -485,7 +480,7 @@ fn boxed<T>(value: Box<T>) -> NonNull<T> {
     unsafe { NonNull::new_unchecked(Box::into_raw(value)) }
 }
 
-/// Frees elements. One whose drop panics does not keep the others from being freed.
+/// Frees elements. A panicking drop does not skip the others.
 ///
 /// # Safety
 /// Each came from a box, and is the caller's alone.
@@ -501,7 +496,7 @@ unsafe fn drop_elements<T>(elements: impl IntoIterator<Item = NonNull<T>>) -> Dr
 impl<T: Send + Sync + 'static> Drop for RcuVec<T> {
     fn drop(&mut self) {
         if let Some(spine) = Spine::from_raw(self.current.load(Ordering::Acquire)) {
-            // SAFETY: the array is gone, so it is taken out.
+            // SAFETY: the array is dropped, so its spine is taken out.
             unsafe { self.retire_whole(spine) };
         }
     }

@@ -1,9 +1,9 @@
 //! The view that a reader has of an array.
 //!
 //! # Invariants
-//! 1. The slots were visible in one spine at one moment, in a section that lasts for `'g`. None is
-//!    written before the section ends, and their elements live as long ("Why what a view shows is
-//!    still there" in `spine`).
+//! 1. The slots were visible in one spine at one moment, in a section that lasts for `'g`. Until
+//!    the section ends, no slot is written, and the elements live ("Why what a view shows is still
+//!    there" in `spine`).
 
 use crate::sys::prim::{AtomicPtr, Ordering};
 use std::fmt;
@@ -11,10 +11,8 @@ use std::iter::FusedIterator;
 use std::ops::Index;
 use std::slice;
 
-/// An [`RcuVec`](crate::RcuVec) as it was at one moment, bound to the guard that it reads under.
-/// From [`RcuVec::load`](crate::RcuVec::load).
-///
-/// Later pushes, pops and replacements do not change it.
+/// An [`RcuVec`](crate::RcuVec) as it was at one moment, bound to the guard. Later writes do not
+/// change the view. From [`RcuVec::load`](crate::RcuVec::load).
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuVec, collections::VecView};
@@ -28,8 +26,8 @@ pub struct VecView<'g, T> {
     slots: &'g [AtomicPtr<T>],
 }
 
-/// The elements of an [`RcuVec`](crate::RcuVec) as it was at one moment, in order, bound to the
-/// guard that it reads under. From [`RcuVec::iter`](crate::RcuVec::iter) and [`VecView::iter`].
+/// An iterator over the elements of a [`VecView`], bound to the guard. From [`VecView::iter`] and
+/// [`RcuVec::iter`](crate::RcuVec::iter).
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuVec};
@@ -48,8 +46,8 @@ pub struct VecIter<'g, T> {
 /// Invariant 1 for the slot and its lifetime.
 #[inline(always)]
 unsafe fn element<T>(slot: &AtomicPtr<T>) -> &T {
-    // SAFETY: by the caller's word. Relaxed: written before the length, which was loaded with
-    // Acquire.
+    // SAFETY: by the caller's word. Relaxed, since the length was stored after the slot, and loaded
+    // with Acquire.
     unsafe { &*slot.load(Ordering::Relaxed) }
 }
 
@@ -59,7 +57,7 @@ impl<'g, T> VecView<'g, T> {
         Self { slots }
     }
 
-    /// Returns how many elements there were.
+    /// Returns the number of elements.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -71,7 +69,7 @@ impl<'g, T> VecView<'g, T> {
         self.slots.len()
     }
 
-    /// Returns whether there were no elements.
+    /// Returns whether there are no elements.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
@@ -192,7 +190,7 @@ impl<T: fmt::Debug> fmt::Debug for VecView<'_, T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for VecIter<'_, T> {
-    /// Shows what is left.
+    /// Shows the rest of the elements.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }

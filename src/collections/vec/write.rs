@@ -1,11 +1,11 @@
 //! The writer of an array, whose edits are published together or not at all.
 //!
 //! # Invariants
-//! 1. The writer holds the lock: the current spine is the one that `elements` was copied from.
-//! 2. `elements` is what the array is to be. `removed` is what is no longer in it, in the order of
-//!    the edits. `added` is what the writer made, in `elements` or `removed`. Before `elements` is
-//!    published, the writer owns what it added, and the current spine owns the rest.
-//! 3. Nothing is given out as `Retired` before it is published that the array no longer has it.
+//! 1. The writer holds the lock, so the current spine is the one that `elements` was copied from.
+//! 2. `elements` is the array as edited. `removed` has what the edits took out, in their order.
+//!    `added` has what the writer made, in `elements` or `removed`. Before `elements` is published,
+//!    the writer owns what it added, and the current spine owns the rest.
+//! 3. A removed element becomes a `Retired` only after the array without it is published.
 
 use super::super::spine::Spine;
 use super::super::writers::Writing;
@@ -15,15 +15,13 @@ use std::fmt;
 use std::mem;
 use std::ptr::NonNull;
 
-/// The right to write an [`RcuVec`], and the array as it is to be. From [`RcuVec::write`].
+/// The right to write an [`RcuVec`], and the array as edited. From [`RcuVec::write`].
 ///
-/// [`publish`](Self::publish) shows all edits to readers in one step. If the writer is dropped
-/// without it, also by a panic, the array stays as it was, and the domain's executor drops the
-/// added elements.
-///
-/// Other writers wait until this writer is dropped. If it is leaked, they wait for ever, and what
-/// it added is leaked. Meanwhile this thread may read the array, and must write it only through the
-/// writer.
+/// The methods work on the edited array. [`publish`](Self::publish) shows all edits to readers in
+/// one step. If the writer is dropped before, also by a panic, the array stays as it was, and the
+/// domain's executor drops the added elements. Other writers wait until this writer is dropped; if
+/// it is leaked, for ever, and what it added is leaked. Meanwhile this thread may read the array,
+/// and must write it only through the writer.
 ///
 /// ```
 /// use async_rcu::RcuVec;
@@ -31,12 +29,12 @@ use std::ptr::NonNull;
 /// let mut writer = array.write();
 /// writer.remove(0);
 /// writer.push(3);
-/// assert_eq!(array.len(), 3);                    // readers see nothing of it
+/// assert_eq!(array.len(), 3);                    // readers see no edit yet
 /// writer.publish();
 /// assert_eq!(array.len(), 3);                    // 1, 2, 3
 /// let mut writer = array.write();
 /// writer.pop();
-/// drop(writer);                                  // or never
+/// drop(writer);                                  // no reader sees this edit
 /// assert_eq!(array.len(), 3);
 /// ```
 #[must_use = "edits are lost unless published"]
@@ -58,7 +56,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         Self { array, state, elements, removed: Vec::new(), added: Vec::new() }
     }
 
-    /// Returns how many elements there are to be.
+    /// Returns the number of elements.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -71,7 +69,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.len()
     }
 
-    /// Returns whether there are to be no elements.
+    /// Returns whether there are no elements.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -84,7 +82,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.is_empty()
     }
 
-    /// Returns an element, as edited, or `None` if the index is out of range.
+    /// Returns an element, or `None` if the index is out of range.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -94,8 +92,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// assert_eq!((writer.get(0), writer.get(3)), (Some(&10), None));
     /// ```
     pub fn get(&self, index: usize) -> Option<&T> {
-        // SAFETY: in the array or added, and not freed while the writer holds the lock (invariants
-        // 1, 2).
+        // SAFETY: not freed while the writer holds the lock (invariants 1, 2).
         self.elements.get(index).map(|at| unsafe { at.as_ref() })
     }
 
@@ -230,8 +227,8 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
         self.elements.swap(a, b);
     }
 
-    /// Shows all edits to readers in one step, and releases the lock. Returns what was removed, in
-    /// the order of the edits.
+    /// Shows all edits to readers, and releases the lock. Returns what was removed, in the order of
+    /// the edits.
     ///
     /// ```
     /// use async_rcu::RcuVec;
@@ -243,12 +240,12 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// ```
     pub fn publish(mut self) -> Vec<Retired<T>> {
         if !self.removed.is_empty() {
-            // Starts the domain, if it is not started, before something is taken out.
+            // Starts the domain first, so that a panic loses nothing.
             self.array.rcu();
         }
         let spine = (!self.elements.is_empty()).then(|| Spine::with_room(self.elements.len()));
         let removed = mem::take(&mut self.removed);
-        // From here on nothing panics. What was added is the array's, or is in `removed`.
+        // Nothing panics from here on. The added elements are in the array or in `removed`.
         self.added = Vec::new();
         // SAFETY: private and large enough; what is not in it is retired below.
         unsafe {
@@ -287,9 +284,8 @@ impl<T: Send + Sync + 'static> Drop for VecWriter<'_, T> {
             return;
         }
         let added = mem::take(&mut self.added);
-        // Not here: the lock is held, and a panic may be unwinding.
-        // SAFETY: from boxes, not published, so nothing else owns them (invariant 2); `T` is
-        // `Send`.
+        // In a callback, since the lock is held here, and a panic may be unwinding.
+        // SAFETY: from boxes and owned by the writer alone (invariant 2); `T` is `Send`.
         unsafe { self.array.rcu().call_unchecked(move || drop_elements(added).end()) };
     }
 }

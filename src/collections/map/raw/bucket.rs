@@ -138,9 +138,9 @@ mod zeroed {
             Self { first, len, base }
         }
 
-        /// The least alignment, with room to align inside. Allocators ask the system for zeroed
-        /// pages, which are not touched before they are used, only if the alignment is not special.
-        /// Otherwise a large table would be written as a whole when it is made.
+        /// Has a small alignment, and room to align inside. Only for common alignments do
+        /// allocators take zeroed pages from the system, which are not touched before use.
+        /// Otherwise the whole of a large table would be written when it is made.
         fn layout(len: usize) -> Option<Layout> {
             let size = size_of::<Bucket<E>>().checked_mul(len)?;
             Layout::from_size_align(size.checked_add(align_of::<Bucket<E>>())?, 8).ok()

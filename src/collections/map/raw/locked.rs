@@ -1,8 +1,6 @@
-//! What a writer does under a bucket's lock.
-//!
-//! Each change keeps the order that the parent module states: hint, then slot when an entry comes;
-//! slot, then hint when it goes. The guard knows what the word will be when the lock is released:
-//! only the holder changes tags, so this is exact.
+//! What a writer does under a bucket's lock. An insertion sets the hint, then the slot; a removal
+//! clears the slot, then the hint, as the parent module states. [`Locked`] has the word that is
+//! published when the lock is released: only the holder changes tags, so this is exact.
 
 use super::Hashed;
 use super::bucket::Bucket;
@@ -13,17 +11,17 @@ use std::ptr::{self, NonNull};
 
 const _: () = assert!(SLOTS <= 6);
 
-/// The lock of a home that is not moved. Dropping it releases the lock.
+/// The held lock of a home that is not moved.
 #[must_use = "the lock is released when it is dropped"]
 pub(crate) struct Locked<'s, E> {
     table: &'s Table<E>,
     head: &'s Bucket<E>,
     parker: &'s Parker,
-    /// What the word will be.
+    /// The word that the release publishes.
     meta: Meta,
     /// The last hash of the interval that this home covers, seen from the search's root.
     pub(super) last: u64,
-    /// Dropped after the lock is released: no fork happens while another thread has it.
+    /// Dropped after the lock is released: no fork happens while a thread has a pass.
     _pass: Pass,
 }
 
@@ -49,12 +47,12 @@ pub(super) enum Search<'s, E> {
     Unknown(&'s E),
 }
 
-/// Entries of one hash that were compared, outside of any lock, in the section that is still open.
-/// So an address means the same entry: none is freed and its memory used again meanwhile.
+/// Entries of one hash that were compared outside of any lock. The section is still open, so no
+/// entry is freed, and an address means the same entry.
 pub(super) struct Known<E> {
     equal: *const E,
     unequal: Vec<*const E>,
-    /// Where in `unequal` the last one was found: searches meet them in the same order.
+    /// The index in `unequal` where the last one was found: searches meet them in the same order.
     at: usize,
 }
 

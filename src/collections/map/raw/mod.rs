@@ -4,40 +4,39 @@
 //! A [`Table`] has `1 << bits` [`Bucket`](bucket::Bucket)s of one cache line each: a word, six
 //! slots, and a link to an overflow bucket of the same shape. The *home* of a hash is the bucket
 //! that its topmost bits number. So a bucket is home to one interval of hashes, and the intervals
-//! of a larger and a smaller table nest. Cache-line buckets whose readers take no lock, and a
-//! resize that hands over bucket by bucket, are those of CLHT (David, Guerraoui, Trigonakis:
-//! "Asynchronized Concurrency", ASPLOS 2015). Tags, nested intervals and the order below are this
-//! crate's.
+//! of a larger and a smaller table nest. Cache-line buckets with lock-free readers, and a resize
+//! that moves bucket by bucket, are from CLHT (David, Guerraoui, Trigonakis: "Asynchronized
+//! Concurrency", ASPLOS 2015). Tags, nested intervals and the order below are this crate's.
 //!
 //! # States of a bucket
 //! The word has the state: `open -> locked -> open` by a writer, any number of times, and once
-//! `locked -> moved`, by a writer that resizes. A moved bucket is never written again, and the
-//! table's `next` has what was in it. Overflow buckets belong to the first bucket of their chain,
-//! and are locked and moved with it.
+//! `locked -> moved`, by a writer that resizes. A moved bucket is never written again; its entries
+//! are in the table's `next`. Overflow buckets are locked and moved with the first bucket of their
+//! chain.
 //!
 //! # States of a table
-//! `current`: [`Raw::table`] points to it. It may be given a `next`, once, and only while it is
-//! current. When its last bucket is moved, `next` becomes current. The table is then `old`: it is
-//! returned to the caller of [`Raw::help`], which retires it, and no section that begins later
-//! reaches it. So there are never more than two tables with open buckets.
+//! [`Raw::table`] points to the `current` table. A table gets a `next` once, and only while it is
+//! current. When its last bucket is moved, `next` becomes current. The table is then `old`: the
+//! caller of [`Raw::help`] retires it, and no section that begins later reaches it. So at most two
+//! tables have open buckets.
 //!
 //! # The slot decides, the word only hints
 //! An entry is in the map from the store of its address to a slot (or of the link to the overflow
-//! bucket that it lies in) to the store that overwrites it. The word's tags tell where a reader has
-//! to look. **A tag is set before its slot is filled, and cleared after its slot was emptied**. The
+//! bucket that it lies in) to the store that overwrites it. The word's tags tell a reader where to
+//! look. **A tag is set before its slot is filled, and cleared after its slot was emptied**. The
 //! same holds for `more` and the overflow chain. So a reader that finds an entry and looks again
 //! finds it again, as long as no writer removes it. If the tag were set last, a reader with an old
 //! word would find an entry that the next reader misses.
 //!
 //! An entry keeps its slot while it is in the map and its bucket is not moved. A replacement takes
-//! over the slot. So a lookup finds a key that is in the map throughout. If the key's bucket was
-//! open when the word was loaded, its slots hold the key in one place from that moment until the
-//! bucket is moved, and also later, as they are not written any more. If the bucket was moved, the
-//! next table's bucket has held the key since before `moved` was set.
+//! over the slot. So a lookup finds a key that is in the map throughout. If the bucket was open
+//! when its word was loaded, one of its slots holds the key from then on, also after the move,
+//! since a moved bucket is not written. If the bucket was moved, the next table's bucket has held
+//! the key since before `moved` was set.
 //!
 //! # Order
-//! - slot, link: Release stores, Acquire loads. A thread that sees an entry sees it whole, and sees
-//!   its tag, which was set before.
+//! - slot, link: Release stores, Acquire loads. A thread that sees an entry sees it whole, with its
+//!   tag, which was set before.
 //! - word: the lock is taken with Acquire and released with Release, so the holder sees the slots
 //!   as they are. Readers load the word with Acquire: a thread that sees `moved` sees `next` and
 //!   what was moved there.
@@ -55,19 +54,19 @@
 //!
 //! # Why retiring a table once is enough, though older tables lead to it
 //! T1 was current after T0, and both were retired. A section that reached T1 through T0 loaded T0
-//! as current. So it began before T1's grace period did: otherwise it would have seen the table
-//! that came after T1.
+//! as current. So it began before T1's grace period: otherwise it would have seen the table after
+//! T1.
 //!
 //! # Invariants
 //! 1. Only [`Raw::root`] makes a `&'s Table`, inside a section that lasts for `'s`. References to
-//!    buckets, later tables and entries come from it. What was taken out of the map is freed only
-//!    after a grace period that started later. So is a table.
+//!    buckets, later tables and entries come from it. Removed entries and old tables are freed only
+//!    after a grace period that started later.
 //! 2. Only the holder of the lock of a chain's first bucket, which is not moved, writes the chain's
 //!    slots, links and tags.
 //! 3. Under a lock, a slot is null exactly if its tag is clear, and an entry lies in one slot of
 //!    its home's chain.
 //! 4. Entries are never moved out of or written through.
-//! 5. No foreign code runs under a lock: keys are compared before, and addresses under it
+//! 5. No foreign code runs under a lock: keys are compared before, and addresses under the lock
 //!    ([`Known`]).
 
 mod bucket;
@@ -96,17 +95,18 @@ pub(crate) trait Hashed {
 pub(crate) struct Raw<E> {
     /// The current table.
     table: AtomicPtr<Table<E>>,
-    /// The map is not shrunk below so many bits by itself.
+    /// The map does not shrink below this many bits by itself.
     floor: AtomicU32,
     count: Count,
     parker: Parker,
 }
 
-/// The home's lock, and the slot of the entry if there is one: the end of a search for writing.
+/// The result of a search for writing: the home's lock, and the entry's slot if there is one.
 pub(crate) type Located<'s, E> = (Locked<'s, E>, Option<EntrySlot<'s, E>>);
 
 impl<E: Hashed> Raw<E> {
-    /// Makes an empty map with room for so many entries, below which it never shrinks by itself.
+    /// Makes an empty map with room for `capacity` entries, below which it does not shrink by
+    /// itself.
     pub(crate) fn new(capacity: usize) -> Self {
         let bits = table::bits_for(capacity);
         Self {
@@ -128,7 +128,7 @@ impl<E: Hashed> Raw<E> {
         unsafe { &*self.table.load(Ordering::Acquire) }
     }
 
-    /// Takes the map apart, when it is dropped.
+    /// Takes a dropped map apart.
     ///
     /// # Safety
     /// Called once, when nothing but readers has access. The first entry is asked for after a grace
@@ -138,13 +138,14 @@ impl<E: Hashed> Raw<E> {
         unsafe { Teardown::new(self.table.load(Ordering::Acquire)) }
     }
 
-    /// Returns how many entries were put in and not taken out.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.count.sum()
     }
 
     /// Locks the home of `hash`, and finds there the entry of this hash for which `eq` returns
-    /// `true`. `eq` does not run under the lock. Entries that came meanwhile are compared too.
+    /// `true`. `eq` does not run under the lock. Entries that are inserted meanwhile are compared,
+    /// too.
     pub(crate) fn locate<'s>(
         &'s self,
         root: &'s Table<E>,

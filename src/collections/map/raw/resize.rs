@@ -1,23 +1,22 @@
-//! How many entries there are, and the move from one table to the next, a few buckets each write.
+//! The number of entries, and the move from one table to the next, a few buckets each write.
 //!
 //! # Who does what
 //! A writer that finds the table too small or too large [starts](Raw::start) a change: it claims
 //! the one change of size of the current table by a swap, makes the next table and links it. From
 //! then on each write [helps](Raw::help): it takes a run of buckets by a shared cursor and moves
-//! those that are neither moved nor locked at this moment. A helper does not wait for another
-//! helper, nor for the lock of a bucket. When the cursor is past the end, helpers sweep: they begin
-//! again at the front with longer runs, and find what was locked, or what a suspended helper left.
-//! Each bucket is moved by one helper, which counts it. The helper whose count makes all of them
-//! makes `next` current, and gives the old table to its caller to retire.
+//! those that are neither moved nor locked at this moment. A helper waits neither for another
+//! helper nor for a bucket's lock. When the cursor is past the end, helpers sweep: they begin again
+//! at the front with longer runs, and find buckets that were locked or that a suspended helper
+//! left. One helper moves and counts each bucket. The helper that counts the last one makes `next`
+//! current, and returns the old table to its caller to retire.
 //!
 //! So an operation never pays for more than a run, an allocation of zeroed pages, and a wait for
 //! one bucket's lock.
 //!
 //! # Order
 //! The count is AcqRel and the table's advance Release: a thread that sees the new table as current
-//! finds there what any helper moved, and every `moved` happened before.
-//! `next` is Release. It is set while the table is current, since a table without `next` does not
-//! cease to be current.
+//! finds there what any helper moved, and every `moved` happened before. The store of `next` is
+//! Release. A table gets `next` while it is current, since a table without `next` stays current.
 
 use super::locked::Locked;
 use super::table::{Old, Table, bits_for};
@@ -32,13 +31,12 @@ crate::sys::prim::model_const! {
     /// The stripes of a [`Count`].
     const STRIPES: usize = 8, loom 1;
 }
-/// How much longer a run of a sweep is: looking at a moved bucket costs less.
+/// How many times longer a run of a sweep is: looking at a moved bucket costs less.
 const SWEEP: usize = 16;
 
-/// How many entries there are, in several stripes, so that writers on different buckets seldom
-/// meet. An entry is counted up and down in the stripe of its hash, both after the lock is
-/// released, so that the removal may be counted first. So stripes wrap, and a negative count means
-/// none.
+/// The number of entries, in several stripes, so that writers on different buckets seldom meet. An
+/// entry is counted in the stripe of its hash, after the lock is released. So its removal may be
+/// counted before its insertion: stripes wrap, and a negative count means none.
 pub(crate) struct Count(Box<[CachePadded<AtomicUsize>]>);
 
 impl Count {

@@ -10,8 +10,8 @@ use std::ptr::{self, NonNull};
 crate::sys::prim::model_const! {
     /// The smallest table has `1 << MIN_BITS` buckets.
     const MIN_BITS: u32 = 2, loom 1;
-    /// Entries for each bucket that a table is made for. With four of six slots taken on average,
-    /// nine in ten buckets have no overflow.
+    /// Entries for each bucket that a table is made for. With four of six slots taken, nine in ten
+    /// buckets have no overflow.
     const LOAD: usize = 4, loom 1;
 }
 const _: () = assert!(LOAD <= SLOTS);
@@ -25,7 +25,7 @@ pub(crate) struct Table<E> {
     pub(super) next: AtomicPtr<Table<E>>,
     /// Written while the table is moved, so it has a line of its own.
     pub(super) progress: CachePadded<Progress>,
-    /// Holds nothing. Readers look at it and the drop writes it, so that loom checks their order.
+    /// Holds nothing. Readers read it and the drop writes it, so that loom checks their order.
     life: UnsafeCell<()>,
 }
 
@@ -42,7 +42,7 @@ unsafe impl<E> Send for Table<E> {}
 // SAFETY: as above.
 unsafe impl<E> Sync for Table<E> {}
 
-/// Returns the bits of the smallest table for so many entries.
+/// Returns the bits of the smallest table for this many entries.
 ///
 /// # Panics
 /// If no address space has room for it.
@@ -80,7 +80,7 @@ impl<E> Table<E> {
     }
 
     /// Returns the number of entries below which the table is too large: an eighth of its capacity,
-    /// so that one change of size is not soon followed by another.
+    /// so that changes of size do not follow each other soon.
     pub(super) fn too_few(&self) -> usize {
         self.capacity() / 8
     }
@@ -175,8 +175,7 @@ impl<E> Drop for Table<E> {
     }
 }
 
-/// A table that is no longer current, to be freed after a grace period. Not a `Box`, which would
-/// claim that no reader looks at the table any more.
+/// A table that is no longer current. Not a `Box`, which would claim that no reader is left.
 #[must_use = "to be freed after a grace period"]
 pub(crate) struct Old<E>(pub(super) NonNull<Table<E>>);
 

@@ -1,11 +1,11 @@
-//! Walks over all entries: of a map in use, and of one that has been dropped.
+//! Walks over all entries of a map in use, and of a dropped map.
 //!
 //! A [`Walk`] goes through the *hashes*, from 0 upwards. It looks for the open bucket that is home
 //! to the next hash, shows the entries whose hashes have their home in this bucket and in each
-//! bucket on the way to it, and continues after them. Intervals nest. So an entry is neither shown
-//! twice nor left out if a change of size splits or joins buckets before or after the walk. A key
-//! that is in the map throughout is in one slot of the chain that the walk chose for its hash, and
-//! stays in it if the bucket is moved meanwhile, since moved buckets are not written.
+//! bucket on the way to it, and continues after their interval. Intervals nest. So an entry is
+//! neither shown twice nor left out if a change of size splits or joins buckets. A key that is in
+//! the map throughout is in one slot of the chain that the walk chose for its hash, and stays there
+//! if the bucket is moved, since moved buckets are not written.
 
 use super::Hashed;
 use super::bucket::Bucket;
@@ -75,8 +75,8 @@ impl<'s, E: Hashed> Iterator for Walk<'s, E> {
 /// Takes apart a dropped map, when no reader is left: its entries one by one, then its tables.
 ///
 /// # Invariants
-/// `table` was current when the map was dropped, or is a later table; those before it are freed.
-/// Entries before (`bucket`, `chain`, `slot`) were given out.
+/// `table` was current when the map was dropped, or is a later table; earlier ones are freed.
+/// Entries before (`bucket`, `chain`, `slot`) were returned.
 pub(crate) struct Teardown<E> {
     table: *mut Table<E>,
     bucket: usize,

@@ -1,31 +1,31 @@
-//! The word of a bucket, which has a tag for each slot and the bucket's state; what is taken from a
-//! hash; and how writers wait for a locked bucket.
+//! The word of a bucket, which has its state and a tag for each slot; the bits of a hash; and how
+//! writers wait for a locked bucket.
 //!
 //! # States
-//! `LOCKED` is set by compare-exchange from a word that has neither it nor `MOVED`, so a moved
-//! bucket is never locked. `HAS_WAITERS` is set by waiters while `LOCKED` is set, and tells the
-//! holder that a thread sleeps. [`Word::unlock`] replaces the whole word and clears both. What it
-//! publishes may have `MOVED`, which is final. `MORE` is set while the overflow chain may hold an
-//! entry. In the word of an overflow bucket only tags are used.
+//! A compare-exchange sets `LOCKED` in a word without `LOCKED` and `MOVED`, so a moved bucket is
+//! never locked. Waiters set `HAS_WAITERS` while `LOCKED` is set, to tell the holder that a thread
+//! sleeps. [`Word::unlock`] replaces the whole word and clears both. The new word may have `MOVED`,
+//! which is final. `MORE` is set while the overflow chain may hold an entry. In the word of an
+//! overflow bucket only tags are used.
 //!
 //! # Order
 //! [`lock`](Word::lock) is Acquire and pairs with the Release of [`unlock`](Word::unlock).
 //! [`load`](Word::load) is Acquire for the same Release: a thread that sees `MOVED` sees what was
 //! moved. Hints are set by a read-modify-write, since waiters may set `HAS_WAITERS` at the same
-//! time. It may be Relaxed: the store to the slot that follows is Release and covers it.
+//! time. Relaxed is enough: the store to the slot that follows is Release and covers it.
 //!
 //! # Waiting
 //! All waiters of a map sleep at one [`Parker`]. Sleeping is rare (the holder was preempted; it
-//! runs no foreign code), so it is cheap enough to wake all of them.
+//! runs no foreign code), so waking all is cheap enough.
 //!
-//! A waiter marks the bucket's word under the parker's lock, and releases this lock in one step
-//! with falling asleep. A writer that unlocks clears the mark together with the bucket's lock. If
-//! there was a mark, the writer takes and releases the parker's lock before it notifies. So it
-//! comes after the waiter has fallen asleep; or before the waiter tried to mark the word, and then
-//! the waiter finds the word unlocked and does not sleep.
+//! A waiter marks the bucket's word under the parker's lock, and falls asleep and releases this
+//! lock in one step. A writer that unlocks clears the mark together with the bucket's lock. If
+//! there was a mark, the writer takes and releases the parker's lock before it notifies. So the
+//! writer notifies after the waiter has fallen asleep; or the waiter marks the word later, finds it
+//! unlocked and does not sleep.
 //!
-//! A waiter has a [`Pass`](crate::sys::prim::Pass), as the holder of a bucket's lock has, so that
-//! no fork happens meanwhile.
+//! A waiter has a [`Pass`](crate::sys::prim::Pass), as the holder of a bucket's lock has: no fork
+//! happens.
 
 use crate::sys::prim::{AtomicU64, Condvar, LongMutex, Ordering};
 
@@ -62,7 +62,7 @@ pub(crate) fn mix(hash: u64) -> u64 {
 pub(crate) struct Tag(u8);
 
 impl Tag {
-    /// From bits below those that number buckets, so that it differs between entries of one bucket.
+    /// Takes bits below those that number buckets, so that tags differ inside a bucket.
     #[inline(always)]
     pub(crate) fn of(hash: u64) -> Self {
         Self(((hash >> 24) as u8).max(1))
