@@ -107,7 +107,7 @@ pub use wait::GracePeriod;
 
 /// Read-side sections: the guards of [`Rcu::read`] and [`Rcu::read_owned`].
 pub mod guard {
-    pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, Registration};
+    pub use crate::reader::guard::{Guard, OwnedReadGuard, ReadGuard, ThreadRegistration};
     pub use crate::reader::release::ReleaseRequested;
 }
 
@@ -129,7 +129,7 @@ pub mod executor {
 /// Running callbacks under a lock of the program: [`GlobalLock`], its guard and its futures.
 pub mod global_lock {
     pub use crate::domain::global_lock::{
-        DrainUnlocked, GlobalLock, GlobalLockGuard, LockGlobal, SynchronizeUnlocked,
+        DrainUnlocked, GlobalLock, GlobalLockGuard, Lock, SynchronizeUnlocked,
     };
 }
 

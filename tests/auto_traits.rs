@@ -6,12 +6,12 @@ use async_rcu::{
     Batch, Builder, Executor, GlobalLock, GracePeriod, Guard, OwnedReadGuard, Rcu, RcuCell,
     RcuList, RcuMap, RcuPtr, RcuRef, RcuVec, ReadGuard, Retired, Stats,
     backpressure::{Permit, Reserve},
-    cell::{Changed, Deferred, OwnedRcuRef, Reclaim, ReclaimAll, Watcher},
+    cell::{Changed, OwnedRcuRef, Reclaim, ReclaimAll, RetireOnDrop, Watcher},
     collections::{ListIter, ListWriter, MapIter, MapKeys, MapValues, VecIter, VecView, VecWriter},
     error::{BuildError, CompareExchangeError, Full, InstallError, Timeout},
     executor::{Batches, ChannelExecutor, InlineExecutor, WorkerThread},
-    global_lock::{DrainUnlocked, GlobalLockGuard, LockGlobal, SynchronizeUnlocked},
-    guard::{Registration, ReleaseRequested},
+    global_lock::{DrainUnlocked, GlobalLockGuard, Lock, SynchronizeUnlocked},
+    guard::{ReleaseRequested, ThreadRegistration},
     report::{
         ForceEvent, ForceNotifier, HeldSection, Latency, PanicReport, StallKind, StallReport,
     },
@@ -42,10 +42,10 @@ fn a_section_of_a_thread_stays_there() {
     assert_not_impl_any!(ReadGuard<'static>: Send, Sync, Clone);
     assert_not_impl_any!(RcuRef<'static, u32>: Send);
     assert_not_impl_any!(RcuRef<'static, str>: Send);
-    assert_not_impl_any!(Registration: Send);
+    assert_not_impl_any!(ThreadRegistration: Send);
     assert_impl_all!(ReadGuard<'static>: Debug, Guard, Unpin);
     assert_impl_all!(RcuRef<'static, u32>: Debug, Deref<Target = u32>, Unpin);
-    assert_impl_all!(Registration: Debug);
+    assert_impl_all!(ThreadRegistration: Debug);
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn handles_and_cells_are_shared() {
     assert_impl_all!(RcuCell<u32>: Send, Sync, Debug, Default, From<u32>);
     assert_impl_all!(RcuCell<Option<Arc<str>>>: Send, Sync);
     assert_impl_all!(Retired<u32>: Send, Sync, Unpin, Debug, Deref<Target = u32>);
-    assert_impl_all!(Deferred<u32>: Send, Sync, Debug, Deref<Target = u32>);
+    assert_impl_all!(RetireOnDrop<u32>: Send, Sync, Debug, Deref<Target = u32>);
     assert_not_impl_any!(RcuCell<u32>: Clone, Deref);
     assert_not_impl_any!(Retired<u32>: Clone, DerefMut);
-    assert_not_impl_any!(Deferred<u32>: Clone, DerefMut);
+    assert_not_impl_any!(RetireOnDrop<u32>: Clone, DerefMut);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn futures_are_sent_pinned_nowhere_and_borrow_nothing() {
     is_future::<Shutdown, ()>();
     is_future::<Reclaim<u32>, Box<u32>>();
     is_future::<ReclaimAll<u32>, Vec<Box<u32>>>();
-    is_future::<LockGlobal<Single>, GlobalLockGuard<Single>>();
+    is_future::<Lock<Single>, GlobalLockGuard<Single>>();
     is_future::<DrainUnlocked<Single>, GlobalLockGuard<Single>>();
     is_future::<SynchronizeUnlocked<Single>, GlobalLockGuard<Single>>();
     is_future::<Batch, ()>();

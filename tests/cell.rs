@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{Rcu, RcuCell, RcuPtr, cell::Deferred};
+use async_rcu::{Rcu, RcuCell, RcuPtr, cell::RetireOnDrop};
 use common::{Drops, HANG_GUARD, Probe, panic_message, settle};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -381,8 +381,8 @@ fn objects_of_a_domain_return_the_domain() {
     assert!(!rcu.same_domain(&other));
     let cell = RcuCell::new_in(&rcu, 1);
     assert!(cell.swap(2).rcu().same_domain(&rcu));
-    let deferred = Deferred::new_in(&rcu, 1);
-    assert!(Deferred::rcu(&deferred).same_domain(&rcu));
+    let deferred = RetireOnDrop::new_in(&rcu, 1);
+    assert!(RetireOnDrop::rcu(&deferred).same_domain(&rcu));
     assert!(RcuPtr::<u32>::default().rcu().same_domain(Rcu::global()));
     assert!(RcuPtr::from(Box::new(1)).rcu().same_domain(Rcu::global()));
 }

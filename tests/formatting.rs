@@ -20,7 +20,7 @@ fn guards_and_references() {
     let rcu = inline();
     assert_eq!(format!("{:?}", rcu.read()), "ReadGuard { .. }");
     assert_eq!(format!("{:?}", rcu.read_owned()), "OwnedReadGuard { .. }");
-    assert_eq!(format!("{:?}", rcu.register_thread()), "Registration { .. }");
+    assert_eq!(format!("{:?}", rcu.register_thread()), "ThreadRegistration { .. }");
     let cell = RcuCell::new_in(&rcu, "text");
     assert_eq!(format!("{:?} {}", cell.read(), cell.read()), "\"text\" text");
     let owned = cell.read_owned();
@@ -53,7 +53,7 @@ fn a_global_lock_shows_its_value_where_it_is_free() {
     let rcu = inline();
     let lock = GlobalLock::<u32>::default();
     assert_eq!(format!("{lock:?}"), "GlobalLock { value: 0 }");
-    assert_eq!(format!("{:?}", lock.lock()), "LockGlobal { .. }");
+    assert_eq!(format!("{:?}", lock.lock()), "Lock { .. }");
     let mut guard = lock.blocking_lock();
     *guard = 7;
     assert_eq!(format!("{guard:?}"), "7");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use async_rcu::{Rcu, RcuCell, Retired, cell::Deferred};
+use async_rcu::{Rcu, RcuCell, Retired, cell::RetireOnDrop};
 use common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -230,7 +230,7 @@ fn a_deferred_value_is_dropped_through_its_domain() {
     let drops = Drops::default();
     let probe = Probe::new(&rcu);
     let section = rcu.read();
-    let deferred = Deferred::new_in(&rcu, drops.value(1));
+    let deferred = RetireOnDrop::new_in(&rcu, drops.value(1));
     assert_eq!(deferred.label(), 1);
     assert!(format!("{deferred:?}").contains("Tracked"));
     drop(deferred);
@@ -238,7 +238,7 @@ fn a_deferred_value_is_dropped_through_its_domain() {
     assert_eq!(drops.count(), 0);
     drop(section);
     drops.reach(1);
-    drop(Deferred::new(drops.value(2)));
+    drop(RetireOnDrop::new(drops.value(2)));
     drops.reach(2);
 }
 
@@ -246,7 +246,7 @@ fn a_deferred_value_is_dropped_through_its_domain() {
 fn the_last_share_of_a_deferred_value_defers_its_drop() {
     let rcu = Rcu::new();
     let drops = Drops::default();
-    let shared = Arc::new(Deferred::new_in(&rcu, drops.value(1)));
+    let shared = Arc::new(RetireOnDrop::new_in(&rcu, drops.value(1)));
     let cell = RcuCell::new_in(&rcu, Arc::clone(&shared));
     let probe = Probe::new(&rcu);
     let section = rcu.read_owned();
@@ -259,7 +259,7 @@ fn the_last_share_of_a_deferred_value_defers_its_drop() {
     drops.reach(1);
 
     // The last share is dropped on the reclaiming thread, and defers another value.
-    let cell = RcuCell::new_in(&rcu, Arc::new(Deferred::new_in(&rcu, drops.value(2))));
+    let cell = RcuCell::new_in(&rcu, Arc::new(RetireOnDrop::new_in(&rcu, drops.value(2))));
     cell.with(|shared| assert_eq!(shared.label(), 2));
     drop(cell);
     drops.reach(2);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use async_rcu::{Rcu, RcuCell, cell::Deferred, executor::InlineExecutor};
+use async_rcu::{Rcu, RcuCell, cell::RetireOnDrop, executor::InlineExecutor};
 use common::allocator::Counting;
 use common::{alone, until, within};
 use std::thread;
@@ -63,7 +63,7 @@ fn domains_that_come_and_go_use_the_same_places_again() {
         assert_eq!(*cell.swap(4).blocking_wait(), 3);
         assert_eq!(*cell.into_retired().blocking_wait(), 4);
         drop(RcuCell::new_in(&rcu, 0_u64));
-        drop(Deferred::new_in(&rcu, 0_u64));
+        drop(RetireOnDrop::new_in(&rcu, 0_u64));
         drop(rcu.drain());
         rcu.blocking_shutdown();
     };

@@ -4,7 +4,7 @@
 use super::element::Removed;
 use super::random::Random;
 use super::world::World;
-use async_rcu::cell::Deferred;
+use async_rcu::cell::RetireOnDrop;
 use std::sync::Arc;
 
 /// Passes its element on when it is dropped. Only the library drops it, after `retire`.
@@ -47,7 +47,7 @@ impl World {
                 unsafe { world.elapsed(removed) }
             }),
             7 | 8 => rcu.retire(Box::new(OnDrop(Some((world, removed))))),
-            9 => drop(Deferred::new_in(rcu, OnDrop(Some((world, removed))))),
+            9 => drop(RetireOnDrop::new_in(rcu, OnDrop(Some((world, removed))))),
             10 => {
                 // SAFETY: as above.
                 let f = move || unsafe { world.elapsed(removed) };

@@ -6,7 +6,7 @@ use super::random::Random;
 use super::readers::stay;
 use super::run::Tally;
 use super::world::{NO_STALLS, World};
-use async_rcu::{GracePeriod, Rcu, RcuCell, Retired, cell::Deferred};
+use async_rcu::{GracePeriod, Rcu, RcuCell, Retired, cell::RetireOnDrop};
 use futures::FutureExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -301,7 +301,7 @@ impl Updater {
             18 if random.one_in(16) => return Wait::Shutdown(Promise::make(world, random)),
             19 if random.one_in(16) => return Wait::LockAndDrain(Promise::make(world, random)),
             20 => {
-                let shared = Arc::new(Deferred::new_in(rcu, world.element()));
+                let shared = Arc::new(RetireOnDrop::new_in(rcu, world.element()));
                 drop(Arc::clone(&shared));
                 drop(shared);
             }

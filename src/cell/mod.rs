@@ -8,14 +8,14 @@
 //    of that domain that loaded the value may use it until the section ends.
 // 3. The cell never moves anything out of a published value, and never changes it.
 
-mod deferred;
 mod refs;
+mod retire_on_drop;
 mod retired;
 pub(crate) mod structures;
 mod watch;
 
-pub use deferred::Deferred;
 pub use refs::{OwnedRcuRef, RcuRef};
+pub use retire_on_drop::RetireOnDrop;
 pub use retired::{Reclaim, ReclaimAll, Retired};
 pub use watch::{Changed, Watcher};
 

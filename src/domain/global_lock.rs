@@ -62,7 +62,7 @@ pub struct GlobalLockGuard<T>(OwnedMutexGuard<T>);
 /// # Cancel safety
 /// Dropping it gives up its place in the queue and nothing else.
 #[must_use = "futures do nothing unless polled"]
-pub struct LockGlobal<T>(BoxFuture<OwnedMutexGuard<T>>);
+pub struct Lock<T>(BoxFuture<OwnedMutexGuard<T>>);
 
 impl<T: Send + 'static> GlobalLock<T> {
     /// Makes a lock around `value`.
@@ -89,8 +89,8 @@ impl<T: Send + 'static> GlobalLock<T> {
     ///
     /// # Deadlocks
     /// It waits for ever if the task holds the lock already, and in a callback under the lock.
-    pub fn lock(&self) -> LockGlobal<T> {
-        LockGlobal(Box::pin(Arc::clone(&self.0).lock_owned()))
+    pub fn lock(&self) -> Lock<T> {
+        Lock(Box::pin(Arc::clone(&self.0).lock_owned()))
     }
 
     /// Blocks the thread until it holds the lock.
@@ -260,7 +260,7 @@ impl<T: Send + 'static> Held for OwnedMutexGuard<T> {
 /// Waits without the lock, then for the lock.
 enum Relock<T, F> {
     Waiting(F, GlobalLock<T>),
-    Locking(LockGlobal<T>),
+    Locking(Lock<T>),
 }
 
 impl<T: Send + 'static, F: Future<Output = ()> + Unpin> Relock<T, F> {
@@ -311,7 +311,7 @@ pub struct DrainUnlocked<T>(Relock<T, Drain>);
 #[must_use = "futures do nothing unless polled"]
 pub struct SynchronizeUnlocked<T>(Relock<T, Synchronize>);
 
-impl<T> Future for LockGlobal<T> {
+impl<T> Future for Lock<T> {
     type Output = GlobalLockGuard<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
@@ -390,4 +390,4 @@ macro_rules! opaque_debug {
         }
     )*};
 }
-opaque_debug!(LockGlobal, DrainUnlocked, SynchronizeUnlocked);
+opaque_debug!(Lock, DrainUnlocked, SynchronizeUnlocked);

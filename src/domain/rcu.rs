@@ -4,7 +4,7 @@
 use super::Domain;
 use crate::dispatch::blocking;
 use crate::dispatch::blocking::assert_blocking_allowed;
-use crate::reader::guard::{DomainId, Guard, OwnedReadGuard, ReadGuard, Registration};
+use crate::reader::guard::{DomainId, Guard, OwnedReadGuard, ReadGuard, ThreadRegistration};
 use crate::reader::local;
 use crate::reader::registry::Registry;
 use std::fmt;
@@ -141,8 +141,8 @@ impl Rcu {
     ///     }
     /// });
     /// ```
-    pub fn register_thread(&self) -> Registration {
-        Registration::new(self.registry)
+    pub fn register_thread(&self) -> ThreadRegistration {
+        ThreadRegistration::new(self.registry)
     }
 
     /// Panics if a blocking wait for this domain can never end, or is not allowed on this thread.

@@ -27,8 +27,8 @@ pub struct Stats {
     /// Grace periods that started at once, because of a force, a drain or a full backlog.
     pub forced: u64,
     /// Callbacks queued by `call`, `call_async` and `retire`, and by the drop of a
-    /// [`Retired`](crate::Retired), a [`Deferred`](crate::cell::Deferred) or a cell. Values taken
-    /// back through `wait` are not counted.
+    /// [`Retired`](crate::Retired), a [`RetireOnDrop`](crate::cell::RetireOnDrop) or a cell. Values
+    /// taken back through `wait` are not counted.
     pub queued: u64,
     /// Callbacks that have finished or panicked. An async callback finishes with its future. Never
     /// above `queued`. The count may lag: it grows by groups of up to 62 callbacks of one thread,

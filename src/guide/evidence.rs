@@ -81,7 +81,7 @@
 //! | `none()` makes cells for statics; their first version is never freed | `tests/cell_none.rs` |
 //! | references and parts of them keep their section open; references under a guard outlive the cell | `tests/references.rs` |
 //! | a retired version is readable, and is given out after a grace period; `reclaim_all` uses one grace period and keeps the order | `tests/retired.rs` |
-//! | dropping the last share of a `Deferred` defers its drop | `tests/retired.rs` |
+//! | dropping the last share of a `RetireOnDrop` defers its drop | `tests/retired.rs` |
 //! | a watcher is told of the latest version, and of the cell's end | `tests/watch.rs` |
 //!
 //! # Collections

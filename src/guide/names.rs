@@ -28,7 +28,7 @@
 //! | `call_rcu(object, function, field)` | [`Rcu::call`](crate::Rcu::call) with the object moved into the closure |
 //! | callbacks under the big lock | [`Builder::global_lock`](crate::Builder::global_lock), [`GlobalLock::call`](crate::GlobalLock::call) |
 //! | `g_free_rcu`, `kfree_rcu` | [`Rcu::retire`](crate::Rcu::retire); dropping a [`Retired`](crate::Retired) |
-//! | a reference count dropped through `call_rcu` (`foo_unref`, `foo_destroy`) | `Arc<`[`Deferred`](crate::cell::Deferred)`<T>>` |
+//! | a reference count dropped through `call_rcu` (`foo_unref`, `foo_destroy`) | `Arc<`[`RetireOnDrop`](crate::cell::RetireOnDrop)`<T>>` |
 //! | `call_rcu_data`, per-CPU call_rcu threads | an [`Executor`](crate::Executor) |
 //! | `rcu_barrier`, `drain_call_rcu` | [`Rcu::drain`](crate::Rcu::drain) |
 //! | `drain_call_rcu` in a thread that holds the big lock | [`GlobalLockGuard::drain`](crate::global_lock::GlobalLockGuard::drain) |

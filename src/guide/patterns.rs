@@ -93,7 +93,7 @@
 //! # Keep a value for long, without a section
 //! Use reference counts beside RCU. A [`RcuCell<Arc<T>>`](crate::RcuCell::load_full) is enough in
 //! most cases. If readers can find the object by other ways, the last owner must not free it under
-//! them: then use `Arc<`[`Deferred`](crate::cell::Deferred)`<T>>`.
+//! them: then use `Arc<`[`RetireOnDrop`](crate::cell::RetireOnDrop)`<T>>`.
 //!
 //! ```
 //! use async_rcu::RcuCell;

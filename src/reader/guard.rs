@@ -317,26 +317,26 @@ impl fmt::Debug for OwnedReadGuard {
 /// drop(registration);
 /// ```
 #[must_use = "dropping it gives the registration back"]
-pub struct Registration {
+pub struct ThreadRegistration {
     registry: &'static Registry,
     _bound: PhantomData<*mut ()>,
 }
 
-impl Registration {
+impl ThreadRegistration {
     pub(crate) fn new(registry: &'static Registry) -> Self {
         drop(local::find(registry));
         Self { registry, _bound: PhantomData }
     }
 }
 
-impl Drop for Registration {
+impl Drop for ThreadRegistration {
     fn drop(&mut self) {
         local::give_up_if_idle(self.registry);
     }
 }
 
-impl fmt::Debug for Registration {
+impl fmt::Debug for ThreadRegistration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration").finish_non_exhaustive()
+        f.debug_struct("ThreadRegistration").finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use super::super::panics;
 use super::super::plan::choose;
 use super::items::{Cell, Late, MOST, Old, Wait, Watching};
 use super::world::World;
-use async_rcu::{RcuCell, Retired, cell::Deferred};
+use async_rcu::{RcuCell, Retired, cell::RetireOnDrop};
 use futures::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -310,7 +310,7 @@ impl World {
             }
             _ if self.late.len() < MOST => {
                 let (domain, rcu) = self.domain(b);
-                let value = Arc::new(Deferred::new_in(&rcu, self.board.value()));
+                let value = Arc::new(RetireOnDrop::new_in(&rcu, self.board.value()));
                 self.late.push(Late { value, domain });
             }
             _ => {}

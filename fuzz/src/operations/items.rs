@@ -4,7 +4,7 @@ use super::super::ledger::{Entry, Section, Value};
 use async_rcu::{
     GracePeriod, RcuCell, Retired,
     backpressure::{Permit, Reserve},
-    cell::{Deferred, Reclaim, ReclaimAll, Watcher},
+    cell::{Reclaim, ReclaimAll, RetireOnDrop, Watcher},
     wait::{Drain, Shutdown, Synchronize},
 };
 use std::future::Future;
@@ -37,7 +37,7 @@ pub(super) struct Old {
 
 /// A value that its last owner retires.
 pub(super) struct Late {
-    pub(super) value: Arc<Deferred<Value>>,
+    pub(super) value: Arc<RetireOnDrop<Value>>,
     pub(super) domain: usize,
 }
 

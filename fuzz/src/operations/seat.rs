@@ -3,7 +3,7 @@
 
 use super::super::ledger::{HANG, Held, Value};
 use async_rcu::{
-    OwnedReadGuard, Rcu, RcuCell, RcuRef, ReadGuard, cell::OwnedRcuRef, guard::Registration,
+    OwnedReadGuard, Rcu, RcuCell, RcuRef, ReadGuard, cell::OwnedRcuRef, guard::ThreadRegistration,
 };
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -70,7 +70,7 @@ impl Free {
 #[derive(Default)]
 pub(super) struct Local {
     pub(super) held: Vec<Held<Bound>>,
-    pub(super) registrations: Vec<Registration>,
+    pub(super) registrations: Vec<ThreadRegistration>,
 }
 
 thread_local! {

@@ -4,33 +4,33 @@ use crate::Rcu;
 use std::fmt;
 use std::ops::Deref;
 
-/// A value that is retired when the `Deferred` is dropped.
+/// A value that is retired when the `RetireOnDrop` is dropped.
 ///
-/// `Arc<Deferred<T>>` is for objects that are found under RCU and kept by count: after the last
+/// `Arc<RetireOnDrop<T>>` is for objects that are found under RCU and kept by count: after the last
 /// owner's drop, the domain's executor frees the value, when no reader can see it.
 ///
 /// ```
-/// use async_rcu::{Rcu, cell::Deferred};
+/// use async_rcu::{Rcu, cell::RetireOnDrop};
 /// use std::sync::Arc;
-/// let device = Arc::new(Deferred::new("disk".to_owned()));
+/// let device = Arc::new(RetireOnDrop::new("disk".to_owned()));
 /// let kept = Arc::clone(&device);
 /// drop(device);
 /// assert_eq!(&**kept, "disk");
 /// drop(kept);                                  // the last one: freed after a grace period
 /// # Rcu::global().blocking_drain();
 /// ```
-pub struct Deferred<T: Send + 'static> {
+pub struct RetireOnDrop<T: Send + 'static> {
     /// `None` only during the drop.
     value: Option<Box<T>>,
     rcu: Rcu,
 }
 
-impl<T: Send + 'static> Deferred<T> {
+impl<T: Send + 'static> RetireOnDrop<T> {
     /// Makes a value in the [global domain](Rcu::global).
     ///
     /// ```
-    /// use async_rcu::cell::Deferred;
-    /// let device = Deferred::new("disk");
+    /// use async_rcu::cell::RetireOnDrop;
+    /// let device = RetireOnDrop::new("disk");
     /// assert_eq!(*device, "disk");
     /// ```
     pub fn new(value: T) -> Self {
@@ -40,9 +40,9 @@ impl<T: Send + 'static> Deferred<T> {
     /// Makes a value in the domain of `rcu`.
     ///
     /// ```
-    /// use async_rcu::{Rcu, cell::Deferred};
+    /// use async_rcu::{Rcu, cell::RetireOnDrop};
     /// let rcu = Rcu::new();
-    /// drop(Deferred::new_in(&rcu, "disk"));          // retired
+    /// drop(RetireOnDrop::new_in(&rcu, "disk"));          // retired
     /// assert_eq!(rcu.stats().queued, 1);
     /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
@@ -52,23 +52,23 @@ impl<T: Send + 'static> Deferred<T> {
     /// Returns the domain that the value will be retired in.
     ///
     /// ```
-    /// use async_rcu::{Rcu, cell::Deferred};
-    /// let device = Deferred::new("disk");
-    /// assert!(Deferred::rcu(&device).same_domain(Rcu::global()));
+    /// use async_rcu::{Rcu, cell::RetireOnDrop};
+    /// let device = RetireOnDrop::new("disk");
+    /// assert!(RetireOnDrop::rcu(&device).same_domain(Rcu::global()));
     /// ```
     pub fn rcu(this: &Self) -> &Rcu {
         &this.rcu
     }
 }
 
-impl<T: Send + 'static> Deref for Deferred<T> {
+impl<T: Send + 'static> Deref for RetireOnDrop<T> {
     type Target = T;
     fn deref(&self) -> &T {
         self.value.as_ref().expect("taken by the drop only")
     }
 }
 
-impl<T: Send + 'static> Drop for Deferred<T> {
+impl<T: Send + 'static> Drop for RetireOnDrop<T> {
     fn drop(&mut self) {
         if let Some(value) = self.value.take() {
             self.rcu.retire(value);
@@ -76,8 +76,8 @@ impl<T: Send + 'static> Drop for Deferred<T> {
     }
 }
 
-impl<T: Send + fmt::Debug + 'static> fmt::Debug for Deferred<T> {
+impl<T: Send + fmt::Debug + 'static> fmt::Debug for RetireOnDrop<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Deferred").field(&**self).finish()
+        f.debug_tuple("RetireOnDrop").field(&**self).finish()
     }
 }
