@@ -28,6 +28,7 @@ use crate::sys::wait_list::{Place, WaitList};
 use futures_core::Stream;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
@@ -56,8 +57,10 @@ impl<T> Watched<T> {
     fn renew(&self, current: impl FnOnce() -> *const T, replaced: bool) {
         self.latest.with(|latest, waiting| {
             let value = current();
-            if !ptr::eq(latest.value, value) || (replaced && size_of::<T>() == 0) {
-                latest.value = value;
+            // The pointer is stored also if the address is the same: a new version may lie where a
+            // freed one did, and the old pointer does not lead to it.
+            let old = mem::replace(&mut latest.value, value);
+            if !ptr::eq(old, value) || (replaced && size_of::<T>() == 0) {
                 latest.version += 1;
                 waiting.wake_all();
             }
@@ -305,5 +308,34 @@ impl<T: Send + Sync + 'static> fmt::Debug for Watcher<T> {
 impl<T: Send + Sync + 'static> fmt::Debug for Changed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changed").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(rcu_loom)))]
+mod tests {
+    use super::*;
+
+    /// Miri tells the two pointers apart.
+    #[test]
+    fn a_version_at_the_address_of_a_freed_one_is_read_through_its_own_pointer() {
+        let link = WatchLink::new();
+        let watched = link.install();
+        let freed = Box::new(0);
+        watched.renew(|| &raw const *freed, false);
+        let address = (&raw const *freed).addr();
+        drop(freed);
+        let mut others = Vec::new();
+        let value = loop {
+            let value = Box::new(1);
+            if (&raw const *value).addr() == address {
+                break value;
+            }
+            others.push(value);
+            assert!(others.len() < 1_000_000, "the allocator never gives the address again");
+        };
+        watched.renew(|| &raw const *value, false);
+        let latest = watched.latest.with(|latest, _| latest.value);
+        // SAFETY: points to the box.
+        assert_eq!(unsafe { *latest }, 1);
     }
 }
