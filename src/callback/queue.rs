@@ -142,12 +142,15 @@ impl Queue {
         if let Some(spare) = self.take_spare() {
             return spare.as_ptr();
         }
-        Box::into_raw(Box::new(Chunk {
+        let chunk = Box::into_raw(Box::new(Chunk {
             next: AtomicPtr::new(ptr::null_mut()),
             left: AtomicUsize::new(SLOTS),
             queue: self,
             slots: std::array::from_fn(|_| UnsafeCell::new(MaybeUninit::uninit())),
-        }))
+        }));
+        // For `take_spare`.
+        _ = chunk.expose_provenance();
+        chunk
     }
 
     /// Takes an empty chunk. The caller is the producer.
@@ -155,6 +158,11 @@ impl Queue {
         // Acquire pairs with the finisher's Release: the slots are empty.
         let mut first = NonNull::new(self.spare.load(Ordering::Acquire))?;
         loop {
+            // A finisher may have linked a chunk to a pointer that it loaded before the chunk there
+            // was freed and another was made at the same address. So the provenance is taken from
+            // the chunk that is there now.
+            let first_now = ptr::with_exposed_provenance_mut(first.addr().get());
+            first = NonNull::new(first_now)?;
             // SAFETY: the chunk is in the stack. Only the producer takes chunks out.
             let next = unsafe { first.as_ref() }.next.load(Ordering::Relaxed);
             let taken = self.spare.compare_exchange(
@@ -270,11 +278,14 @@ impl Queue {
         self.finished() == self.produced()
     }
 
-    /// Sets the counts to 0 for a new domain. No other thread uses the queue.
-    pub(crate) fn reset(&self) {
-        // SAFETY: between two domains there is no producer.
+    /// Sets the counts to 0 for a new domain.
+    ///
+    /// # Safety
+    /// No other thread uses the queue: there is no producer, collector or finisher.
+    pub(crate) unsafe fn reset(&self) {
+        // SAFETY: there is no producer.
         self.tail.with_mut(|tail| unsafe { (*tail).produced = 0 });
-        // SAFETY: between two domains there is no collector.
+        // SAFETY: there is no collector.
         self.head.with_mut(|head| unsafe { (*head).collected = 0 });
         self.produced.store(0, Ordering::Relaxed);
         self.finished.store(0, Ordering::Relaxed);

@@ -116,15 +116,17 @@ impl Engine {
         delay::at(Window::Limited);
         let mut oldest = limit;
         let mut words = 0;
-        self.registry.records().for_each(|record| {
-            delay::at(Window::Scanning);
-            record.for_each_word(|word| {
-                words += 1;
-                if let Some(seen) = word.holds() {
-                    oldest = oldest.min(seen);
-                }
-            });
-        });
+        for group in self.registry.groups() {
+            for record in group {
+                delay::at(Window::Scanning);
+                record.for_each_word(|word| {
+                    words += 1;
+                    if let Some(seen) = word.holds() {
+                        oldest = oldest.min(seen);
+                    }
+                });
+            }
+        }
         self.words.store(words, Ordering::Relaxed);
         delay::at(Window::Scanned);
         self.elapsed.raise(oldest)

@@ -281,14 +281,16 @@ impl OwnedReadGuard {
     /// assert_eq!(*cell.load(&guard), 2);
     /// ```
     pub fn refresh(&mut self) {
-        self.record.refresh_owned(self.word);
+        // SAFETY: the guard holds the section, and is borrowed by no reference.
+        unsafe { self.record.refresh_owned(self.word) };
     }
 }
 
 impl Drop for OwnedReadGuard {
     #[inline(always)]
     fn drop(&mut self) {
-        self.record.leave_owned(self.word);
+        // SAFETY: the guard alone holds the section, and is dropped once.
+        unsafe { self.record.leave_owned(self.word) };
     }
 }
 

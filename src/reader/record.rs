@@ -125,8 +125,11 @@ impl Record {
     }
 
     /// Ends the section of an owned word, on any thread.
+    ///
+    /// # Safety
+    /// The word was claimed from this record, and the caller alone holds its section.
     #[inline(always)]
-    pub(crate) fn leave_owned(&self, word: &Word) {
+    pub(crate) unsafe fn leave_owned(&self, word: &Word) {
         word.close();
         self.wake_if_requested(word);
     }
@@ -173,12 +176,16 @@ impl Record {
         if self.inner.with(|inner| unsafe { *inner }) != 0 {
             return false;
         }
-        self.refresh_owned(&self.word);
+        // SAFETY: passed on.
+        unsafe { self.refresh_owned(&self.word) };
         true
     }
 
-    /// Moves the section of an owned word to the present. The word is never 0 in between.
-    pub(crate) fn refresh_owned(&self, word: &Word) {
+    /// Moves the section of a word to the present. The word is never 0 in between.
+    ///
+    /// # Safety
+    /// The word is of this record. The caller alone holds its section, and has no reference from it.
+    pub(crate) unsafe fn refresh_owned(&self, word: &Word) {
         word.renew(&self.signals.sequence);
         self.wake_if_requested(word);
     }
