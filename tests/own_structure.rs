@@ -17,9 +17,10 @@ use std::thread;
 ///
 /// # Invariants
 /// 1. `top` and each node's `next` are null or point to a node from a box.
-/// 2. One exchange, made in a section of the domain, unlinks a node from `top`. The node is then
-///    given to one retiring function. So a section that reached the node may use it until it ends,
-///    and its address does not come back to `top` while another thread is about to exchange it.
+/// 2. One exchange unlinks a node from `top`. The node is then given to one retiring function. So a
+///    section that reached the node may use it until it ends. Every exchange of `top` is made in a
+///    section that began before `top` was loaded. So the address of the loaded node does not come
+///    back to `top` meanwhile, for another node.
 /// 3. `next` does not change after the node is pushed: a reader on a popped node finishes its walk.
 ///    Nodes below the popped one are freed later, by a grace period that starts later.
 struct Stack<T: Send + Sync + 'static> {
@@ -67,6 +68,7 @@ impl<T: Send + Sync + 'static> Stack<T> {
     }
 
     fn push(&self, value: T) {
+        let _section = self.domain.rcu().read();
         let node = Box::into_raw(Box::new(Node {
             value,
             next: AtomicPtr::new(self.top.load(Ordering::Acquire)),

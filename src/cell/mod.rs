@@ -214,6 +214,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     fn exchange(&self, value: T) -> *mut T {
+        // Starts the domain first, so that a refused start loses nothing.
+        self.rcu();
         let new = Box::into_raw(Box::new(value));
         // Release publishes the new value; Acquire shows the old one whole; the watchers need
         // SeqCst.

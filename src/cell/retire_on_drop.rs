@@ -3,6 +3,7 @@
 use crate::Rcu;
 use std::fmt;
 use std::ops::Deref;
+use std::ptr::NonNull;
 
 /// A value that is retired when the `RetireOnDrop` is dropped.
 ///
@@ -20,10 +21,16 @@ use std::ops::Deref;
 /// # Rcu::global().blocking_drain();
 /// ```
 pub struct RetireOnDrop<T: Send + 'static> {
-    /// `None` only during the drop.
-    value: Option<Box<T>>,
+    /// From a box, and freed through the drop only. Not a `Box`: readers may still look at the
+    /// value when the drop moves the pointer.
+    value: NonNull<T>,
     rcu: Rcu,
 }
+
+// SAFETY: owns a `T` that is `Send`.
+unsafe impl<T: Send + 'static> Send for RetireOnDrop<T> {}
+// SAFETY: lends out `&T` only.
+unsafe impl<T: Send + Sync + 'static> Sync for RetireOnDrop<T> {}
 
 impl<T: Send + 'static> RetireOnDrop<T> {
     /// Makes a value in the [global domain](Rcu::global).
@@ -46,7 +53,8 @@ impl<T: Send + 'static> RetireOnDrop<T> {
     /// assert_eq!(rcu.stats().queued, 1);
     /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
-        Self { value: Some(Box::new(value)), rcu: rcu.clone() }
+        let rcu = rcu.clone();
+        Self { value: NonNull::from(Box::leak(Box::new(value))), rcu }
     }
 
     /// Returns the domain that the value will be retired in.
@@ -64,15 +72,16 @@ impl<T: Send + 'static> RetireOnDrop<T> {
 impl<T: Send + 'static> Deref for RetireOnDrop<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("taken by the drop only")
+        // SAFETY: alive until the drop has retired it.
+        unsafe { self.value.as_ref() }
     }
 }
 
 impl<T: Send + 'static> Drop for RetireOnDrop<T> {
     fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.rcu.retire(value);
-        }
+        // SAFETY: from a box, and retired here only. The value is found under RCU through the
+        // `RetireOnDrop` alone, so no section that begins later reaches it.
+        unsafe { self.rcu.retire_raw(self.value.as_ptr()) };
     }
 }
 

@@ -252,6 +252,8 @@ impl<T: Send + Sync + 'static> RcuPtr<T> {
     }
 
     fn exchange(&self, value: Option<Box<T>>) -> *mut T {
+        // Starts the domain first, so that a refused start loses nothing.
+        self.rcu();
         // AcqRel: Release publishes the new value; Acquire shows the old one whole.
         self.current.swap(into_stored(value), Ordering::AcqRel)
     }

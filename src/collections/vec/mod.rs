@@ -280,6 +280,8 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let value = Box::new(value);
         let mut state = self.lock("replace");
         let (spine, len) = self.bounds(index, "replace");
+        // Starts the domain first, so that a refused start loses nothing.
+        self.rcu();
         // SAFETY: the lock is held, and `index` is in range. The copy is private until it is
         // published, which takes the element out.
         unsafe {
@@ -336,7 +338,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let mut state = self.lock("clear");
         let old = self.spine();
         if old.is_some() {
-            // Starts the domain first, so that a panic loses nothing.
+            // Starts the domain first, so that a refused start loses nothing.
             self.rcu();
         }
         self.current.store(ptr::null_mut(), Ordering::Release);
@@ -398,6 +400,10 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         values: impl IntoIterator<Item = Box<T>>,
     ) {
         let current = self.spine();
+        if current.is_some() {
+            // Starts the domain first, so that a refused start loses nothing.
+            self.rcu();
+        }
         // SAFETY: the lock is held throughout. Slots that are written are within the capacity, and
         // free or private.
         unsafe {
@@ -430,7 +436,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// `spine` is private; the caller retires the elements that are not in it.
     unsafe fn publish(&self, state: &mut Writing<'_, State>, spine: Option<Spine<T>>) {
         let old = self.spine();
-        // Starts the domain first, so that a panic loses nothing.
+        // The caller has started the domain: this does not panic.
         let rcu = old.map(|_| self.rcu());
         self.current.store(spine.map_or(ptr::null_mut(), Spine::as_ptr), Ordering::Release);
         // SAFETY: the lock is held.

@@ -239,10 +239,8 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     /// assert_eq!((array.len(), *removed[0]), (2, 2));
     /// ```
     pub fn publish(mut self) -> Vec<Retired<T>> {
-        if !self.removed.is_empty() {
-            // Starts the domain first, so that a panic loses nothing.
-            self.array.rcu();
-        }
+        // Starts the domain first, so that a refused start loses nothing.
+        self.array.rcu();
         let spine = (!self.elements.is_empty()).then(|| Spine::with_room(self.elements.len()));
         let removed = mem::take(&mut self.removed);
         // Nothing panics from here on. The added elements are in the array or in `removed`.
