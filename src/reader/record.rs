@@ -184,7 +184,8 @@ impl Record {
     /// Moves the section of a word to the present. The word is never 0 in between.
     ///
     /// # Safety
-    /// The word is of this record. The caller alone holds its section, and has no reference from it.
+    /// The word is of this record. The caller alone holds its section, and has no reference from
+    /// it.
     pub(crate) unsafe fn refresh_owned(&self, word: &Word) {
         word.renew(&self.signals.sequence);
         self.wake_if_requested(word);
