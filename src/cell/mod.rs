@@ -255,10 +255,11 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// # Errors
     /// What `f` returns.
     pub fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<Retired<T>, E> {
-        // One section from the read to the exchange: the version that was read cannot be freed, so
-        // its address cannot be used again between them.
-        let section = self.rcu().read();
         loop {
+            // One section from the read to the exchange: the version that was read cannot be freed,
+            // so its address cannot be used again between them. Each try has a section of its own,
+            // so that an update that loses again and again does not hold up grace periods.
+            let section = self.rcu().read();
             let seen = self.current.load(Ordering::Acquire);
             // SAFETY: loaded in the section (invariants 1, 2).
             let new = Box::into_raw(Box::new(f(unsafe { &*seen })?));
@@ -291,7 +292,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// ```
     pub fn into_retired(self) -> Retired<T> {
         let mut this = ManuallyDrop::new(self);
-        this.watched.close();
+        // SAFETY: no version is given to the watchers.
+        unsafe { this.watched.close(ptr::null_mut(), false) };
         let old = this.current.load(Ordering::Acquire);
         // SAFETY: the cell is owned here and not dropped: taken out here, and once.
         let retired = unsafe { this.retired(old) };
@@ -378,10 +380,14 @@ impl<T: Send + Sync + 'static> RcuCell<Arc<T>> {
 
 impl<T: Send + Sync + 'static> Drop for RcuCell<T> {
     fn drop(&mut self) {
-        self.watched.close();
         let old = self.current.load(Ordering::Acquire);
-        // SAFETY: taken out here, and once.
-        unsafe { self.retire(old) };
+        let is_boxed = self.as_first(old).is_none();
+        // SAFETY: taken out here, and retired once.
+        unsafe {
+            if !self.watched.close(old, is_boxed) {
+                self.retire(old);
+            }
+        }
     }
 }
 

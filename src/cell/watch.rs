@@ -4,8 +4,9 @@
 //! A cell that has had a watcher shares a [`Watched`] with its watchers: the latest version, its
 //! number, and the waiters. A writer renews it between taking the old version out and retiring it,
 //! and reads the cell's pointer anew under the lock. So the last writer to take the lock leaves the
-//! newest version there, whichever writer made it. Dropping the cell closes the `Watched` before
-//! the last version is retired.
+//! newest version there, whichever writer made it. Dropping the cell closes the `Watched`, and gives
+//! the last version to the watchers, who may not have received it. The last watcher that leaves
+//! retires it.
 //!
 //! A watcher begins a section, then takes the lock and the latest version. This version was not
 //! retired when the lock was taken, so it is retired after the section began.
@@ -18,11 +19,12 @@
 //!
 //! # Invariants
 //! 1. While `watchers` is not 0, the version in `latest` was not retired when the lock was last
-//!    taken, or `latest` is closed.
+//!    taken, or the pointer is null.
 //! 2. A cell's `Watched` is installed once, and the cell owns a share of it.
 
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
+use crate::sys::budget;
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sys::wait_list::{Place, WaitList};
 use futures_core::Stream;
@@ -32,7 +34,7 @@ use std::mem;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// What a cell shares with its watchers: the latest version, and the waiters for the next.
 pub(super) struct Watched<T> {
@@ -41,9 +43,13 @@ pub(super) struct Watched<T> {
 }
 
 struct Latest<T> {
-    /// Null: the cell has been dropped.
+    /// Null: there is no version to return.
     value: *const T,
     version: u64,
+    /// The cell has ended.
+    closed: bool,
+    /// The watchers own `value`, the last version. The last watcher that leaves retires it.
+    owned: bool,
 }
 
 // SAFETY: the pointer is to a `T` that is `Send` and `Sync`, and that this does not free.
@@ -97,18 +103,30 @@ impl<T> WatchLink<T> {
         }
     }
 
-    /// Called when the cell is dropped, before its last version is retired.
-    pub(super) fn close(&self) {
-        if let Some(watched) = self.watched() {
-            watched.renew(ptr::null, false);
-        }
+    /// Called when the cell ends, before its last version is retired. Gives the last version to the
+    /// watchers, unless it is null, and returns whether they own it now.
+    ///
+    /// # Safety
+    /// `last` is null, or was taken out of the cell, and is retired by the caller only if this
+    /// returns `false`. If `is_boxed`, it came from a box. Else it is static.
+    pub(super) unsafe fn close(&self, last: *mut T, is_boxed: bool) -> bool {
+        let Some(watched) = self.watched() else { return false };
+        watched.latest.with(|latest, waiting| {
+            // No watcher comes any more, and those that leave take the lock.
+            let is_watched = watched.watchers.load(Ordering::SeqCst) != 0;
+            latest.closed = true;
+            latest.value = if is_watched { last } else { ptr::null() };
+            latest.owned = is_watched && is_boxed && !last.is_null();
+            waiting.wake_all();
+            latest.owned
+        })
     }
 
     /// Returns a share of the `Watched`, which is made now if there is none.
     fn install(&self) -> Arc<Watched<T>> {
         let mut watched = self.0.load(Ordering::SeqCst);
         if watched.is_null() {
-            let latest = Latest { value: ptr::null(), version: 0 };
+            let latest = Latest { value: ptr::null(), version: 0, closed: false, owned: false };
             let new = Arc::into_raw(Arc::new(Watched {
                 latest: WaitList::new(latest),
                 watchers: AtomicUsize::new(0),
@@ -167,6 +185,8 @@ pub struct Watcher<T: Send + Sync + 'static> {
     seen: u64,
     /// Its place among the waiters.
     place: Option<Place<()>>,
+    /// It does not count as a watcher any more.
+    has_left: bool,
 }
 
 impl<T: Send + Sync + 'static> RcuCell<T> {
@@ -192,13 +212,13 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
         watched.watchers.fetch_add(1, Ordering::SeqCst);
         watched.renew(|| self.current.load(Ordering::SeqCst), false);
         let seen = watched.latest.with(|latest, _| latest.version);
-        Watcher { watched, rcu: self.rcu().clone(), seen, place: None }
+        Watcher { watched, rcu: self.rcu().clone(), seen, place: None, has_left: false }
     }
 }
 
 impl<T: Send + Sync + 'static> Watcher<T> {
-    /// Waits for a version newer than the last returned one. Returns `None` once the cell is
-    /// dropped.
+    /// Waits for a version newer than the last returned one. Returns `None` once the cell is dropped
+    /// and its last version was returned. [`RcuCell::into_retired`] ends the cell without it.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -216,8 +236,8 @@ impl<T: Send + Sync + 'static> Watcher<T> {
         Changed(self)
     }
 
-    /// Returns the present version, also if it was returned before, or `None` once the cell is
-    /// dropped.
+    /// Returns the present version, also if it was returned before. Once the cell is dropped, returns
+    /// the last version if it was not returned before, then `None`.
     ///
     /// ```
     /// use async_rcu::RcuCell;
@@ -231,15 +251,38 @@ impl<T: Send + Sync + 'static> Watcher<T> {
         // Before the lock: see the protocol.
         let guard = self.rcu.read_owned();
         let value = self.watched.latest.with(|latest, _| {
-            self.seen = latest.version;
-            latest.value
+            let seen = mem::replace(&mut self.seen, latest.version);
+            let is_over = latest.closed && seen == latest.version;
+            if is_over { ptr::null() } else { latest.value }
         });
+        if value.is_null() {
+            self.leave();
+            return None;
+        }
         // SAFETY: not retired when the lock was taken (invariant 1), in the guard's section.
-        (!value.is_null()).then(|| unsafe { OwnedRcuRef::new(guard, value) })
+        Some(unsafe { OwnedRcuRef::new(guard, value) })
+    }
+
+    /// Leaves the watchers, when the watcher is dropped or has nothing to receive any more.
+    fn leave(&mut self) {
+        self.watched.latest.leave(&mut self.place);
+        if mem::replace(&mut self.has_left, true) {
+            return;
+        }
+        let last = self.watched.latest.with(|latest, _| {
+            let is_last = self.watched.watchers.fetch_sub(1, Ordering::SeqCst) == 1;
+            let owned = is_last && mem::take(&mut latest.owned);
+            owned.then(|| mem::replace(&mut latest.value, ptr::null()))
+        });
+        if let Some(last) = last {
+            // SAFETY: from a box, and owned by the watchers, of which this was the last. The cell
+            // has ended, so no section that begins later reaches the version.
+            unsafe { self.rcu.retire_raw(last.cast_mut()) };
+        }
     }
 
     fn has_news(&self) -> bool {
-        let is_new = |latest: &mut Latest<T>| latest.version != self.seen || latest.value.is_null();
+        let is_new = |latest: &mut Latest<T>| latest.version != self.seen || latest.closed;
         self.watched.latest.with(|latest, _| is_new(latest))
     }
 
@@ -251,6 +294,7 @@ impl<T: Send + Sync + 'static> Watcher<T> {
                 return Poll::Pending;
             }
         }
+        ready!(budget::poll(cx));
         self.watched.latest.leave(&mut self.place);
         Poll::Ready(self.latest())
     }
@@ -266,12 +310,12 @@ impl<T: Send + Sync + 'static> Stream for Watcher<T> {
 
 impl<T: Send + Sync + 'static> Drop for Watcher<T> {
     fn drop(&mut self) {
-        self.watched.latest.leave(&mut self.place);
-        self.watched.watchers.fetch_sub(1, Ordering::SeqCst);
+        self.leave();
     }
 }
 
-/// Future of [`Watcher::changed`]: a newer version, or `None` once the cell is dropped.
+/// Future of [`Watcher::changed`]: a newer version, or `None` once the cell is dropped and its last
+/// version was returned.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -296,6 +340,12 @@ impl<T: Send + Sync + 'static> Future for Changed<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll_changed(cx)
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Changed<'_, T> {
+    fn drop(&mut self) {
+        self.0.watched.latest.leave(&mut self.0.place);
     }
 }
 

@@ -13,13 +13,14 @@
 //! wait keeps its place, so it is the first to be woken again.
 
 use super::rcu::Rcu;
+use crate::sys::budget;
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::wait_list::{Place, WaitList};
 use crate::sys::wake::WakeList;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use thiserror::Error;
 
 type Turn = Place<()>;
@@ -411,6 +412,8 @@ impl Future for Reserve {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
         let this = &mut *self;
         let rcu = this.rcu.as_ref().expect("Reserve polled after completion");
+        // Before room is taken: a future that holds room and is not ready would keep it from others.
+        ready!(budget::poll(cx));
         if let Some(backlog) = rcu.backlog() {
             let press = |outcome| rcu.press(outcome);
             if backlog.poll_take(&mut this.turn, cx.waker(), press).is_pending() {

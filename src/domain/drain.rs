@@ -17,6 +17,7 @@
 use super::Domain;
 use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
+use crate::sys::budget;
 use crate::sys::wait_list::{Place, WaitList};
 use crate::sys::wake::WakeList;
 use std::collections::BTreeMap;
@@ -291,7 +292,7 @@ impl Future for Drain {
         let tickets = &domain.dispatcher.tickets;
         this.done |= this.place.is_none() && domain.is_drained();
         if this.done {
-            return Poll::Ready(());
+            return budget::poll(cx);
         }
         // A drain that goes on in the child of a fork forces again: the request may be lost.
         let can_run = if this.place.is_none_or(|place| tickets.has_lost(place)) {
@@ -311,7 +312,7 @@ impl Future for Drain {
             return Poll::Pending;
         }
         this.done = true;
-        Poll::Ready(())
+        budget::poll(cx)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Waiting for a grace period: the future, its blocking twin, and cookies.
 //!
 //! A waiter joins the list of waiters under the number of its grace period, raises `wanted` to this
-//! number, and kicks the grace-period thread. Then it looks again whether the grace period has
+//! number, and kicks the grace-period thread, once. Then it looks again whether the grace period has
 //! elapsed. If the thread is stopped and cannot be started, each poll of a waiter or a drain takes
 //! the thread's turn and wakes itself, so that the wait still ends.
 
@@ -9,26 +9,24 @@ use super::Domain;
 use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
 use crate::reader::sequence::{Mark, Seq};
-use crate::sys::prim::{AtomicUsize, Ordering};
+use crate::sys::budget;
 use crate::sys::wait_list::{Place, WaitList};
 use std::cmp;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 pub(crate) struct Synchronizers {
     pub(crate) waiters: WaitList<Seq>,
     /// The highest grace period that a waiter asked for.
     pub(super) wanted: Mark,
-    /// How many `Synchronize` futures exist.
-    futures: AtomicUsize,
 }
 
 impl Synchronizers {
     pub(super) fn new(elapsed: Seq) -> Self {
-        Self { waiters: WaitList::new(()), wanted: Mark::at(elapsed), futures: AtomicUsize::new(0) }
+        Self { waiters: WaitList::new(()), wanted: Mark::at(elapsed) }
     }
 }
 
@@ -232,17 +230,15 @@ pub struct Synchronize {
 
 impl Synchronize {
     fn new(rcu: Rcu, target: Option<Seq>) -> Self {
-        let futures = &rcu.domain().synchronizers.futures;
-        futures.fetch_add(1, Ordering::Relaxed);
         Self { rcu, target, place: None, polled: false, noted: false }
     }
 
-    /// At the first poll, if this is the only future: starts the grace period, and scans once.
+    /// At the first poll, if no future waits: starts the grace period, and scans once.
     fn begin(&mut self, waker: &Waker) {
         let domain = self.rcu.domain();
         let engine = &domain.engine;
         let over = self.target.is_some_and(|target| engine.has_elapsed(target));
-        if over || domain.synchronizers.futures.load(Ordering::Relaxed) > 1 {
+        if over || domain.synchronizers.waiters.len() != 0 {
             return;
         }
         // `own` is at least the target, which was the next number when the cookie was made.
@@ -266,17 +262,25 @@ impl Future for Synchronize {
         let domain = this.rcu.domain();
         let target = *this.target.get_or_insert_with(|| domain.engine.next());
         if domain.engine.has_elapsed(target) {
+            ready!(budget::poll(cx));
             this.leave();
             return Poll::Ready(());
         }
         let waiters = &domain.synchronizers.waiters;
-        waiters.join(&mut this.place, cx.waker(), |()| target);
-        if !domain.want(target) {
+        // The thread is asked once. A place that is lost was lost by a fork, with the request.
+        let can_start = if this.place.is_some_and(|place| waiters.rejoin(place, cx.waker())) {
+            !domain.gp_thread_is_stopped() || domain.kick()
+        } else {
+            waiters.join(&mut this.place, cx.waker(), |()| target);
+            domain.want(target)
+        };
+        if !can_start {
             domain.turn();
             cx.waker().wake_by_ref();
         }
         // The look after the waiter has joined.
         if domain.engine.has_elapsed(target) {
+            ready!(budget::poll(cx));
             this.leave();
             return Poll::Ready(());
         }
@@ -289,8 +293,6 @@ impl Future for Synchronize {
 
 impl Drop for Synchronize {
     fn drop(&mut self) {
-        let futures = &self.rcu.domain().synchronizers.futures;
-        futures.fetch_sub(1, Ordering::Relaxed);
         self.leave();
     }
 }

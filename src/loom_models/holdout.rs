@@ -1,18 +1,11 @@
 //! Sleeping while sections hold a grace period up: the sleep ends when the grace period can end.
 
-use super::{Cell, claim, engine, reads};
+use super::{Cell, claim, engine, leave_owned, reads};
 use crate::grace_period::Engine;
-use crate::reader::record::Record;
 use crate::reader::registry::Registry;
 use crate::reader::sequence::{Seq, Sequence};
-use crate::reader::word::Word;
 use crate::sys::barrier;
 use loom::thread;
-
-fn leave(record: &Record, word: &Word) {
-    // SAFETY: claimed from this record, and left once.
-    unsafe { record.leave_owned(word) }
-}
 
 /// Does what the grace-period thread does until `seq` has elapsed.
 fn sleep_until(registry: &'static Registry, engine: &Engine, seq: Seq) {
@@ -56,7 +49,7 @@ fn loom_models_two_words_of_one_record() {
         let record = registry.acquire();
         let words = [claim(record), claim(record)];
         let seq = engine.start();
-        let leavers = words.map(|word| thread::spawn(move || leave(record, word)));
+        let leavers = words.map(|word| thread::spawn(move || leave_owned(record, word)));
         sleep_until(registry, &engine, seq);
         for leaver in leavers {
             leaver.join().unwrap();
@@ -72,14 +65,14 @@ fn loom_models_a_late_section_with_an_old_number() {
         let (registry, engine) = engine();
         let (early, late) = (registry.acquire(), registry.acquire());
         let (early_word, late_word) = (claim(early), claim(late));
-        leave(late, late_word);
+        leave_owned(late, late_word);
         let stale = Sequence::starting_at(Seq::FIRST);
         let seq = engine.start();
-        let leaver = thread::spawn(move || leave(early, early_word));
+        let leaver = thread::spawn(move || leave_owned(early, early_word));
         let latecomer = thread::spawn(move || {
             // This section loaded the sequence before the start, and stores it only now.
             late_word.open(&stale);
-            leave(late, late_word);
+            leave_owned(late, late_word);
         });
         sleep_until(registry, &engine, seq);
         leaver.join().unwrap();
@@ -97,10 +90,10 @@ fn loom_models_a_section_that_began_later() {
         let holdout = claim(record);
         let seq = engine.start();
         let bystander = claim(record);
-        let leaver = thread::spawn(move || leave(record, holdout));
+        let leaver = thread::spawn(move || leave_owned(record, holdout));
         sleep_until(registry, &engine, seq);
         leaver.join().unwrap();
-        leave(record, bystander);
+        leave_owned(record, bystander);
     });
 }
 
@@ -114,13 +107,13 @@ fn loom_models_a_word_that_is_used_again() {
         let [again, other] = [claim(record), claim(record)];
         let seq = engine.start();
         let first = thread::spawn(move || {
-            leave(record, again);
+            leave_owned(record, again);
             again.open(&registry.signals.sequence);
         });
-        let second = thread::spawn(move || leave(record, other));
+        let second = thread::spawn(move || leave_owned(record, other));
         sleep_until(registry, &engine, seq);
         first.join().unwrap();
         second.join().unwrap();
-        leave(record, again);
+        leave_owned(record, again);
     });
 }

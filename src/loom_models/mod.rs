@@ -111,6 +111,16 @@ pub(super) fn claim(record: &'static Record) -> &'static Word {
     unsafe { record.claim(record.signals()) }
 }
 
+pub(super) fn leave_owned(record: &Record, word: &Word) {
+    // SAFETY: the model claims the word from this record, and leaves it once.
+    unsafe { record.leave_owned(word) }
+}
+
+pub(super) fn refresh_owned(record: &Record, word: &Word) {
+    // SAFETY: as in `leave_owned`. The model has no reference from the section.
+    unsafe { record.refresh_owned(word) }
+}
+
 /// Starts a thread that runs `f` in one section of this record, which only this thread uses.
 pub(super) fn in_section<R: 'static>(
     record: &'static Record,

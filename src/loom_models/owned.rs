@@ -1,6 +1,6 @@
 //! Owned words: claimed by one thread, released by another; growth, skipped blocks, refresh.
 
-use super::{Cell, check_with_fewer, claim, engine, replace};
+use super::{Cell, check_with_fewer, claim, engine, leave_owned, refresh_owned, replace};
 use crate::reader::record::Record;
 use crate::reader::word::Word;
 use loom::sync::Arc;
@@ -33,7 +33,7 @@ fn loom_models_an_owned_guard_travels() {
             thread::spawn(move || {
                 let word: &'static Word = receive.recv().unwrap();
                 cell.look();
-                record.leave_owned(word);
+                leave_owned(record, word);
             })
         };
         let claimer = thread::spawn(move || send.send(claim(record)).unwrap());
@@ -50,13 +50,13 @@ fn loom_models_owned_words_grow_and_are_used_again() {
         beside_a_writer(|record, cell| {
             let first = claim(record);
             let second = claim(record);
-            record.leave_owned(first);
+            leave_owned(record, first);
             cell.look();
-            record.leave_owned(second);
+            leave_owned(record, second);
             // This claim marks an idle block as skipped, and clears the mark of the block it takes.
             let third = claim(record);
             cell.look();
-            record.leave_owned(third);
+            leave_owned(record, third);
         });
     });
 }
@@ -68,9 +68,9 @@ fn loom_models_refresh() {
         beside_a_writer(|record, cell| {
             let word = claim(record);
             cell.look();
-            record.refresh_owned(word);
+            refresh_owned(record, word);
             cell.look();
-            record.leave_owned(word);
+            leave_owned(record, word);
         });
     });
 }
@@ -85,8 +85,8 @@ fn loom_models_refresh_beside_a_claim() {
         let record = registry.acquire();
         let word = claim(record);
         let holder = thread::spawn(move || {
-            record.refresh_owned(word);
-            record.leave_owned(word);
+            refresh_owned(record, word);
+            leave_owned(record, word);
         });
         let writer = {
             let (cell, engine) = (cell.clone(), engine.clone());
@@ -101,7 +101,7 @@ fn loom_models_refresh_beside_a_claim() {
         };
         let other = claim(record);
         cell.look();
-        record.leave_owned(other);
+        leave_owned(record, other);
         holder.join().unwrap();
         writer.join().unwrap();
     });
@@ -115,15 +115,15 @@ fn loom_models_a_skipped_block_comes_back() {
         let cell = Cell::new();
         let record = registry.acquire();
         let (first, second) = (claim(record), claim(record));
-        record.leave_owned(first);
+        leave_owned(record, first);
         let holder = {
             let cell = cell.clone();
             thread::spawn(move || {
                 // The claim finds its block full, skips the idle one, and takes a word from that.
                 let third = claim(record);
-                record.leave_owned(second);
+                leave_owned(record, second);
                 cell.look();
-                record.leave_owned(third);
+                leave_owned(record, third);
             })
         };
         replace(&engine, &cell);
@@ -139,8 +139,8 @@ fn loom_models_an_idle_block_is_skipped() {
         beside_a_writer(|record, cell| {
             let (first, second) = (claim(record), claim(record));
             cell.look();
-            record.leave_owned(first);
-            record.leave_owned(second);
+            leave_owned(record, first);
+            leave_owned(record, second);
             // One of these claims takes the second block again, the other skips the first one.
             record.leave_owned(claim(record));
             record.leave_owned(claim(record));
@@ -154,10 +154,10 @@ fn loom_models_a_held_block_is_not_skipped() {
     check_with_fewer(1, || {
         beside_a_writer(|record, cell| {
             let (held, other) = (claim(record), claim(record));
-            record.leave_owned(other);
+            leave_owned(record, other);
             (0..2).for_each(|_| record.leave_owned(claim(record)));
             cell.look();
-            record.leave_owned(held);
+            leave_owned(record, held);
         });
     });
 }

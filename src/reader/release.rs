@@ -12,12 +12,13 @@
 //! another life than the present one, or between two.
 
 use super::sequence::{Mark, Seq};
+use crate::sys::budget;
 use crate::sys::prim::{AtomicU64, Ordering};
 use crate::sys::wait_list::{Place, WaitList};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 #[derive(Debug)]
 pub(crate) struct Release {
@@ -112,6 +113,7 @@ impl Future for ReleaseRequested {
                 return Poll::Pending;
             }
         }
+        ready!(budget::poll(cx));
         release.waiting.leave(&mut this.place);
         Poll::Ready(())
     }

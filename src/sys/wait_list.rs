@@ -19,7 +19,8 @@ use super::delay::{self, Window};
 use super::prim::{AtomicUsize, Mutex, Ordering};
 use super::unwind::quietly;
 use super::wake::{Parked, WakeList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::task::Waker;
 
 /// A waiter's place: its key, and a number that makes the place unique and orders equal keys.
@@ -42,8 +43,9 @@ struct Inner<K, S> {
 #[derive(Debug)]
 pub(crate) struct Waiting<K> {
     next: u64,
-    /// `None`: [`wake_first`](Self::wake_first) woke the waiter, which keeps its place.
-    places: BTreeMap<Place<K>, Option<Parked>>,
+    asleep: BTreeMap<Place<K>, Parked>,
+    /// [`wake_first`](Self::wake_first) woke these waiters, which keep their places.
+    awake: BTreeSet<Place<K>>,
     /// To be woken after the lock is released.
     woken: WakeList,
 }
@@ -51,7 +53,8 @@ pub(crate) struct Waiting<K> {
 impl<K: Ord + Copy> Waiting<K> {
     /// Takes all waiters out, and wakes them after the lock is released.
     pub(crate) fn wake_all(&mut self) {
-        for waker in std::mem::take(&mut self.places).into_values().flatten() {
+        self.awake.clear();
+        for waker in mem::take(&mut self.asleep).into_values() {
             self.woken.push(waker);
         }
     }
@@ -62,45 +65,69 @@ impl<K: Ord + Copy> Waiting<K> {
     }
 
     fn wake_next_up_to(&mut self, key: K) -> bool {
-        match self.places.first_entry() {
+        match self.asleep.first_entry() {
             Some(first) if first.key().0 <= key => {
-                if let Some(waker) = first.remove() {
-                    self.woken.push(waker);
-                }
+                self.woken.push(first.remove());
                 true
             }
             _ => false,
         }
     }
 
-    /// Wakes the first `n` waiters after the lock is released. They keep their places.
+    /// Wakes the first `n` waiters after the lock is released. They keep their places. A waiter that
+    /// went back to sleep before one that is awake is woken too.
     pub(crate) fn wake_first(&mut self, n: usize) {
-        for place in self.places.values_mut().take(n) {
-            if let Some(waker) = place.take() {
-                self.woken.push(waker);
+        if n == 0 {
+            return;
+        }
+        while let Some(first) = self.asleep.first_entry() {
+            let next = self.awake.last().is_none_or(|last| last < first.key());
+            if next && self.awake.len() >= n {
+                return;
             }
+            self.awake.insert(*first.key());
+            self.woken.push(first.remove());
         }
     }
 
     /// Returns whether there are at least `n` places before `place`.
     pub(crate) fn has_before(&self, place: Place<K>, n: usize) -> bool {
-        self.places.range(..place).take(n).count() == n
+        // Mostly, the waiters that are awake come first, and there is room for all of them.
+        if self.len() <= n || self.is_among_the_first(place, n) {
+            return false;
+        }
+        let awake = self.awake.range(..place).take(n).count();
+        awake == n || self.asleep.range(..place).take(n - awake).count() == n - awake
+    }
+
+    fn is_among_the_first(&self, place: Place<K>, n: usize) -> bool {
+        let asleep = self.asleep.first_key_value().map(|(first, _)| *first);
+        self.awake.len() <= n && asleep.is_none_or(|asleep| place < asleep)
+    }
+
+    fn len(&self) -> usize {
+        self.asleep.len() + self.awake.len()
     }
 
     /// Returns whether a waiter is at `place`.
     pub(crate) fn contains(&self, place: Place<K>) -> bool {
-        self.places.contains_key(&place)
+        self.asleep.contains_key(&place) || self.awake.contains(&place)
     }
 
-    /// Returns the keys of the waiters, in order.
+    /// Returns the keys of the sleeping waiters, in order.
     pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = K> {
-        self.places.keys().map(|place| place.0)
+        self.asleep.keys().map(|place| place.0)
     }
 }
 
 impl<K: Ord + Copy, S> WaitList<K, S> {
     pub(crate) fn new(state: S) -> Self {
-        let waiting = Waiting { next: 0, places: BTreeMap::new(), woken: WakeList::default() };
+        let waiting = Waiting {
+            next: 0,
+            asleep: BTreeMap::new(),
+            awake: BTreeSet::new(),
+            woken: WakeList::default(),
+        };
         Self { inner: Mutex::new(Inner { state, waiting }), len: AtomicUsize::new(0) }
     }
 
@@ -114,7 +141,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
         let mut inner = self.inner.lock();
         let Inner { state, waiting } = &mut *inner;
         let result = f(state, waiting);
-        let mut woken = std::mem::take(&mut waiting.woken);
+        let mut woken = mem::take(&mut waiting.woken);
         self.store_len(&inner);
         drop(inner);
         woken.wake_all();
@@ -123,7 +150,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
 
     /// Only the holder of the lock stores `len`, so its own load may be Relaxed.
     fn store_len(&self, inner: &Inner<K, S>) {
-        let len = inner.waiting.places.len();
+        let len = inner.waiting.len();
         if len != self.len.load(Ordering::Relaxed) {
             self.len.store(len, Ordering::SeqCst);
         }
@@ -144,7 +171,8 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
             inner.waiting.next += 1;
             (key, inner.waiting.next)
         });
-        let old = inner.waiting.places.insert(place, Some(waker));
+        inner.waiting.awake.remove(&place);
+        let old = inner.waiting.asleep.insert(place, waker);
         self.store_len(&inner);
         drop(inner);
         drop_foreign(old);
@@ -154,21 +182,21 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
     /// Replaces the waker of a waiter that is still in the list. Returns `false` if the waiter was
     /// taken out.
     pub(crate) fn rejoin(&self, place: Place<K>, waker: &Waker) -> bool {
-        let waker = Parked::of(waker);
+        let mut waker = Parked::of(waker);
         let mut inner = self.inner.lock();
-        let (is_there, unused) = match inner.waiting.places.get_mut(&place) {
-            Some(old) => (true, old.replace(waker)),
-            None => (false, Some(waker)),
-        };
+        let old = inner.waiting.asleep.get_mut(&place);
+        let is_there = old.is_some();
+        old.into_iter().for_each(|old| mem::swap(old, &mut waker));
         drop(inner);
-        drop_foreign(unused);
+        drop_foreign(waker);
         is_there
     }
 
     pub(crate) fn leave(&self, place: &mut Option<Place<K>>) {
         let Some(place) = place.take() else { return };
         let mut inner = self.inner.lock();
-        let old = inner.waiting.places.remove(&place);
+        inner.waiting.awake.remove(&place);
+        let old = inner.waiting.asleep.remove(&place);
         self.store_len(&inner);
         drop(inner);
         drop_foreign(old);
@@ -184,7 +212,7 @@ impl<K: Ord + Copy, S> WaitList<K, S> {
     pub(crate) fn take_all(&self, wakers: &mut WakeList) {
         let mut inner = self.inner.lock();
         inner.waiting.wake_all();
-        wakers.append(std::mem::take(&mut inner.waiting.woken));
+        wakers.append(mem::take(&mut inner.waiting.woken));
         self.store_len(&inner);
     }
 
@@ -271,6 +299,27 @@ mod tests {
         assert!(list.with(|(), waiting| waiting.has_before(last, 2)));
         list.leave(&mut places[0]);
         assert!(!list.with(|(), waiting| waiting.has_before(last, 2)));
+    }
+
+    #[test]
+    fn a_waiter_that_went_back_to_sleep_is_woken_before_later_ones() {
+        let list = WaitList::new(());
+        let counts: Vec<_> = (0..4).map(|_| Arc::new(Count::default())).collect();
+        let wakers: Vec<_> = counts.iter().map(|count| Waker::from(Arc::clone(count))).collect();
+        let mut places: Vec<_> = wakers.iter().map(|waker| joined(&list, 0, waker)).collect();
+        let woken = || counts.iter().map(|c| c.0.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        list.with(|(), waiting| waiting.wake_first(2));
+        list.join(&mut places[0], &wakers[0], |()| 0);
+        list.with(|(), waiting| waiting.wake_first(0));
+        assert_eq!(woken(), [1, 1, 0, 0]);
+        list.with(|(), waiting| waiting.wake_first(1));
+        assert_eq!(woken(), [2, 1, 0, 0]);
+        list.join(&mut places[0], &wakers[0], |()| 0);
+        list.with(|(), waiting| {
+            let has_before = |at: usize, n| waiting.has_before(places[at].unwrap(), n);
+            assert!(!has_before(0, 1) && has_before(1, 1) && !has_before(1, 2));
+            assert!(has_before(3, 3) && !has_before(3, 4));
+        });
     }
 
     /// A waker that comes back to the list: it would hang if it ran under the lock.

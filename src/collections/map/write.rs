@@ -117,9 +117,10 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash_of(key);
-        let section = self.rcu().read();
-        let root = self.root(&section);
         loop {
+            // Each try has a section of its own, as in `update`.
+            let section = self.rcu().read();
+            let root = self.root(&section);
             let entry = root.find(hash, |entry| entry.key.borrow() == key)?;
             if !f(&entry.key, &entry.value) {
                 return None;
@@ -208,9 +209,12 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash_of(key);
-        let section = self.rcu().read();
-        let root = self.root(&section);
         loop {
+            // One section from the look to the exchange, so that the entry's address is not used
+            // again between them. Each try has its own: an update that loses again and again does
+            // not hold up grace periods.
+            let section = self.rcu().read();
+            let root = self.root(&section);
             let seen = root.find(hash, |entry| entry.key.borrow() == key)?;
             let entry = Entry::boxed(hash, seen.key.clone(), f(&seen.value));
             if let Some((mut locked, slot)) = self.raw.locate_entry(root, seen) {
