@@ -4,7 +4,7 @@
 mod common;
 
 use async_rcu::{Rcu, RcuCell, RcuPtr, cell::RetireOnDrop};
-use common::{Drops, HANG_GUARD, Probe, panic_message, settle};
+use common::{Drops, HANG_GUARD, Probe, panic_message, settle, until};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,6 +118,29 @@ fn update_is_repeated_where_another_writer_was_first() {
     drop(cell);
     // The dropped values are 1, 100, 110, and the 11 that was never published.
     drops.reach(4);
+}
+
+/// Each try has a section of its own. So a grace period that started during a try ends in the next.
+#[test]
+fn an_update_that_loses_again_and_again_holds_up_no_grace_period() {
+    let rcu = Rcu::new();
+    let cell = RcuCell::new_in(&rcu, 0);
+    let mut earlier = None;
+    let mut tries = 0;
+    drop(cell.update(|n| {
+        if let Some(earlier) = earlier {
+            until("a grace period that started in the last try", || rcu.has_elapsed(earlier));
+        }
+        tries += 1;
+        if tries < 4 {
+            cell.store(n + 1);
+            let started = rcu.start_grace_period();
+            until("the start", || rcu.grace_period() > started);
+            earlier = Some(started);
+        }
+        n + 1
+    }));
+    assert_eq!((tries, *cell.read()), (4, 4));
 }
 
 #[test]

@@ -5,7 +5,9 @@ mod common;
 
 use async_rcu::{GlobalLock, OwnedReadGuard, Rcu, RcuCell};
 use common::{Drops, HANG_GUARD, Probe, settle, until};
-use std::pin::Pin;
+use futures::StreamExt;
+use futures::future::select;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
@@ -413,6 +415,65 @@ fn reclaimed_values_are_handed_out_by_the_poll_that_is_ready() {
     assert_eq!(labels, [2, 3, 4]);
     drop((one, all));
     assert_eq!(drops.count(), 4);
+}
+
+/// A task waits in a loop, and each wait is ready at once. The other part of the task must get its
+/// turn all the same: inside a tokio runtime, and elsewhere.
+#[test]
+fn a_wait_that_is_ready_at_once_gives_the_thread_away_at_times() {
+    const MANY: usize = 10_000;
+    macro_rules! gives_away {
+        ($what:literal, $wait:expr) => {
+            for in_tokio in [true, false] {
+                let turns = AtomicUsize::new(0);
+                let other = std::future::poll_fn(|_| {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    Poll::<()>::Pending
+                });
+                let waits = pin!(async {
+                    for _ in 0..MANY {
+                        drop($wait.await);
+                    }
+                });
+                let both = select(waits, other);
+                match in_tokio {
+                    true => drop(settle(both)),
+                    false => drop(futures::executor::block_on(both)),
+                }
+                let turns = turns.load(Ordering::Relaxed);
+                assert!(turns > MANY / 500, "{}: {turns} turns, in tokio: {in_tokio}", $what);
+            }
+        };
+    }
+    let rcu = Rcu::new();
+    gives_away!("synchronize", rcu.synchronize());
+    gives_away!("wait_for", rcu.wait_for(rcu.grace_period()));
+    gives_away!("drain", rcu.drain());
+    let cell = RcuCell::new_in(&rcu, 0);
+    gives_away!("wait", cell.swap(1).wait());
+    gives_away!("reclaim_all", rcu.reclaim_all([cell.swap(1)]));
+    let mut watcher = cell.subscribe();
+    gives_away!("changed", {
+        cell.store(1);
+        watcher.changed()
+    });
+    gives_away!("a watcher's stream", {
+        cell.store(1);
+        watcher.next()
+    });
+    let limited = Rcu::builder().max_pending(10).build().unwrap();
+    gives_away!("reserve", limited.reserve());
+    let lock = GlobalLock::new(());
+    gives_away!("GlobalLockGuard::synchronize", lock.try_lock().unwrap().synchronize(&rcu));
+    gives_away!("GlobalLockGuard::drain", lock.try_lock().unwrap().drain(&rcu));
+    let held = rcu.read_owned();
+    rcu.call(|| ());
+    rcu.force();
+    until("the request", || held.is_release_requested());
+    gives_away!("release_requested", held.release_requested());
+    drop(held);
+    rcu.blocking_shutdown();
+    gives_away!("shutdown", rcu.shutdown());
 }
 
 #[test]

@@ -100,6 +100,34 @@ fn no_thread_wakes_up_in_two_seconds_of_idleness() {
     });
 }
 
+/// A wait in a `select!` beside a busy channel is polled with every message.
+#[test]
+fn polling_a_pending_wait_wakes_no_thread() {
+    const MANY: u64 = 10_000;
+    let _alone = alone();
+    within(|| {
+        let rcu = Rcu::builder().name("polled").build().unwrap();
+        let held = rcu.read_owned();
+        let mut waits = task::spawn(rcu.synchronize());
+        assert_pending!(waits.poll());
+        let wake_ups = || {
+            let polled = done().into_iter().filter(|(name, _)| name.ends_with(" rcu-polled"));
+            polled.map(|(_, done)| done.wake_ups).sum::<u64>()
+        };
+        until("the thread", || wake_ups() > 0);
+        let before = wake_ups();
+        for _ in 0..MANY {
+            assert_pending!(waits.poll());
+            thread::yield_now();
+        }
+        let often = wake_ups() - before;
+        assert!(often < MANY / 10, "woken {often} times");
+        drop(held);
+        until("the end", || waits.is_woken());
+        assert_ready!(waits.poll());
+    });
+}
+
 /// Sections block a grace period while a thousand others begin and end on the same thread. No
 /// thread wakes up until the section that has a request ends.
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use async_rcu::Rcu;
+use async_rcu::{Rcu, RcuCell};
 use common::{CountFirstPoll, Section, domain, runtime, until, within};
 use futures::FutureExt;
 use std::sync::Arc;
@@ -93,6 +93,14 @@ fn ten_thousand_tasks_share_three_grace_periods() {
         let used = rcu.stats().grace_periods - before;
         assert!((1..=3).contains(&used), "{used} grace periods");
     });
+}
+
+#[test]
+fn a_wait_that_was_never_polled_does_not_slow_another_down() {
+    let rcu = Rcu::new();
+    let _never = rcu.synchronize();
+    let _dropped = RcuCell::new_in(&rcu, 1).swap(2).wait();
+    assert!(rcu.synchronize().now_or_never().is_some(), "it starts its own grace period");
 }
 
 #[test]

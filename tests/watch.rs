@@ -98,7 +98,7 @@ fn the_end_of_the_cell_is_told_however_it_goes() {
     let rcu = Rcu::new();
     let drop_it = |cell: RcuCell<i32>| drop(cell);
     let retire_it = |cell: RcuCell<i32>| drop(cell.into_retired());
-    for end in [&drop_it as &dyn Fn(RcuCell<i32>), &retire_it] {
+    for (end, last) in [(&drop_it as &dyn Fn(RcuCell<i32>), Some(1)), (&retire_it, None)] {
         let cell = RcuCell::new_in(&rcu, 0);
         let mut watchers: Vec<_> = (0..3).map(|_| cell.subscribe()).collect();
         let mut waiting = task::spawn(watchers[0].changed());
@@ -112,12 +112,59 @@ fn the_end_of_the_cell_is_told_however_it_goes() {
         assert!(waiting.is_woken());
         assert!(assert_ready!(waiting.poll()).is_none());
         drop(waiting);
-        for watcher in &mut watchers {
+        // The first watcher has received the last version, and the others have not.
+        for (watcher, last) in watchers.iter_mut().zip([None, last, last]) {
+            assert_eq!(watcher.latest().as_deref().copied(), last);
             assert!(watcher.latest().is_none());
             assert!(settle(watcher.next()).is_none());
             assert!(settle(watcher.next()).is_none(), "and again");
         }
     }
+}
+
+#[test]
+fn the_last_version_is_received_after_the_cell_is_dropped_and_freed_after_the_last_watcher() {
+    let rcu = Rcu::new();
+    let drops = Drops::default();
+    let cell = RcuCell::new_in(&rcu, drops.value(0));
+    let [mut one, mut two, three] = [(); 3].map(|()| cell.subscribe());
+    cell.store(drops.value(1));
+    cell.store(drops.value(2));
+    drop(cell);
+    rcu.blocking_drain();
+    assert_eq!(drops.count(), 2);
+    let last = settle(one.changed()).unwrap();
+    assert_eq!(last.label(), 2);
+    assert!(settle(one.changed()).is_none());
+    assert_eq!(settle(two.next()).unwrap().label(), 2);
+    drop(two);
+    drop(three);
+    // The reference holds it.
+    assert_eq!((last.label(), drops.count()), (2, 2));
+    drop(last);
+    drops.reach(3);
+
+    // No watcher is left that could receive it.
+    let cell = RcuCell::new_in(&rcu, drops.value(3));
+    drop(cell.subscribe());
+    drop(cell);
+    drops.reach(4);
+}
+
+#[test]
+fn a_dropped_wait_keeps_no_waker() {
+    struct Idle;
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
+    let rcu = Rcu::new();
+    let cell = RcuCell::new_in(&rcu, 0);
+    let mut watcher = cell.subscribe();
+    let idle = Arc::new(Idle);
+    let waker = Waker::from(Arc::clone(&idle));
+    assert!(watcher.changed().poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&idle), 1);
 }
 
 #[test]
@@ -154,6 +201,8 @@ fn a_version_that_was_given_out_stays_as_long_as_it_is_held() {
     assert!(drops.count() <= 1);
     drop(held);
     sync.join().unwrap();
+    drops.reach(2);
+    assert_eq!(watcher.latest().unwrap().label(), 2);
     drops.reach(3);
 }
 

@@ -250,20 +250,19 @@ impl<T: Send + Sync + 'static> Watcher<T> {
     pub fn latest(&mut self) -> Option<OwnedRcuRef<T>> {
         // Before the lock: see the protocol.
         let guard = self.rcu.read_owned();
-        let value = self.watched.latest.with(|latest, _| {
+        let (value, closed) = self.watched.latest.with(|latest, _| {
             let seen = mem::replace(&mut self.seen, latest.version);
             let is_over = latest.closed && seen == latest.version;
-            if is_over { ptr::null() } else { latest.value }
+            (if is_over { ptr::null() } else { latest.value }, latest.closed)
         });
-        if value.is_null() {
+        if closed {
             self.leave();
-            return None;
         }
         // SAFETY: not retired when the lock was taken (invariant 1), in the guard's section.
-        Some(unsafe { OwnedRcuRef::new(guard, value) })
+        (!value.is_null()).then(|| unsafe { OwnedRcuRef::new(guard, value) })
     }
 
-    /// Leaves the watchers, when the watcher is dropped or has nothing to receive any more.
+    /// Leaves the watchers, when the watcher is dropped or has received the last version.
     fn leave(&mut self) {
         self.watched.latest.leave(&mut self.place);
         if mem::replace(&mut self.has_left, true) {

@@ -142,8 +142,8 @@ fn loom_models_an_idle_block_is_skipped() {
             leave_owned(record, first);
             leave_owned(record, second);
             // One of these claims takes the second block again, the other skips the first one.
-            record.leave_owned(claim(record));
-            record.leave_owned(claim(record));
+            leave_owned(record, claim(record));
+            leave_owned(record, claim(record));
         });
     });
 }
@@ -155,7 +155,7 @@ fn loom_models_a_held_block_is_not_skipped() {
         beside_a_writer(|record, cell| {
             let (held, other) = (claim(record), claim(record));
             leave_owned(record, other);
-            (0..2).for_each(|_| record.leave_owned(claim(record)));
+            (0..2).for_each(|_| leave_owned(record, claim(record)));
             cell.look();
             leave_owned(record, held);
         });
