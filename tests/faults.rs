@@ -94,7 +94,10 @@ impl Wake for Meddles {
         let _ = self.rcu.stats();
         let mut another = self.rcu.synchronize();
         let waker = Waker::from(Arc::clone(&self));
+        // Pending, so that it wakes again.
+        let guard = self.rcu.read_owned();
         let _ = Pin::new(&mut another).poll(&mut Context::from_waker(&waker));
+        drop(guard);
         self.kept.lock().expect("not poisoned").push(another);
         drop(self.rcu.drain());
     }

@@ -30,7 +30,7 @@ const FLOORS: [&str; 6] = ["sys", "callback", "reader", "grace_period", "dispatc
 const ABOVE: [(&str, &[&str]); 3] = [
     // `sys::prim` has the atomics and locks that loom can replace; `sys::wait_list` wakes waiters
     // outside the lock; `sys::unwind` contains the panics of drops.
-    ("cell", &["sys::prim", "sys::wait_list"]),
+    ("cell", &["sys::budget", "sys::prim", "sys::wait_list"]),
     ("collections", &["sys::prim", "sys::unwind"]),
     ("guide", &[]),
 ];

@@ -26,7 +26,7 @@ use crate::sys::prim::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell};
 use crossbeam_utils::CachePadded;
 use std::collections::VecDeque;
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr::{self, NonNull};
 
 crate::sys::prim::model_const! {
@@ -276,6 +276,40 @@ impl Queue {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.finished() == self.produced()
+    }
+
+    /// Frees the memory of an idle queue.
+    ///
+    /// # Safety
+    /// No other thread uses the queue: there is no producer, collector or finisher. All callbacks
+    /// have finished.
+    pub(crate) unsafe fn trim(&self) {
+        while let Some(spare) = self.take_spare() {
+            // SAFETY: the chunk comes from a box, and is out of the stack.
+            drop(unsafe { Box::from_raw(spare.as_ptr()) });
+        }
+        // SAFETY: there is no producer.
+        let last = self.tail.with_mut(|tail| unsafe {
+            (*tail).at = 0;
+            mem::replace(&mut (*tail).chunk, ptr::null_mut())
+        });
+        // SAFETY: there is no collector.
+        self.head.with_mut(|head| unsafe {
+            (*head).at = 0;
+            (*head).chunk = ptr::null_mut();
+        });
+        self.first.store(ptr::null_mut(), Ordering::Relaxed);
+        if !last.is_null() {
+            // SAFETY: the chunk comes from a box. The collector was past all callbacks, so its
+            // chunk was this one, and the queue has no other.
+            drop(unsafe { Box::from_raw(last) });
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_chunks(&self) -> bool {
+        let spare = !self.spare.load(Ordering::Relaxed).is_null();
+        spare || !self.first.load(Ordering::Relaxed).is_null()
     }
 
     /// Sets the counts to 0 for a new domain.

@@ -4,9 +4,9 @@
 //! A cell that has had a watcher shares a [`Watched`] with its watchers: the latest version, its
 //! number, and the waiters. A writer renews it between taking the old version out and retiring it,
 //! and reads the cell's pointer anew under the lock. So the last writer to take the lock leaves the
-//! newest version there, whichever writer made it. Dropping the cell closes the `Watched`, and gives
-//! the last version to the watchers, who may not have received it. The last watcher that leaves
-//! retires it.
+//! newest version there, whichever writer made it. Dropping the cell closes the `Watched`, and
+//! gives the last version to the watchers, who may not have received it. The last watcher that
+//! leaves retires it.
 //!
 //! A watcher begins a section, then takes the lock and the latest version. This version was not
 //! retired when the lock was taken, so it is retired after the section began.
@@ -217,8 +217,9 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
 }
 
 impl<T: Send + Sync + 'static> Watcher<T> {
-    /// Waits for a version newer than the last returned one. Returns `None` once the cell is dropped
-    /// and its last version was returned. [`RcuCell::into_retired`] ends the cell without it.
+    /// Waits for a version newer than the last returned one. Returns `None` once the cell is
+    /// dropped and its last version was returned. [`RcuCell::into_retired`] ends the cell without
+    /// it.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -236,8 +237,8 @@ impl<T: Send + Sync + 'static> Watcher<T> {
         Changed(self)
     }
 
-    /// Returns the present version, also if it was returned before. Once the cell is dropped, returns
-    /// the last version if it was not returned before, then `None`.
+    /// Returns the present version, also if it was returned before. Once the cell is dropped,
+    /// returns the last version if it was not returned before, then `None`.
     ///
     /// ```
     /// use async_rcu::RcuCell;

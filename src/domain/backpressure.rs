@@ -412,7 +412,8 @@ impl Future for Reserve {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
         let this = &mut *self;
         let rcu = this.rcu.as_ref().expect("Reserve polled after completion");
-        // Before room is taken: a future that holds room and is not ready would keep it from others.
+        // Before room is taken: a future that holds room and is not ready would keep it from
+        // others.
         ready!(budget::poll(cx));
         if let Some(backlog) = rcu.backlog() {
             let press = |outcome| rcu.press(outcome);

@@ -160,7 +160,7 @@ impl Domain {
     /// was queued before the call.
     pub(crate) fn is_drained(&self) -> bool {
         // `finished` is read first: if it equals `produced`, all callbacks have finished.
-        let finished = self.registry.records().all(|record| {
+        let finished = self.registry.groups().flatten().all(|record| {
             let finished = record.queue.finished();
             finished == record.queue.produced()
         });

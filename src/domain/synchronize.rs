@@ -1,9 +1,9 @@
 //! Waiting for a grace period: the future, its blocking twin, and cookies.
 //!
 //! A waiter joins the list of waiters under the number of its grace period, raises `wanted` to this
-//! number, and kicks the grace-period thread, once. Then it looks again whether the grace period has
-//! elapsed. If the thread is stopped and cannot be started, each poll of a waiter or a drain takes
-//! the thread's turn and wakes itself, so that the wait still ends.
+//! number, and kicks the grace-period thread, once. Then it looks again whether the grace period
+//! has elapsed. If the thread is stopped and cannot be started, each poll of a waiter or a drain
+//! takes the thread's turn and wakes itself, so that the wait still ends.
 
 use super::Domain;
 use super::rcu::Rcu;

@@ -138,7 +138,7 @@ impl Engine {
     /// One section is enough: neither `next` nor a later grace period ends before it.
     pub(crate) fn request_wake(&self, next: Seq) {
         let mut oldest: Option<(Seq, &Record, *const Word)> = None;
-        for record in self.registry.records() {
+        for record in self.registry.groups().flatten() {
             delay::at(Window::Asking);
             record.for_each_word(|word| {
                 if let Some(seen) = word.holds().filter(|&seen| seen < next) {
@@ -168,7 +168,7 @@ impl Engine {
         let mut oldest = limit;
         let mut held = false;
         let mut requested = false;
-        for record in self.registry.records() {
+        for record in self.registry.groups().flatten() {
             delay::at(Window::Scanning);
             record.for_each_word(|word| {
                 if let Some(seen) = word.holds() {
@@ -263,7 +263,7 @@ impl Engine {
     /// Returns what the oldest open section saw when it began.
     pub(crate) fn oldest_section(&self) -> Option<Seq> {
         let mut oldest: Option<Seq> = None;
-        for record in self.registry.records() {
+        for record in self.registry.groups().flatten() {
             record.for_each_word(|word| {
                 if let Some(seen) = word.holds() {
                     oldest = Some(oldest.map_or(seen, |o| o.min(seen)));

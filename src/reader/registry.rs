@@ -8,12 +8,21 @@
 //! | orphan | `orphans` | its thread gave it up; sections or callbacks may be left in it |
 //! | vanished | `vanished` | a fork left its thread or its guards behind; it is not used again |
 //!
-//! An orphan becomes free when a thread that collects orphans finds it idle. All changes are made
-//! under the lock of the slots. The list of all records only grows, and is read without the lock.
-//! So scans and registrations do not wait for each other.
+//! An orphan becomes free when a thread that collects orphans finds it idle. An orphan without open
+//! sections may also be taken by another thread, while callbacks are left in its queue. All changes
+//! are made under the lock of the slots. The list of all records only grows, and is read without
+//! the lock. So scans and registrations do not wait for each other.
 //!
 //! Records are made in groups, each half as large as all before it together. So a scan walks
 //! through arrays, which the processor prefetches, and not along a chain.
+//!
+//! # Past peaks
+//! Threads get the free record with the lowest number, so that the groups of a past peak become
+//! free as a whole. A group whose records are all free is *skipped*: scans and collections pass
+//! over it. The mark is set (Release) under the lock, after every word of the group was read as 0
+//! and every queue as idle (Acquire). It is cleared before a record of the group is taken. So a
+//! scan that reads the mark (Acquire) comes after the accesses of every earlier section, and before
+//! those of every later one, as if it had read the zeros.
 //!
 //! # Reuse
 //! Registries and records are never freed, since a section's end reads `wake_requested` after its
@@ -31,12 +40,19 @@ use super::signals::Signals;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread::{self, Thread};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::iter;
 use std::ptr;
 
 crate::sys::prim::model_const! {
     /// The least number of records in a group, and the number in the first.
     const GROUP: usize = 4, loom 1;
 }
+
+/// Orphans that a thread looks at when it begins or ends, and in a turn of the grace-period thread.
+/// It goes on as long as it finds idle ones.
+const LOOKS: usize = 16;
 
 /// The thread that a record belongs to, or belonged to last.
 #[derive(Clone, Debug)]
@@ -58,7 +74,8 @@ pub(crate) struct Section {
 #[derive(Debug)]
 struct Group {
     records: Box<[Record]>,
-    older: *const Group,
+    older: Option<&'static Group>,
+    skipped: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -70,6 +87,8 @@ pub(crate) struct Registry {
     slots: Mutex<Slots>,
     /// The number of orphans in `slots`, to be read without the lock.
     orphans: AtomicUsize,
+    /// A group was skipped since the last [`trim`](Self::trim).
+    untrimmed: AtomicBool,
     /// The domain has ended: threads give up their records here when they next register anywhere.
     ended: AtomicBool,
 }
@@ -78,9 +97,54 @@ pub(crate) struct Registry {
 struct Slots {
     /// One for each record, in the order of their indices.
     owners: Vec<Owner>,
-    free: Vec<&'static Record>,
-    orphans: Vec<&'static Record>,
+    /// One for each group, in the order of the indices of their records.
+    groups: Vec<GroupSlot>,
+    /// The indices of the free records.
+    free: BinaryHeap<Reverse<usize>>,
+    orphans: VecDeque<&'static Record>,
     vanished: Vec<&'static Record>,
+}
+
+#[derive(Debug)]
+struct GroupSlot {
+    group: &'static Group,
+    /// The index of the first record.
+    first: usize,
+    free: usize,
+}
+
+impl GroupSlot {
+    fn is_free(&self) -> bool {
+        self.free == self.group.records.len()
+    }
+}
+
+impl Slots {
+    fn group_of(&mut self, index: usize) -> &mut GroupSlot {
+        let after = self.groups.partition_point(|group| group.first <= index);
+        &mut self.groups[after - 1]
+    }
+
+    /// Takes the free record with the lowest index.
+    fn take(&mut self) -> Option<&'static Record> {
+        let Reverse(index) = self.free.pop()?;
+        let slot = self.group_of(index);
+        slot.group.skipped.store(false, Ordering::Release);
+        slot.free -= 1;
+        Some(&slot.group.records[index - slot.first])
+    }
+
+    /// Makes an idle record free. Returns whether its group is skipped now.
+    fn give(&mut self, record: &'static Record) -> bool {
+        self.free.push(Reverse(record.index));
+        let slot = self.group_of(record.index);
+        slot.free += 1;
+        if slot.is_free() {
+            delay::at(Window::Skipping);
+            slot.group.skipped.store(true, Ordering::Release);
+        }
+        slot.is_free()
+    }
 }
 
 impl Registry {
@@ -91,11 +155,13 @@ impl Registry {
             newest: AtomicPtr::new(ptr::null_mut()),
             slots: Mutex::new(Slots {
                 owners: Vec::new(),
-                free: Vec::new(),
-                orphans: Vec::new(),
+                groups: Vec::new(),
+                free: BinaryHeap::new(),
+                orphans: VecDeque::new(),
                 vanished: Vec::new(),
             }),
             orphans: AtomicUsize::new(0),
+            untrimmed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }))
     }
@@ -118,15 +184,29 @@ impl Registry {
     /// Returns a record that the current thread owns until it calls [`orphan`](Self::orphan).
     pub(crate) fn acquire(&'static self) -> &'static Record {
         let mut slots = self.slots.lock();
-        if slots.free.is_empty() {
-            self.collect_in(&mut slots);
-        }
-        if slots.free.is_empty() {
+        // An orphan first, so that few records are in use.
+        let record = self.take_orphan(&mut slots).or_else(|| slots.take());
+        let record = record.unwrap_or_else(|| {
             self.grow(&mut slots);
-        }
-        let record = slots.free.pop().expect("a group was added if there was no free record");
+            slots.take().expect("a group was added")
+        });
         slots.owners[record.index] = Owner { thread: thread::current(), ended: false };
         record
+    }
+
+    /// Takes an orphan without open sections. Callbacks may be left in its queue: the lock passes
+    /// the queue's producing end on.
+    fn take_orphan(&self, slots: &mut Slots) -> Option<&'static Record> {
+        for _ in 0..slots.orphans.len().min(LOOKS) {
+            let record = slots.orphans.pop_front()?;
+            // Acquire: the next owner comes after all that the last one did.
+            if !record.has_section() {
+                self.orphans.store(slots.orphans.len(), Ordering::Relaxed);
+                return Some(record);
+            }
+            slots.orphans.push_back(record);
+        }
+        None
     }
 
     fn grow(&'static self, slots: &mut Slots) {
@@ -137,45 +217,87 @@ impl Registry {
         let group: &'static Group = Box::leak(Box::new(Group {
             records: (first..first + more).map(|index| Record::new(&self.signals, index)).collect(),
             // Groups are added under the lock, so no other thread changes `newest`.
-            older: self.newest.load(Ordering::Relaxed),
+            older: self.newest(),
+            skipped: AtomicBool::new(true),
         }));
         // Release: a scan that finds the group finds it whole. A scan that does not find it loaded
         // `fenced` before, so the sections that it misses began after the fence of every grace
         // period that it can end.
         self.newest.store(ptr::from_ref(group).cast_mut(), Ordering::Release);
-        slots.free.extend(group.records.iter().rev());
+        slots.groups.push(GroupSlot { group, first, free: more });
+        slots.free.extend((first..first + more).map(Reverse));
     }
 
-    /// Returns all records, those of the newest group first.
-    #[inline]
+    /// Returns all records, used or not, those of the newest group first.
     pub(crate) fn records(&self) -> impl Iterator<Item = &'static Record> + use<> {
-        self.groups().flatten()
+        self.all_groups().flat_map(|group| &group.records)
     }
 
-    /// Returns all records, group by group, for loops that have to be fast.
+    /// Returns the records that may be in use, group by group: all that have an open section or an
+    /// unfinished callback.
     #[inline(always)]
-    pub(crate) fn groups(&self) -> Groups {
-        Groups(self.newest.load(Ordering::Acquire))
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &'static [Record]> + use<> {
+        let in_use = |group: &&Group| !group.skipped.load(Ordering::Acquire);
+        self.all_groups().filter(in_use).map(|group| &*group.records)
+    }
+
+    #[inline(always)]
+    fn all_groups(&self) -> impl Iterator<Item = &'static Group> + use<> {
+        iter::successors(self.newest(), |group| group.older)
+    }
+
+    #[inline(always)]
+    fn newest(&self) -> Option<&'static Group> {
+        // SAFETY: null or a group, which is never freed (invariant 1), and whole, since it was
+        // stored with Release.
+        unsafe { self.newest.load(Ordering::Acquire).as_ref() }
     }
 
     /// Moves idle orphans to the free records.
     pub(crate) fn collect_orphans(&self) {
         if self.orphans.load(Ordering::Relaxed) != 0 {
-            self.collect_in(&mut self.slots.lock());
+            self.collect_in(&mut self.slots.lock(), LOOKS);
         }
     }
 
-    fn collect_in(&self, slots: &mut Slots) {
-        let Slots { free, orphans, .. } = slots;
-        orphans.retain(|record| {
-            // Acquire: the next owner comes after all that the last one did.
-            let idle = record.is_idle();
-            if idle {
-                free.push(record);
+    /// Looks at so many orphans, and at more as long as every second one is idle.
+    fn collect_in(&self, slots: &mut Slots, looks: usize) {
+        let mut idle = 0;
+        for looked in 0..slots.orphans.len() {
+            if looked >= looks && looked > 2 * idle {
+                break;
             }
-            !idle
-        });
-        self.orphans.store(orphans.len(), Ordering::Relaxed);
+            let Some(record) = slots.orphans.pop_front() else { break };
+            // Acquire: the next owner comes after all that the last one did.
+            if record.is_idle() {
+                idle += 1;
+                if slots.give(record) {
+                    self.untrimmed.store(true, Ordering::Relaxed);
+                }
+            } else {
+                slots.orphans.push_back(record);
+            }
+        }
+        self.orphans.store(slots.orphans.len(), Ordering::Relaxed);
+    }
+
+    /// Frees the memory of the queues in groups that a past peak has left.
+    ///
+    /// # Safety
+    /// The caller holds the domain's lock for collecting.
+    pub(crate) unsafe fn trim(&self) {
+        if !self.untrimmed.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let slots = self.slots.lock();
+        // The first group stays as it is, since threads come and go.
+        for slot in slots.groups.iter().skip(1).filter(|slot| slot.is_free()) {
+            for record in &slot.group.records {
+                // SAFETY: the record is free, and the slots are locked: there is no producer, and
+                // no callback is unfinished. The caller is the only collector.
+                unsafe { record.queue.trim() };
+            }
+        }
     }
 
     /// Returns the sections that hold up grace period `wanted`, oldest first, at most `most` of
@@ -183,7 +305,7 @@ impl Registry {
     pub(crate) fn sections_before(&self, wanted: Seq, most: usize) -> (Vec<Section>, usize) {
         let mut found: Vec<(Seq, Opening, bool, usize)> = Vec::new();
         let mut all = 0;
-        for record in self.records() {
+        for record in self.groups().flatten() {
             record.for_each_section(|seen, opening, owned| {
                 if seen < wanted {
                     all += 1;
@@ -223,9 +345,10 @@ impl Registry {
     /// record is not used again, since its thread may have been in the middle of a `call`.
     pub(crate) fn lose_all_but(&'static self, own: Option<&'static Record>) {
         let mut slots = self.slots.lock();
-        let Slots { owners, free, orphans, vanished } = &mut *slots;
+        let Slots { owners, free, orphans, vanished, .. } = &mut *slots;
         let mut known = vec![false; owners.len()];
-        for record in free.iter().chain(&*orphans).chain(&*vanished).chain(&own) {
+        free.iter().for_each(|&Reverse(index)| known[index] = true);
+        for record in orphans.iter().chain(&*vanished).chain(&own) {
             known[record.index] = true;
         }
         for record in self.records().filter(|record| !known[record.index]) {
@@ -260,10 +383,10 @@ impl Registry {
     /// registry. The caller's domain has ended.
     pub(crate) fn try_reuse(&self) -> bool {
         let mut slots = self.slots.lock();
-        self.collect_in(&mut slots);
+        self.collect_in(&mut slots, usize::MAX);
         let whole = slots.free.len() == slots.owners.len();
         if whole {
-            for record in &slots.free {
+            for record in self.records() {
                 // SAFETY: the record is free and the domain has ended, so no thread uses the queue.
                 unsafe { record.queue.reset() };
             }
@@ -282,32 +405,17 @@ impl Registry {
         unsafe { record.retire() };
         delay::at(Window::Orphaned);
         let mut slots = self.slots.lock();
-        slots.orphans.push(record);
+        slots.orphans.push_back(record);
         slots.owners[record.index].ended = true;
-        self.collect_in(&mut slots);
-    }
-}
-
-/// The groups of records, the newest first.
-#[derive(Debug)]
-pub(crate) struct Groups(*const Group);
-
-impl Iterator for Groups {
-    type Item = &'static [Record];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'static [Record]> {
-        // SAFETY: null or a group, which is never freed (invariant 1), and whole, since `newest`
-        // was stored with Release.
-        let group: &'static Group = unsafe { self.0.as_ref() }?;
-        self.0 = group.older;
-        Some(&group.records)
+        self.collect_in(&mut slots, LOOKS);
     }
 }
 
 #[cfg(all(test, not(rcu_loom)))]
 mod tests {
     use super::*;
+    use crate::callback::Callback;
+    use crate::callback::queue::CallbackList;
 
     #[test]
     fn a_record_is_used_again_only_when_its_sections_have_ended() {
@@ -349,5 +457,71 @@ mod tests {
         // SAFETY: this thread acquired the records, and opened no section.
         taken.into_iter().for_each(|record| unsafe { registry.orphan(record) });
         assert_eq!(registry.threads(), 0);
+    }
+
+    #[test]
+    fn a_past_peak_of_threads_is_not_scanned() {
+        let registry = Registry::leak(Seq::FIRST);
+        let scanned = || registry.groups().flatten().count();
+        assert_eq!(scanned(), 0);
+        let peak: Vec<_> = (0..1000).map(|_| registry.acquire()).collect();
+        assert!(scanned() >= 1000);
+        // SAFETY: this thread acquired the records, and opened no section.
+        peak.into_iter().for_each(|record| unsafe { registry.orphan(record) });
+        assert_eq!(scanned(), 0);
+        let one = registry.acquire();
+        assert_eq!((one.index, scanned()), (0, GROUP));
+        // SAFETY: as above.
+        unsafe { registry.orphan(one) };
+        assert!(registry.try_reuse());
+    }
+
+    #[test]
+    fn threads_that_end_while_callbacks_wait_use_one_record_in_turn() {
+        let registry = Registry::leak(Seq::FIRST);
+        let held = registry.acquire();
+        let mut list = CallbackList::new();
+        for _ in 0..1000 {
+            let record = registry.acquire();
+            // SAFETY: this thread acquired the record, and opens no section.
+            unsafe {
+                record.queue.push(Callback::new(|_| ()));
+                registry.orphan(record);
+            }
+            assert_eq!(record.index, 1);
+        }
+        let record = registry.records().find(|record| record.index == 1).unwrap();
+        // SAFETY: this is the only thread.
+        unsafe {
+            record.queue.collect(&mut list);
+            assert_eq!(list.len(), 1000);
+            registry.collect_orphans();
+            assert!(!registry.try_reuse(), "callbacks are unfinished");
+            drop(list);
+            registry.orphan(held);
+        }
+        assert!(registry.try_reuse());
+    }
+
+    #[test]
+    fn the_queues_of_a_past_peak_give_their_memory_back_and_are_used_again() {
+        let registry = Registry::leak(Seq::FIRST);
+        for _ in 0..2 {
+            let peak: Vec<_> = (0..100).map(|_| registry.acquire()).collect();
+            // SAFETY: this is the only thread.
+            unsafe {
+                for record in &peak {
+                    (0..200).for_each(|_| record.queue.push(Callback::new(|_| ())));
+                }
+                let mut list = CallbackList::new();
+                peak.iter().for_each(|record| record.queue.collect(&mut list));
+                assert_eq!(list.len(), 20_000);
+                drop(list);
+                peak.iter().for_each(|record| registry.orphan(record));
+                registry.trim();
+            }
+            let kept = registry.records().filter(|record| record.queue.has_chunks()).count();
+            assert_eq!(kept, GROUP);
+        }
     }
 }

@@ -8,7 +8,8 @@
 //! - [`thread`]: named threads. [`stderr`]: the last resort for a report.
 //! - [`delay`]: delays between the critical steps, for tests.
 //! - [`gate`]: no fork while another thread holds a lock of this crate.
-//! - [`budget`]: when a ready future gives the thread away. [`wake`]: calling wakers. [`wait_list`]: a list of waiters.
+//! - [`budget`]: when a ready future gives the thread away. [`wake`]: calling wakers.
+//!   [`wait_list`]: a list of waiters.
 //!
 //! Only this floor names `std::sync::atomic`, `std::thread` and system calls. A file begins with a
 //! contract and has one inline module `platform` for each way to keep it. `--cfg rcu_portable`

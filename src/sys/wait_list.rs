@@ -74,8 +74,8 @@ impl<K: Ord + Copy> Waiting<K> {
         }
     }
 
-    /// Wakes the first `n` waiters after the lock is released. They keep their places. A waiter that
-    /// went back to sleep before one that is awake is woken too.
+    /// Wakes the first `n` waiters after the lock is released. They keep their places. A waiter
+    /// that went back to sleep before one that is awake is woken too.
     pub(crate) fn wake_first(&mut self, n: usize) {
         if n == 0 {
             return;

@@ -221,7 +221,7 @@ impl Domain {
         delay::at(Window::Begun);
         let mut calls = CallbackList::new();
         if due {
-            for record in self.registry.records() {
+            for record in self.registry.groups().flatten() {
                 // SAFETY: this thread holds the collector lock, so it is the collector.
                 unsafe { record.queue.collect(&mut calls) };
             }
@@ -314,7 +314,7 @@ impl Domain {
 
     pub(in crate::domain) fn has_queued(&self, _collector: &GpThread) -> bool {
         // SAFETY: the caller passes the collector's state, so it holds the collector lock.
-        self.registry.records().any(|record| unsafe { record.queue.has_more() })
+        self.registry.groups().flatten().any(|record| unsafe { record.queue.has_more() })
     }
 
     /// Returns how long callbacks must still wait for the start of their grace period. Above half

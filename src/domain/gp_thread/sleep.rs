@@ -51,6 +51,8 @@ impl Domain {
         let nap = self.has_queued(&collector).then(|| self.until_due(&collector));
         let worked = collector.worked;
         let young = collector.has_young_start();
+        // SAFETY: this thread holds the collector lock.
+        unsafe { self.registry.trim() };
         drop(collector);
         delay::at(Window::Resting);
         // Most sections are shorter than a sleep.
