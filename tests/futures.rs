@@ -432,7 +432,7 @@ fn a_wait_that_is_ready_at_once_gives_the_thread_away_at_times() {
                 });
                 let waits = pin!(async {
                     for _ in 0..MANY {
-                        drop($wait.await);
+                        _ = $wait.await;
                     }
                 });
                 let both = select(waits, other);

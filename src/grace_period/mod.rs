@@ -54,6 +54,8 @@ pub(crate) struct Engine {
     elapsed: CachePadded<Mark>,
     /// The number of words that the last scan looked at.
     words: AtomicUsize,
+    /// How many scans have seen far more idle words than held ones.
+    idle_scans: AtomicUsize,
     /// Locked by a caller that starts and scans for itself. Others join the next grace period.
     caller: Mutex<Caller>,
 }
@@ -68,6 +70,11 @@ struct Caller {
 
 /// A caller looks at no more words than this. More are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
+
+/// A scan that sees more idle words than held ones, by this number, counts as one that could do
+/// with fewer. After so many of them, idle blocks of owned words are skipped.
+const IDLE_WORDS: usize = 256;
+const IDLE_SCANS: usize = 64;
 
 crate::sys::prim::model_const! {
     /// The least time between two tasks that each start a grace period of their own at their first
@@ -95,6 +102,7 @@ impl Engine {
             fenced: CachePadded::new(Mark::at(first)),
             elapsed: CachePadded::new(Mark::at(first)),
             words: AtomicUsize::new(0),
+            idle_scans: AtomicUsize::new(0),
             caller: Mutex::new(Caller { waker: 0, at: None }),
         }
     }
@@ -115,21 +123,35 @@ impl Engine {
         let limit = self.fenced.get();
         delay::at(Window::Limited);
         let mut oldest = limit;
-        let mut words = 0;
+        let (mut words, mut held) = (0, 0);
         for group in self.registry.groups() {
             for record in group {
                 delay::at(Window::Scanning);
                 record.for_each_word(|word| {
                     words += 1;
                     if let Some(seen) = word.holds() {
+                        held += 1;
                         oldest = oldest.min(seen);
                     }
                 });
             }
         }
         self.words.store(words, Ordering::Relaxed);
+        if words - held > held + IDLE_WORDS {
+            self.skip_idle();
+        }
         delay::at(Window::Scanned);
         self.elapsed.raise(oldest)
+    }
+
+    /// Takes idle owned words out of later scans, if many scans have seen more idle words than held
+    /// ones. So a past peak does not slow scans down for long, and guards that come and go are left
+    /// alone.
+    #[cold]
+    fn skip_idle(&self) {
+        if self.idle_scans.fetch_add(1, Ordering::Relaxed) % IDLE_SCANS == IDLE_SCANS - 1 {
+            self.registry.groups().flatten().for_each(Record::skip_idle);
+        }
     }
 
     /// Requests that the oldest section that holds up `next` wakes the sleeper. A heavy fence and

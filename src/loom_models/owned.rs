@@ -148,6 +148,30 @@ fn loom_models_an_idle_block_is_skipped() {
     });
 }
 
+/// A thread that scans skips idle blocks, beside claims of the record's thread.
+#[test]
+fn loom_models_another_thread_skips_idle_blocks() {
+    check_with_fewer(1, || {
+        let (registry, engine) = engine();
+        let cell = Cell::new();
+        let record = registry.acquire();
+        let (first, second) = (claim(record), claim(record));
+        leave_owned(record, first);
+        leave_owned(record, second);
+        let claimer = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let words = [claim(record), claim(record)];
+                cell.look();
+                words.map(|word| leave_owned(record, word));
+            })
+        };
+        record.skip_idle();
+        replace(&engine, &cell);
+        claimer.join().unwrap();
+    });
+}
+
 /// A block with a word that is held is not skipped.
 #[test]
 fn loom_models_a_held_block_is_not_skipped() {

@@ -1,29 +1,37 @@
 //! Reader words of owned guards: claimed by one thread, released by any.
 //!
+//! The words are in blocks. The record's thread claims words of one block, the *current* one, until
+//! that is full. Then it looks for another block with a free word, a few at a time, round and round.
+//! If it finds none, it takes an idle block, and adds blocks only if there is none.
+//!
 //! # Invariants
 //! 1. Only the record's thread claims a word (Acquire load of 0, then Release store of a sequence),
-//!    marks blocks as skipped or not, and adds blocks. The holder of a guard stores 0 into its
-//!    word, once.
+//!    and only in the current block. The holder of a guard stores 0 into its word, once.
 //! 2. Groups of blocks are only added, at the head of the list (Release), and never freed.
-//! 3. A skipped block has no claimed word. The thread clears the mark (Release) before it claims a
-//!    word of the block. It sets the mark (Release) only after it read every word of the block as 0
-//!    (Acquire). So a scan that reads the mark (Acquire) comes after the accesses of every earlier
-//!    section of the block and before those of every later one, as if it had read the zeros. Scans
-//!    never write the mark.
-//! 4. The block under the cursor is not skipped.
+//! 3. A skipped block has no claimed word. The mark is changed under the lock of `blocks`. It is
+//!    set (Release) by any thread that read every word of the block as 0 (Acquire) under the lock,
+//!    and cleared (Release) before the block becomes the current one. So a scan that reads the mark
+//!    (Acquire) comes after the accesses of every earlier section of the block and before those of
+//!    every later one, as if it had read the zeros.
+//! 4. The current block is not skipped. It changes under the lock.
+//! 5. `idle` has the skipped blocks, each once.
+//!
+//! # Past peaks
+//! Idle blocks are skipped by the record's thread now and then, and by a thread that scans and finds
+//! more idle words than held ones, again and again.
 
 use super::sequence::Sequence;
 use super::word::Word;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::{AtomicBool, AtomicPtr, Ordering, UnsafeCell};
+use crate::sys::prim::{AtomicBool, AtomicPtr, Mutex, Ordering, UnsafeCell};
 use std::ptr;
 
 crate::sys::prim::model_const! {
-    /// Words of a block. With its flag, a block fills four cache lines.
+    /// Words of a block. With its mark, a block fills four cache lines.
     const WORDS: usize = 31, loom 1;
 }
 
-/// Full blocks that a claim looks at before it adds new blocks. Bounds the time of a claim.
+/// Full blocks that a claim looks at before it takes an idle one. Bounds the time of a claim.
 const LOOK: usize = 64;
 crate::sys::prim::model_const! {
     /// Claims between two rounds that skip idle blocks, and blocks that a round looks at.
@@ -40,7 +48,7 @@ struct Block {
 
 impl Block {
     fn new() -> Self {
-        Self { skipped: AtomicBool::new(false), words: std::array::from_fn(|_| Word::new()) }
+        Self { skipped: AtomicBool::new(true), words: std::array::from_fn(|_| Word::new()) }
     }
 
     fn is_idle(&self) -> bool {
@@ -56,14 +64,20 @@ impl Block {
 #[derive(Debug)]
 struct Group {
     blocks: Box<[Block]>,
-    older: *const Group,
+    older: Option<&'static Group>,
 }
 
 /// The position of a block in the list of groups.
 #[derive(Clone, Copy, Debug)]
 struct Position {
-    group: *const Group,
+    group: &'static Group,
     index: usize,
+}
+
+impl Position {
+    fn block(self) -> &'static Block {
+        &self.group.blocks[self.index]
+    }
 }
 
 /// The state that only the record's thread touches.
@@ -71,14 +85,22 @@ struct Position {
 struct Cursor {
     /// The word claimed last, which the next claim tries first. Null before the first claim.
     word: *const Word,
-    /// The block of that word.
-    position: Position,
-    /// The block at which the next round begins.
-    sweep: Position,
+    /// The current block.
+    block: Option<&'static Block>,
     /// Claims left until the next round.
     budget: u32,
+}
+
+#[derive(Debug)]
+struct Blocks {
+    current: Option<&'static Block>,
+    /// Where the next search for a free word begins.
+    search: Option<Position>,
+    /// Where the next round begins.
+    sweep: Option<Position>,
+    idle: Vec<&'static Block>,
     /// Blocks in all groups.
-    blocks: usize,
+    count: usize,
 }
 
 /// All owned words of one record.
@@ -86,19 +108,20 @@ struct Cursor {
 pub(crate) struct OwnedWords {
     newest: AtomicPtr<Group>,
     cursor: UnsafeCell<Cursor>,
+    blocks: Mutex<Blocks>,
 }
 
 impl OwnedWords {
     pub(crate) fn new() -> Self {
-        let nowhere = Position { group: ptr::null(), index: 0 };
         Self {
             newest: AtomicPtr::new(ptr::null_mut()),
-            cursor: UnsafeCell::new(Cursor {
-                word: ptr::null(),
-                position: nowhere,
-                sweep: nowhere,
-                budget: ROUND,
-                blocks: 0,
+            cursor: UnsafeCell::new(Cursor { word: ptr::null(), block: None, budget: ROUND }),
+            blocks: Mutex::new(Blocks {
+                current: None,
+                search: None,
+                sweep: None,
+                idle: Vec::new(),
+                count: 0,
             }),
         }
     }
@@ -131,7 +154,7 @@ impl OwnedWords {
         word
     }
 
-    /// Puts the cursor on a free word in a block that is not skipped, and returns the word.
+    /// Puts the cursor on a free word, if necessary in another block, and returns the word.
     #[cold]
     unsafe fn find(&self) -> &'static Word {
         self.cursor.with_mut(|cursor| {
@@ -139,82 +162,120 @@ impl OwnedWords {
             let cursor = unsafe { &mut *cursor };
             if cursor.budget == 0 {
                 cursor.budget = ROUND;
-                self.skip_idle(cursor);
+                self.skip_idle(ROUND as usize);
             }
-            let mut at = cursor.position;
-            for _ in 0..cursor.blocks.min(LOOK) {
-                let block = block(at);
-                if let Some(word) = block.free_word() {
-                    return settle(cursor, at, block, word);
-                }
-                at = self.after(at);
+            let mut free = cursor.block.and_then(Block::free_word);
+            while free.is_none() {
+                let block = self.move_on();
+                cursor.block = Some(block);
+                free = block.free_word();
             }
-            let at = self.grow(cursor);
-            let block = block(at);
-            settle(cursor, at, block, &block.words[0])
+            let word = free.expect("the loop ends with a word");
+            cursor.word = word;
+            word
         })
     }
 
-    /// Adds half as many blocks as there are, at least one, and returns the first of them.
-    fn grow(&self, cursor: &mut Cursor) -> Position {
-        let more = (cursor.blocks / 2).max(1);
-        let group = Box::leak(Box::new(Group {
-            blocks: (0..more).map(|_| Block::new()).collect(),
-            older: self.newest.load(Ordering::Relaxed),
-        }));
-        cursor.blocks += more;
-        let at = Position { group, index: 0 };
-        if cursor.sweep.group.is_null() {
-            cursor.sweep = at;
-        }
-        // Release: a scan that finds the group finds it whole. A scan that does not find the group
-        // read its limit before, as if it had read the zeros in it.
-        self.newest.store(group, Ordering::Release);
-        at
+    /// Makes another block the current one: one with a free word.
+    fn move_on(&self) -> &'static Block {
+        let mut blocks = self.blocks.lock();
+        let block = self.next_with_free_word(&mut blocks).unwrap_or_else(|| {
+            if blocks.idle.is_empty() {
+                let count = blocks.count;
+                self.skip_idle_in(&mut blocks, count);
+            }
+            if blocks.idle.is_empty() {
+                self.grow(&mut blocks);
+            }
+            let block = blocks.idle.pop().expect("blocks were added");
+            block.skipped.store(false, Ordering::Release);
+            delay::at(Window::Unskipped);
+            block
+        });
+        blocks.current = Some(block);
+        block
     }
 
-    /// Marks some idle blocks as skipped (invariant 3), but not the cursor's block (invariant 4).
-    fn skip_idle(&self, cursor: &mut Cursor) {
-        for _ in 0..cursor.blocks.min(ROUND as usize) {
-            let at = cursor.sweep;
-            cursor.sweep = self.after(at);
-            let is_cursor =
-                ptr::eq(at.group, cursor.position.group) && at.index == cursor.position.index;
-            let block = block(at);
-            if !is_cursor && !block.skipped.load(Ordering::Relaxed) && block.is_idle() {
-                delay::at(Window::Skipping);
-                block.skipped.store(true, Ordering::Release);
+    /// Looks at some blocks that are not skipped.
+    fn next_with_free_word(&self, blocks: &mut Blocks) -> Option<&'static Block> {
+        let mut at = blocks.search?;
+        for _ in 0..blocks.count.min(LOOK) {
+            at = self.after(at);
+            let block = at.block();
+            if !block.skipped.load(Ordering::Relaxed) && block.free_word().is_some() {
+                blocks.search = Some(at);
+                return Some(block);
             }
         }
+        blocks.search = Some(at);
+        None
+    }
+
+    /// Adds half as many blocks as there are, at least one. They are idle.
+    fn grow(&self, blocks: &mut Blocks) {
+        let more = (blocks.count / 2).max(1);
+        let group: &'static Group = Box::leak(Box::new(Group {
+            blocks: (0..more).map(|_| Block::new()).collect(),
+            older: self.newest(),
+        }));
+        blocks.count += more;
+        blocks.idle.extend(group.blocks.iter().rev());
+        let first = Position { group, index: 0 };
+        blocks.search.get_or_insert(first);
+        blocks.sweep.get_or_insert(first);
+        // Release: a scan that finds the group finds it whole. A scan that does not find the group
+        // read its limit before, as if it had read the zeros in it.
+        self.newest.store(ptr::from_ref(group).cast_mut(), Ordering::Release);
+    }
+
+    /// Marks idle blocks as skipped, of so many that the call looks at. For any thread.
+    pub(super) fn skip_idle(&self, most: usize) {
+        if self.newest().is_some() {
+            self.skip_idle_in(&mut self.blocks.lock(), most);
+        }
+    }
+
+    fn skip_idle_in(&self, blocks: &mut Blocks, most: usize) {
+        let Some(mut at) = blocks.sweep else { return };
+        for _ in 0..blocks.count.min(most) {
+            let block = at.block();
+            at = self.after(at);
+            let is_current = blocks.current.is_some_and(|current| ptr::eq(current, block));
+            if !is_current && !block.skipped.load(Ordering::Relaxed) && block.is_idle() {
+                delay::at(Window::Skipping);
+                block.skipped.store(true, Ordering::Release);
+                blocks.idle.push(block);
+            }
+        }
+        blocks.sweep = Some(at);
     }
 
     /// Returns the next block, from the newest group to the oldest, then the newest again.
     fn after(&self, at: Position) -> Position {
-        // SAFETY: positions point to groups, which are never freed (invariant 2).
-        let group = unsafe { &*at.group };
-        if at.index + 1 < group.blocks.len() {
+        if at.index + 1 < at.group.blocks.len() {
             return Position { index: at.index + 1, ..at };
         }
-        let older = match group.older.is_null() {
-            false => group.older,
-            true => self.newest.load(Ordering::Relaxed),
-        };
-        Position { group: older, index: 0 }
+        Position { group: at.group.older.or(self.newest()).unwrap_or(at.group), index: 0 }
+    }
+
+    #[inline(always)]
+    fn newest(&self) -> Option<&'static Group> {
+        // SAFETY: null or a group, which is never freed (invariant 2), and whole, since it was
+        // stored with Release.
+        unsafe { self.newest.load(Ordering::Acquire).as_ref() }
     }
 
     /// Calls `f` for every word that may hold a section. For scans, on any thread.
     #[inline]
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Word)) {
-        let mut group = self.newest.load(Ordering::Acquire).cast_const();
-        while !group.is_null() {
-            // SAFETY: groups in the list are whole, and never freed (invariant 2).
-            let g = unsafe { &*group };
-            for block in &g.blocks {
+        let mut next = self.newest();
+        while let Some(group) = next {
+            for block in &group.blocks {
                 if !block.skipped.load(Ordering::Acquire) {
                     block.words.iter().for_each(&mut f);
                 }
             }
-            group = g.older;
+            next = group.older;
         }
     }
 
@@ -224,8 +285,8 @@ impl OwnedWords {
         held
     }
 
-    /// Marks all idle blocks as skipped, when the record's thread gives the record up. The cursor
-    /// is reset, so that invariant 4 holds for the next owner.
+    /// Skips all idle blocks, when the record's thread gives the record up. No block is the current
+    /// one then.
     ///
     /// # Safety
     /// The record belongs to this thread (invariant 1).
@@ -234,43 +295,21 @@ impl OwnedWords {
             // SAFETY: invariant 1.
             let cursor = unsafe { &mut *cursor };
             cursor.word = ptr::null();
-            let mut at = cursor.position;
-            for _ in 0..cursor.blocks {
-                let block = block(at);
-                if block.is_idle() {
-                    block.skipped.store(true, Ordering::Release);
-                }
-                at = self.after(at);
-            }
+            cursor.block = None;
         });
+        if self.newest().is_some() {
+            let mut blocks = self.blocks.lock();
+            blocks.current = None;
+            self.skip_idle_in(&mut blocks, usize::MAX);
+        }
     }
-}
-
-fn block(at: Position) -> &'static Block {
-    // SAFETY: `grow` and `after` make positions, which point to a group (invariant 2).
-    unsafe { &(&(*at.group).blocks)[at.index] }
-}
-
-/// Puts the cursor on a free word, after it clears the mark of the block (invariants 3 and 4).
-fn settle(
-    cursor: &mut Cursor,
-    at: Position,
-    block: &'static Block,
-    word: &'static Word,
-) -> &'static Word {
-    if block.skipped.load(Ordering::Relaxed) {
-        block.skipped.store(false, Ordering::Release);
-        delay::at(Window::Unskipped);
-    }
-    cursor.position = at;
-    cursor.word = word;
-    word
 }
 
 #[cfg(all(test, not(rcu_loom)))]
 mod tests {
     use super::super::sequence::Seq;
     use super::*;
+    use std::collections::VecDeque;
 
     fn claim(words: &OwnedWords, sequence: &Sequence) -> &'static Word {
         // SAFETY: the test has one thread.
@@ -285,8 +324,7 @@ mod tests {
         assert_eq!(words.held(), 1000);
         held.iter().for_each(|word| word.close());
         assert_eq!(words.held(), 0);
-        // SAFETY: the test has one thread.
-        let blocks = || words.cursor.with(|c| unsafe { (*c).blocks });
+        let blocks = || words.blocks.lock().count;
         let before = blocks();
         let again: Vec<_> = (0..1000).map(|_| claim(&words, &sequence)).collect();
         assert_eq!(words.held(), 1000);
@@ -305,10 +343,53 @@ mod tests {
         }
         let mut seen = 0;
         words.for_each(|_| seen += 1);
-        assert_eq!(seen, WORDS, "only the cursor's block is left to scan");
+        assert_eq!(seen, WORDS, "only the current block is left to scan");
         let held: Vec<_> = (0..10_000).map(|_| claim(&words, &sequence)).collect();
         assert_eq!(words.held(), 10_000);
         held.iter().for_each(|word| word.close());
+    }
+
+    #[test]
+    fn a_past_peak_is_taken_out_of_scans_without_its_thread() {
+        let sequence = Sequence::starting_at(Seq::FIRST);
+        let words = OwnedWords::new();
+        let held: Vec<_> = (0..10_000).map(|_| claim(&words, &sequence)).collect();
+        let (kept, closed) = held.split_at(3);
+        closed.iter().for_each(|word| word.close());
+        words.skip_idle(usize::MAX);
+        let mut seen = 0;
+        words.for_each(|_| seen += 1);
+        assert_eq!(seen, 2 * WORDS, "the block of the held words, and the current one");
+        let again: Vec<_> = (0..10_000).map(|_| claim(&words, &sequence)).collect();
+        assert_eq!(words.held(), 10_003);
+        again.iter().chain(kept).for_each(|word| word.close());
+    }
+
+    #[test]
+    fn guards_that_come_and_go_beside_long_ones_need_no_more_room() {
+        let sequence = Sequence::starting_at(Seq::FIRST);
+        // Long ones in a row, and one in each block.
+        for apart in [1, WORDS] {
+            let words = OwnedWords::new();
+            let all: Vec<_> = (0..3000 * apart).map(|_| claim(&words, &sequence)).collect();
+            let between = all.iter().enumerate().filter(|(n, _)| n % apart != 0);
+            between.for_each(|(_, word)| word.close());
+            let mut short = VecDeque::new();
+            let mut before = 0;
+            for n in 0..300_000 {
+                short.push_back(claim(&words, &sequence));
+                if short.len() > 100 {
+                    short.pop_front().unwrap().close();
+                }
+                if n == 10_000 {
+                    before = words.blocks.lock().count;
+                }
+            }
+            assert_eq!(words.blocks.lock().count, before);
+            assert_eq!(words.held(), 3100);
+            short.iter().for_each(|word| word.close());
+            all.iter().step_by(apart).for_each(|word| word.close());
+        }
     }
 
     #[test]

@@ -261,6 +261,11 @@ impl Record {
         self.for_each_word(Word::close);
     }
 
+    /// Takes idle owned words out of scans, on any thread.
+    pub(crate) fn skip_idle(&self) {
+        self.owned.skip_idle(usize::MAX);
+    }
+
     /// Takes idle owned words out of scans.
     ///
     /// # Safety
