@@ -12,7 +12,8 @@
 //!    set (Release) by any thread that read every word of the block as 0 (Acquire) under the lock,
 //!    and cleared (Release) before the block becomes the current one. So a scan that reads the mark
 //!    (Acquire) comes after the accesses of every earlier section of the block and before those of
-//!    every later one, as if it had read the zeros.
+//!    every later one, as if it had read the zeros. The same holds for a group's count of used
+//!    blocks.
 //! 4. The current block is not skipped. It changes under the lock.
 //! 5. `idle` has the skipped blocks, each once.
 //!
@@ -23,13 +24,16 @@
 use super::sequence::Sequence;
 use super::word::Word;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::{AtomicBool, AtomicPtr, Mutex, Ordering, UnsafeCell};
+use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicUsize, Mutex, Ordering, UnsafeCell};
 use std::ptr;
 
 crate::sys::prim::model_const! {
     /// Words of a block. With its mark, a block fills four cache lines.
     const WORDS: usize = 31, loom 1;
 }
+
+/// The most blocks of a group.
+const GROUP: usize = 64;
 
 /// Full blocks that a claim looks at before it takes an idle one. Bounds the time of a claim.
 const LOOK: usize = 64;
@@ -63,8 +67,10 @@ impl Block {
 
 #[derive(Debug)]
 struct Group {
-    blocks: Box<[Block]>,
+    /// How many blocks are not skipped. Scans pass over the group if there are none.
+    used: AtomicUsize,
     older: Option<&'static Group>,
+    blocks: Box<[Block]>,
 }
 
 /// The position of a block in the list of groups.
@@ -77,6 +83,14 @@ struct Position {
 impl Position {
     fn block(self) -> &'static Block {
         &self.group.blocks[self.index]
+    }
+
+    /// Changes the mark of the block. The caller has the lock, so `used` may be read Relaxed.
+    fn set_skipped(self, skipped: bool) {
+        let used = self.group.used.load(Ordering::Relaxed);
+        let used_now = if skipped { used - 1 } else { used + 1 };
+        self.block().skipped.store(skipped, Ordering::Release);
+        self.group.used.store(used_now, Ordering::Release);
     }
 }
 
@@ -98,7 +112,7 @@ struct Blocks {
     search: Option<Position>,
     /// Where the next round begins.
     sweep: Option<Position>,
-    idle: Vec<&'static Block>,
+    idle: Vec<Position>,
     /// Blocks in all groups.
     count: usize,
 }
@@ -187,10 +201,10 @@ impl OwnedWords {
             if blocks.idle.is_empty() {
                 self.grow(&mut blocks);
             }
-            let block = blocks.idle.pop().expect("blocks were added");
-            block.skipped.store(false, Ordering::Release);
+            let at = blocks.idle.pop().expect("blocks were added");
+            at.set_skipped(false);
             delay::at(Window::Unskipped);
-            block
+            at.block()
         });
         blocks.current = Some(block);
         block
@@ -213,19 +227,24 @@ impl OwnedWords {
 
     /// Adds half as many blocks as there are, at least one. They are idle.
     fn grow(&self, blocks: &mut Blocks) {
-        let more = (blocks.count / 2).max(1);
-        let group: &'static Group = Box::leak(Box::new(Group {
-            blocks: (0..more).map(|_| Block::new()).collect(),
-            older: self.newest(),
-        }));
+        let mut more = (blocks.count / 2).max(1);
         blocks.count += more;
-        blocks.idle.extend(group.blocks.iter().rev());
-        let first = Position { group, index: 0 };
-        blocks.search.get_or_insert(first);
-        blocks.sweep.get_or_insert(first);
-        // Release: a scan that finds the group finds it whole. A scan that does not find the group
-        // read its limit before, as if it had read the zeros in it.
-        self.newest.store(ptr::from_ref(group).cast_mut(), Ordering::Release);
+        while more != 0 {
+            let size = more.min(GROUP);
+            more -= size;
+            let group: &'static Group = Box::leak(Box::new(Group {
+                used: AtomicUsize::new(0),
+                older: self.newest(),
+                blocks: (0..size).map(|_| Block::new()).collect(),
+            }));
+            blocks.idle.extend((0..size).rev().map(|index| Position { group, index }));
+            let first = Position { group, index: 0 };
+            blocks.search.get_or_insert(first);
+            blocks.sweep.get_or_insert(first);
+            // Release: a scan that finds the group finds it whole. A scan that does not find the
+            // group read its limit before, as if it had read the zeros in it.
+            self.newest.store(ptr::from_ref(group).cast_mut(), Ordering::Release);
+        }
     }
 
     /// Marks idle blocks as skipped, of so many that the call looks at. For any thread.
@@ -239,13 +258,13 @@ impl OwnedWords {
         let Some(mut at) = blocks.sweep else { return };
         for _ in 0..blocks.count.min(most) {
             let block = at.block();
-            at = self.after(at);
             let is_current = blocks.current.is_some_and(|current| ptr::eq(current, block));
             if !is_current && !block.skipped.load(Ordering::Relaxed) && block.is_idle() {
                 delay::at(Window::Skipping);
-                block.skipped.store(true, Ordering::Release);
-                blocks.idle.push(block);
+                at.set_skipped(true);
+                blocks.idle.push(at);
             }
+            at = self.after(at);
         }
         blocks.sweep = Some(at);
     }
@@ -270,9 +289,11 @@ impl OwnedWords {
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Word)) {
         let mut next = self.newest();
         while let Some(group) = next {
-            for block in &group.blocks {
-                if !block.skipped.load(Ordering::Acquire) {
-                    block.words.iter().for_each(&mut f);
+            if group.used.load(Ordering::Acquire) != 0 {
+                for block in &group.blocks {
+                    if !block.skipped.load(Ordering::Acquire) {
+                        block.words.iter().for_each(&mut f);
+                    }
                 }
             }
             next = group.older;
