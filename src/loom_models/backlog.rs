@@ -1,13 +1,23 @@
 //! Room for callbacks: waiters get room in order, also if another waiter gives up, or if a caller
 //! that does not wait takes the room. The protocol rests on SeqCst accesses.
 
-use super::each_way;
+use super::{each_way, join_all, leak};
 use crate::dispatch::blocking::block_on;
 use crate::domain::backpressure::Backlog;
 use loom::thread;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Waker};
+
+/// Makes a backlog with room for one callback.
+fn one_room() -> &'static Backlog {
+    leak(Backlog::new(1))
+}
+
+fn full() -> &'static Backlog {
+    let backlog = one_room();
+    backlog.take();
+    backlog
+}
 
 fn reserve(backlog: &Backlog) {
     let mut turn = None;
@@ -20,13 +30,9 @@ fn reserve(backlog: &Backlog) {
 #[test]
 fn loom_models_room_beside_a_waiter() {
     each_way(|| {
-        let backlog = Arc::new(Backlog::new(1));
-        backlog.take();
-        let giver = {
-            let backlog = Arc::clone(&backlog);
-            thread::spawn(move || backlog.give_back(1))
-        };
-        reserve(&backlog);
+        let backlog = full();
+        let giver = thread::spawn(|| backlog.give_back(1));
+        reserve(backlog);
         giver.join().unwrap();
         assert_eq!(backlog.pending(), 1);
         assert!(!backlog.has_waiters());
@@ -37,19 +43,15 @@ fn loom_models_room_beside_a_waiter() {
 #[test]
 fn loom_models_two_wait_for_room() {
     each_way(|| {
-        let backlog = Arc::new(Backlog::new(1));
-        backlog.take();
+        let backlog = full();
         let others = [(); 2].map(|()| {
-            let backlog = Arc::clone(&backlog);
-            thread::spawn(move || {
-                reserve(&backlog);
+            thread::spawn(|| {
+                reserve(backlog);
                 backlog.give_back(1);
             })
         });
         backlog.give_back(1);
-        for other in others {
-            other.join().unwrap();
-        }
+        join_all(others);
         assert_eq!(backlog.pending(), 0);
         assert!(!backlog.has_waiters());
     });
@@ -59,22 +61,14 @@ fn loom_models_two_wait_for_room() {
 #[test]
 fn loom_models_a_waiter_for_room_that_gives_up() {
     each_way(|| {
-        let backlog = Arc::new(Backlog::new(1));
-        backlog.take();
+        let backlog = full();
         let mut goes = None;
         let first = backlog.poll_take(&mut goes, Waker::noop(), |outcome| outcome.is_ok());
         assert!(first.is_pending());
-        let stays = {
-            let backlog = Arc::clone(&backlog);
-            thread::spawn(move || reserve(&backlog))
-        };
-        let giver = {
-            let backlog = Arc::clone(&backlog);
-            thread::spawn(move || backlog.give_back(1))
-        };
+        let stays = thread::spawn(|| reserve(backlog));
+        let giver = thread::spawn(|| backlog.give_back(1));
         backlog.leave(&mut goes);
-        giver.join().unwrap();
-        stays.join().unwrap();
+        join_all([giver, stays]);
     });
 }
 
@@ -82,11 +76,8 @@ fn loom_models_a_waiter_for_room_that_gives_up() {
 #[test]
 fn loom_models_the_limit_holds() {
     loom::model(|| {
-        let backlog = Arc::new(Backlog::new(1));
-        let others = [(); 2].map(|()| {
-            let backlog = Arc::clone(&backlog);
-            thread::spawn(move || backlog.try_take().is_ok())
-        });
+        let backlog = one_room();
+        let others = [(); 2].map(|()| thread::spawn(|| backlog.try_take().is_ok()));
         let taken = others.map(|other| other.join().unwrap());
         assert!(taken[0] ^ taken[1]);
         assert_eq!(backlog.pending(), 1);

@@ -1,28 +1,14 @@
 //! Batches: one that an executor drops goes to the worker, each callback runs once, and the worker
 //! ends when it is told to.
 
-use super::{Calling, Step, check_with_fewer, dispatcher};
+use super::{Calling, Step, check_with_fewer, dispatcher, stop_worker};
 use crate::dispatch::Schedule;
 use crate::dispatch::batch::Batch;
 use crate::dispatch::blocking::block_on;
-use crate::domain::dispatcher::Dispatcher;
-use crate::sys::event::Event;
-use crate::sys::thread::wait_for_all;
 use loom::thread;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Waker};
-
-pub(super) fn stop_worker(event: &Event, dispatcher: &Arc<Dispatcher>) {
-    loop {
-        event.reset();
-        if dispatcher.worker.stop() {
-            return;
-        }
-        event.wait(None);
-    }
-}
 
 /// Polls a batch once, and drops it, as an executor may do.
 fn poll_and_drop(mut batch: Batch) {
@@ -36,19 +22,16 @@ fn loom_models_a_batch_that_is_dropped() {
         let (event, dispatcher) = dispatcher();
         let steps = [(); 2].map(|()| Step::new());
         let mut calling = Calling::new();
-        for step in &steps {
-            calling.queue(step.take());
-        }
+        steps.iter().for_each(|step| calling.queue(step.take()));
         let mut place = None;
         dispatcher.tickets.ask(&mut place, Waker::noop());
         let batch = Batch::calls(calling.collect(), dispatcher.begin_collection());
         let executor = thread::spawn(move || poll_and_drop(batch));
         let drain = poll_fn(|cx| dispatcher.tickets.poll(&mut place, cx.waker()));
         block_on(drain, None);
-        assert!(steps.iter().all(Step::is_done));
+        assert!(steps.iter().all(|step| step.is_done()));
         executor.join().unwrap();
-        stop_worker(event, &dispatcher);
-        wait_for_all();
+        stop_worker(event, dispatcher);
     });
 }
 
@@ -60,21 +43,16 @@ fn loom_models_a_batch_beside_the_workers_end() {
         let (event, dispatcher) = dispatcher();
         let steps = [(); 2].map(|()| Step::new());
         let mut calling = Calling::new();
-        let mut batches = steps.iter().map(|step| {
+        let mut batch = |step: &'static Step| {
             calling.queue(step.take());
             Batch::calls(calling.collect(), dispatcher.begin_collection())
-        });
-        dispatcher.queue_on_worker(batches.next().unwrap());
-        let second = batches.next().unwrap();
-        drop(batches);
-        let giver = {
-            let dispatcher = Arc::clone(&dispatcher);
-            thread::spawn(move || dispatcher.queue_on_worker(second))
         };
+        dispatcher.queue_on_worker(batch(steps[0]));
+        let second = batch(steps[1]);
+        let giver = thread::spawn(|| dispatcher.queue_on_worker(second));
         dispatcher.worker.stop();
-        steps.iter().for_each(Step::wait);
+        steps.iter().for_each(|step| step.wait());
         giver.join().unwrap();
-        stop_worker(event, &dispatcher);
-        wait_for_all();
+        stop_worker(event, dispatcher);
     });
 }

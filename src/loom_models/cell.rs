@@ -1,11 +1,15 @@
 //! Cells and pointers on a whole domain: no version is freed under a reader, or seen in part.
 
-use super::{Value, check, check_with_fewer, inline_rcu, stopped_rcu};
-use crate::sys::thread::wait_for_all;
+use super::{Value, beside, check, check_with_fewer, end, inline_rcu, leak, stopped_rcu};
 use crate::{RcuCell, RcuPtr};
 use loom::thread;
 use std::mem::forget;
 use std::sync::Arc;
+
+/// Makes a cell whose domain's thread stays stopped, so nothing is freed.
+fn stopped_cell() -> &'static RcuCell<Value> {
+    leak(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
+}
 
 /// A reader registers beside a writer that takes the old version back.
 #[test]
@@ -13,14 +17,10 @@ fn loom_models_a_version_is_taken_back() {
     check(|| {
         let rcu = inline_rcu();
         let cell = Arc::new(RcuCell::new_in(&rcu, Value::new(1)));
-        let reader = {
-            let cell = Arc::clone(&cell);
-            thread::spawn(move || cell.with(Value::look))
-        };
+        let reader = beside(&cell, |cell| cell.with(Value::look));
         drop(cell.swap(Value::new(2)).blocking_wait());
         reader.join().unwrap();
-        drop((cell, rcu));
-        wait_for_all();
+        end((cell, rcu));
     });
 }
 
@@ -35,8 +35,7 @@ fn loom_models_a_version_is_left_to_the_domain() {
         cell.store(Value::new(2));
         cell.with(Value::look);
         reader.join().unwrap();
-        drop((cell, rcu));
-        wait_for_all();
+        end((cell, rcu));
     });
 }
 
@@ -52,27 +51,19 @@ fn loom_models_a_version_is_tried_for() {
         rcu.start_grace_period();
         drop(old.try_take());
         reader.join().unwrap();
-        drop((cell, rcu));
-        wait_for_all();
+        end((cell, rcu));
     });
 }
 
-/// A published version is seen whole. (Nothing is freed: the domain's thread stays stopped.)
+/// A published version is seen whole.
 #[test]
 fn loom_models_a_version_is_seen_whole() {
     check_with_fewer(0, || {
-        let cell = Arc::new(RcuCell::new_in(&stopped_rcu(), Value::new(1)));
-        let reader = {
-            let cell = Arc::clone(&cell);
-            thread::spawn(move || {
-                cell.with(Value::look);
-                forget(cell);
-            })
-        };
+        let cell = stopped_cell();
+        let reader = thread::spawn(|| cell.with(Value::look));
         thread::yield_now();
         forget(cell.swap(Value::new(2)));
         reader.join().unwrap();
-        forget(cell);
     });
 }
 
@@ -80,21 +71,15 @@ fn loom_models_a_version_is_seen_whole() {
 #[test]
 fn loom_models_two_update() {
     check_with_fewer(0, || {
-        let cell = Arc::new(RcuCell::new_in(&stopped_rcu(), Value::new(1)));
-        let other = {
-            let cell = Arc::clone(&cell);
-            thread::spawn(move || {
-                let old = cell.update(|old| Value::new(old.look() + 1));
-                forget(cell);
-                old
-            })
-        };
-        let ours = cell.update(|old| Value::new(old.look() + 1));
+        let cell = stopped_cell();
+        let update = || cell.update(|old| Value::new(old.look() + 1));
+        let other = thread::spawn(update);
+        let ours = update();
         let theirs = other.join().unwrap();
         let mut all = [ours.look(), theirs.look(), cell.with(Value::look)];
         all.sort_unstable();
         assert_eq!(all, [1, 2, 3]);
-        forget((cell, ours, theirs));
+        forget((ours, theirs));
     });
 }
 
@@ -102,26 +87,22 @@ fn loom_models_two_update() {
 #[test]
 fn loom_models_a_pointer() {
     check_with_fewer(0, || {
-        let rcu = stopped_rcu();
-        let place = Arc::new(RcuPtr::new_in(&rcu, Some(Box::new(Value::new(1)))));
-        let reader = {
-            let (rcu, place) = (rcu.clone(), Arc::clone(&place));
-            thread::spawn(move || {
-                let guard = rcu.read_owned();
-                let seen = place.load(&guard);
-                seen.expect("not null").look();
-                let new = Some(Box::new(Value::new(3)));
-                match place.compare_exchange(seen, new, &guard) {
-                    Ok(old) => forget(old),
-                    Err(lost) => assert_eq!(lost.current.map(Value::look), Some(2)),
-                }
-                forget((place, rcu));
-            })
-        };
+        let rcu = leak(stopped_rcu());
+        let place = leak(RcuPtr::new_in(rcu, Some(Box::new(Value::new(1)))));
+        let reader = thread::spawn(|| {
+            let guard = rcu.read_owned();
+            let seen = place.load(&guard);
+            seen.expect("not null").look();
+            let new = Some(Box::new(Value::new(3)));
+            match place.compare_exchange(seen, new, &guard) {
+                Ok(old) => forget(old),
+                Err(lost) => assert_eq!(lost.current.map(Value::look), Some(2)),
+            }
+        });
         thread::yield_now();
         let old = place.swap(Some(Box::new(Value::new(2)))).expect("not null");
         old.look();
         reader.join().unwrap();
-        forget((place, old, rcu));
+        forget(old);
     });
 }

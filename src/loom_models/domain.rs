@@ -4,7 +4,8 @@
 //! reports a deadlock if a thread is not woken. A model ends when all threads have ended, so no
 //! work may be left.
 
-use super::{Step, WrittenOnce, check, check_with_fewer, inline_rcu, stopped_rcu};
+use super::{Step, WrittenOnce, beside, check, check_with_fewer, end, inline_builder};
+use super::{inline_rcu, leak, stopped_rcu};
 use crate::dispatch::blocking::block_on;
 use crate::domain::registries_left;
 use crate::sys::thread::wait_for_all;
@@ -43,8 +44,7 @@ fn loom_models_a_call_is_run() {
         let step = Step::new();
         rcu.call(step.take());
         step.wait();
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
     });
 }
 
@@ -54,17 +54,13 @@ fn loom_models_a_drain_beside_a_call() {
     check(|| {
         let rcu = inline_rcu();
         let (ours, theirs) = (Step::new(), Step::new());
-        let other = {
-            let (rcu, step) = (rcu.clone(), theirs.take());
-            thread::spawn(move || rcu.call(step))
-        };
+        let other = beside(&rcu, |rcu| rcu.call(theirs.take()));
         let_it_rest();
         rcu.call(ours.take());
         rcu.blocking_drain();
         assert!(ours.is_done());
         other.join().unwrap();
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
         assert!(theirs.is_done());
     });
 }
@@ -75,10 +71,7 @@ fn loom_models_a_call_beside_a_shutdown() {
     check_with_fewer(1, || {
         let rcu = inline_rcu();
         let step = Step::new();
-        let other = {
-            let (rcu, done) = (rcu.clone(), step.take());
-            thread::spawn(move || rcu.call(done))
-        };
+        let other = beside(&rcu, |rcu| rcu.call(step.take()));
         rcu.blocking_shutdown();
         step.wait();
         other.join().unwrap();
@@ -93,15 +86,11 @@ fn loom_models_two_calls_after_a_shutdown() {
     check(|| {
         let rcu = stopped_rcu();
         let steps = [(); 2].map(|()| Step::new());
-        let other = {
-            let (rcu, done) = (rcu.clone(), steps[0].take());
-            thread::spawn(move || rcu.call(done))
-        };
+        let other = beside(&rcu, move |rcu| rcu.call(steps[0].take()));
         rcu.call(steps[1].take());
         other.join().unwrap();
-        drop(rcu);
-        wait_for_all();
-        assert!(steps.iter().all(Step::is_done));
+        end(rcu);
+        assert!(steps.iter().all(|step| step.is_done()));
     });
 }
 
@@ -113,12 +102,7 @@ fn loom_models_the_end_beside_a_stop() {
         let rcu = inline_rcu();
         let step = Step::new();
         rcu.call(step.take());
-        let stopper = {
-            let rcu = rcu.clone();
-            thread::spawn(move || {
-                rcu.blocking_shutdown();
-            })
-        };
+        let stopper = beside(&rcu, |rcu| rcu.blocking_shutdown());
         drop(rcu);
         stopper.join().unwrap();
         is_over();
@@ -131,20 +115,17 @@ fn loom_models_the_end_beside_a_stop() {
 fn loom_models_a_wait_for_a_reader() {
     check(|| {
         let rcu = inline_rcu();
-        let place = WrittenOnce::new();
-        let reader = {
-            let (guard, place) = (rcu.read_owned(), place.clone());
-            thread::spawn(move || {
-                place.write();
-                drop(guard);
-            })
-        };
+        let place = leak(WrittenOnce::new());
+        let guard = rcu.read_owned();
+        let reader = thread::spawn(|| {
+            place.write();
+            drop(guard);
+        });
         let_it_rest();
         rcu.blocking_synchronize();
         place.look();
         reader.join().unwrap();
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
     });
 }
 
@@ -154,16 +135,12 @@ fn loom_models_two_waits_for_a_reader() {
     check(|| {
         let rcu = inline_rcu();
         let guard = rcu.read_owned();
-        let other = {
-            let rcu = rcu.clone();
-            let cookie = rcu.start_grace_period();
-            thread::spawn(move || block_on(rcu.wait_for(cookie), None))
-        };
+        let cookie = rcu.start_grace_period();
+        let other = beside(&rcu, move |rcu| block_on(rcu.wait_for(cookie), None));
         drop(guard);
         block_on(rcu.synchronize(), None);
         other.join().unwrap();
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
     });
 }
 
@@ -178,8 +155,7 @@ fn loom_models_a_cookie_that_is_asked_for_elapses() {
         while !rcu.has_elapsed(cookie) {
             thread::yield_now();
         }
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
     });
 }
 
@@ -193,8 +169,7 @@ fn loom_models_an_async_callback_is_drained() {
         rcu.call_async(async move { done() });
         rcu.blocking_drain();
         assert!(step.is_done());
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
     });
 }
 
@@ -202,20 +177,14 @@ fn loom_models_an_async_callback_is_drained() {
 #[test]
 fn loom_models_room_comes_back() {
     check(|| {
-        let rcu = crate::Rcu::builder()
-            .executor(crate::executor::InlineExecutor)
-            .batch_interval(std::time::Duration::ZERO)
-            .max_pending(1)
-            .build()
-            .unwrap();
+        let rcu = inline_builder().max_pending(1).build().unwrap();
         let steps = [(); 2].map(|()| Step::new());
         for step in &steps {
             let permit = block_on(rcu.reserve(), None).unwrap();
             permit.call(step.take());
         }
         assert!(steps[0].is_done());
-        drop(rcu);
-        wait_for_all();
+        end(rcu);
         assert!(steps[1].is_done());
     });
 }

@@ -1,6 +1,6 @@
 //! Sleeping while sections hold a grace period up: the sleep ends when the grace period can end.
 
-use super::{Cell, claim, engine, leave_owned, reads};
+use super::{claim, engine, engine_and_cell, in_section, join_all, leave_owned};
 use crate::grace_period::Engine;
 use crate::reader::registry::Registry;
 use crate::reader::sequence::{Seq, Sequence};
@@ -28,16 +28,13 @@ fn sleep_until(registry: &'static Registry, engine: &Engine, seq: Seq) {
 #[test]
 fn loom_models_the_last_reader_wakes_the_sleeper() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let readers: Vec<_> = (0..2).map(|_| reads(registry.acquire(), &cell)).collect();
+        let (registry, engine, cell) = engine_and_cell();
+        let readers = [(); 2].map(|()| in_section(registry.acquire(), || cell.look()));
         cell.unlink();
         let seq = engine.start();
-        sleep_until(registry, &engine, seq);
+        sleep_until(registry, engine, seq);
         cell.free();
-        for reader in readers {
-            reader.join().unwrap();
-        }
+        join_all(readers);
     });
 }
 
@@ -50,10 +47,8 @@ fn loom_models_two_words_of_one_record() {
         let words = [claim(record), claim(record)];
         let seq = engine.start();
         let leavers = words.map(|word| thread::spawn(move || leave_owned(record, word)));
-        sleep_until(registry, &engine, seq);
-        for leaver in leavers {
-            leaver.join().unwrap();
-        }
+        sleep_until(registry, engine, seq);
+        join_all(leavers);
     });
 }
 
@@ -74,9 +69,8 @@ fn loom_models_a_late_section_with_an_old_number() {
             late_word.open(&stale);
             leave_owned(late, late_word);
         });
-        sleep_until(registry, &engine, seq);
-        leaver.join().unwrap();
-        latecomer.join().unwrap();
+        sleep_until(registry, engine, seq);
+        join_all([leaver, latecomer]);
     });
 }
 
@@ -91,7 +85,7 @@ fn loom_models_a_section_that_began_later() {
         let seq = engine.start();
         let bystander = claim(record);
         let leaver = thread::spawn(move || leave_owned(record, holdout));
-        sleep_until(registry, &engine, seq);
+        sleep_until(registry, engine, seq);
         leaver.join().unwrap();
         leave_owned(record, bystander);
     });
@@ -111,9 +105,8 @@ fn loom_models_a_word_that_is_used_again() {
             again.open(&registry.signals.sequence);
         });
         let second = thread::spawn(move || leave_owned(record, other));
-        sleep_until(registry, &engine, seq);
-        first.join().unwrap();
-        second.join().unwrap();
+        sleep_until(registry, engine, seq);
+        join_all([first, second]);
         leave_owned(record, again);
     });
 }

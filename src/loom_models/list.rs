@@ -4,55 +4,30 @@
 //! removed node is cut. The others fail if `Link::point` stores Relaxed or `Link::follow` loads
 //! Relaxed.
 
-use super::{ALIVE, engine, in_section, scan_until};
+use super::{Value, engine, grace_period, in_section, leak, scan_until};
 use crate::collections::chain::{Link, Node, Run, Tail};
 use crate::grace_period::Engine;
 use crate::reader::registry::Registry;
 use crate::sys::prim::Mutex;
-use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use std::ptr;
-
-/// A value whose accesses loom checks.
-struct Value {
-    name: u32,
-    life: UnsafeCell<u32>,
-}
-
-impl Value {
-    fn new(name: u32) -> Self {
-        let life = UnsafeCell::new(0);
-        // SAFETY: not shared yet.
-        life.with_mut(|life| unsafe { *life = ALIVE });
-        Value { name, life }
-    }
-}
 
 struct List {
     head: Link<Value>,
     tail: Mutex<Tail<Value>>,
 }
 
-// SAFETY: loom checks the values of nodes: it fails if two threads touch one unordered.
-unsafe impl Send for List {}
-// SAFETY: as above.
-unsafe impl Sync for List {}
-
 /// A node that was taken out of the list.
 struct Removed(*mut Node<Value>);
 
-// SAFETY: as for `List`.
-unsafe impl Send for Removed {}
-
 impl List {
-    fn of(names: impl IntoIterator<Item = u32>) -> Arc<Self> {
+    fn of(names: impl IntoIterator<Item = u32>) -> &'static Self {
         let mut run = Run::default();
         names.into_iter().for_each(|name| run.push(Value::new(name)));
         let list = List { head: Link::default(), tail: Mutex::new(Tail::EMPTY) };
         // SAFETY: its own tail, locked.
         unsafe { list.tail.lock().insert(&list.head, ptr::null_mut(), run) };
-        Arc::new(list)
+        leak(list)
     }
 
     /// Walks inside a section: looks at each value, and returns their names.
@@ -61,10 +36,7 @@ impl List {
         let mut link = &self.head;
         // SAFETY: the model shows that a node that is found is alive.
         while let Some(node) = unsafe { link.follow().as_ref() } {
-            let value = &node.value;
-            // SAFETY: shared access; loom checks that no thread writes at the same time.
-            value.life.with(|life| assert_eq!(unsafe { *life }, ALIVE));
-            names.push(value.name);
+            names.push(node.value.look());
             link = &node.next;
         }
         names
@@ -94,19 +66,17 @@ impl List {
 impl Removed {
     /// Frees the node, after a grace period.
     fn free(self) {
-        // SAFETY: loom checks that no thread reads at the same time.
-        unsafe { &(*self.0).value.life }.with_mut(|life| unsafe { *life = 0 });
+        // SAFETY: nodes are leaked.
+        unsafe { &*self.0 }.value.free();
     }
 }
 
-fn walks(registry: &'static Registry, list: &Arc<List>) -> JoinHandle<Vec<u32>> {
-    let list = list.clone();
-    in_section(registry.acquire(), move || list.walk())
+fn walks(registry: &'static Registry, list: &'static List) -> JoinHandle<Vec<u32>> {
+    in_section(registry.acquire(), || list.walk())
 }
 
 fn freed_after_a_grace_period(engine: &Engine, removed: Removed) {
-    let seq = engine.start();
-    scan_until(engine, seq);
+    grace_period(engine);
     removed.free();
 }
 
@@ -117,14 +87,14 @@ fn loom_models_a_reader_on_a_removed_node() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1, 2, 3]);
-        let reader = walks(registry, &list);
+        let reader = walks(registry, list);
         let first = list.pop();
         let first_gp = engine.start();
         let second = list.pop();
         let second_gp = engine.start();
-        scan_until(&engine, first_gp);
+        scan_until(engine, first_gp);
         first.free();
-        scan_until(&engine, second_gp);
+        scan_until(engine, second_gp);
         second.free();
         let names = reader.join().unwrap();
         assert!([&[1, 2, 3][..], &[1, 3], &[2, 3], &[3]].contains(&&*names), "{names:?}");
@@ -137,10 +107,10 @@ fn loom_models_a_node_added_behind_a_removed_one() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(registry, &list);
+        let reader = walks(registry, list);
         let second = list.remove_second();
         list.push_back(3);
-        freed_after_a_grace_period(&engine, second);
+        freed_after_a_grace_period(engine, second);
         let names = reader.join().unwrap();
         // Node 2 was out before 3 came, so 2 does not lead to 3.
         assert!([&[1, 2][..], &[1, 3], &[1]].contains(&&*names), "{names:?}");
@@ -154,13 +124,10 @@ fn loom_models_a_node_of_another_writer() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1]);
-        let reader = walks(registry, &list);
-        let other = {
-            let list = list.clone();
-            thread::spawn(move || list.push_back(2))
-        };
+        let reader = walks(registry, list);
+        let other = thread::spawn(|| list.push_back(2));
         let first = list.pop();
-        freed_after_a_grace_period(&engine, first);
+        freed_after_a_grace_period(engine, first);
         other.join().unwrap();
         let names = reader.join().unwrap();
         assert!([&[1, 2][..], &[1], &[2], &[]].contains(&&*names), "{names:?}");
@@ -173,11 +140,11 @@ fn loom_models_a_replaced_node() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(registry, &list);
+        let reader = walks(registry, list);
         let by = Node::new(Value::new(3));
         // SAFETY: its own tail, locked.
         let old = unsafe { list.tail.lock().replace(&list.head, ptr::null_mut(), by) };
-        freed_after_a_grace_period(&engine, Removed(old));
+        freed_after_a_grace_period(engine, Removed(old));
         let names = reader.join().unwrap();
         assert!([&[1, 2][..], &[3, 2]].contains(&&*names), "{names:?}");
     });

@@ -6,14 +6,12 @@
 //! their own, which is fair and handed over, as tokio's is. They trust that tokio's lock orders
 //! what it guards, and wakes the next waiter.
 
-use super::batches::stop_worker;
-use super::{Calling, check_with_fewer, dispatcher_with};
+use super::{Calling, check_with_fewer, dispatcher_with, join_all, stop_worker, wait_until};
 use crate::dispatch::batch::Batch;
 use crate::dispatch::blocking::block_on;
 use crate::dispatch::job::{BigLock, BoxFuture, Held};
 use crate::domain::dispatcher::Dispatcher;
 use crate::sys::prim::{Mutex, UnsafeCell};
-use crate::sys::thread::wait_for_all;
 use loom::thread;
 use std::any::Any;
 use std::collections::VecDeque;
@@ -29,9 +27,8 @@ struct Lock(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// By this, loom checks that only the lock's holder touches `value`.
-    watched: UnsafeCell<()>,
-    value: std::cell::UnsafeCell<Value>,
+    /// loom checks that only the lock's holder touches this.
+    value: UnsafeCell<Value>,
 }
 
 #[derive(Default)]
@@ -43,7 +40,7 @@ struct State {
     waiting: VecDeque<(usize, Waker)>,
 }
 
-// SAFETY: only the lock's holder touches `value`; loom checks that, by `watched`.
+// SAFETY: only the lock's holder touches `value`; loom checks that.
 unsafe impl Sync for Inner {}
 // SAFETY: as above.
 unsafe impl Send for Inner {}
@@ -59,8 +56,7 @@ impl Lock {
     fn new() -> Self {
         Self(Arc::new(Inner {
             state: Mutex::new(State::default()),
-            watched: UnsafeCell::new(()),
-            value: std::cell::UnsafeCell::new(Value::new()),
+            value: UnsafeCell::new(Value::new()),
         }))
     }
 
@@ -87,18 +83,12 @@ impl Lock {
             waker.wake();
         }
     }
-
-    fn id(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
 }
 
 impl Guard {
     fn value(&mut self) -> &mut Value {
-        let inner = &self.0.0;
-        inner.watched.with_mut(|_| ());
         // SAFETY: the lock is held; loom checks that no other thread is here.
-        unsafe { &mut *inner.value.get() }
+        self.0.0.value.with_mut(|value| unsafe { &mut *value })
     }
 }
 
@@ -151,7 +141,7 @@ impl Drop for Waiting {
 
 impl BigLock for Lock {
     fn id(&self) -> usize {
-        Lock::id(self)
+        Arc::as_ptr(&self.0).addr()
     }
     fn try_lock(&self) -> Option<Box<dyn Held>> {
         Some(Box::new(self.try_take()?))
@@ -192,14 +182,12 @@ fn loom_models_batches_take_turns() {
     loom::model(|| {
         let lock = Lock::new();
         let (_, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
-        let [first, second] = batches(&dispatcher, &lock, [&[1, 2], &[3]]);
+        let [first, second] = batches(dispatcher, &lock, [&[1, 2], &[3]]);
         let others = [first, second].map(|batch| thread::spawn(move || batch.run()));
         let mut guard = block_on(lock.waiting(), None).unwrap();
         guard.value().reserve(1);
         drop(guard);
-        for other in others {
-            other.join().unwrap();
-        }
+        join_all(others);
         assert!(!dispatcher.tickets.any_open());
         assert_eq!(*lock.try_take().expect("free").value(), [1, 2, 3]);
     });
@@ -212,7 +200,7 @@ fn loom_models_a_batch_that_is_dropped_while_it_waits() {
     check_with_fewer(1, || {
         let lock = Lock::new();
         let (event, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
-        let [mut dropped, run] = batches(&dispatcher, &lock, [&[1], &[2]]);
+        let [mut dropped, run] = batches(dispatcher, &lock, [&[1], &[2]]);
         let mut guard = lock.try_take().unwrap();
         let poll = Pin::new(&mut dropped).poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll.is_pending());
@@ -220,17 +208,9 @@ fn loom_models_a_batch_that_is_dropped_while_it_waits() {
         guard.value().push(0);
         let dropper = thread::spawn(move || drop(dropped));
         drop(guard);
-        other.join().unwrap();
-        dropper.join().unwrap();
-        loop {
-            event.reset();
-            if !dispatcher.tickets.watch() {
-                break;
-            }
-            event.wait(None);
-        }
+        join_all([other, dropper]);
+        wait_until(event, || !dispatcher.tickets.watch());
         assert_eq!(*lock.try_take().expect("free").value(), [0, 1, 2]);
-        stop_worker(event, &dispatcher);
-        wait_for_all();
+        stop_worker(event, dispatcher);
     });
 }

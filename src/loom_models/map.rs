@@ -2,19 +2,18 @@
 //! freed under a reader. Under loom a bucket has two slots, the smallest table has two buckets, and
 //! a helper moves one bucket.
 
-use super::{engine, in_section, scan_until};
+use super::{Value, beside, engine, grace_period, in_section, join_all, leak};
 use crate::collections::map::raw::table::{Old, Table};
 use crate::collections::map::raw::walk::Walk;
 use crate::collections::map::raw::{Hashed, Raw};
-use loom::cell::UnsafeCell;
+use crate::reader::registry::Registry;
 use loom::sync::Arc;
-use loom::thread::{self, JoinHandle};
+use loom::thread::JoinHandle;
 use std::ptr::NonNull;
 
 struct Item {
     hash: u64,
-    /// Written when the item is freed.
-    alive: UnsafeCell<bool>,
+    alive: Value,
 }
 
 impl Hashed for Item {
@@ -25,18 +24,10 @@ impl Hashed for Item {
 
 /// Makes an item, whose memory is leaked, so that loom finds a use after it is freed.
 fn item(hash: u64) -> NonNull<Item> {
-    let alive = UnsafeCell::new(false);
-    // SAFETY: not shared yet. loom checks that this write comes before every look.
-    alive.with_mut(|alive| unsafe { *alive = true });
-    NonNull::from(Box::leak(Box::new(Item { hash, alive })))
+    NonNull::from(leak(Item { hash, alive: Value::new(1) }))
 }
 
 struct Model(Raw<Item>);
-
-// SAFETY: loom checks the accesses to the items' cells.
-unsafe impl Send for Model {}
-// SAFETY: as above.
-unsafe impl Sync for Model {}
 
 impl Model {
     fn new(capacity: usize, hashes: &[u64]) -> Arc<Self> {
@@ -79,9 +70,12 @@ impl Model {
 
     /// Finds the item, and looks at it.
     fn find(&self, hash: u64) -> bool {
-        let found = self.root().find(hash, |_| true);
-        // SAFETY: a read, which loom checks.
-        found.is_some_and(|item| item.alive.with(|alive| unsafe { *alive }))
+        self.root().find(hash, |_| true).map(|item| item.alive.look()).is_some()
+    }
+
+    /// Checks that an item that is found is found again.
+    fn find_twice(&self, hash: u64) {
+        assert!(!self.find(hash) || self.find(hash));
     }
 
     fn help(&self) -> Option<Old<Item>> {
@@ -96,6 +90,10 @@ impl Model {
         self.0.shrink_to_fit(self.root())
     }
 
+    fn lock_and_unlock(&self, hash: u64) {
+        drop(self.0.lock(self.root(), hash));
+    }
+
     fn walk(&self) -> Vec<u64> {
         Walk::new(self.root()).map(Item::hash).collect()
     }
@@ -104,9 +102,7 @@ impl Model {
 /// Marks an item as freed, after its grace period. No thread may look at the item from now on.
 fn free(item: NonNull<Item>) {
     // SAFETY: items are leaked.
-    let item = unsafe { item.as_ref() };
-    // SAFETY: by the caller; otherwise loom fails.
-    item.alive.with_mut(|alive| unsafe { *alive = false });
+    unsafe { item.as_ref() }.alive.free();
 }
 
 /// Frees tables, after their grace period or with all threads joined.
@@ -117,9 +113,9 @@ fn free_tables(old: impl IntoIterator<Item = Old<Item>>) {
     }
 }
 
-fn beside<R: 'static>(map: &Arc<Model>, f: impl FnOnce(&Model) -> R + 'static) -> JoinHandle<R> {
+fn reads_first(registry: &'static Registry, map: &Arc<Model>) -> JoinHandle<bool> {
     let map = map.clone();
-    thread::spawn(move || f(&map))
+    in_section(registry.acquire(), move || map.find(FIRST))
 }
 
 /// Hashes of the first and the second half; the third shares a bucket and a tag with `FIRST`.
@@ -180,13 +176,11 @@ fn loom_models_an_entry_is_retired_once_for_all_tables() {
     loom::model(|| {
         let (registry, engine) = engine();
         let map = Model::new(0, &[FIRST]);
-        let readers = map.clone();
-        let reader = in_section(registry.acquire(), move || readers.find(FIRST));
+        let reader = reads_first(registry, &map);
         let old = map.grow();
         assert_eq!(old.len(), 1);
         let item = map.remove(FIRST).unwrap();
-        let seq = engine.start();
-        scan_until(&engine, seq);
+        grace_period(engine);
         free(item);
         free_tables(old);
         reader.join().unwrap();
@@ -199,12 +193,10 @@ fn loom_models_an_entry_is_taken_out_beside_a_move() {
     loom::model(|| {
         let (registry, engine) = engine();
         let map = Model::new(0, &[FIRST]);
-        let readers = map.clone();
-        let reader = in_section(registry.acquire(), move || readers.find(FIRST));
+        let reader = reads_first(registry, &map);
         let mover = beside(&map, |map| map.grow());
         let item = map.replace(FIRST).unwrap();
-        let seq = engine.start();
-        scan_until(&engine, seq);
+        grace_period(engine);
         free(item);
         let old = mover.join().unwrap();
         reader.join().unwrap();
@@ -231,14 +223,9 @@ fn loom_models_one_of_two_puts_a_key_in() {
 fn loom_models_writers_that_wait_are_woken() {
     loom::model(|| {
         let map = Model::new(0, &[]);
-        let others = [(); 2].map(|()| {
-            let map = map.clone();
-            thread::spawn(move || drop(map.0.lock(map.root(), FIRST)))
-        });
-        drop(map.0.lock(map.root(), FIRST));
-        for other in others {
-            other.join().unwrap();
-        }
+        let others = [(); 2].map(|()| beside(&map, |map| map.lock_and_unlock(FIRST)));
+        map.lock_and_unlock(FIRST);
+        join_all(others);
     });
 }
 
@@ -268,11 +255,7 @@ fn loom_models_what_is_put_in_beside_a_move_is_not_lost() {
 fn loom_models_what_was_found_is_found_again() {
     loom::model(|| {
         let map = Model::new(0, &[BESIDE_FIRST]);
-        let reader = beside(&map, |map| {
-            if map.find(FIRST) {
-                assert!(map.find(FIRST));
-            }
-        });
+        let reader = beside(&map, |map| map.find_twice(FIRST));
         map.remove(BESIDE_FIRST).unwrap();
         assert!(map.insert(FIRST));
         reader.join().unwrap();
@@ -284,11 +267,7 @@ fn loom_models_what_was_found_is_found_again() {
 fn loom_models_what_was_found_in_the_overflow_is_found_again() {
     loom::model(|| {
         let map = Model::new(4, &[BESIDE_FIRST, FIRST + 2, FIRST + 3]);
-        let reader = beside(&map, |map| {
-            if map.find(FIRST) {
-                assert!(map.find(FIRST));
-            }
-        });
+        let reader = beside(&map, |map| map.find_twice(FIRST));
         map.remove(FIRST + 3).unwrap();
         assert!(map.insert(FIRST));
         reader.join().unwrap();
@@ -300,11 +279,7 @@ fn loom_models_what_was_found_in_the_overflow_is_found_again() {
 fn loom_models_an_overflow_bucket_is_seen_whole() {
     loom::model(|| {
         let map = Model::new(4, &[BESIDE_FIRST, FIRST + 2]);
-        let reader = beside(&map, |map| {
-            if map.find(FIRST) {
-                assert!(map.find(FIRST));
-            }
-        });
+        let reader = beside(&map, |map| map.find_twice(FIRST));
         assert!(map.insert(FIRST));
         reader.join().unwrap();
     });

@@ -1,22 +1,17 @@
 //! Owned words: claimed by one thread, released by another; growth, skipped blocks, refresh.
 
-use super::{Cell, check_with_fewer, claim, engine, leave_owned, refresh_owned, replace};
+use super::replace;
+use super::{Cell, check_with_fewer, claim, engine_and_cell, join_all, leave_owned, refresh_owned};
 use crate::reader::record::Record;
-use crate::reader::word::Word;
-use loom::sync::Arc;
 use loom::sync::mpsc::channel;
 use loom::thread;
 
 /// A thread runs `claims` on one record, beside a writer that replaces the version.
-fn beside_a_writer(claims: fn(&'static Record, Arc<Cell>)) {
-    let (registry, engine) = engine();
-    let cell = Cell::new();
+fn beside_a_writer(claims: fn(&'static Record, &'static Cell)) {
+    let (registry, engine, cell) = engine_and_cell();
     let record = registry.acquire();
-    let claimer = {
-        let cell = cell.clone();
-        thread::spawn(move || claims(record, cell))
-    };
-    replace(&engine, &cell);
+    let claimer = thread::spawn(move || claims(record, cell));
+    replace(engine, cell);
     claimer.join().unwrap();
 }
 
@@ -24,22 +19,17 @@ fn beside_a_writer(claims: fn(&'static Record, Arc<Cell>)) {
 #[test]
 fn loom_models_an_owned_guard_travels() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
+        let (registry, engine, cell) = engine_and_cell();
         let record = registry.acquire();
         let (send, receive) = channel();
-        let holder = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                let word: &'static Word = receive.recv().unwrap();
-                cell.look();
-                leave_owned(record, word);
-            })
-        };
+        let holder = thread::spawn(move || {
+            let word = receive.recv().unwrap();
+            cell.look();
+            leave_owned(record, word);
+        });
         let claimer = thread::spawn(move || send.send(claim(record)).unwrap());
-        replace(&engine, &cell);
-        claimer.join().unwrap();
-        holder.join().unwrap();
+        replace(engine, cell);
+        join_all([claimer, holder]);
     });
 }
 
@@ -80,30 +70,25 @@ fn loom_models_refresh() {
 #[test]
 fn loom_models_refresh_beside_a_claim() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
+        let (registry, engine, cell) = engine_and_cell();
         let record = registry.acquire();
         let word = claim(record);
         let holder = thread::spawn(move || {
             refresh_owned(record, word);
             leave_owned(record, word);
         });
-        let writer = {
-            let (cell, engine) = (cell.clone(), engine.clone());
-            thread::spawn(move || {
-                cell.unlink();
-                let seq = engine.start();
-                engine.scan();
-                if engine.has_elapsed(seq) {
-                    cell.free();
-                }
-            })
-        };
+        let writer = thread::spawn(|| {
+            cell.unlink();
+            let seq = engine.start();
+            engine.scan();
+            if engine.has_elapsed(seq) {
+                cell.free();
+            }
+        });
         let other = claim(record);
         cell.look();
         leave_owned(record, other);
-        holder.join().unwrap();
-        writer.join().unwrap();
+        join_all([holder, writer]);
     });
 }
 
@@ -111,22 +96,18 @@ fn loom_models_refresh_beside_a_claim() {
 #[test]
 fn loom_models_a_skipped_block_comes_back() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
+        let (registry, engine, cell) = engine_and_cell();
         let record = registry.acquire();
         let (first, second) = (claim(record), claim(record));
         leave_owned(record, first);
-        let holder = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                // The claim finds its block full, skips the idle one, and takes a word from that.
-                let third = claim(record);
-                leave_owned(record, second);
-                cell.look();
-                leave_owned(record, third);
-            })
-        };
-        replace(&engine, &cell);
+        let holder = thread::spawn(move || {
+            // The claim finds its block full, skips the idle one, and takes a word from that.
+            let third = claim(record);
+            leave_owned(record, second);
+            cell.look();
+            leave_owned(record, third);
+        });
+        replace(engine, cell);
         holder.join().unwrap();
     });
 }

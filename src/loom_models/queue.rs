@@ -1,7 +1,7 @@
 //! The callback queue with the collector's sleep: no callback is lost or seen in part, and the
 //! collector does not sleep on work.
 
-use super::check_with_fewer;
+use super::{WrittenOnce, check_with_fewer, collect, join_all, leak, wait_until};
 use crate::callback::Callback;
 use crate::callback::queue::{CallbackList, Queue};
 use crate::reader::registry::Registry;
@@ -9,56 +9,43 @@ use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::event::Event;
 use crate::sys::sleep_state::{Rouse, SleepState};
-use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use loom::thread;
-use std::any::Any;
 
 type Out = Vec<usize>;
 
 struct Shared {
+    queue: Queue,
     sleep_state: SleepState,
     event: Event,
     /// Written by the producer before it queues, read by the callback.
-    unlinked: [UnsafeCell<usize>; 6],
+    unlinked: [WrittenOnce; 6],
 }
 
-// SAFETY: loom checks `unlinked`: it fails if two threads touch a place unordered.
-unsafe impl Sync for Shared {}
-
-fn shared() -> (&'static Queue, Arc<Shared>) {
+fn shared() -> &'static Shared {
     let sleep_state = SleepState::stopped();
     assert!(sleep_state.take_over());
-    let shared = Shared {
-        sleep_state,
-        event: Event::new(),
-        unlinked: std::array::from_fn(|_| UnsafeCell::new(0)),
-    };
-    (Box::leak(Box::new(Queue::new())), Arc::new(shared))
+    let unlinked = std::array::from_fn(|_| WrittenOnce::new());
+    leak(Shared { queue: Queue::new(), sleep_state, event: Event::new(), unlinked })
 }
 
-fn produce(queue: &'static Queue, shared: &Arc<Shared>, n: usize) {
-    // SAFETY: only the producer, before it queues.
-    shared.unlinked[n].with_mut(|place| unsafe { *place = n + 1 });
-    let seen = Arc::clone(shared);
-    let callback = Callback::new(move |out: &mut dyn Any| {
-        let out: &mut Out = out.downcast_mut().unwrap();
-        // SAFETY: after the queue handed the callback over; loom checks it.
-        out.push(seen.unlinked[n].with(|place| unsafe { *place }));
-    });
-    // SAFETY: the one producer.
-    unsafe { queue.push(callback) };
-    barrier::light();
-    if !shared.sleep_state.is_awake() && shared.sleep_state.rouse() == Rouse::Wake {
-        shared.event.set();
+fn pushes(n: usize) -> Callback {
+    Callback::new(move |out| out.downcast_mut::<Out>().unwrap().push(n))
+}
+
+impl Shared {
+    fn produce(&'static self, n: usize) {
+        self.unlinked[n].write();
+        let callback = Callback::new(move |out| {
+            self.unlinked[n].look();
+            pushes(n).run(out);
+        });
+        // SAFETY: the one producer.
+        unsafe { self.queue.push(callback) };
+        barrier::light();
+        if !self.sleep_state.is_awake() && self.sleep_state.rouse() == Rouse::Wake {
+            self.event.set();
+        }
     }
-}
-
-fn collect(queue: &'static Queue) -> CallbackList {
-    let mut list = CallbackList::new();
-    // SAFETY: the one collector.
-    unsafe { queue.collect(&mut list) };
-    list
 }
 
 fn run(mut list: CallbackList, out: &mut Out) {
@@ -71,15 +58,12 @@ fn run(mut list: CallbackList, out: &mut Out) {
 #[test]
 fn loom_models_call_wakes_the_collector() {
     loom::model(|| {
-        let (queue, shared) = shared();
-        let producer = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || (0..3).for_each(|n| produce(queue, &shared, n)))
-        };
+        let shared = shared();
+        let producer = thread::spawn(|| (0..3).for_each(|n| shared.produce(n)));
         let mut out = Out::new();
         while out.len() < 3 {
             shared.event.reset();
-            let list = collect(queue);
+            let list = collect(&shared.queue);
             if list.len() != 0 {
                 run(list, &mut out);
                 continue;
@@ -87,14 +71,14 @@ fn loom_models_call_wakes_the_collector() {
             shared.sleep_state.fall_asleep();
             barrier::heavy();
             // SAFETY: the one collector.
-            if !unsafe { queue.has_more() } {
+            if !unsafe { shared.queue.has_more() } {
                 shared.event.wait(None);
             }
             shared.sleep_state.wake_up();
         }
-        assert_eq!(out, [1, 2, 3]);
+        assert_eq!(out, [0, 1, 2]);
         producer.join().unwrap();
-        assert!(queue.is_idle());
+        assert!(shared.queue.is_idle());
     });
 }
 
@@ -102,29 +86,29 @@ fn loom_models_call_wakes_the_collector() {
 #[test]
 fn loom_models_chunks_are_used_again() {
     loom::model(|| {
-        let (queue, shared) = shared();
-        let mut spans = (0..2).map(|n| {
-            produce(queue, &shared, n);
-            collect(queue)
+        let shared = shared();
+        let lists = [0, 1].map(|n| {
+            shared.produce(n);
+            collect(&shared.queue)
         });
-        let finishers = [spans.next(), spans.next()].map(|list| {
+        let finishers = lists.map(|list| {
             thread::spawn(move || {
                 let mut out = Out::new();
-                run(list.unwrap(), &mut out);
+                run(list, &mut out);
                 out
             })
         });
         // Without this loom does not try that both end before the next chunk is taken.
         thread::yield_now();
         // This fills the second chunk, and takes and fills a third, which may be the first again.
-        (2..6).for_each(|n| produce(queue, &shared, n));
+        (2..6).for_each(|n| shared.produce(n));
         for (n, finisher) in finishers.into_iter().enumerate() {
-            assert_eq!(finisher.join().unwrap(), [n + 1]);
+            assert_eq!(finisher.join().unwrap(), [n]);
         }
         let mut out = Out::new();
-        run(collect(queue), &mut out);
-        assert_eq!(out, [3, 4, 5, 6]);
-        assert!(queue.is_idle());
+        run(collect(&shared.queue), &mut out);
+        assert_eq!(out, [2, 3, 4, 5]);
+        assert!(shared.queue.is_idle());
     });
 }
 
@@ -134,18 +118,14 @@ fn loom_models_chunks_are_used_again() {
 #[test]
 fn loom_models_threads_that_end_with_work_queued() {
     check_with_fewer(1, || {
-        let registry: &'static Registry = Registry::leak(Seq::FIRST);
-        let event = Arc::new(Event::new());
+        let registry = Registry::leak(Seq::FIRST);
+        let event = leak(Event::new());
         let threads = [1, 2].map(|n| {
-            let event = event.clone();
             thread::spawn(move || {
                 let record = registry.acquire();
                 // SAFETY: this thread's record, given up after.
                 unsafe {
-                    let callback = Callback::new(move |out: &mut dyn Any| {
-                        out.downcast_mut::<Out>().unwrap().push(n);
-                    });
-                    record.queue.push(callback);
+                    record.queue.push(pushes(n));
                     registry.orphan(record);
                 }
                 event.set();
@@ -153,8 +133,7 @@ fn loom_models_threads_that_end_with_work_queued() {
         });
         registry.try_reuse();
         let mut out = Out::new();
-        loop {
-            event.reset();
+        wait_until(event, || {
             let mut list = CallbackList::new();
             for record in registry.records() {
                 // SAFETY: the one collector.
@@ -162,14 +141,9 @@ fn loom_models_threads_that_end_with_work_queued() {
             }
             run(list, &mut out);
             registry.collect_orphans();
-            if out.len() == 2 {
-                break;
-            }
-            event.wait(None);
-        }
-        for thread in threads {
-            thread.join().unwrap();
-        }
+            out.len() == 2
+        });
+        join_all(threads);
         out.sort_unstable();
         assert_eq!(out, [1, 2]);
         assert!(registry.try_reuse());

@@ -1,6 +1,6 @@
 //! Asking sections to end: futures that wait for the request are woken.
 
-use crate::callback::queue::Queue;
+use super::{engine, waker};
 use crate::dispatch::blocking::block_on;
 use crate::grace_period::Engine;
 use crate::reader::guard::OwnedReadGuard;
@@ -8,13 +8,12 @@ use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use loom::thread;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Waker};
 
-fn domain() -> (&'static Registry, Engine) {
-    let registry = Registry::leak(Seq::FIRST);
+fn domain() -> (&'static Registry, &'static Engine) {
+    let (registry, engine) = engine();
     registry.begin();
-    (registry, Engine::new(registry))
+    (registry, engine)
 }
 
 /// A section is asked to end while a future begins to wait for that. After a refresh the section
@@ -24,15 +23,11 @@ fn loom_models_a_guard_is_asked_to_leave() {
     loom::model(|| {
         let (registry, engine) = domain();
         let mut guard = OwnedReadGuard::enter(registry);
-        let asker = thread::spawn(move || {
-            let seq = engine.start();
-            registry.signals.release.request(seq);
-            engine
-        });
+        let asker = thread::spawn(|| registry.signals.release.request(engine.start()));
         block_on(guard.release_requested(), None);
         assert!(guard.is_release_requested());
         guard.refresh();
-        let engine = asker.join().unwrap();
+        asker.join().unwrap();
         assert_eq!(engine.scan(), engine.fenced());
         drop(guard);
     });
@@ -42,30 +37,18 @@ fn loom_models_a_guard_is_asked_to_leave() {
 /// registry, which may wake it for nothing. Its waker is dropped outside the lock.
 #[test]
 fn loom_models_the_end_of_a_domain_beside_a_waiter() {
-    struct Returns(&'static Registry);
-    impl std::task::Wake for Returns {
-        fn wake(self: Arc<Self>) {}
-    }
-    impl Drop for Returns {
-        fn drop(&mut self) {
-            // This would hang under the list's lock.
-            self.0.signals.release.request(Seq::FIRST);
-        }
-    }
     loom::model(|| {
         let (registry, engine) = domain();
+        let release = &registry.signals.release;
         let guard = OwnedReadGuard::enter(registry);
-        let ender = thread::spawn(move || {
-            registry.signals.release.end();
-            engine
-        });
-        let waker = Waker::from(Arc::new(Returns(registry)));
+        let ender = thread::spawn(|| release.end());
+        let waker = waker(|| (), || release.request(Seq::FIRST));
         let mut requested = Box::pin(guard.release_requested());
         assert!(pin!(&mut requested).poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
-        let engine = ender.join().unwrap();
+        ender.join().unwrap();
         registry.begin();
-        registry.signals.release.request(engine.start());
+        release.request(engine.start());
         let again = pin!(&mut requested).poll(&mut Context::from_waker(Waker::noop()));
         assert!(again.is_pending());
     });

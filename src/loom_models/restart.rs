@@ -1,8 +1,8 @@
 //! Stop and restart: there is one consumer, or no consumer and no work.
 
+use super::{join_all, leak};
 use crate::sys::barrier;
 use crate::sys::sleep_state::{Rouse, SleepState};
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
@@ -13,16 +13,14 @@ struct Shared {
 }
 
 impl Shared {
-    /// Stops the consumer. Returns `false` if it goes on.
-    fn stop(&self) -> bool {
+    /// Stops the consumer, which goes on if it finds work.
+    fn stop(&self) {
         self.sleep_state.stop();
         barrier::heavy();
         let work = self.queued.load(Ordering::Relaxed) != 0;
-        let gone = !work || !self.sleep_state.take_over();
-        if gone {
+        if !work || !self.sleep_state.take_over() {
             self.consumers.fetch_sub(1, Ordering::AcqRel);
         }
-        gone
     }
 
     /// Makes work. If that starts a consumer, the consumer is only counted.
@@ -35,40 +33,25 @@ impl Shared {
     }
 }
 
-fn model(producers: usize) {
-    loom::model(move || {
-        let sleep_state = SleepState::stopped();
-        assert!(sleep_state.take_over());
-        let shared = Arc::new(Shared {
-            sleep_state,
-            queued: AtomicUsize::new(0),
-            consumers: AtomicUsize::new(1),
-        });
-        let handles: Vec<_> = (0..producers)
-            .map(|_| {
-                let shared = shared.clone();
-                thread::spawn(move || shared.produce())
-            })
-            .collect();
-        shared.stop();
-        for handle in handles {
-            handle.join().unwrap();
-        }
-        assert_eq!(
-            shared.consumers.load(Ordering::Acquire),
-            1,
-            "there is work, so there is one consumer"
-        );
-        assert!(shared.sleep_state.is_awake());
-    });
+fn stop_beside<const N: usize>(producers: [(); N]) {
+    let sleep_state = SleepState::stopped();
+    assert!(sleep_state.take_over());
+    let (queued, consumers) = (AtomicUsize::new(0), AtomicUsize::new(1));
+    let shared = leak(Shared { sleep_state, queued, consumers });
+    let producers = producers.map(|()| thread::spawn(|| shared.produce()));
+    shared.stop();
+    join_all(producers);
+    let consumers = shared.consumers.load(Ordering::Acquire);
+    assert_eq!(consumers, 1, "there is work, so there is one consumer");
+    assert!(shared.sleep_state.is_awake());
 }
 
 #[test]
 fn loom_models_restart_after_stop() {
-    model(1);
+    loom::model(|| stop_beside([(); 1]));
 }
 
 #[test]
 fn loom_models_two_producers_beside_a_stop() {
-    model(2);
+    loom::model(|| stop_beside([(); 2]));
 }

@@ -1,25 +1,14 @@
 //! Enter, leave, start, scan: no version is freed under a reader. Threads may register at any time.
 
-use super::{Cell, at_fences, engine, enter, leave, reads, replace};
+use super::{at_fences, engine_and_cell, enter, in_section, join_all, leave, replace};
+use super::{replace_beside, section};
 use loom::thread;
 
 /// A reader that registers while the writer is at work.
 #[test]
 fn loom_models_a_reader_and_a_writer() {
     at_fences(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let reader = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                let record = registry.acquire();
-                enter(record);
-                cell.look();
-                leave(record);
-            })
-        };
-        replace(&engine, &cell);
-        reader.join().unwrap();
+        replace_beside(|registry, cell| section(registry.acquire(), || cell.look()));
     });
 }
 
@@ -27,17 +16,10 @@ fn loom_models_a_reader_and_a_writer() {
 #[test]
 fn loom_models_two_starters() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let record = registry.acquire();
-        let reader = reads(record, &cell);
-        let other = {
-            let engine = engine.clone();
-            thread::spawn(move || {
-                engine.try_start_and_scan();
-            })
-        };
-        replace(&engine, &cell);
+        let (registry, engine, cell) = engine_and_cell();
+        let reader = in_section(registry.acquire(), || cell.look());
+        let other = thread::spawn(|| engine.try_start_and_scan());
+        replace(engine, cell);
         reader.join().unwrap();
         other.join().unwrap();
     });
@@ -47,17 +29,12 @@ fn loom_models_two_starters() {
 #[test]
 fn loom_models_a_cookie() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let record = registry.acquire();
-        let reader = reads(record, &cell);
-        let starter = {
-            let engine = engine.clone();
-            thread::spawn(move || {
-                engine.start();
-                engine.scan();
-            })
-        };
+        let (registry, engine, cell) = engine_and_cell();
+        let reader = in_section(registry.acquire(), || cell.look());
+        let starter = thread::spawn(|| {
+            engine.start();
+            engine.scan();
+        });
         cell.unlink();
         let cookie = engine.next();
         // A switch that costs no preemption, of which loom has few.
@@ -65,8 +42,7 @@ fn loom_models_a_cookie() {
         if engine.has_elapsed(cookie) {
             cell.free();
         }
-        reader.join().unwrap();
-        starter.join().unwrap();
+        join_all([reader, starter]);
     });
 }
 
@@ -74,23 +50,16 @@ fn loom_models_a_cookie() {
 #[test]
 fn loom_models_nested_sections() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
+        let (registry, engine, cell) = engine_and_cell();
         let record = registry.acquire();
-        let reader = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                enter(record);
-                enter(record);
-                leave(record);
+        let reader = thread::spawn(move || {
+            section(record, || {
+                section(record, || ());
                 cell.look();
-                leave(record);
-                enter(record);
-                cell.look();
-                leave(record);
-            })
-        };
-        replace(&engine, &cell);
+            });
+            section(record, || cell.look());
+        });
+        replace(engine, cell);
         reader.join().unwrap();
     });
 }
@@ -99,25 +68,14 @@ fn loom_models_nested_sections() {
 #[test]
 fn loom_models_a_record_used_again() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let reader = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                for _ in 0..2 {
-                    let record = registry.acquire();
-                    // SAFETY: acquired here, paired, and then given up.
-                    unsafe {
-                        enter(record);
-                        cell.look();
-                        leave(record);
-                        registry.orphan(record);
-                    }
-                }
-            })
-        };
-        replace(&engine, &cell);
-        reader.join().unwrap();
+        replace_beside(|registry, cell| {
+            for _ in 0..2 {
+                let record = registry.acquire();
+                section(record, || cell.look());
+                // SAFETY: acquired here.
+                unsafe { registry.orphan(record) };
+            }
+        });
     });
 }
 
@@ -126,21 +84,9 @@ fn loom_models_a_record_used_again() {
 #[test]
 fn loom_models_a_record_that_a_scan_does_not_find() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let reader = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                let record = registry.acquire();
-                enter(record);
-                cell.look();
-                leave(record);
-            })
-        };
-        let scanner = {
-            let engine = engine.clone();
-            thread::spawn(move || engine.scan())
-        };
+        let (registry, engine, cell) = engine_and_cell();
+        let reader = thread::spawn(|| section(registry.acquire(), || cell.look()));
+        let scanner = thread::spawn(|| engine.scan());
         cell.unlink();
         let seq = engine.start();
         if engine.has_elapsed(seq) {
@@ -156,28 +102,17 @@ fn loom_models_a_record_that_a_scan_does_not_find() {
 #[test]
 fn loom_models_a_section_left_after_its_threads_end() {
     loom::model(|| {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
-        let ending = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                let record = registry.acquire();
-                // SAFETY: this thread's record, paired; not entered again after it is given up.
-                unsafe {
-                    enter(record);
-                    registry.orphan(record);
-                    cell.look();
-                    leave(record);
-                }
-            })
-        };
-        let beginning = thread::spawn(move || {
+        let (registry, engine, cell) = engine_and_cell();
+        let ending = thread::spawn(|| {
             let record = registry.acquire();
             enter(record);
+            // SAFETY: acquired here, and not entered again.
+            unsafe { registry.orphan(record) };
+            cell.look();
             leave(record);
         });
-        replace(&engine, &cell);
-        ending.join().unwrap();
-        beginning.join().unwrap();
+        let beginning = thread::spawn(|| section(registry.acquire(), || ()));
+        replace(engine, cell);
+        join_all([ending, beginning]);
     });
 }

@@ -4,46 +4,24 @@
 //! element is freed without a grace period, or if slots that were visible are written again before
 //! a grace period has elapsed.
 
-use super::{ALIVE, engine, in_section, scan_until};
+use super::{Value, engine, grace_period, in_section, leak};
 use crate::collections::spine::{Header, HighWater, Spine};
 use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, Ordering};
-use loom::cell::UnsafeCell;
-use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use std::ptr::{self, NonNull};
 
-/// An element whose accesses loom checks.
-struct Value {
-    name: u32,
-    life: UnsafeCell<u32>,
-}
-
 /// Makes an element, whose memory is leaked.
 fn value(name: u32) -> NonNull<Value> {
-    let life = UnsafeCell::new(0);
-    // SAFETY: not shared yet.
-    life.with_mut(|life| unsafe { *life = ALIVE });
-    NonNull::from(Box::leak(Box::new(Value { name, life })))
-}
-
-/// Marks the element as freed, after a grace period.
-fn free(element: NonNull<Value>) {
-    // SAFETY: loom checks that no thread reads at the same time.
-    unsafe { &element.as_ref().life }.with_mut(|life| unsafe { *life = 0 });
+    NonNull::from(leak(Value::new(name)))
 }
 
 /// The pointer of an array, whose only writer is the model's main thread.
 struct Array(AtomicPtr<Header<Value>>);
 
-// SAFETY: loom checks the elements: it fails if two threads touch one unordered.
-unsafe impl Send for Array {}
-// SAFETY: as above.
-unsafe impl Sync for Array {}
-
 impl Array {
-    fn of(names: impl IntoIterator<Item = u32>) -> Arc<Self> {
+    fn of(names: impl IntoIterator<Item = u32>) -> &'static Self {
         let spine = Spine::with_room(4);
         let mut len = 0;
         for name in names {
@@ -53,7 +31,7 @@ impl Array {
         }
         // SAFETY: written.
         unsafe { spine.set_len(len) };
-        Arc::new(Array(AtomicPtr::new(spine.as_ptr())))
+        leak(Array(AtomicPtr::new(spine.as_ptr())))
     }
 
     fn spine(&self) -> Spine<Value> {
@@ -83,11 +61,8 @@ impl Array {
             let look = |slot: &AtomicPtr<Value>| {
                 let element = slot.load(Ordering::Relaxed);
                 assert!(!element.is_null(), "a slot that was not written");
-                // SAFETY: the model shows that the element is alive.
-                let element = unsafe { &*element };
-                // SAFETY: shared access; loom checks that no thread writes at the same time.
-                element.life.with(|life| assert_eq!(unsafe { *life }, ALIVE));
-                element.name
+                // SAFETY: elements are leaked.
+                unsafe { &*element }.look()
             };
             slots.iter().map(look).collect()
         };
@@ -104,9 +79,8 @@ impl Array {
     }
 }
 
-fn looks(registry: &'static Registry, array: &Arc<Array>) -> JoinHandle<Vec<u32>> {
-    let array = array.clone();
-    in_section(registry.acquire(), move || array.look())
+fn looks(registry: &'static Registry, array: &'static Array) -> JoinHandle<Vec<u32>> {
+    in_section(registry.acquire(), || array.look())
 }
 
 /// Elements are pushed in place under a reader.
@@ -115,7 +89,7 @@ fn loom_models_pushes_in_place() {
     loom::model(|| {
         let (registry, _engine) = engine();
         let array = Array::of([]);
-        let reader = looks(registry, &array);
+        let reader = looks(registry, array);
         array.push_in_place(1);
         array.push_in_place(2);
         let names = reader.join().unwrap();
@@ -130,7 +104,7 @@ fn loom_models_a_new_spine() {
     loom::model(|| {
         let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(registry, &array);
+        let reader = looks(registry, array);
         let old = array.spine();
         // SAFETY: the only writer; the copy is private until it is published.
         let replaced = unsafe {
@@ -140,11 +114,12 @@ fn loom_models_a_new_spine() {
             old.get(0)
         };
         array.push_in_place(3);
-        let seq = engine.start();
-        scan_until(&engine, seq);
-        free(replaced);
-        // SAFETY: after a grace period.
-        unsafe { old.free() };
+        grace_period(engine);
+        // SAFETY: elements are leaked, and the spine is freed after a grace period.
+        unsafe {
+            replaced.as_ref().free();
+            old.free();
+        }
         let names = reader.join().unwrap();
         assert!([&[1][..], &[2], &[2, 3]].contains(&&*names), "{names:?}");
         array.end();
@@ -158,13 +133,8 @@ fn loom_models_a_slot_used_again() {
     loom::model(|| {
         let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(registry, &array);
-        let starter = {
-            let engine = engine.clone();
-            thread::spawn(move || {
-                engine.try_start_and_scan();
-            })
-        };
+        let reader = looks(registry, array);
+        let starter = thread::spawn(|| engine.try_start_and_scan());
         let spine = array.spine();
         let mut water = HighWater::<Seq>::at(1);
         // SAFETY: the only writer.

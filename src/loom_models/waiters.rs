@@ -1,61 +1,76 @@
 //! Waiters beside the end of a grace period: each is woken if its grace period ends.
 
-use super::engine;
+use super::{engine, leak, waker};
 use crate::grace_period::Engine;
 use crate::reader::sequence::Seq;
 use crate::sys::event::Event;
 use crate::sys::wait_list::{Place, WaitList};
-use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
-struct Ring(Event);
+/// An engine, and those who wait for its first grace period.
+struct Shared {
+    engine: &'static Engine,
+    waiters: WaitList<Seq>,
+}
 
-impl Wake for Ring {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.set();
+fn shared() -> &'static Shared {
+    leak(Shared { engine: engine().1, waiters: WaitList::new(()) })
+}
+
+impl Shared {
+    fn target() -> Seq {
+        Seq::from_raw(2)
+    }
+
+    fn join(&self, waker: &Waker) -> Option<Place<Seq>> {
+        let mut place = None;
+        self.waiters.join(&mut place, waker, |()| Self::target());
+        place
+    }
+
+    fn is_over(&self) -> bool {
+        self.engine.has_elapsed(Self::target())
+    }
+
+    /// Starts a thread that ends the grace period and wakes the waiters.
+    fn ends(&'static self) -> JoinHandle<()> {
+        thread::spawn(|| {
+            self.engine.start();
+            self.waiters.wake_up_to(self.engine.scan());
+        })
+    }
+
+    /// Makes a waker that comes back to the list when it is woken or dropped.
+    fn returning(&'static self, event: &'static Event) -> Waker {
+        let come_back = || self.waiters.leave(&mut Some((Seq::LAST, 0)));
+        let woken = move || {
+            come_back();
+            event.set();
+        };
+        waker(woken, come_back)
     }
 }
 
-fn ring() -> std::sync::Arc<Ring> {
-    std::sync::Arc::new(Ring(Event::new()))
-}
-
-fn target() -> Seq {
-    Seq::from_raw(2)
-}
-
-fn join(waiters: &WaitList<Seq>, waker: &Waker) -> Option<Place<Seq>> {
-    let mut place = None;
-    waiters.join(&mut place, waker, |()| target());
-    place
-}
-
-/// Starts a thread that ends the grace period and wakes the waiters.
-fn ends(engine: &Arc<Engine>, waiters: &Arc<WaitList<Seq>>) -> JoinHandle<()> {
-    let (engine, waiters) = (engine.clone(), waiters.clone());
-    thread::spawn(move || {
-        engine.start();
-        waiters.wake_up_to(engine.scan());
-    })
+fn event() -> &'static Event {
+    leak(Event::new())
 }
 
 /// A waiter joins and looks again, while the other side raises `elapsed` and wakes.
 #[test]
 fn loom_models_register_then_look_again() {
     loom::model(|| {
-        let (_, engine) = engine();
-        let waiters = Arc::new(WaitList::new(()));
-        let ender = ends(&engine, &waiters);
-        let ring = ring();
-        let mut place = join(&waiters, &Waker::from(ring.clone()));
-        if !engine.has_elapsed(target()) {
-            ring.0.wait(None);
-            assert!(engine.has_elapsed(target()));
+        let shared = shared();
+        let ender = shared.ends();
+        let event = event();
+        let mut place = shared.join(&waker(|| event.set(), || ()));
+        if !shared.is_over() {
+            event.wait(None);
+            assert!(shared.is_over());
         }
-        waiters.leave(&mut place);
+        shared.waiters.leave(&mut place);
         ender.join().unwrap();
-        assert_eq!(waiters.len(), 0);
+        assert_eq!(shared.waiters.len(), 0);
     });
 }
 
@@ -63,48 +78,17 @@ fn loom_models_register_then_look_again() {
 #[test]
 fn loom_models_a_waiter_that_gives_up() {
     loom::model(|| {
-        let (_, engine) = engine();
-        let waiters = Arc::new(WaitList::new(()));
-        let ring = ring();
-        let mut stays = join(&waiters, &Waker::from(ring.clone()));
-        let mut goes = join(&waiters, Waker::noop());
-        let ender = ends(&engine, &waiters);
-        waiters.leave(&mut goes);
-        ring.0.wait(None);
-        assert!(engine.has_elapsed(target()));
-        waiters.leave(&mut stays);
+        let shared = shared();
+        let event = event();
+        let mut stays = shared.join(&waker(|| event.set(), || ()));
+        let mut goes = shared.join(Waker::noop());
+        let ender = shared.ends();
+        shared.waiters.leave(&mut goes);
+        event.wait(None);
+        assert!(shared.is_over());
+        shared.waiters.leave(&mut stays);
         ender.join().unwrap();
     });
-}
-
-/// A waker that comes back to the list when it is woken or dropped, and hangs under the list's
-/// lock.
-struct Returns {
-    waiters: Arc<WaitList<Seq>>,
-    ring: std::sync::Arc<Ring>,
-}
-
-impl Returns {
-    fn waker(waiters: &Arc<WaitList<Seq>>, ring: &std::sync::Arc<Ring>) -> Waker {
-        Waker::from(std::sync::Arc::new(Returns { waiters: waiters.clone(), ring: ring.clone() }))
-    }
-
-    fn come_back(&self) {
-        self.waiters.leave(&mut Some((Seq::LAST, 0)));
-    }
-}
-
-impl Wake for Returns {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.come_back();
-        self.ring.0.set();
-    }
-}
-
-impl Drop for Returns {
-    fn drop(&mut self) {
-        self.come_back();
-    }
 }
 
 /// One of two waiters is polled again with another waker, beside the end of the grace period. The
@@ -112,21 +96,20 @@ impl Drop for Returns {
 #[test]
 fn loom_models_a_waker_that_is_replaced() {
     loom::model(|| {
-        let (_, engine) = engine();
-        let waiters = Arc::new(WaitList::new(()));
-        let rings = [(); 3].map(|()| ring());
-        let mut first = join(&waiters, &Returns::waker(&waiters, &rings[0]));
-        let mut second = join(&waiters, &Returns::waker(&waiters, &rings[1]));
-        let ender = ends(&engine, &waiters);
-        if waiters.rejoin(second.unwrap(), &Returns::waker(&waiters, &rings[2])) {
-            rings[2].0.wait(None);
+        let shared = shared();
+        let events = [(); 3].map(|()| event());
+        let mut first = shared.join(&shared.returning(events[0]));
+        let mut second = shared.join(&shared.returning(events[1]));
+        let ender = shared.ends();
+        if shared.waiters.rejoin(second.unwrap(), &shared.returning(events[2])) {
+            events[2].wait(None);
         }
-        assert!(engine.has_elapsed(target()));
-        rings[0].0.wait(None);
-        waiters.leave(&mut first);
-        waiters.leave(&mut second);
+        assert!(shared.is_over());
+        events[0].wait(None);
+        shared.waiters.leave(&mut first);
+        shared.waiters.leave(&mut second);
         ender.join().unwrap();
-        assert_eq!(waiters.len(), 0);
+        assert_eq!(shared.waiters.len(), 0);
     });
 }
 
@@ -134,12 +117,11 @@ fn loom_models_a_waker_that_is_replaced() {
 #[test]
 fn loom_models_a_waker_that_is_dropped() {
     loom::model(|| {
-        let (_, engine) = engine();
-        let waiters = Arc::new(WaitList::new(()));
-        let mut place = join(&waiters, &Returns::waker(&waiters, &ring()));
-        let ender = ends(&engine, &waiters);
-        waiters.leave(&mut place);
+        let shared = shared();
+        let mut place = shared.join(&shared.returning(event()));
+        let ender = shared.ends();
+        shared.waiters.leave(&mut place);
         ender.join().unwrap();
-        assert_eq!(waiters.len(), 0);
+        assert_eq!(shared.waiters.len(), 0);
     });
 }

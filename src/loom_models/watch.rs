@@ -4,29 +4,24 @@
 //! The protocol rests on SeqCst accesses. Nothing is freed, and the domain's thread stays stopped:
 //! the models of `cell` show the guards.
 
-use super::{Value, each_way, stopped_rcu};
+use super::{Value, each_way, leak, stopped_rcu};
 use crate::RcuCell;
 use crate::dispatch::blocking::block_on;
 use loom::thread::{self, JoinHandle};
 use std::mem::forget;
-use std::sync::Arc;
 
-type Cell = Arc<RcuCell<Value>>;
+type Cell = &'static RcuCell<Value>;
 
 fn cell() -> Cell {
-    Arc::new(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
+    leak(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
 }
 
-fn store(cell: &Cell, number: u32) {
+fn store(cell: Cell, number: u32) {
     forget(cell.swap(Value::new(number)));
 }
 
-fn writer(cell: &Cell) -> JoinHandle<()> {
-    let cell = Arc::clone(cell);
-    thread::spawn(move || {
-        store(&cell, 2);
-        forget(cell);
-    })
+fn writer(cell: Cell) -> JoinHandle<()> {
+    thread::spawn(move || store(cell, 2))
 }
 
 /// A thread subscribes while another stores.
@@ -34,11 +29,11 @@ fn writer(cell: &Cell) -> JoinHandle<()> {
 fn loom_models_a_subscription_beside_a_store() {
     each_way(|| {
         let cell = cell();
-        let writer = writer(&cell);
+        let writer = writer(cell);
         let mut watcher = cell.subscribe();
         writer.join().unwrap();
         assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
-        forget((watcher, cell));
+        forget(watcher);
     });
 }
 
@@ -48,11 +43,11 @@ fn loom_models_a_second_subscription_beside_a_store() {
     each_way(|| {
         let cell = cell();
         drop(cell.subscribe());
-        let writer = writer(&cell);
+        let writer = writer(cell);
         let mut watcher = cell.subscribe();
         writer.join().unwrap();
         assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
-        forget((watcher, cell));
+        forget(watcher);
     });
 }
 
@@ -62,11 +57,11 @@ fn loom_models_a_watcher_is_woken() {
     each_way(|| {
         let cell = cell();
         let mut watcher = cell.subscribe();
-        let writer = writer(&cell);
+        let writer = writer(cell);
         let new = block_on(watcher.changed(), None).unwrap();
         assert_eq!(new.expect("the cell is there").look(), 2);
         writer.join().unwrap();
-        forget((watcher, cell));
+        forget(watcher);
     });
 }
 
@@ -76,11 +71,11 @@ fn loom_models_two_stores_beside_a_watcher() {
     each_way(|| {
         let cell = cell();
         let mut watcher = cell.subscribe();
-        let writer = writer(&cell);
-        store(&cell, 3);
+        let writer = writer(cell);
+        store(cell, 3);
         writer.join().unwrap();
         let newest = cell.with(Value::look);
         assert_eq!(watcher.latest().expect("the cell is there").look(), newest);
-        forget((watcher, cell));
+        forget(watcher);
     });
 }
