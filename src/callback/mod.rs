@@ -10,8 +10,8 @@
 
 pub(crate) mod queue;
 
+use crate::sys::prim::opaque_debug;
 use std::any::Any;
-use std::fmt;
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
 use std::ptr;
 
@@ -100,11 +100,7 @@ impl Drop for Callback {
     }
 }
 
-impl fmt::Debug for Callback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Callback").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Callback, "Callback");
 
 #[cfg(all(test, not(rcu_loom)))]
 mod tests {

@@ -1,6 +1,7 @@
 //! A version that was taken out of its cell or collection, and that readers may still see.
 
 use super::structures::Holder;
+use crate::sys::prim::opaque_debug;
 use crate::{GracePeriod, Rcu, wait::Synchronize};
 use std::fmt;
 use std::future::Future;
@@ -356,11 +357,7 @@ impl<T: Send + Sync + 'static> Future for ReclaimAll<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> fmt::Debug for Reclaim<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reclaim").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Reclaim<T>, "Reclaim", T: Send + Sync + 'static);
 
 impl<T: Send + Sync + 'static> fmt::Debug for ReclaimAll<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

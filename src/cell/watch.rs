@@ -25,10 +25,9 @@
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
 use crate::sys::budget;
-use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering, opaque_debug};
 use crate::sys::wait_list::{Place, WaitList};
 use futures_core::Stream;
-use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -349,17 +348,8 @@ impl<T: Send + Sync + 'static> Drop for Changed<'_, T> {
     }
 }
 
-impl<T: Send + Sync + 'static> fmt::Debug for Watcher<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watcher").finish_non_exhaustive()
-    }
-}
-
-impl<T: Send + Sync + 'static> fmt::Debug for Changed<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changed").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Watcher<T>, "Watcher", T: Send + Sync + 'static);
+opaque_debug!(Changed<'_, T>, "Changed", T: Send + Sync + 'static);
 
 #[cfg(all(test, not(rcu_loom)))]
 mod tests {

@@ -14,10 +14,9 @@
 
 use super::rcu::Rcu;
 use crate::sys::budget;
-use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Ordering, opaque_debug};
 use crate::sys::wait_list::{Place, WaitList};
 use crate::sys::wake::WakeList;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -436,23 +435,9 @@ impl Drop for Reserve {
     }
 }
 
-impl<F> fmt::Debug for Full<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Full").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Reserve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reserve").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Full<F>, "Full", F);
+opaque_debug!(Permit, "Permit");
+opaque_debug!(Reserve, "Reserve");
 
 #[cfg(all(test, not(rcu_loom)))]
 mod tests {

@@ -18,10 +18,10 @@ use super::Domain;
 use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
 use crate::sys::budget;
+use crate::sys::prim::opaque_debug;
 use crate::sys::wait_list::{Place, WaitList};
 use crate::sys::wake::WakeList;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -323,8 +323,4 @@ impl Drop for Drain {
     }
 }
 
-impl fmt::Debug for Drain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Drain, "Drain");

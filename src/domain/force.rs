@@ -11,10 +11,9 @@ use crate::dispatch::Schedule;
 use crate::dispatch::blocking;
 use crate::dispatch::panics::PanicSource;
 use crate::reader::sequence::Seq;
-use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sys::prim::{AtomicBool, AtomicU64, Mutex, Ordering, opaque_debug};
 use crate::sys::unwind::quietly;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Weak};
 
 type ForceHook = Arc<dyn Fn(&ForceEvent) + Send + Sync>;
@@ -187,8 +186,4 @@ impl Drop for ForceNotifier {
     }
 }
 
-impl fmt::Debug for ForceNotifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForceNotifier").finish_non_exhaustive()
-    }
-}
+opaque_debug!(ForceNotifier, "ForceNotifier");

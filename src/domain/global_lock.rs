@@ -5,6 +5,7 @@ use super::rcu::Rcu;
 use super::synchronize::Synchronize;
 use crate::dispatch::blocking;
 use crate::dispatch::job::{BigLock, BoxFuture, Context, Held, RunOn};
+use crate::sys::prim::opaque_debug;
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -381,13 +382,6 @@ impl<T: fmt::Debug> fmt::Debug for GlobalLockGuard<T> {
     }
 }
 
-macro_rules! opaque_debug {
-    ($($name:ident),*) => {$(
-        impl<T> fmt::Debug for $name<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).finish_non_exhaustive()
-            }
-        }
-    )*};
-}
-opaque_debug!(Lock, DrainUnlocked, SynchronizeUnlocked);
+opaque_debug!(Lock<T>, "Lock", T);
+opaque_debug!(DrainUnlocked<T>, "DrainUnlocked", T);
+opaque_debug!(SynchronizeUnlocked<T>, "SynchronizeUnlocked", T);

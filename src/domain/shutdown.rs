@@ -9,8 +9,8 @@ use super::drain::Drain;
 use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
 use crate::sys::barrier;
+use crate::sys::prim::opaque_debug;
 use crate::sys::wait_list::{Place, WaitList};
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -131,8 +131,4 @@ impl Drop for Shutdown {
     }
 }
 
-impl fmt::Debug for Shutdown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shutdown").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Shutdown, "Shutdown");

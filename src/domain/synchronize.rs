@@ -10,9 +10,9 @@ use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
 use crate::reader::sequence::{Mark, Seq};
 use crate::sys::budget;
+use crate::sys::prim::opaque_debug;
 use crate::sys::wait_list::{Place, WaitList};
 use std::cmp;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -297,8 +297,4 @@ impl Drop for Synchronize {
     }
 }
 
-impl fmt::Debug for Synchronize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Synchronize").finish_non_exhaustive()
-    }
-}
+opaque_debug!(Synchronize, "Synchronize");

@@ -6,7 +6,7 @@ use super::registry::Registry;
 use super::release::ReleaseRequested;
 use super::signals::Signals;
 use super::word::Word;
-use std::fmt;
+use crate::sys::prim::opaque_debug;
 use std::marker::PhantomData;
 
 /// A read-side critical section of the current thread, from [`Rcu::read`](crate::Rcu::read) to its
@@ -294,17 +294,8 @@ impl Drop for OwnedReadGuard {
     }
 }
 
-impl fmt::Debug for ReadGuard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadGuard").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for OwnedReadGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedReadGuard").finish_non_exhaustive()
-    }
-}
+opaque_debug!(ReadGuard<'_>, "ReadGuard");
+opaque_debug!(OwnedReadGuard, "OwnedReadGuard");
 
 /// A thread's registration in a domain, made before its first read; see
 /// [`Rcu::register_thread`](crate::Rcu::register_thread).
@@ -337,8 +328,4 @@ impl Drop for ThreadRegistration {
     }
 }
 
-impl fmt::Debug for ThreadRegistration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadRegistration").finish_non_exhaustive()
-    }
-}
+opaque_debug!(ThreadRegistration, "ThreadRegistration");

@@ -13,9 +13,8 @@
 
 use super::sequence::{Mark, Seq};
 use crate::sys::budget;
-use crate::sys::prim::{AtomicU64, Ordering};
+use crate::sys::prim::{AtomicU64, Ordering, opaque_debug};
 use crate::sys::wait_list::{Place, WaitList};
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -125,8 +124,4 @@ impl Drop for ReleaseRequested {
     }
 }
 
-impl fmt::Debug for ReleaseRequested {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReleaseRequested").finish_non_exhaustive()
-    }
-}
+opaque_debug!(ReleaseRequested, "ReleaseRequested");

@@ -2,6 +2,35 @@
 
 pub(crate) use platform::*;
 
+/// Defines constants that are smaller in loom's models, so that rare cases are common there.
+macro_rules! model_const {
+    ($(
+        $(#[$doc:meta])*
+        $vis:vis const $name:ident: $kind:ty = $value:expr, loom $model:expr;
+    )*) => {$(
+        $(#[$doc])*
+        #[cfg(not(rcu_loom))]
+        $vis const $name: $kind = $value;
+        $(#[$doc])*
+        #[cfg(rcu_loom)]
+        $vis const $name: $kind = $model;
+    )*};
+}
+pub(crate) use model_const;
+
+/// Implements a `Debug` that shows the name of the type and none of its fields. The generics of the
+/// `impl` come last.
+macro_rules! opaque_debug {
+    ($type:ty, $name:expr $(, $($generics:tt)+)?) => {
+        impl $(<$($generics)+>)? ::std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct($name).finish_non_exhaustive()
+            }
+        }
+    };
+}
+pub(crate) use opaque_debug;
+
 #[cfg(not(rcu_loom))]
 mod platform {
     use std::ops::{Deref, DerefMut};
@@ -23,17 +52,6 @@ mod platform {
         };
     }
     pub(crate) use statics;
-
-    /// Defines constants that are smaller in loom's models, so that rare cases are common there.
-    macro_rules! model_const {
-        ($(
-            $(#[$doc:meta])*
-            $vis:vis const $name:ident: $kind:ty = $value:expr, loom $model:expr;
-        )*) => {
-            $($(#[$doc])* $vis const $name: $kind = $value;)*
-        };
-    }
-    pub(crate) use model_const;
 
     /// A lock whose holder runs no foreign code. A panic under it is a bug of this crate, so poison
     /// is ignored. A fork waits until no other thread holds the lock.
@@ -150,16 +168,6 @@ mod platform {
         };
     }
     pub(crate) use statics;
-
-    macro_rules! model_const {
-        ($(
-            $(#[$doc:meta])*
-            $vis:vis const $name:ident: $kind:ty = $value:expr, loom $model:expr;
-        )*) => {
-            $($(#[$doc])* $vis const $name: $kind = $model;)*
-        };
-    }
-    pub(crate) use model_const;
 
     /// loom has no compiler fence and needs none, since every light fence is a full fence there.
     pub(crate) fn compiler_fence(order: Ordering) {
