@@ -29,10 +29,6 @@ mod model {
             Duration::ZERO
         }
 
-        pub(crate) fn checked_duration_since(&self, _earlier: Instant) -> Option<Duration> {
-            Some(Duration::ZERO)
-        }
-
         /// Returns `None`, which means never, if `time` is not zero.
         pub(crate) fn checked_add(&self, time: Duration) -> Option<Instant> {
             time.is_zero().then_some(Self)

@@ -30,7 +30,7 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new() -> Self {
-        Self { state: AtomicU32::new(EMPTY), park: Park::new() }
+        Self { state: AtomicU32::new(EMPTY), park: Park::default() }
     }
 
     /// Sets the event, and wakes the waiter if it sleeps.
@@ -45,29 +45,23 @@ impl Event {
         self.state.swap(EMPTY, Ordering::AcqRel);
     }
 
+    fn change(&self, old: u32, new: u32) -> Result<u32, u32> {
+        self.state.compare_exchange(old, new, Ordering::Acquire, Ordering::Acquire)
+    }
+
     /// Sleeps until the event is set or `timeout` is over. Returns whether the event is set, and
     /// leaves it set. Only one thread may wait at a time.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
-        let armed =
-            self.state.compare_exchange(EMPTY, WAITING, Ordering::Acquire, Ordering::Acquire);
-        if armed.is_err() {
+        if self.change(EMPTY, WAITING).is_err() {
             return true;
         }
         delay::at(Window::Armed);
         let deadline = timeout.and_then(|d| Instant::now().checked_add(d));
         loop {
-            let left = match deadline {
-                None => None,
-                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                    Some(left) if !left.is_zero() => Some(left),
-                    _ => {
-                        return self
-                            .state
-                            .compare_exchange(WAITING, EMPTY, Ordering::Acquire, Ordering::Acquire)
-                            .is_err();
-                    }
-                },
-            };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return self.change(WAITING, EMPTY).is_err();
+            }
             self.park.wait(&self.state, WAITING, left);
             if self.state.load(Ordering::Acquire) == SET {
                 return true;

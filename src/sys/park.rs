@@ -14,14 +14,10 @@ mod platform {
     use rustix::thread::futex::{self, Flags, Timespec};
     use std::time::Duration;
 
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(in crate::sys) struct Park;
 
     impl Park {
-        pub(in crate::sys) fn new() -> Self {
-            Self
-        }
-
         pub(in crate::sys) fn wait(&self, word: &AtomicU32, value: u32, timeout: Option<Duration>) {
             // A timeout too long for a `Timespec` means for ever.
             let timeout = timeout.and_then(|d| {
@@ -47,14 +43,10 @@ mod platform {
     use std::time::Duration;
     use windows_sys::Win32::System::Threading::{INFINITE, WaitOnAddress, WakeByAddressSingle};
 
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(in crate::sys) struct Park;
 
     impl Park {
-        pub(in crate::sys) fn new() -> Self {
-            Self
-        }
-
         pub(in crate::sys) fn wait(&self, word: &AtomicU32, value: u32, timeout: Option<Duration>) {
             // Milliseconds, rounded up, so that a short time does not become a busy loop.
             let millis = timeout.map_or(INFINITE, |d| {
@@ -80,17 +72,13 @@ mod platform {
     use crate::sys::prim::{AtomicU32, Condvar, LongMutex, Ordering};
     use std::time::Duration;
 
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(in crate::sys) struct Park {
         lock: LongMutex<()>,
         changed: Condvar,
     }
 
     impl Park {
-        pub(in crate::sys) fn new() -> Self {
-            Self { lock: LongMutex::new(()), changed: Condvar::new() }
-        }
-
         pub(in crate::sys) fn wait(&self, word: &AtomicU32, value: u32, timeout: Option<Duration>) {
             let guard = self.lock.lock();
             if word.load(Ordering::Relaxed) != value {

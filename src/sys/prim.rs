@@ -178,7 +178,7 @@ mod platform {
     pub(crate) use MutexGuard as LongMutexGuard;
 
     /// loom's lock, without poison.
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {

@@ -7,9 +7,9 @@
 //! weakened first access shows in the run with fences after, a weakened second access in the run
 //! with fences before.
 
+use super::prim::opaque_debug;
 use loom::sync::atomic;
 use std::cell::Cell;
-use std::fmt;
 
 pub(crate) use atomic::Ordering;
 
@@ -61,8 +61,19 @@ fn with_fence<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
     done
 }
 
+/// Defines accesses with a fence. `$order` is the name of the argument with the access's order.
+macro_rules! accesses {
+    ($order:ident: $($method:ident($($argument:ident: $kind:ty),*) -> $result:ty;)*) => {$(
+        #[track_caller]
+        pub(crate) fn $method(&self, $($argument: $kind),*) -> $result {
+            with_fence($order, || self.0.$method($($argument),*))
+        }
+    )*};
+}
+
 macro_rules! atomics {
     ($($name:ident $(<$t:ident>)? of $value:ty: $($plus:ident)*;)*) => {$(
+        #[derive(Default)]
         pub(crate) struct $name $(<$t>)? (atomic::$name $(<$t>)?);
 
         impl $(<$t>)? $name $(<$t>)? {
@@ -71,66 +82,24 @@ macro_rules! atomics {
                 Self(atomic::$name::new(value))
             }
 
-            #[track_caller]
-            pub(crate) fn load(&self, order: Ordering) -> $value {
-                with_fence(order, || self.0.load(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn store(&self, value: $value, order: Ordering) {
-                with_fence(order, || self.0.store(value, order));
-            }
-
-            #[track_caller]
-            pub(crate) fn compare_exchange(
-                &self,
-                old: $value,
-                new: $value,
-                order: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                with_fence(order, || self.0.compare_exchange(old, new, order, failure))
-            }
-
-            #[track_caller]
-            pub(crate) fn compare_exchange_weak(
-                &self,
-                old: $value,
-                new: $value,
-                order: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                with_fence(order, || self.0.compare_exchange_weak(old, new, order, failure))
-            }
-
-            #[track_caller]
-            pub(crate) fn fetch_update(
-                &self,
-                order: Ordering,
-                failure: Ordering,
-                f: impl FnMut($value) -> Option<$value>,
-            ) -> Result<$value, $value> {
-                with_fence(order, || self.0.fetch_update(order, failure, f))
-            }
-
-            #[track_caller]
-            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
-                with_fence(order, || self.0.swap(value, order))
-            }
-
-            $(
-                #[track_caller]
-                pub(crate) fn $plus(&self, value: $value, order: Ordering) -> $value {
-                    with_fence(order, || self.0.$plus(value, order))
-                }
-            )*
-        }
-
-        impl $(<$t>)? fmt::Debug for $name $(<$t>)? {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($name))
+            accesses! { order:
+                load(order: Ordering) -> $value;
+                store(value: $value, order: Ordering) -> ();
+                swap(value: $value, order: Ordering) -> $value;
+                $($plus(value: $value, order: Ordering) -> $value;)*
+                compare_exchange(
+                    old: $value, new: $value, order: Ordering, failure: Ordering
+                ) -> Result<$value, $value>;
+                compare_exchange_weak(
+                    old: $value, new: $value, order: Ordering, failure: Ordering
+                ) -> Result<$value, $value>;
+                fetch_update(
+                    order: Ordering, failure: Ordering, f: impl FnMut($value) -> Option<$value>
+                ) -> Result<$value, $value>;
             }
         }
+
+        opaque_debug!($name $(<$t>)?, stringify!($name) $(, $t)?);
     )*};
 }
 
@@ -141,16 +110,4 @@ atomics! {
     AtomicU32 of u32: fetch_add fetch_max;
     AtomicU64 of u64: fetch_add fetch_max fetch_or fetch_sub;
     AtomicUsize of usize: fetch_add fetch_sub;
-}
-
-impl Default for AtomicU64 {
-    fn default() -> Self {
-        Self::new(0)
-    }
-}
-
-impl Default for AtomicUsize {
-    fn default() -> Self {
-        Self::new(0)
-    }
 }

@@ -32,8 +32,7 @@ pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Resu
     if raw::is_needed() {
         return raw::spawn(name, Box::new(f)).map(JoinHandle::Raw);
     }
-    let thread = platform::Builder::new().name(name).spawn(f)?;
-    Ok(JoinHandle::Std(thread))
+    platform::spawn(name, f).map(JoinHandle::Std)
 }
 
 pub(crate) fn current_name() -> Option<String> {
@@ -57,8 +56,16 @@ pub(crate) fn are_supported() -> io::Result<()> {
 
 #[cfg(not(rcu_loom))]
 mod platform {
-    pub(crate) use std::thread::yield_now;
-    pub(super) use std::thread::{Builder, JoinHandle};
+    use std::io;
+    use std::thread::Builder;
+    pub(crate) use std::thread::{JoinHandle, yield_now};
+
+    pub(super) fn spawn(
+        name: String,
+        f: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        Builder::new().name(name).spawn(f)
+    }
 }
 
 /// loom's threads, counted. A model that leaves threads behind waits for their end, since statics
@@ -86,28 +93,19 @@ mod platform {
         });
     }
 
-    pub(super) struct Builder;
-
-    impl Builder {
-        pub(super) fn new() -> Self {
-            Self
-        }
-
-        pub(super) fn name(self, _name: String) -> Self {
-            self
-        }
-
-        /// The count orders nothing but the thread's end before the model's end.
-        pub(super) fn spawn(self, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-            let all = Arc::clone(&ALL);
-            all.living.fetch_add(1, Ordering::Relaxed);
-            loom::thread::Builder::new().spawn(move || {
-                f();
-                if all.living.fetch_sub(1, Ordering::Release) == 1 {
-                    all.ended.set();
-                }
-            })
-        }
+    /// The count orders nothing but the thread's end before the model's end.
+    pub(super) fn spawn(
+        _name: String,
+        f: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let all = Arc::clone(&ALL);
+        all.living.fetch_add(1, Ordering::Relaxed);
+        loom::thread::Builder::new().spawn(move || {
+            f();
+            if all.living.fetch_sub(1, Ordering::Release) == 1 {
+                all.ended.set();
+            }
+        })
     }
 
     /// Ends a model: waits until every thread that the crate itself started has ended.

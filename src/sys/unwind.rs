@@ -2,28 +2,17 @@
 
 use std::any::Any;
 
-pub(crate) use platform::catch;
+/// Runs foreign code, and returns the payload of its panic. The caller must not use what a panic
+/// may leave broken, and must [`discard`] the payload or resume it.
+#[cfg(not(rcu_loom))]
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
+}
 
 /// A panic in a model is loom's or the model's, and must be seen. So nothing is caught.
 #[cfg(rcu_loom)]
-mod platform {
-    use std::any::Any;
-
-    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
-        Ok(f())
-    }
-}
-
-#[cfg(not(rcu_loom))]
-mod platform {
-    use std::any::Any;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    /// Runs foreign code, and returns the payload of its panic. The caller must not use what a
-    /// panic may leave broken, and must [`discard`](super::discard) the payload or resume it.
-    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
-        catch_unwind(AssertUnwindSafe(f))
-    }
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+    Ok(f())
 }
 
 /// Runs foreign code that must not end this thread. If it panics, returns the message.
