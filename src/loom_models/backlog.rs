@@ -1,12 +1,8 @@
 //! Room for callbacks: waiters get room in order, also if another waiter gives up, or if a caller
 //! that does not wait takes the room. The protocol rests on SeqCst accesses.
 
-use super::{each_way, join_all, leak};
-use crate::dispatch::blocking::block_on;
+use super::*;
 use crate::domain::backpressure::Backlog;
-use loom::thread;
-use std::future::poll_fn;
-use std::task::{Context, Waker};
 
 /// Makes a backlog with room for one callback.
 fn one_room() -> &'static Backlog {

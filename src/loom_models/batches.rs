@@ -1,14 +1,8 @@
 //! Batches: one that an executor drops goes to the worker, each callback runs once, and the worker
 //! ends when it is told to.
 
-use super::{Calling, Step, check_with_fewer, dispatcher, stop_worker};
+use super::*;
 use crate::dispatch::Schedule;
-use crate::dispatch::batch::Batch;
-use crate::dispatch::blocking::block_on;
-use loom::thread;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Waker};
 
 /// Polls a batch once, and drops it, as an executor may do.
 fn poll_and_drop(mut batch: Batch) {

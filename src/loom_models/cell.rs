@@ -1,57 +1,51 @@
 //! Cells and pointers on a whole domain: no version is freed under a reader, or seen in part.
 
-use super::{Value, beside, check, check_with_fewer, end, inline_rcu, leak, stopped_rcu};
+use super::*;
 use crate::{RcuCell, RcuPtr};
-use loom::thread;
-use std::mem::forget;
-use std::sync::Arc;
 
 /// Makes a cell whose domain's thread stays stopped, so nothing is freed.
 fn stopped_cell() -> &'static RcuCell<Value> {
     leak(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
 }
 
+/// Makes a cell, and starts a thread that looks at its version under an owned guard.
+fn held_cell(rcu: &Rcu) -> (RcuCell<Value>, JoinHandle<u32>) {
+    let cell = RcuCell::new_in(rcu, Value::new(1));
+    let held = cell.read_owned();
+    (cell, thread::spawn(move || held.look()))
+}
+
 /// A reader registers beside a writer that takes the old version back.
 #[test]
 fn loom_models_a_version_is_taken_back() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let cell = Arc::new(RcuCell::new_in(&rcu, Value::new(1)));
         let reader = beside(&cell, |cell| cell.with(Value::look));
         drop(cell.swap(Value::new(2)).blocking_wait());
         reader.join().unwrap();
-        end((cell, rcu));
     });
 }
 
 /// A version that is left to the domain, beside an owned guard that another thread drops.
 #[test]
 fn loom_models_a_version_is_left_to_the_domain() {
-    check(|| {
-        let rcu = inline_rcu();
-        let cell = RcuCell::new_in(&rcu, Value::new(1));
-        let held = cell.read_owned();
-        let reader = thread::spawn(move || held.look());
+    check(|rcu| {
+        let (cell, reader) = held_cell(&rcu);
         cell.store(Value::new(2));
         cell.with(Value::look);
         reader.join().unwrap();
-        end((cell, rcu));
     });
 }
 
 /// A writer tries to take the old version, and leaves it to the domain if that is too early.
 #[test]
 fn loom_models_a_version_is_tried_for() {
-    check(|| {
-        let rcu = inline_rcu();
-        let cell = RcuCell::new_in(&rcu, Value::new(1));
-        let held = cell.read_owned();
-        let reader = thread::spawn(move || held.look());
+    check(|rcu| {
+        let (cell, reader) = held_cell(&rcu);
         let old = cell.swap(Value::new(2));
         rcu.start_grace_period();
         drop(old.try_take());
         reader.join().unwrap();
-        end((cell, rcu));
     });
 }
 

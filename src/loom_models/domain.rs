@@ -4,12 +4,8 @@
 //! reports a deadlock if a thread is not woken. A model ends when all threads have ended, so no
 //! work may be left.
 
-use super::{Step, WrittenOnce, beside, check, check_with_fewer, end, inline_builder};
-use super::{inline_rcu, leak, stopped_rcu};
-use crate::dispatch::blocking::block_on;
+use super::*;
 use crate::domain::registries_left;
-use crate::sys::thread::wait_for_all;
-use loom::thread;
 
 /// Lets the grace-period thread run, and does not cost one of loom's few preemptions.
 fn let_it_rest() {
@@ -26,8 +22,7 @@ fn is_over() {
 /// registry away, never both.
 #[test]
 fn loom_models_the_end() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let step = Step::new();
         rcu.call(step.take());
         drop(rcu);
@@ -39,20 +34,17 @@ fn loom_models_the_end() {
 /// A call wakes the thread, or finds it awake. No other request does.
 #[test]
 fn loom_models_a_call_is_run() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let step = Step::new();
         rcu.call(step.take());
         step.wait();
-        end(rcu);
     });
 }
 
 /// Two threads call at once. The drain of one thread waits at least for its own callback.
 #[test]
 fn loom_models_a_drain_beside_a_call() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let (ours, theirs) = (Step::new(), Step::new());
         let other = beside(&rcu, |rcu| rcu.call(theirs.take()));
         let_it_rest();
@@ -83,7 +75,7 @@ fn loom_models_a_call_beside_a_shutdown() {
 /// Two callers find the thread stopped. One of them starts it.
 #[test]
 fn loom_models_two_calls_after_a_shutdown() {
-    check(|| {
+    check_with_fewer(2, || {
         let rcu = stopped_rcu();
         let steps = [(); 2].map(|()| Step::new());
         let other = beside(&rcu, move |rcu| rcu.call(steps[0].take()));
@@ -98,8 +90,7 @@ fn loom_models_two_calls_after_a_shutdown() {
 /// away.
 #[test]
 fn loom_models_the_end_beside_a_stop() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let step = Step::new();
         rcu.call(step.take());
         let stopper = beside(&rcu, |rcu| rcu.blocking_shutdown());
@@ -113,34 +104,30 @@ fn loom_models_the_end_beside_a_stop() {
 /// A waiter waits for a reader whose section is open, or begins later.
 #[test]
 fn loom_models_a_wait_for_a_reader() {
-    check(|| {
-        let rcu = inline_rcu();
-        let place = leak(WrittenOnce::new());
+    check(|rcu| {
+        let place = leak(Value::unwritten());
         let guard = rcu.read_owned();
         let reader = thread::spawn(|| {
-            place.write();
+            place.count_up();
             drop(guard);
         });
         let_it_rest();
         rcu.blocking_synchronize();
-        place.look();
+        assert!(place.was_counted_once());
         reader.join().unwrap();
-        end(rcu);
     });
 }
 
 /// Two threads wait. One waits for a number that the other may have started.
 #[test]
 fn loom_models_two_waits_for_a_reader() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let guard = rcu.read_owned();
         let cookie = rcu.start_grace_period();
         let other = beside(&rcu, move |rcu| block_on(rcu.wait_for(cookie), None));
         drop(guard);
         block_on(rcu.synchronize(), None);
         other.join().unwrap();
-        end(rcu);
     });
 }
 
@@ -148,7 +135,7 @@ fn loom_models_two_waits_for_a_reader() {
 /// nothing to stop.
 #[test]
 fn loom_models_a_cookie_that_is_asked_for_elapses() {
-    check(|| {
+    check_with_fewer(2, || {
         let rcu = stopped_rcu();
         rcu.blocking_shutdown();
         let cookie = rcu.start_grace_period();
@@ -162,21 +149,19 @@ fn loom_models_a_cookie_that_is_asked_for_elapses() {
 /// An async callback runs on the worker, and a drain waits for its end.
 #[test]
 fn loom_models_an_async_callback_is_drained() {
-    check(|| {
-        let rcu = inline_rcu();
+    check(|rcu| {
         let step = Step::new();
         let done = step.take();
         rcu.call_async(async move { done() });
         rcu.blocking_drain();
         assert!(step.is_done());
-        end(rcu);
     });
 }
 
 /// A waiter gets the room of a callback that has run.
 #[test]
 fn loom_models_room_comes_back() {
-    check(|| {
+    check_with_fewer(2, || {
         let rcu = inline_builder().max_pending(1).build().unwrap();
         let steps = [(); 2].map(|()| Step::new());
         for step in &steps {

@@ -1,11 +1,7 @@
 //! Sleeping while sections hold a grace period up: the sleep ends when the grace period can end.
 
-use super::{claim, engine, engine_and_cell, in_section, join_all, leave_owned};
-use crate::grace_period::Engine;
-use crate::reader::registry::Registry;
+use super::*;
 use crate::reader::sequence::{Seq, Sequence};
-use crate::sys::barrier;
-use loom::thread;
 
 /// Does what the grace-period thread does until `seq` has elapsed.
 fn sleep_until(registry: &'static Registry, engine: &Engine, seq: Seq) {

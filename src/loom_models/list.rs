@@ -4,12 +4,9 @@
 //! removed node is cut. The others fail if `Link::point` stores Relaxed or `Link::follow` loads
 //! Relaxed.
 
-use super::{Value, engine, grace_period, in_section, leak, scan_until};
+use super::*;
 use crate::collections::chain::{Link, Node, Run, Tail};
-use crate::grace_period::Engine;
-use crate::reader::registry::Registry;
 use crate::sys::prim::Mutex;
-use loom::thread::{self, JoinHandle};
 use std::ptr;
 
 struct List {

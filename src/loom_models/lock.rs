@@ -6,19 +6,11 @@
 //! their own, which is fair and handed over, as tokio's is. They trust that tokio's lock orders
 //! what it guards, and wakes the next waiter.
 
-use super::{Calling, check_with_fewer, dispatcher_with, join_all, stop_worker, wait_until};
-use crate::dispatch::batch::Batch;
-use crate::dispatch::blocking::block_on;
+use super::*;
 use crate::dispatch::job::{BigLock, BoxFuture, Held};
-use crate::domain::dispatcher::Dispatcher;
 use crate::sys::prim::{Mutex, UnsafeCell};
-use loom::thread;
 use std::any::Any;
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 type Value = Vec<usize>;
 

@@ -2,13 +2,11 @@
 //! freed under a reader. Under loom a bucket has two slots, the smallest table has two buckets, and
 //! a helper moves one bucket.
 
-use super::{Value, beside, engine, grace_period, in_section, join_all, leak};
+use super::*;
 use crate::collections::map::raw::table::{Old, Table};
 use crate::collections::map::raw::walk::Walk;
 use crate::collections::map::raw::{Hashed, Raw};
-use crate::reader::registry::Registry;
 use loom::sync::Arc;
-use loom::thread::JoinHandle;
 use std::ptr::NonNull;
 
 struct Item {
@@ -71,11 +69,6 @@ impl Model {
     /// Finds the item, and looks at it.
     fn find(&self, hash: u64) -> bool {
         self.root().find(hash, |_| true).map(|item| item.alive.look()).is_some()
-    }
-
-    /// Checks that an item that is found is found again.
-    fn find_twice(&self, hash: u64) {
-        assert!(!self.find(hash) || self.find(hash));
     }
 
     fn help(&self) -> Option<Old<Item>> {
@@ -249,16 +242,23 @@ fn loom_models_what_is_put_in_beside_a_move_is_not_lost() {
     });
 }
 
+/// Changes a map beside a reader. If the reader finds `FIRST`, it finds `FIRST` again.
+fn found_again_beside(capacity: usize, hashes: &[u64], change: fn(&Model)) {
+    let map = Model::new(capacity, hashes);
+    let reader = beside(&map, |map| assert!(!map.find(FIRST) || map.find(FIRST)));
+    change(&map);
+    reader.join().unwrap();
+}
+
 /// A reader that finds an entry finds it again: the tag is set before the slot is filled. The word
 /// that the reader loaded may be older, from an entry with the same tag in the slot.
 #[test]
 fn loom_models_what_was_found_is_found_again() {
     loom::model(|| {
-        let map = Model::new(0, &[BESIDE_FIRST]);
-        let reader = beside(&map, |map| map.find_twice(FIRST));
-        map.remove(BESIDE_FIRST).unwrap();
-        assert!(map.insert(FIRST));
-        reader.join().unwrap();
+        found_again_beside(0, &[BESIDE_FIRST], |map| {
+            map.remove(BESIDE_FIRST).unwrap();
+            assert!(map.insert(FIRST));
+        });
     });
 }
 
@@ -266,11 +266,10 @@ fn loom_models_what_was_found_is_found_again() {
 #[test]
 fn loom_models_what_was_found_in_the_overflow_is_found_again() {
     loom::model(|| {
-        let map = Model::new(4, &[BESIDE_FIRST, FIRST + 2, FIRST + 3]);
-        let reader = beside(&map, |map| map.find_twice(FIRST));
-        map.remove(FIRST + 3).unwrap();
-        assert!(map.insert(FIRST));
-        reader.join().unwrap();
+        found_again_beside(4, &[BESIDE_FIRST, FIRST + 2, FIRST + 3], |map| {
+            map.remove(FIRST + 3).unwrap();
+            assert!(map.insert(FIRST));
+        });
     });
 }
 
@@ -278,10 +277,9 @@ fn loom_models_what_was_found_in_the_overflow_is_found_again() {
 #[test]
 fn loom_models_an_overflow_bucket_is_seen_whole() {
     loom::model(|| {
-        let map = Model::new(4, &[BESIDE_FIRST, FIRST + 2]);
-        let reader = beside(&map, |map| map.find_twice(FIRST));
-        assert!(map.insert(FIRST));
-        reader.join().unwrap();
+        found_again_beside(4, &[BESIDE_FIRST, FIRST + 2], |map| {
+            assert!(map.insert(FIRST));
+        });
     });
 }
 

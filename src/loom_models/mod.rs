@@ -25,8 +25,11 @@ mod vec;
 mod waiters;
 mod watch;
 
+// Models take these from here, by `use super::*`.
 use crate::callback::Callback;
 use crate::callback::queue::{CallbackList, Queue};
+use crate::dispatch::batch::Batch;
+use crate::dispatch::blocking::block_on;
 use crate::dispatch::executor::InlineExecutor;
 use crate::dispatch::job::{self, BigLock};
 use crate::domain::dispatcher::Dispatcher;
@@ -35,15 +38,19 @@ use crate::reader::record::Record;
 use crate::reader::registry::Registry;
 use crate::reader::sequence::Seq;
 use crate::reader::word::Word;
+use crate::sys::barrier;
 use crate::sys::event::Event;
 use crate::sys::prim::{Fences, choose_fences, fence, switch_at_fences};
 use crate::sys::thread::wait_for_all;
-use crate::{Builder, Rcu};
+use crate::{Builder, Rcu, RcuCell};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::{self, JoinHandle};
+use std::future::poll_fn;
+use std::mem::forget;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// Runs a model with many steps, and with this many preemptions less than usual.
@@ -55,9 +62,12 @@ fn check_with_fewer(preemptions: usize, model: impl Fn() + Send + Sync + 'static
     builder.check(model);
 }
 
-/// Runs a model of a whole domain, which has very many steps.
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    check_with_fewer(2, model);
+/// Runs a model of a whole domain, which has very many steps. Its callbacks run on its own thread.
+fn check(model: impl Fn(Rcu) + Send + Sync + 'static) {
+    check_with_fewer(2, move || {
+        model(inline_rcu());
+        wait_for_all();
+    });
 }
 
 /// Runs a model that also switches threads at fences, which loom does not do by itself.
@@ -102,7 +112,7 @@ fn end<T>(handles: T) {
     wait_for_all();
 }
 
-/// A value that is not 0 until it is freed, which its drop does too.
+/// A value that loom checks. It is 0 before it is written and after it was freed.
 struct Value(UnsafeCell<u32>);
 
 // SAFETY: loom checks the value: it fails if two threads touch it unordered.
@@ -111,23 +121,38 @@ unsafe impl Send for Value {}
 unsafe impl Sync for Value {}
 
 impl Value {
+    fn unwritten() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
     fn new(number: u32) -> Self {
-        let place = UnsafeCell::new(0);
-        // SAFETY: not shared yet. loom checks that this write comes before every look.
-        place.with_mut(|place| unsafe { *place = number });
-        Self(place)
+        let value = Self::unwritten();
+        value.change(|place| *place = number);
+        value
+    }
+
+    fn change(&self, change: impl FnOnce(&mut u32)) {
+        // SAFETY: loom checks that no other thread is here.
+        self.0.with_mut(|place| change(unsafe { &mut *place }));
+    }
+
+    fn count_up(&self) {
+        self.change(|place| *place += 1);
+    }
+
+    fn free(&self) {
+        self.change(|place| *place = 0);
     }
 
     fn look(&self) -> u32 {
         // SAFETY: shared access; loom checks that no thread writes at the same time.
         let number = self.0.with(|place| unsafe { *place });
-        assert_ne!(number, 0, "freed");
+        assert_ne!(number, 0, "not yet written, or freed");
         number
     }
 
-    fn free(&self) {
-        // SAFETY: loom checks that no thread looks at the same time.
-        self.0.with_mut(|place| unsafe { *place = 0 });
+    fn was_counted_once(&self) -> bool {
+        self.look() == 1
     }
 }
 
@@ -237,11 +262,11 @@ fn in_section<R: 'static>(
     thread::spawn(move || section(record, f))
 }
 
-/// Returns a domain whose callbacks run on its own thread.
 fn inline_rcu() -> Rcu {
     inline_builder().build().unwrap()
 }
 
+/// Begins a domain whose callbacks run on its own thread.
 fn inline_builder() -> Builder {
     Rcu::builder().name("model").executor(InlineExecutor).batch_interval(Duration::ZERO)
 }
@@ -331,33 +356,10 @@ fn waker(
     Waker::from(Arc::new(Functions(woken, dropped)))
 }
 
-/// A place that one thread writes once, and that other threads look at after that.
-struct WrittenOnce(UnsafeCell<u32>);
-
-// SAFETY: loom checks the place: it fails if two threads touch it unordered.
-unsafe impl Sync for WrittenOnce {}
-
-impl WrittenOnce {
-    fn new() -> Self {
-        Self(UnsafeCell::new(0))
-    }
-
-    fn write(&self) {
-        // SAFETY: loom checks that no other thread is here.
-        self.0.with_mut(|place| unsafe { *place += 1 });
-    }
-
-    /// Checks that the place was written exactly once.
-    fn look(&self) {
-        // SAFETY: loom checks that no thread writes.
-        self.0.with(|place| assert_eq!(unsafe { *place }, 1));
-    }
-}
-
 /// A callback that must run exactly once, and a way to wait for it.
 struct Step {
-    place: WrittenOnce,
-    done: WrittenOnce,
+    taken: Value,
+    done: Value,
     count: AtomicUsize,
     event: Event,
 }
@@ -365,8 +367,8 @@ struct Step {
 impl Step {
     fn new() -> &'static Self {
         leak(Self {
-            place: WrittenOnce::new(),
-            done: WrittenOnce::new(),
+            taken: Value::unwritten(),
+            done: Value::unwritten(),
             count: AtomicUsize::new(0),
             event: Event::new(),
         })
@@ -374,10 +376,10 @@ impl Step {
 
     /// Returns the callback, which checks that it sees what was written before this call.
     fn take(&'static self) -> impl FnOnce() + Send + 'static {
-        self.place.write();
+        self.taken.count_up();
         move || {
-            self.place.look();
-            self.done.write();
+            assert!(self.taken.was_counted_once());
+            self.done.count_up();
             assert_eq!(self.count.fetch_add(1, Ordering::Relaxed), 0, "run twice");
             self.event.set();
         }
@@ -386,9 +388,7 @@ impl Step {
     /// Returns whether the callback has run, and checks that its writes are seen then.
     fn is_done(&self) -> bool {
         let done = self.count.load(Ordering::Relaxed) == 1;
-        if done {
-            self.done.look();
-        }
+        assert!(!done || self.done.was_counted_once());
         done
     }
 

@@ -1,12 +1,9 @@
 //! Owned words: claimed by one thread, released by another; growth, skipped blocks, refresh.
 
-use super::replace;
-use super::{Cell, check_with_fewer, claim, engine_and_cell, join_all, leave_owned, refresh_owned};
-use crate::reader::record::Record;
+use super::*;
 use loom::sync::mpsc::channel;
-use loom::thread;
 
-/// A thread runs `claims` on one record, beside a writer that replaces the version.
+/// Runs `claims` on another thread, on one record, while this thread replaces the version.
 fn beside_a_writer(claims: fn(&'static Record, &'static Cell)) {
     let (registry, engine, cell) = engine_and_cell();
     let record = registry.acquire();

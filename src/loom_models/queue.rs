@@ -1,15 +1,10 @@
 //! The callback queue with the collector's sleep: no callback is lost or seen in part, and the
 //! collector does not sleep on work.
 
-use super::{WrittenOnce, check_with_fewer, collect, join_all, leak, wait_until};
+use super::*;
 use crate::callback::Callback;
 use crate::callback::queue::{CallbackList, Queue};
-use crate::reader::registry::Registry;
-use crate::reader::sequence::Seq;
-use crate::sys::barrier;
-use crate::sys::event::Event;
 use crate::sys::sleep_state::{Rouse, SleepState};
-use loom::thread;
 
 type Out = Vec<usize>;
 
@@ -18,13 +13,13 @@ struct Shared {
     sleep_state: SleepState,
     event: Event,
     /// Written by the producer before it queues, read by the callback.
-    unlinked: [WrittenOnce; 6],
+    unlinked: [Value; 6],
 }
 
 fn shared() -> &'static Shared {
     let sleep_state = SleepState::stopped();
     assert!(sleep_state.take_over());
-    let unlinked = std::array::from_fn(|_| WrittenOnce::new());
+    let unlinked = std::array::from_fn(|_| Value::unwritten());
     leak(Shared { queue: Queue::new(), sleep_state, event: Event::new(), unlinked })
 }
 
@@ -34,9 +29,9 @@ fn pushes(n: usize) -> Callback {
 
 impl Shared {
     fn produce(&'static self, n: usize) {
-        self.unlinked[n].write();
+        self.unlinked[n].count_up();
         let callback = Callback::new(move |out| {
-            self.unlinked[n].look();
+            assert!(self.unlinked[n].was_counted_once());
             pushes(n).run(out);
         });
         // SAFETY: the one producer.

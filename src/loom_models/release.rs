@@ -1,14 +1,7 @@
 //! Asking sections to end: futures that wait for the request are woken.
 
-use super::{engine, waker};
-use crate::dispatch::blocking::block_on;
-use crate::grace_period::Engine;
+use super::*;
 use crate::reader::guard::OwnedReadGuard;
-use crate::reader::registry::Registry;
-use crate::reader::sequence::Seq;
-use loom::thread;
-use std::pin::pin;
-use std::task::{Context, Waker};
 
 fn domain() -> (&'static Registry, &'static Engine) {
     let (registry, engine) = engine();
@@ -44,12 +37,12 @@ fn loom_models_the_end_of_a_domain_beside_a_waiter() {
         let ender = thread::spawn(|| release.end());
         let waker = waker(|| (), || release.request(Seq::FIRST));
         let mut requested = Box::pin(guard.release_requested());
-        assert!(pin!(&mut requested).poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(requested.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
         ender.join().unwrap();
         registry.begin();
         release.request(engine.start());
-        let again = pin!(&mut requested).poll(&mut Context::from_waker(Waker::noop()));
+        let again = requested.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(again.is_pending());
     });
 }

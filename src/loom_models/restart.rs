@@ -1,10 +1,7 @@
 //! Stop and restart: there is one consumer, or no consumer and no work.
 
-use super::{join_all, leak};
-use crate::sys::barrier;
+use super::*;
 use crate::sys::sleep_state::{Rouse, SleepState};
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
 
 struct Shared {
     sleep_state: SleepState,

@@ -1,8 +1,6 @@
 //! Enter, leave, start, scan: no version is freed under a reader. Threads may register at any time.
 
-use super::{at_fences, engine_and_cell, enter, in_section, join_all, leave, replace};
-use super::{replace_beside, section};
-use loom::thread;
+use super::*;
 
 /// A reader that registers while the writer is at work.
 #[test]

@@ -1,15 +1,8 @@
 //! Drains: a drain is over when all work up to its number has ended, in any order. Every waiting
 //! drain is woken.
 
-use super::{WrittenOnce, dispatcher, join_all, leak, wait_until, waker};
-use crate::dispatch::blocking::block_on;
-use crate::domain::dispatcher::Dispatcher;
-use crate::sys::event::Event;
+use super::*;
 use crate::sys::wait_list::Place;
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
-use std::future::poll_fn;
-use std::task::Waker;
 
 fn ask(dispatcher: &Dispatcher) -> Option<Place<u64>> {
     let mut place = None;
@@ -22,8 +15,8 @@ fn wait(dispatcher: &Dispatcher, mut place: Option<Place<u64>>) {
     block_on(poll, None);
 }
 
-fn two_places() -> [&'static WrittenOnce; 2] {
-    [(); 2].map(|()| leak(WrittenOnce::new()))
+fn two_places() -> [&'static Value; 2] {
+    [(); 2].map(|()| leak(Value::unwritten()))
 }
 
 /// Two collections end in any order, on two threads, while a drain waits for a third, empty one.
@@ -35,7 +28,7 @@ fn loom_models_batches_that_end_out_of_order() {
         let runners = values.map(|value| {
             let ticket = dispatcher.begin_collection();
             thread::spawn(move || {
-                value.write();
+                value.count_up();
                 drop(ticket);
             })
         });
@@ -43,7 +36,7 @@ fn loom_models_batches_that_end_out_of_order() {
         assert!(dispatcher.tickets.any_asked());
         drop(dispatcher.begin_collection());
         wait(dispatcher, drain);
-        values.iter().for_each(|value| value.look());
+        assert!(values.iter().all(|value| value.was_counted_once()));
         join_all(runners);
         assert!(!dispatcher.tickets.any_open());
     });
@@ -57,7 +50,7 @@ fn loom_models_a_drain_beside_a_collection() {
         let (event, dispatcher) = dispatcher();
         let queued = leak(AtomicUsize::new(0));
         let over = leak(AtomicUsize::new(0));
-        let value = leak(WrittenOnce::new());
+        let value = leak(Value::unwritten());
         let collector = thread::spawn(|| {
             let (mut due, mut found) = (true, false);
             while over.load(Ordering::Relaxed) == 0 {
@@ -66,7 +59,7 @@ fn loom_models_a_drain_beside_a_collection() {
                     let ticket = dispatcher.begin_collection();
                     if !found && queued.load(Ordering::Relaxed) != 0 {
                         found = true;
-                        value.write();
+                        value.count_up();
                     }
                     drop(ticket);
                     due = false;
@@ -79,7 +72,7 @@ fn loom_models_a_drain_beside_a_collection() {
         let drain = ask(dispatcher);
         event.set();
         wait(dispatcher, drain);
-        value.look();
+        assert!(value.was_counted_once());
         over.store(1, Ordering::Relaxed);
         event.set();
         collector.join().unwrap();
@@ -98,12 +91,12 @@ fn loom_models_a_ticket_that_is_shared() {
         let shares = [(values[0], first.clone()), (values[1], first)];
         let runners = shares.map(|(value, share)| {
             thread::spawn(move || {
-                value.write();
+                value.count_up();
                 drop(share);
             })
         });
         wait(dispatcher, drain);
-        values.iter().for_each(|value| value.look());
+        assert!(values.iter().all(|value| value.was_counted_once()));
         join_all(runners);
         drop(later);
     });

@@ -4,12 +4,9 @@
 //! element is freed without a grace period, or if slots that were visible are written again before
 //! a grace period has elapsed.
 
-use super::{Value, engine, grace_period, in_section, leak};
+use super::*;
 use crate::collections::spine::{Header, HighWater, Spine};
-use crate::reader::registry::Registry;
-use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicPtr, Ordering};
-use loom::thread::{self, JoinHandle};
 use std::ptr::{self, NonNull};
 
 /// Makes an element, whose memory is leaked.

@@ -1,12 +1,7 @@
 //! Waiters beside the end of a grace period: each is woken if its grace period ends.
 
-use super::{engine, leak, waker};
-use crate::grace_period::Engine;
-use crate::reader::sequence::Seq;
-use crate::sys::event::Event;
+use super::*;
 use crate::sys::wait_list::{Place, WaitList};
-use loom::thread::{self, JoinHandle};
-use std::task::Waker;
 
 /// An engine, and those who wait for its first grace period.
 struct Shared {

@@ -4,11 +4,8 @@
 //! The protocol rests on SeqCst accesses. Nothing is freed, and the domain's thread stays stopped:
 //! the models of `cell` show the guards.
 
-use super::{Value, each_way, leak, stopped_rcu};
+use super::*;
 use crate::RcuCell;
-use crate::dispatch::blocking::block_on;
-use loom::thread::{self, JoinHandle};
-use std::mem::forget;
 
 type Cell = &'static RcuCell<Value>;
 

@@ -6,6 +6,8 @@ pub(crate) use platform::yield_now;
 use std::io;
 pub(crate) use std::thread::{Thread, ThreadId, current};
 
+type Body = Box<dyn FnOnce() + Send>;
+
 /// A handle that can wait for a thread. If the handle is dropped, the thread runs on.
 #[derive(Debug)]
 pub(crate) enum JoinHandle {
@@ -29,8 +31,9 @@ pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Resu
     // `Builder::spawn` panics on a NUL byte in the name, so the name ends there.
     let name = name.split('\0').next().unwrap_or_default().to_owned();
     permit(&name)?;
+    let f: Body = Box::new(f);
     if raw::is_needed() {
-        return raw::spawn(name, Box::new(f)).map(JoinHandle::Raw);
+        return raw::spawn(name, f).map(JoinHandle::Raw);
     }
     platform::spawn(name, f).map(JoinHandle::Std)
 }
@@ -56,14 +59,12 @@ pub(crate) fn are_supported() -> io::Result<()> {
 
 #[cfg(not(rcu_loom))]
 mod platform {
+    use super::Body;
     use std::io;
     use std::thread::Builder;
     pub(crate) use std::thread::{JoinHandle, yield_now};
 
-    pub(super) fn spawn(
-        name: String,
-        f: impl FnOnce() + Send + 'static,
-    ) -> io::Result<JoinHandle<()>> {
+    pub(super) fn spawn(name: String, f: Body) -> io::Result<JoinHandle<()>> {
         Builder::new().name(name).spawn(f)
     }
 }
@@ -72,6 +73,7 @@ mod platform {
 /// end with the model's main thread.
 #[cfg(rcu_loom)]
 mod platform {
+    use super::Body;
     use crate::sys::event::Event;
     use crate::sys::prim::{AtomicUsize, Ordering, statics};
     use std::io;
@@ -94,10 +96,7 @@ mod platform {
     }
 
     /// The count orders nothing but the thread's end before the model's end.
-    pub(super) fn spawn(
-        _name: String,
-        f: impl FnOnce() + Send + 'static,
-    ) -> io::Result<JoinHandle<()>> {
+    pub(super) fn spawn(_name: String, f: Body) -> io::Result<JoinHandle<()>> {
         let all = Arc::clone(&ALL);
         all.living.fetch_add(1, Ordering::Relaxed);
         loom::thread::Builder::new().spawn(move || {
@@ -124,6 +123,7 @@ mod platform {
 /// std's threads always work on systems without fork.
 #[cfg(not(all(unix, not(rcu_loom))))]
 mod raw {
+    use super::Body;
     use std::io;
 
     #[derive(Debug)]
@@ -139,7 +139,7 @@ mod raw {
         false
     }
 
-    pub(super) fn spawn(_name: String, _f: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
+    pub(super) fn spawn(_name: String, _f: Body) -> io::Result<Handle> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -194,6 +194,7 @@ pub(crate) mod seam {
 /// behind that holds it, then in the child every thread that std starts waits for ever.
 #[cfg(all(unix, not(rcu_loom)))]
 mod raw {
+    use super::Body;
     use crate::sys::gate;
     use crate::sys::unwind::or_abort;
     use std::ffi::{CString, c_void};
@@ -206,14 +207,14 @@ mod raw {
 
     struct Start {
         name: CString,
-        f: Box<dyn FnOnce() + Send>,
+        f: Body,
     }
 
     pub(super) fn is_needed() -> bool {
         gate::is_child()
     }
 
-    pub(super) fn spawn(name: String, f: Box<dyn FnOnce() + Send>) -> io::Result<Handle> {
+    pub(super) fn spawn(name: String, f: Body) -> io::Result<Handle> {
         let name = CString::new(name).unwrap_or_default();
         let start = Box::into_raw(Box::new(Start { name, f }));
         let mut id = std::mem::MaybeUninit::uninit();
