@@ -1,12 +1,7 @@
 //! Cells and pointers on a whole domain: no version is freed under a reader, or seen in part.
 
 use super::*;
-use crate::{RcuCell, RcuPtr};
-
-/// Makes a cell whose domain's thread stays stopped, so nothing is freed.
-fn stopped_cell() -> &'static RcuCell<Value> {
-    leak(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
-}
+use crate::RcuPtr;
 
 /// Makes a cell, and starts a thread that looks at its version under an owned guard.
 fn held_cell(rcu: &Rcu) -> (RcuCell<Value>, JoinHandle<u32>) {

@@ -14,9 +14,6 @@ struct List {
     tail: Mutex<Tail<Value>>,
 }
 
-/// A node that was taken out of the list.
-struct Removed(*mut Node<Value>);
-
 impl List {
     fn of(names: impl IntoIterator<Item = u32>) -> &'static Self {
         let mut run = Run::default();
@@ -47,34 +44,28 @@ impl List {
         unsafe { tail.insert(&self.head, last, run) };
     }
 
-    fn pop(&self) -> Removed {
+    fn pop(&self) -> *mut Node<Value> {
         // SAFETY: its own tail, locked.
-        Removed(unsafe { self.tail.lock().remove(&self.head, ptr::null_mut()) })
+        unsafe { self.tail.lock().remove(&self.head, ptr::null_mut()) }
     }
 
-    fn remove_second(&self) -> Removed {
+    fn remove_second(&self) -> *mut Node<Value> {
         let mut tail = self.tail.lock();
         let first = self.head.peek();
         // SAFETY: its own tail, locked; the first is linked.
-        Removed(unsafe { tail.remove(&self.head, first) })
+        unsafe { tail.remove(&self.head, first) }
     }
 }
 
-impl Removed {
-    /// Frees the node, after a grace period.
-    fn free(self) {
-        // SAFETY: nodes are leaked.
-        unsafe { &*self.0 }.value.free();
-    }
+/// Marks a removed node as freed, after a grace period.
+fn free(node: *mut Node<Value>) {
+    // SAFETY: nodes are leaked.
+    unsafe { &*node }.value.free();
 }
 
-fn walks(registry: &'static Registry, list: &'static List) -> JoinHandle<Vec<u32>> {
-    in_section(registry.acquire(), || list.walk())
-}
-
-fn freed_after_a_grace_period(engine: &Engine, removed: Removed) {
+fn freed_after_a_grace_period(engine: &Engine, node: *mut Node<Value>) {
     grace_period(engine);
-    removed.free();
+    free(node);
 }
 
 /// The node that a reader is at is removed, then the next node. Each is freed after a grace period
@@ -84,15 +75,15 @@ fn loom_models_a_reader_on_a_removed_node() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1, 2, 3]);
-        let reader = walks(registry, list);
+        let reader = in_section(registry.acquire(), || list.walk());
         let first = list.pop();
         let first_gp = engine.start();
         let second = list.pop();
         let second_gp = engine.start();
         scan_until(engine, first_gp);
-        first.free();
+        free(first);
         scan_until(engine, second_gp);
-        second.free();
+        free(second);
         let names = reader.join().unwrap();
         assert!([&[1, 2, 3][..], &[1, 3], &[2, 3], &[3]].contains(&&*names), "{names:?}");
     });
@@ -104,7 +95,7 @@ fn loom_models_a_node_added_behind_a_removed_one() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(registry, list);
+        let reader = in_section(registry.acquire(), || list.walk());
         let second = list.remove_second();
         list.push_back(3);
         freed_after_a_grace_period(engine, second);
@@ -121,7 +112,7 @@ fn loom_models_a_node_of_another_writer() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1]);
-        let reader = walks(registry, list);
+        let reader = in_section(registry.acquire(), || list.walk());
         let other = thread::spawn(|| list.push_back(2));
         let first = list.pop();
         freed_after_a_grace_period(engine, first);
@@ -137,11 +128,11 @@ fn loom_models_a_replaced_node() {
     loom::model(|| {
         let (registry, engine) = engine();
         let list = List::of([1, 2]);
-        let reader = walks(registry, list);
+        let reader = in_section(registry.acquire(), || list.walk());
         let by = Node::new(Value::new(3));
         // SAFETY: its own tail, locked.
         let old = unsafe { list.tail.lock().replace(&list.head, ptr::null_mut(), by) };
-        freed_after_a_grace_period(engine, Removed(old));
+        freed_after_a_grace_period(engine, old);
         let names = reader.join().unwrap();
         assert!([&[1, 2][..], &[3, 2]].contains(&&*names), "{names:?}");
     });

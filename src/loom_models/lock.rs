@@ -14,10 +14,7 @@ use std::collections::VecDeque;
 
 type Value = Vec<usize>;
 
-#[derive(Clone)]
-struct Lock(Arc<Inner>);
-
-struct Inner {
+struct Lock {
     state: Mutex<State>,
     /// loom checks that only the lock's holder touches this.
     value: UnsafeCell<Value>,
@@ -33,40 +30,37 @@ struct State {
 }
 
 // SAFETY: only the lock's holder touches `value`; loom checks that.
-unsafe impl Sync for Inner {}
+unsafe impl Sync for Lock {}
 // SAFETY: as above.
-unsafe impl Send for Inner {}
+unsafe impl Send for Lock {}
 
-struct Guard(Lock);
+struct Guard(&'static Lock);
 
 struct Waiting {
-    lock: Lock,
+    lock: &'static Lock,
     id: Option<usize>,
 }
 
 impl Lock {
-    fn new() -> Self {
-        Self(Arc::new(Inner {
-            state: Mutex::new(State::default()),
-            value: UnsafeCell::new(Value::new()),
-        }))
+    fn new() -> &'static Self {
+        leak(Self { state: Mutex::default(), value: UnsafeCell::new(Value::new()) })
     }
 
-    fn try_take(&self) -> Option<Guard> {
-        let mut state = self.0.state.lock();
+    fn try_take(&'static self) -> Option<Guard> {
+        let mut state = self.state.lock();
         let free = !state.held;
         state.held = true;
         drop(state);
-        free.then(|| Guard(self.clone()))
+        free.then(|| Guard(self))
     }
 
-    fn waiting(&self) -> Waiting {
-        Waiting { lock: self.clone(), id: None }
+    fn waiting(&'static self) -> Waiting {
+        Waiting { lock: self, id: None }
     }
 
     /// Hands the lock to the next waiter, or releases it.
     fn hand_over(&self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.state.lock();
         let next = state.waiting.pop_front();
         state.held = next.is_some();
         state.granted = next.as_ref().map(|(id, _)| *id);
@@ -80,7 +74,7 @@ impl Lock {
 impl Guard {
     fn value(&mut self) -> &mut Value {
         // SAFETY: the lock is held; loom checks that no other thread is here.
-        self.0.0.value.with_mut(|value| unsafe { &mut *value })
+        self.0.value.with_mut(|value| unsafe { &mut *value })
     }
 }
 
@@ -94,8 +88,8 @@ impl Future for Waiting {
     type Output = Guard;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Guard> {
-        let lock = self.lock.clone();
-        let mut state = lock.0.state.lock();
+        let lock = self.lock;
+        let mut state = lock.state.lock();
         match self.id {
             None if !state.held => state.held = true,
             None => {
@@ -121,7 +115,7 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let Some(id) = self.id else { return };
-        let mut state = self.lock.0.state.lock();
+        let mut state = self.lock.state.lock();
         state.waiting.retain(|(other, _)| *other != id);
         let ours = state.granted == Some(id);
         drop(state);
@@ -131,9 +125,9 @@ impl Drop for Waiting {
     }
 }
 
-impl BigLock for Lock {
+impl BigLock for &'static Lock {
     fn id(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
+        std::ptr::from_ref(*self).addr()
     }
     fn try_lock(&self) -> Option<Box<dyn Held>> {
         Some(Box::new(self.try_take()?))
@@ -153,7 +147,7 @@ impl Held for Guard {
 /// Returns batches under the lock, one for each list; each callback pushes one of the numbers.
 fn batches<const N: usize>(
     dispatcher: &Arc<Dispatcher>,
-    lock: &Lock,
+    lock: &'static Lock,
     all: [&[usize]; N],
 ) -> [Batch; N] {
     let mut calling = Calling::new();
@@ -173,8 +167,8 @@ fn batches<const N: usize>(
 fn loom_models_batches_take_turns() {
     loom::model(|| {
         let lock = Lock::new();
-        let (_, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
-        let [first, second] = batches(dispatcher, &lock, [&[1, 2], &[3]]);
+        let (_, dispatcher) = dispatcher_with(Some(Box::new(lock)));
+        let [first, second] = batches(dispatcher, lock, [&[1, 2], &[3]]);
         let others = [first, second].map(|batch| thread::spawn(move || batch.run()));
         let mut guard = block_on(lock.waiting(), None).unwrap();
         guard.value().reserve(1);
@@ -191,8 +185,8 @@ fn loom_models_batches_take_turns() {
 fn loom_models_a_batch_that_is_dropped_while_it_waits() {
     check_with_fewer(1, || {
         let lock = Lock::new();
-        let (event, dispatcher) = dispatcher_with(Some(Box::new(lock.clone())));
-        let [mut dropped, run] = batches(dispatcher, &lock, [&[1], &[2]]);
+        let (event, dispatcher) = dispatcher_with(Some(Box::new(lock)));
+        let [mut dropped, run] = batches(dispatcher, lock, [&[1], &[2]]);
         let mut guard = lock.try_take().unwrap();
         let poll = Pin::new(&mut dropped).poll(&mut Context::from_waker(Waker::noop()));
         assert!(poll.is_pending());

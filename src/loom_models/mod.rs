@@ -279,6 +279,11 @@ fn stopped_rcu() -> Rcu {
     rcu
 }
 
+/// Makes a cell whose domain's thread stays stopped, so nothing is freed.
+fn stopped_cell() -> &'static RcuCell<Value> {
+    leak(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
+}
+
 /// Returns a dispatcher without a domain, and the event that the dispatcher sets.
 fn dispatcher_with(lock: Option<Box<dyn BigLock>>) -> (&'static Event, &'static Arc<Dispatcher>) {
     let event: &'static Event = &engine().0.signals.event;

@@ -3,13 +3,15 @@
 use super::*;
 use loom::sync::mpsc::channel;
 
-/// Runs `claims` on another thread, on one record, while this thread replaces the version.
-fn beside_a_writer(claims: fn(&'static Record, &'static Cell)) {
-    let (registry, engine, cell) = engine_and_cell();
-    let record = registry.acquire();
-    let claimer = thread::spawn(move || claims(record, cell));
-    replace(engine, cell);
-    claimer.join().unwrap();
+/// Models a thread that runs `claims` on one record, beside a writer that replaces the version.
+fn claims_beside_a_writer(fewer: usize, claims: fn(&'static Record, &'static Cell)) {
+    check_with_fewer(fewer, move || {
+        let (registry, engine, cell) = engine_and_cell();
+        let record = registry.acquire();
+        let claimer = thread::spawn(move || claims(record, cell));
+        replace(engine, cell);
+        claimer.join().unwrap();
+    });
 }
 
 /// One thread claims the word. Another one uses and releases it.
@@ -33,32 +35,28 @@ fn loom_models_an_owned_guard_travels() {
 /// Two words at once need a second block, and a word that was released is claimed again.
 #[test]
 fn loom_models_owned_words_grow_and_are_used_again() {
-    loom::model(|| {
-        beside_a_writer(|record, cell| {
-            let first = claim(record);
-            let second = claim(record);
-            leave_owned(record, first);
-            cell.look();
-            leave_owned(record, second);
-            // This claim marks an idle block as skipped, and clears the mark of the block it takes.
-            let third = claim(record);
-            cell.look();
-            leave_owned(record, third);
-        });
+    claims_beside_a_writer(0, |record, cell| {
+        let first = claim(record);
+        let second = claim(record);
+        leave_owned(record, first);
+        cell.look();
+        leave_owned(record, second);
+        // This claim marks an idle block as skipped, and clears the mark of the block it takes.
+        let third = claim(record);
+        cell.look();
+        leave_owned(record, third);
     });
 }
 
 /// A refresh lets grace periods pass, and what is read after it is protected.
 #[test]
 fn loom_models_refresh() {
-    loom::model(|| {
-        beside_a_writer(|record, cell| {
-            let word = claim(record);
-            cell.look();
-            refresh_owned(record, word);
-            cell.look();
-            leave_owned(record, word);
-        });
+    claims_beside_a_writer(0, |record, cell| {
+        let word = claim(record);
+        cell.look();
+        refresh_owned(record, word);
+        cell.look();
+        leave_owned(record, word);
     });
 }
 
@@ -113,16 +111,14 @@ fn loom_models_a_skipped_block_comes_back() {
 /// reads of its sections.
 #[test]
 fn loom_models_an_idle_block_is_skipped() {
-    loom::model(|| {
-        beside_a_writer(|record, cell| {
-            let (first, second) = (claim(record), claim(record));
-            cell.look();
-            leave_owned(record, first);
-            leave_owned(record, second);
-            // One of these claims takes the second block again, the other skips the first one.
-            leave_owned(record, claim(record));
-            leave_owned(record, claim(record));
-        });
+    claims_beside_a_writer(0, |record, cell| {
+        let (first, second) = (claim(record), claim(record));
+        cell.look();
+        leave_owned(record, first);
+        leave_owned(record, second);
+        // One of these claims takes the second block again, the other skips the first one.
+        leave_owned(record, claim(record));
+        leave_owned(record, claim(record));
     });
 }
 
@@ -153,13 +149,11 @@ fn loom_models_another_thread_skips_idle_blocks() {
 /// A block with a word that is held is not skipped.
 #[test]
 fn loom_models_a_held_block_is_not_skipped() {
-    check_with_fewer(1, || {
-        beside_a_writer(|record, cell| {
-            let (held, other) = (claim(record), claim(record));
-            leave_owned(record, other);
-            (0..2).for_each(|_| leave_owned(record, claim(record)));
-            cell.look();
-            leave_owned(record, held);
-        });
+    claims_beside_a_writer(1, |record, cell| {
+        let (held, other) = (claim(record), claim(record));
+        leave_owned(record, other);
+        (0..2).for_each(|_| leave_owned(record, claim(record)));
+        cell.look();
+        leave_owned(record, held);
     });
 }

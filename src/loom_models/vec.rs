@@ -76,17 +76,13 @@ impl Array {
     }
 }
 
-fn looks(registry: &'static Registry, array: &'static Array) -> JoinHandle<Vec<u32>> {
-    in_section(registry.acquire(), || array.look())
-}
-
 /// Elements are pushed in place under a reader.
 #[test]
 fn loom_models_pushes_in_place() {
     loom::model(|| {
         let (registry, _engine) = engine();
         let array = Array::of([]);
-        let reader = looks(registry, array);
+        let reader = in_section(registry.acquire(), || array.look());
         array.push_in_place(1);
         array.push_in_place(2);
         let names = reader.join().unwrap();
@@ -101,7 +97,7 @@ fn loom_models_a_new_spine() {
     loom::model(|| {
         let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(registry, array);
+        let reader = in_section(registry.acquire(), || array.look());
         let old = array.spine();
         // SAFETY: the only writer; the copy is private until it is published.
         let replaced = unsafe {
@@ -130,7 +126,7 @@ fn loom_models_a_slot_used_again() {
     loom::model(|| {
         let (registry, engine) = engine();
         let array = Array::of([1]);
-        let reader = looks(registry, array);
+        let reader = in_section(registry.acquire(), || array.look());
         let starter = thread::spawn(|| engine.try_start_and_scan());
         let spine = array.spine();
         let mut water = HighWater::<Seq>::at(1);

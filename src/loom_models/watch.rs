@@ -5,13 +5,8 @@
 //! the models of `cell` show the guards.
 
 use super::*;
-use crate::RcuCell;
 
 type Cell = &'static RcuCell<Value>;
-
-fn cell() -> Cell {
-    leak(RcuCell::new_in(&stopped_rcu(), Value::new(1)))
-}
 
 fn store(cell: Cell, number: u32) {
     forget(cell.swap(Value::new(number)));
@@ -21,30 +16,27 @@ fn writer(cell: Cell) -> JoinHandle<()> {
     thread::spawn(move || store(cell, 2))
 }
 
+fn subscribe_beside_a_store(cell: Cell) {
+    let writer = writer(cell);
+    let mut watcher = cell.subscribe();
+    writer.join().unwrap();
+    assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
+    forget(watcher);
+}
+
 /// A thread subscribes while another stores.
 #[test]
 fn loom_models_a_subscription_beside_a_store() {
-    each_way(|| {
-        let cell = cell();
-        let writer = writer(cell);
-        let mut watcher = cell.subscribe();
-        writer.join().unwrap();
-        assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
-        forget(watcher);
-    });
+    each_way(|| subscribe_beside_a_store(stopped_cell()));
 }
 
 /// The same if the cell has had a watcher before.
 #[test]
 fn loom_models_a_second_subscription_beside_a_store() {
     each_way(|| {
-        let cell = cell();
+        let cell = stopped_cell();
         drop(cell.subscribe());
-        let writer = writer(cell);
-        let mut watcher = cell.subscribe();
-        writer.join().unwrap();
-        assert_eq!(watcher.latest().expect("the cell is there").look(), 2);
-        forget(watcher);
+        subscribe_beside_a_store(cell);
     });
 }
 
@@ -52,7 +44,7 @@ fn loom_models_a_second_subscription_beside_a_store() {
 #[test]
 fn loom_models_a_watcher_is_woken() {
     each_way(|| {
-        let cell = cell();
+        let cell = stopped_cell();
         let mut watcher = cell.subscribe();
         let writer = writer(cell);
         let new = block_on(watcher.changed(), None).unwrap();
@@ -66,7 +58,7 @@ fn loom_models_a_watcher_is_woken() {
 #[test]
 fn loom_models_two_stores_beside_a_watcher() {
     each_way(|| {
-        let cell = cell();
+        let cell = stopped_cell();
         let mut watcher = cell.subscribe();
         let writer = writer(cell);
         store(cell, 3);
