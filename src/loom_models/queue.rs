@@ -2,9 +2,8 @@
 //! collector does not sleep on work.
 
 use super::*;
-use crate::callback::Callback;
-use crate::callback::queue::{CallbackList, Queue};
 use crate::sys::sleep_state::{Rouse, SleepState};
+use std::any::Any;
 
 type Out = Vec<usize>;
 
@@ -23,8 +22,8 @@ fn shared() -> &'static Shared {
     leak(Shared { queue: Queue::new(), sleep_state, event: Event::new(), unlinked })
 }
 
-fn pushes(n: usize) -> Callback {
-    Callback::new(move |out| out.downcast_mut::<Out>().unwrap().push(n))
+fn push(out: &mut dyn Any, n: usize) {
+    out.downcast_mut::<Out>().unwrap().push(n);
 }
 
 impl Shared {
@@ -32,7 +31,7 @@ impl Shared {
         self.unlinked[n].count_up();
         let callback = Callback::new(move |out| {
             assert!(self.unlinked[n].was_counted_once());
-            pushes(n).run(out);
+            push(out, n);
         });
         // SAFETY: the one producer.
         unsafe { self.queue.push(callback) };
@@ -120,7 +119,7 @@ fn loom_models_threads_that_end_with_work_queued() {
                 let record = registry.acquire();
                 // SAFETY: this thread's record, given up after.
                 unsafe {
-                    record.queue.push(pushes(n));
+                    record.queue.push(Callback::new(move |out| push(out, n)));
                     registry.orphan(record);
                 }
                 event.set();

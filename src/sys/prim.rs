@@ -9,11 +9,7 @@ macro_rules! model_const {
         $vis:vis const $name:ident: $kind:ty = $value:expr, loom $model:expr;
     )*) => {$(
         $(#[$doc])*
-        #[cfg(not(rcu_loom))]
-        $vis const $name: $kind = $value;
-        $(#[$doc])*
-        #[cfg(rcu_loom)]
-        $vis const $name: $kind = $model;
+        $vis const $name: $kind = $crate::sys::prim::choose!($value, loom $model);
     )*};
 }
 pub(crate) use model_const;
@@ -52,6 +48,13 @@ mod platform {
         };
     }
     pub(crate) use statics;
+
+    macro_rules! choose {
+        ($value:expr, loom $model:expr) => {
+            $value
+        };
+    }
+    pub(crate) use choose;
 
     /// A lock whose holder runs no foreign code. A panic under it is a bug of this crate, so poison
     /// is ignored. A fork waits until no other thread holds the lock.
@@ -168,6 +171,13 @@ mod platform {
         };
     }
     pub(crate) use statics;
+
+    macro_rules! choose {
+        ($value:expr, loom $model:expr) => {
+            $model
+        };
+    }
+    pub(crate) use choose;
 
     /// loom has no compiler fence and needs none, since every light fence is a full fence there.
     pub(crate) fn compiler_fence(order: Ordering) {
