@@ -18,11 +18,12 @@ use super::park::Park;
 use super::prim::{AtomicU32, Ordering};
 use std::time::Duration;
 
+/// The value that `Default` gives.
 const EMPTY: u32 = 0;
 const SET: u32 = 1;
 const WAITING: u32 = 2;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Event {
     state: AtomicU32,
     park: Park,
@@ -30,7 +31,7 @@ pub(crate) struct Event {
 
 impl Event {
     pub(crate) fn new() -> Self {
-        Self { state: AtomicU32::new(EMPTY), park: Park::default() }
+        Self::default()
     }
 
     /// Sets the event, and wakes the waiter if it sleeps.
