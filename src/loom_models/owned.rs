@@ -126,22 +126,18 @@ fn loom_models_an_idle_block_is_skipped() {
 #[test]
 fn loom_models_another_thread_skips_idle_blocks() {
     check_with_fewer(1, || {
-        let (registry, engine) = engine();
-        let cell = Cell::new();
+        let (registry, engine, cell) = engine_and_cell();
         let record = registry.acquire();
         let (first, second) = (claim(record), claim(record));
         leave_owned(record, first);
         leave_owned(record, second);
-        let claimer = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                let words = [claim(record), claim(record)];
-                cell.look();
-                words.map(|word| leave_owned(record, word));
-            })
-        };
+        let claimer = thread::spawn(move || {
+            let words = [claim(record), claim(record)];
+            cell.look();
+            words.into_iter().for_each(|word| leave_owned(record, word));
+        });
         record.skip_idle();
-        replace(&engine, &cell);
+        replace(engine, cell);
         claimer.join().unwrap();
     });
 }
