@@ -295,8 +295,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     ///     writer.move_next();
     /// }
     /// drop(writer);
-    /// let guard = Rcu::global().read();
-    /// assert!(list.iter(&guard).eq(&[1, 2, 3, 4]));
+    /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2, 3, 4]));
     /// ```
     #[track_caller]
     pub fn write(&self) -> ListWriter<'_, T> {

@@ -35,8 +35,7 @@ use std::ptr::{self, NonNull};
 /// let b = writer.remove().unwrap();
 /// assert_eq!((*b, writer.current()), ("b", Some(&"c")));
 /// drop(writer);
-/// let guard = Rcu::global().read();
-/// assert!(list.iter(&guard).eq(&["a", "c"]));
+/// assert!(list.iter(&Rcu::global().read()).eq(&["a", "c"]));
 /// ```
 #[must_use = "the list is unlocked when the writer is dropped"]
 pub struct ListWriter<'a, T: Send + Sync + 'static> {

@@ -69,8 +69,7 @@ where
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
     /// let map = RcuMap::from([("one".to_owned(), 1)]);
-    /// let guard = Rcu::global().read();
-    /// assert!(map.contains_key("one", &guard));
+    /// assert!(map.contains_key("one", &Rcu::global().read()));
     /// ```
     ///
     /// # Panics
@@ -119,8 +118,7 @@ where
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
     /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
-    /// let guard = Rcu::global().read();
-    /// assert_eq!(sessions.keys(&guard).count(), 2);
+    /// assert_eq!(sessions.keys(&Rcu::global().read()).count(), 2);
     /// ```
     ///
     /// # Panics
@@ -135,8 +133,7 @@ where
     /// ```
     /// use async_rcu::{Rcu, RcuMap};
     /// let sessions = RcuMap::from([("a", 3), ("b", 40)]);
-    /// let guard = Rcu::global().read();
-    /// assert_eq!(sessions.values(&guard).sum::<i32>(), 43);
+    /// assert_eq!(sessions.values(&Rcu::global().read()).sum::<i32>(), 43);
     /// ```
     ///
     /// # Panics
@@ -165,8 +162,7 @@ pub struct MapIter<'g, K: 'static, V: 'static>(Walk<'g, Entry<K, V>>);
 /// ```
 /// use async_rcu::{Rcu, RcuMap};
 /// let map = RcuMap::from([("a", 1), ("b", 2)]);
-/// let guard = Rcu::global().read();
-/// assert!(map.keys(&guard).any(|key| *key == "b"));
+/// assert!(map.keys(&Rcu::global().read()).any(|key| *key == "b"));
 /// ```
 #[must_use = "iterators are lazy"]
 pub struct MapKeys<'g, K: 'static, V: 'static>(MapIter<'g, K, V>);
@@ -176,8 +172,7 @@ pub struct MapKeys<'g, K: 'static, V: 'static>(MapIter<'g, K, V>);
 /// ```
 /// use async_rcu::{Rcu, RcuMap};
 /// let map = RcuMap::from([("a", 1), ("b", 2)]);
-/// let guard = Rcu::global().read();
-/// assert_eq!(map.values(&guard).max(), Some(&2));
+/// assert_eq!(map.values(&Rcu::global().read()).max(), Some(&2));
 /// ```
 #[must_use = "iterators are lazy"]
 pub struct MapValues<'g, K: 'static, V: 'static>(MapIter<'g, K, V>);

@@ -194,8 +194,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     /// use async_rcu::{Rcu, RcuVec};
     /// let array: RcuVec<u32> = (0..3).collect();
-    /// let guard = Rcu::global().read();
-    /// assert_eq!(array.iter(&guard).sum::<u32>(), 3);
+    /// assert_eq!(array.iter(&Rcu::global().read()).sum::<u32>(), 3);
     /// ```
     ///
     /// # Panics
@@ -362,8 +361,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// assert_eq!(array.len(), 5);
     /// let removed = writer.publish();
     /// assert_eq!(removed.iter().map(|old| **old).collect::<Vec<_>>(), [0, 1]);
-    /// let guard = Rcu::global().read();
-    /// assert!(array.iter(&guard).eq(&[10, 5, 2, 3, 4]));
+    /// assert!(array.iter(&Rcu::global().read()).eq(&[10, 5, 2, 3, 4]));
     /// ```
     #[track_caller]
     pub fn write(&self) -> VecWriter<'_, T> {

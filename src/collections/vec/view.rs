@@ -32,8 +32,7 @@ pub struct VecView<'g, T> {
 /// ```
 /// use async_rcu::{Rcu, RcuVec};
 /// let array: RcuVec<u32> = (0..3).collect();
-/// let guard = Rcu::global().read();
-/// assert!(array.iter(&guard).rev().eq(&[2, 1, 0]));
+/// assert!(array.iter(&Rcu::global().read()).rev().eq(&[2, 1, 0]));
 /// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct VecIter<'g, T> {
