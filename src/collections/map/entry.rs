@@ -35,11 +35,7 @@ impl<K, V> Hashed for Entry<K, V> {
     }
 }
 
-impl<K, V> Holder for Entry<K, V>
-where
-    K: Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Holder for Entry<K, V> {
     type Value = V;
     fn value(&self) -> &V {
         &self.value

@@ -265,12 +265,7 @@ where
     }
 }
 
-impl<K, V, S> Default for RcuMap<K, V, S>
-where
-    K: Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    S: Default,
-{
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S: Default> Default for RcuMap<K, V, S> {
     /// An empty map in the global domain.
     fn default() -> Self {
         Self::with_hasher(S::default())

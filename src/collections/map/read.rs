@@ -85,11 +85,7 @@ where
     }
 }
 
-impl<K, V, S> RcuMap<K, V, S>
-where
-    K: Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// Returns every key and value, in no particular order. The iterator is bound to the guard, not
     /// to the map. A key that is in the map throughout the walk is seen exactly once, also while
     /// the map grows and shrinks, with its old or its new value. A key that is inserted or removed

@@ -278,11 +278,7 @@ where
     }
 }
 
-impl<K, V, S> RcuMap<K, V, S>
-where
-    K: Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
     /// Removes every entry, and retires them in one callback. Entries that other threads insert
     /// meanwhile may stay. O(n + size of the table).
     ///
