@@ -31,8 +31,9 @@
 //! 3. `Tail` is the last linked node, null if there is none.
 //! 4. A removed node is freed once, after all sections that could reach it have ended.
 
-use super::drop_all::DropAll;
+use super::drop_all::{DropAll, drop_boxes};
 use crate::sys::prim::{AtomicPtr, Ordering};
+use std::iter;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
@@ -177,37 +178,28 @@ impl<T> Tail<T> {
     }
 }
 
-/// Frees a node with its value.
-///
-/// # Safety
-/// Called once, when no reader is left.
-pub(crate) unsafe fn free<T>(node: NonNull<Node<T>>) {
-    // SAFETY: nodes come from boxes, and this one is the caller's alone.
-    drop(unsafe { Box::from_raw(node.as_ptr()) });
-}
-
 /// Frees a node and all nodes after it, without recursion. A panicking drop does not skip the
 /// others.
 ///
 /// # Safety
-/// As for [`free`], for each of them.
+/// Called once, when no reader is left.
 unsafe fn drop_all<T>(first: *mut Node<T>) -> DropAll {
-    let mut drop_all = DropAll::default();
     let mut at = first;
-    while let Some(node) = NonNull::new(at) {
+    let nodes = iter::from_fn(|| {
+        let node = NonNull::new(at)?;
         // SAFETY: not freed yet.
         at = unsafe { &(*node.as_ptr()).next }.peek();
-        // SAFETY: by the caller's word; not used again.
-        drop_all.run(|| unsafe { free(node) });
-    }
-    drop_all
+        Some(node)
+    });
+    // SAFETY: nodes come from boxes, and these are the caller's alone; none is used again.
+    unsafe { drop_boxes(nodes) }
 }
 
 /// Frees a node and all nodes after it, without recursion. A panicking drop does not skip the
 /// others; the first panic continues at the end.
 ///
 /// # Safety
-/// As for [`free`], for each of them.
+/// Called once, when no reader is left.
 pub(crate) unsafe fn free_all<T>(first: *mut Node<T>) {
     // SAFETY: passed on.
     unsafe { drop_all(first) }.end();

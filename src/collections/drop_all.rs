@@ -3,6 +3,7 @@
 use crate::sys::unwind::{catch, discard};
 use std::any::Any;
 use std::panic::resume_unwind;
+use std::ptr::NonNull;
 
 /// Runs drops one by one. The first panic continues when all have run.
 #[derive(Debug, Default)]
@@ -35,6 +36,19 @@ impl DropAll {
             discard(payload);
         }
     }
+}
+
+/// Frees boxes. A panicking drop does not skip the others.
+///
+/// # Safety
+/// Each pointer came from a box, and is the caller's alone when the iterator returns it.
+pub(super) unsafe fn drop_boxes<T>(boxes: impl IntoIterator<Item = NonNull<T>>) -> DropAll {
+    let mut drop_all = DropAll::default();
+    for at in boxes {
+        // SAFETY: by the caller's word.
+        drop_all.run(|| drop(unsafe { Box::from_raw(at.as_ptr()) }));
+    }
+    drop_all
 }
 
 #[cfg(all(test, not(rcu_loom)))]

@@ -5,8 +5,8 @@
 //! 2. `before` is the linked node before the place where the writer stands, or null if the writer
 //!    stands at the front.
 
-use super::super::chain::{self, Link, Node, Run, Tail};
-use super::super::drop_all::DropAll;
+use super::super::chain::{Link, Node, Run, Tail};
+use super::super::drop_all::drop_boxes;
 use super::super::writers::Writing;
 use super::RcuList;
 use crate::Retired;
@@ -347,16 +347,9 @@ impl<T: Send + Sync + 'static> Drop for Refused<'_, T> {
             return;
         }
         let nodes = mem::take(&mut self.nodes);
-        let free = move || {
-            let mut drop_all = DropAll::default();
-            for node in nodes {
-                // SAFETY: runs after a grace period that starts later (invariant 2 of the list).
-                drop_all.run(|| unsafe { chain::free(node) });
-            }
-            drop_all.end();
-        };
-        // SAFETY: the only owner of nodes that were taken out before; `T` is `Send`.
-        unsafe { self.list.rcu().call_unchecked(free) };
+        // SAFETY: the only owner of nodes that were taken out before. Runs after a grace period that
+        // starts later (invariant 2 of the list); `T` is `Send`.
+        unsafe { self.list.rcu().call_unchecked(move || drop_boxes(nodes).end()) };
     }
 }
 

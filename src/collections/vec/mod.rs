@@ -14,7 +14,7 @@ mod write;
 pub use view::{VecIter, VecView};
 pub use write::VecWriter;
 
-use super::drop_all::DropAll;
+use super::drop_all::drop_boxes;
 use super::spine::{Header, HighWater, Spine};
 use super::writers::{Writers, Writing};
 use crate::structures::DomainRef;
@@ -454,7 +454,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
             // SAFETY: runs once, after a grace period that starts later: no reader is left.
             let drop_all = unsafe {
                 let elements = (0..spine.len()).map(|at| spine.get(at));
-                let drop_all = drop_elements(elements);
+                let drop_all = drop_boxes(elements);
                 spine.free();
                 drop_all
             };
@@ -482,19 +482,6 @@ fn out_of_range(what: &str, index: usize, len: usize) -> ! {
 fn boxed<T>(value: Box<T>) -> NonNull<T> {
     // SAFETY: a box's pointer is not null.
     unsafe { NonNull::new_unchecked(Box::into_raw(value)) }
-}
-
-/// Frees elements. A panicking drop does not skip the others.
-///
-/// # Safety
-/// Each came from a box, and is the caller's alone.
-unsafe fn drop_elements<T>(elements: impl IntoIterator<Item = NonNull<T>>) -> DropAll {
-    let mut drop_all = DropAll::default();
-    for element in elements {
-        // SAFETY: by the caller's word.
-        drop_all.run(|| drop(unsafe { Box::from_raw(element.as_ptr()) }));
-    }
-    drop_all
 }
 
 impl<T: Send + Sync + 'static> Drop for RcuVec<T> {

@@ -7,9 +7,10 @@
 //!    the writer owns what it added, and the current spine owns the rest.
 //! 3. A removed element becomes a `Retired` only after the array without it is published.
 
+use super::super::drop_all::drop_boxes;
 use super::super::spine::Spine;
 use super::super::writers::Writing;
-use super::{RcuVec, State, boxed, drop_elements, out_of_range};
+use super::{RcuVec, State, boxed, out_of_range};
 use crate::Retired;
 use std::fmt;
 use std::mem;
@@ -284,7 +285,7 @@ impl<T: Send + Sync + 'static> Drop for VecWriter<'_, T> {
         let added = mem::take(&mut self.added);
         // In a callback, since the lock is held here, and a panic may be unwinding.
         // SAFETY: from boxes and owned by the writer alone (invariant 2); `T` is `Send`.
-        unsafe { self.array.rcu().call_unchecked(move || drop_elements(added).end()) };
+        unsafe { self.array.rcu().call_unchecked(move || drop_boxes(added).end()) };
     }
 }
 
