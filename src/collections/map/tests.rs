@@ -144,8 +144,7 @@ fn a_size_in_between_is_left_alone() {
 #[test]
 fn a_first_root_leads_through_every_later_table() {
     let mut map = Fixture::new();
-    // SAFETY: nothing is freed before the fixture is dropped.
-    let first = unsafe { map.raw.root() };
+    let first = map.root();
     hashes(MANY).for_each(|hash| map.insert(hash));
     assert!(map.tables.len() >= 2, "{}", map.tables.len());
     assert!(hashes(MANY).all(|hash| first.find(hash, |_| true).is_some()));
@@ -160,8 +159,7 @@ fn a_walk_sees_each_lasting_entry_once_whatever_size_the_table_takes() {
         let mut map = Fixture::new();
         let lasting: Vec<u64> = hashes(MANY / 10).collect();
         lasting.iter().for_each(|hash| map.insert(*hash));
-        // SAFETY: as above.
-        let walk = Walk::new(unsafe { map.raw.root() });
+        let walk = Walk::new(map.root());
         let mut seen = Vec::new();
         let others: Vec<u64> = (MANY..2 * MANY).map(mix).collect();
         // The first half of the walk: the table grows. The second half: it shrinks.
@@ -202,18 +200,14 @@ fn one_bucket_takes_any_number() {
 #[test]
 fn a_reservation_is_kept_until_it_is_given_up() {
     let mut map = Fixture::new();
-    // SAFETY: as above.
-    let root = unsafe { map.raw.root() };
-    let tables = map.raw.reserve(root, MANY as usize);
+    let tables = map.raw.reserve(map.root(), MANY as usize);
     map.tables.extend(tables);
     let size = map.capacity();
     assert!(size >= MANY as usize);
     hashes(10).for_each(|hash| map.insert(hash));
     hashes(9).for_each(|hash| assert!(map.remove(hash)));
     assert_eq!(map.capacity(), size);
-    // SAFETY: as above.
-    let root = unsafe { map.raw.root() };
-    let tables = map.raw.shrink_to_fit(root);
+    let tables = map.raw.shrink_to_fit(map.root());
     map.tables.extend(tables);
     assert!(map.capacity() < size);
     assert!(map.contains(hashes(10).last().unwrap()));
@@ -224,9 +218,7 @@ fn a_cleared_table_has_no_entry_wherever_it_was() {
     let mut map = Fixture::new();
     hashes(MANY).for_each(|hash| map.insert(hash));
     let mut out = Vec::new();
-    // SAFETY: as above.
-    let root = unsafe { map.raw.root() };
-    let tables = map.raw.clear(root, |item| out.push(item));
+    let tables = map.raw.clear(map.root(), |item| out.push(item));
     map.tables.extend(tables);
     assert_eq!(out.len(), MANY as usize);
     map.old.extend(out);
