@@ -246,8 +246,8 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// Removes the elements for which `keep` returns `false`, and retires them in one callback.
-    /// `keep` may read the list. If `keep` panics, the elements refused so far are removed, and the
-    /// others stay.
+    /// `keep` may read the list. A write of the list in `keep` panics, since the thread would wait
+    /// for itself. If `keep` panics, the elements refused so far are removed, and the others stay.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -255,9 +255,6 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// list.retain(|n| n % 5 == 0);
     /// assert!(list.iter(&Rcu::global().read()).eq(&[0, 5]));
     /// ```
-    ///
-    /// # Panics
-    /// If `keep` writes the list: the thread would wait for itself.
     #[track_caller]
     pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
         // By reference: what `keep` owns is dropped after the lock is released.

@@ -347,8 +347,8 @@ impl<T: Send + Sync + 'static> Drop for Refused<'_, T> {
             return;
         }
         let nodes = mem::take(&mut self.nodes);
-        // SAFETY: the only owner of nodes that were taken out before. Runs after a grace period that
-        // starts later (invariant 2 of the list); `T` is `Send`.
+        // SAFETY: the only owner of nodes that were taken out before. The callback runs after a
+        // grace period that starts later (invariant 2 of the list). `T` is `Send`.
         unsafe { self.list.rcu().call_unchecked(move || drop_boxes(nodes).end()) };
     }
 }

@@ -67,11 +67,6 @@ impl Tag {
     pub(crate) fn of(hash: u64) -> Self {
         Self(((hash >> 24) as u8).max(1))
     }
-
-    #[inline(always)]
-    fn byte(self) -> u8 {
-        self.0
-    }
 }
 
 /// A word as it was loaded, or as it will be stored.
@@ -94,7 +89,7 @@ impl Meta {
     /// Returns the slots that have this tag.
     #[inline(always)]
     pub(super) fn matches(self, tag: Tag) -> SlotSet {
-        Self(self.0 ^ (ONES * u64::from(tag.byte()))).zeros()
+        Self(self.0 ^ (ONES * u64::from(tag.0))).zeros()
     }
 
     /// Returns the slots that have a tag.
@@ -113,7 +108,7 @@ impl Meta {
     }
 
     pub(super) fn with_tag(self, slot: usize, tag: Tag) -> Self {
-        Self(self.0 | u64::from(tag.byte()) << (8 * slot))
+        Self(self.0 | u64::from(tag.0) << (8 * slot))
     }
 
     pub(super) fn without_tag(self, slot: usize) -> Self {
