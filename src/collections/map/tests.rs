@@ -103,6 +103,38 @@ impl Drop for Fixture {
     }
 }
 
+#[test]
+fn a_table_grows_to_two_entries_for_each_bucket() {
+    let mut fixture = Fixture::new();
+    let mut capacity = fixture.capacity();
+    for (len, hash) in (1..).zip(hashes(MANY)) {
+        fixture.insert(hash);
+        let now = fixture.root().newest().capacity();
+        if now != capacity {
+            assert_eq!(now, 2 * capacity);
+            // The count is an estimate until it is near.
+            assert!((capacity + 1..capacity + capacity / 4).contains(&len), "{capacity} {len}");
+            capacity = now;
+        }
+    }
+    assert!(capacity > fixture.raw.len());
+}
+
+#[test]
+fn a_map_that_is_cleared_while_it_grows_keeps_no_large_table() {
+    let most = MANY / 5;
+    for len in 0..most {
+        let mut fixture = Fixture::new();
+        let least = fixture.capacity();
+        hashes(len).for_each(|hash| fixture.insert(hash));
+        let Fixture { raw, old, tables } = &mut fixture;
+        // SAFETY: nothing is freed before the fixture is dropped.
+        tables.extend(raw.clear(unsafe { raw.root() }, |item| old.push(item)));
+        assert_eq!(fixture.root().newest().capacity(), least, "after {len} entries");
+        assert!(fixture.root().next().is_none(), "after {len} entries");
+    }
+}
+
 /// Returns hashes that are spread as those of keys are.
 fn hashes(count: u64) -> impl Iterator<Item = u64> + Clone {
     (1..=count).map(mix)

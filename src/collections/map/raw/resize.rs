@@ -84,8 +84,8 @@ impl<E: Hashed> Raw<E> {
         let estimate = self.count.add(hash);
         if estimate > root.capacity() && self.len() > root.capacity() {
             let floor = self.floor.load(Ordering::Relaxed);
-            let bits = bits_for(self.len().saturating_mul(2));
-            self.start(root, bits.max(floor));
+            // Just above the capacity, this is two entries for each bucket.
+            self.start(root, bits_for(self.len()).max(floor));
         }
     }
 
@@ -136,8 +136,12 @@ impl<E: Hashed> Raw<E> {
             drop(locked);
             next = last.checked_add(1);
         }
+        // A change of size may be under way, to a table that is too large now.
+        let mut old = Vec::from_iter(self.finish(root));
+        let root = root.newest();
         self.shrink(root);
-        Vec::from_iter(self.finish(root))
+        old.extend(self.finish(root));
+        old
     }
 
     /// Ends the move that is under way, and makes another one if it is wanted.

@@ -113,7 +113,7 @@ impl<E> Table<E> {
     }
 
     /// Returns the last table on the way from here.
-    pub(super) fn newest(&self) -> &Self {
+    pub(crate) fn newest(&self) -> &Self {
         let mut table = self;
         while let Some(next) = table.next() {
             table = next;
