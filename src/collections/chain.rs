@@ -22,7 +22,13 @@
 //! it by links that were stored before A's removal. So the section holds up a grace period that
 //! starts after this removal. B's grace period starts later still, and a section that holds up one
 //! grace period holds up every later one. So B lives as long as the section, and so on along the
-//! chain. The walk ends, since each step leads to a node that was later in the order of the list.
+//! chain.
+//!
+//! # Numbers
+//! A run that is linked at the end gets a new number, the highest. A node that is linked before
+//! another gets the number of that one. So numbers never fall along the chain. A walk begins with
+//! the highest number, and ends at a node with a higher one: this node and all after it were linked
+//! later. So a walk over a list that is used as a queue ends, however fast the queue grows.
 //!
 //! # Invariants
 //! 1. The head link and each linked node's link point to a linked node; the last link is null.
@@ -44,6 +50,8 @@ pub(crate) struct Link<T>(pub(super) AtomicPtr<Node<T>>);
 #[derive(Debug)]
 pub(crate) struct Node<T> {
     pub(crate) next: Link<T>,
+    /// Set before the node is linked: see "Numbers".
+    pub(crate) number: u64,
     pub(crate) value: T,
 }
 
@@ -73,16 +81,24 @@ impl<T> Default for Link<T> {
 
 /// The end of a chain, which the writers' lock guards.
 #[derive(Debug)]
-pub(crate) struct Tail<T>(*mut Node<T>);
+pub(crate) struct Tail<T> {
+    last: *mut Node<T>,
+    /// The highest number of a node.
+    appended: u64,
+}
 
 // SAFETY: a pointer into the chain, which only the holder of the writers' lock uses.
 unsafe impl<T: Send> Send for Tail<T> {}
 
 impl<T> Tail<T> {
-    pub(crate) const EMPTY: Self = Self(ptr::null_mut());
+    pub(crate) const EMPTY: Self = Self { last: ptr::null_mut(), appended: 0 };
 
     pub(crate) fn last(&self) -> *mut Node<T> {
-        self.0
+        self.last
+    }
+
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// Returns the link after `before`, or the head if `before` is null.
@@ -111,12 +127,23 @@ impl<T> Tail<T> {
         // SAFETY: by the caller's word.
         let link = unsafe { Self::link_after(head, before) };
         let next = link.peek();
+        if next.is_null() {
+            self.appended += 1;
+            self.last = last;
+        }
+        // SAFETY: linked (invariant 1).
+        let number = unsafe { next.as_ref() }.map_or(self.appended, |next| next.number);
+        let mut at = first;
+        while let Some(node) = NonNull::new(at) {
+            // SAFETY: a node of the run, private as yet.
+            unsafe {
+                (*node.as_ptr()).number = number;
+                at = (*node.as_ptr()).next.peek();
+            }
+        }
         // SAFETY: the run's last node, private as yet.
         unsafe { &(*last).next }.point(next);
         link.point(first);
-        if next.is_null() {
-            self.0 = last;
-        }
     }
 
     /// Takes out the node after `before`, or the first one if `before` is null. Returns null if
@@ -133,7 +160,7 @@ impl<T> Tail<T> {
             let next = unsafe { &(*removed).next }.peek();
             link.point(next);
             if next.is_null() {
-                self.0 = before;
+                self.last = before;
             }
         }
         removed
@@ -148,19 +175,21 @@ impl<T> Tail<T> {
         &mut self,
         head: &Link<T>,
         before: *mut Node<T>,
-        by: Box<Node<T>>,
+        mut by: Box<Node<T>>,
     ) -> *mut Node<T> {
         // SAFETY: by the caller's word.
         let link = unsafe { Self::link_after(head, before) };
         let removed = link.peek();
         if !removed.is_null() {
             // SAFETY: linked (invariant 1).
-            let next = unsafe { &(*removed).next }.peek();
+            let old = unsafe { &*removed };
+            let next = old.next.peek();
             by.next.point(next);
+            by.number = old.number;
             let by = Box::into_raw(by);
             link.point(by);
             if next.is_null() {
-                self.0 = by;
+                self.last = by;
             }
         }
         removed
@@ -173,7 +202,7 @@ impl<T> Tail<T> {
     pub(crate) unsafe fn clear(&mut self, head: &Link<T>) -> *mut Node<T> {
         let first = head.peek();
         head.point(ptr::null_mut());
-        self.0 = ptr::null_mut();
+        self.last = ptr::null_mut();
         first
     }
 }
@@ -242,7 +271,7 @@ impl<T> Run<T> {
 
 impl<T> Node<T> {
     pub(crate) fn new(value: T) -> Box<Self> {
-        Box::new(Node { next: Link::default(), value })
+        Box::new(Node { next: Link::default(), number: 0, value })
     }
 }
 

@@ -471,3 +471,41 @@ fn copies_of_walks_go_on_by_themselves() {
     writer.push(1);
     assert!(!writer.is_empty());
 }
+
+#[test]
+fn a_walk_over_a_list_used_as_a_queue_ends() {
+    let rcu = Rcu::new();
+    let list = RcuList::new_in(&rcu);
+    list.append(0..10);
+    let guard = rcu.read();
+    let walk = list.iter(&guard);
+    let mut seen = Vec::new();
+    for (n, next) in walk.zip(10..) {
+        list.push_back(next);
+        drop(list.pop_front());
+        seen.push(*n);
+    }
+    assert!(seen.iter().copied().eq(0..10), "{seen:?}");
+    assert!(list.iter(&guard).copied().eq(10..20));
+}
+
+#[test]
+fn a_walk_returns_what_is_inserted_and_replaced_before_elements_that_were_there() {
+    let rcu = Rcu::new();
+    let list = RcuList::new_in(&rcu);
+    list.append([1, 3, 4]);
+    let guard = rcu.read();
+    let walk = list.iter(&guard);
+    list.push_back(5);
+    let mut writer = list.write();
+    writer.move_next();
+    writer.insert_before(2);
+    writer.move_next();
+    drop(writer.replace(40));
+    writer.move_next();
+    drop(writer.replace(50));
+    writer.insert_before(49);
+    drop(writer);
+    assert!(walk.copied().eq([1, 2, 3, 40]));
+    assert!(list.iter(&guard).copied().eq([1, 2, 3, 40, 49, 50]));
+}

@@ -22,11 +22,13 @@ pub struct ListIter<'g, T> {
     /// be dropped first.
     at: Option<&'g Node<T>>,
     passed: bool,
+    /// The highest number when the walk began.
+    end: u64,
 }
 
 impl<'g, T> ListIter<'g, T> {
-    pub(super) fn from(first: Option<&'g Node<T>>) -> Self {
-        Self { at: first, passed: false }
+    pub(super) fn from(first: Option<&'g Node<T>>, end: u64) -> Self {
+        Self { at: first, passed: false, end }
     }
 }
 
@@ -42,6 +44,7 @@ impl<'g, T> Iterator for ListIter<'g, T> {
             self.at = unsafe { link.follow().as_ref::<'g>() };
         }
         self.passed = true;
+        self.at = self.at.filter(|node| node.number <= self.end);
         Some(&self.at?.value)
     }
 }

@@ -17,7 +17,7 @@ pub use write::ListWriter;
 use super::chain::{self, Link, Node, Run, Tail};
 use super::writers::Writers;
 use crate::structures::{DomainRef, Holder};
-use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sys::prim::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::{Guard, Rcu, Retired};
 use std::fmt;
 use std::ptr;
@@ -27,9 +27,10 @@ const NAME: &str = "RcuList";
 /// A list that is read often and written seldom: handlers, listeners, memory regions.
 ///
 /// Readers walk from the front to the back, wait-free, under a guard. A reader on an element that
-/// is removed finishes its walk, and sees the elements after it as they are then. Writers take
-/// turns. Removed elements are [`Retired`]. While writers run, [`len`](Self::len) may be out of
-/// date.
+/// is removed finishes its walk, and sees the elements after it as they are then. A walk returns no
+/// element that was appended after the walk began, so it ends also if the list is used as a queue.
+/// Writers take turns. Removed elements are [`Retired`]. While writers run, [`len`](Self::len) may
+/// be out of date.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuList};
@@ -47,11 +48,11 @@ const NAME: &str = "RcuList";
 /// |---|---|
 /// | `push_front`, `push_back`, `pop_front`, `front`, `len` | O(1) |
 /// | an edit where a writer stands, one step of a walk or a writer | O(1) |
-/// | `append` | O(added), of which O(1) is under the writers' lock |
+/// | `append` | O(added) |
 /// | `clear`, drop | O(1) here; O(n) in one callback after a grace period |
 /// | `retain` | O(n), and one callback for all that goes |
 ///
-/// An element costs an allocation, which also holds one pointer.
+/// An element costs an allocation, which also holds a pointer and a number.
 ///
 /// # Drop
 /// Dropping a list retires its elements in one callback, which frees them without recursion.
@@ -64,6 +65,8 @@ const NAME: &str = "RcuList";
 pub struct RcuList<T: Send + Sync + 'static> {
     head: Link<T>,
     len: AtomicUsize,
+    /// The highest number of a node, for walks that begin.
+    appended: AtomicU64,
     writers: Writers<Tail<T>>,
     domain: DomainRef,
 }
@@ -99,6 +102,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
         Self {
             head: Link(AtomicPtr::new(ptr::null_mut())),
             len: AtomicUsize::new(0),
+            appended: AtomicU64::new(0),
             writers: Writers::new(Tail::EMPTY),
             domain,
         }
@@ -155,7 +159,8 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     }
 
     /// Walks the list from the front. Each step is wait-free, and skips elements that were removed
-    /// ahead of the walk. The iterator is bound to the guard, not to the list.
+    /// ahead of the walk. The walk ends before elements that were appended after it began. The
+    /// iterator is bound to the guard, not to the list.
     ///
     /// ```
     /// use async_rcu::{Rcu, RcuList};
@@ -174,9 +179,11 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     #[track_caller]
     pub fn iter<'g>(&self, guard: &'g impl Guard) -> ListIter<'g, T> {
         self.domain.assert_covers(guard, NAME);
+        // Every node whose linking happens before this call has at most this number.
+        let end = self.appended.load(Ordering::Relaxed);
         // SAFETY: null, or a node linked now, in a section of the list's domain that lasts for 'g
         // (invariants 1, 2).
-        ListIter::from(unsafe { self.head.follow().as_ref() })
+        ListIter::from(unsafe { self.head.follow().as_ref() }, end)
     }
 
     /// Adds an element at the front.

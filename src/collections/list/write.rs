@@ -315,6 +315,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         let len = self.len() + run.len();
         // SAFETY: the lock is held (invariant 1), and `before` is null or linked.
         unsafe { self.tail.insert(&self.list.head, before, run) };
+        self.list.appended.store(self.tail.appended(), Ordering::Relaxed);
         self.list.len.store(len, Ordering::Relaxed);
     }
 
