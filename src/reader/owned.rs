@@ -1,8 +1,8 @@
 //! Reader words of owned guards: claimed by one thread, released by any.
 //!
 //! The words are in blocks. The record's thread claims words of one block, the *current* one, until
-//! that is full. Then it looks for another block with a free word, a few at a time, round and round.
-//! If it finds none, it takes an idle block, and adds blocks only if there is none.
+//! that is full. Then it looks for another block with a free word, a few at a time, round and
+//! round. If it finds none, it takes an idle block, and adds blocks only if there is none.
 //!
 //! # Invariants
 //! 1. Only the record's thread claims a word (Acquire load of 0, then Release store of a sequence),
@@ -18,8 +18,8 @@
 //! 5. `idle` has the skipped blocks, each once.
 //!
 //! # Past peaks
-//! Idle blocks are skipped by the record's thread now and then, and by a thread that scans and finds
-//! more idle words than held ones, again and again.
+//! Idle blocks are skipped by the record's thread now and then, and by a thread that scans and
+//! finds more idle words than held ones, again and again.
 
 use super::sequence::Sequence;
 use super::word::Word;

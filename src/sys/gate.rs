@@ -17,7 +17,7 @@
 //!
 //! On systems without fork, and under loom, all of this does nothing.
 
-pub(crate) use platform::{Pass, ThreadNumber, is_child, on_fork};
+pub(crate) use platform::{Pass, ThreadNumber, forks, is_child, on_fork};
 
 #[cfg(not(all(unix, not(rcu_loom))))]
 mod platform {
@@ -50,6 +50,10 @@ mod platform {
         false
     }
 
+    pub(crate) fn forks() -> usize {
+        0
+    }
+
     pub(crate) fn on_fork(_in_child: fn()) {}
 }
 
@@ -72,6 +76,7 @@ mod platform {
     /// Set while a thread forks. One thread forks at a time.
     static CLOSED: AtomicBool = AtomicBool::new(false);
     static IN_CHILD: OnceLock<fn()> = OnceLock::new();
+    static FORKS: AtomicUsize = AtomicUsize::new(0);
     /// The next thread's number.
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     /// `NEXT` at the last fork: threads with lower numbers were left behind, except `SURVIVOR`,
@@ -172,7 +177,12 @@ mod platform {
 
     /// Returns whether this process is a forked child whose parent had called [`on_fork`].
     pub(crate) fn is_child() -> bool {
-        OLD.load(Ordering::Relaxed) != 0
+        forks() != 0
+    }
+
+    /// Returns how many forks lie between the first process that called [`on_fork`] and this one.
+    pub(crate) fn forks() -> usize {
+        FORKS.load(Ordering::Relaxed)
     }
 
     /// Returns 1 if the forking thread itself is inside, else 0.
@@ -204,6 +214,7 @@ mod platform {
         stripe().store(own(), Ordering::SeqCst);
         SURVIVOR.store(number(), Ordering::SeqCst);
         OLD.store(NEXT.load(Ordering::Relaxed), Ordering::SeqCst);
+        FORKS.fetch_add(1, Ordering::SeqCst);
         open();
         if let Some(in_child) = IN_CHILD.get() {
             in_child();

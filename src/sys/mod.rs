@@ -6,6 +6,7 @@
 //! - [`event`]: a level-triggered event for one sleeper, which sleeps in `park`.
 //! - [`sleep_state`]: whether that sleeper has to be woken.
 //! - [`thread`]: named threads. [`stderr`]: the last resort for a report.
+//! - [`teller`]: a thread that makes reports, so that a slow console holds up no other thread.
 //! - [`delay`]: delays between the critical steps, for tests.
 //! - [`gate`]: no fork while another thread holds a lock of this crate.
 //! - [`budget`]: when a ready future gives the thread away. [`wake`]: calling wakers.
@@ -27,6 +28,7 @@ pub(crate) mod prim;
 mod seq_cst;
 pub(crate) mod sleep_state;
 pub(crate) mod stderr;
+pub(crate) mod teller;
 pub(crate) mod thread;
 pub(crate) mod unwind;
 pub(crate) mod wait_list;

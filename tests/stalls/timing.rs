@@ -6,7 +6,7 @@ use crate::common::{self, Section, receive, runtime, until, within};
 use async_rcu::{
     Batch, GlobalLock, Rcu,
     executor::{ChannelExecutor, InlineExecutor},
-    report::{PanicSource, StallKind},
+    report::{PanicSource, StallKind, StallReport},
 };
 use std::process::Output;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -202,6 +202,52 @@ fn on_standard_error_where_no_subscriber_takes_it() {
             assert_eq!(written, if on_stderr { stalls.as_str() } else { "0" }, "{err}");
             assert_eq!(err.contains(&report), on_stderr, "{err}");
         }
+    });
+}
+
+/// Fills standard error, a pipe that is not read, then makes a stall and ends it.
+#[cfg(unix)]
+fn a_stall_beside_a_full_standard_error() {
+    // SAFETY: descriptor 2 is open, and the pointers and lengths are those of arrays.
+    unsafe {
+        let flags = libc::fcntl(2, libc::F_GETFL);
+        libc::fcntl(2, libc::F_SETFL, flags | libc::O_NONBLOCK);
+        for line in [&[b'x'; 512][..], &[b'x'; 1]] {
+            while libc::write(2, line.as_ptr().cast(), line.len()) > 0 {}
+        }
+        libc::fcntl(2, libc::F_SETFL, flags);
+    }
+    let (send, stalls) = mpsc::channel();
+    let hook = move |report: &StallReport| drop(send.send(report.kind));
+    let rcu = Rcu::builder().name("full").stall_timeout(SHORT).on_stall(hook).build().unwrap();
+    let section = Section::on_a_thread(&rcu);
+    rcu.call(|| ());
+    assert_eq!(receive(&stalls), StallKind::Section);
+    section.end();
+    for _ in 0..1000 {
+        rcu.retire(Box::new(0));
+    }
+    rcu.blocking_drain();
+    assert_eq!(rcu.stats().finished, 1001);
+    rcu.blocking_shutdown();
+}
+
+#[test]
+#[cfg(unix)]
+fn into_a_console_that_takes_nothing_without_holding_up_callbacks() {
+    if std::env::var_os(PART).is_some() {
+        return a_stall_beside_a_full_standard_error();
+    }
+    within(|| {
+        let name = "timing::into_a_console_that_takes_nothing_without_holding_up_callbacks";
+        let mut child = common::myself()
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env(PART, "full")
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("this test binary");
+        let _not_read = child.stderr.take();
+        assert!(child.wait().unwrap().success());
     });
 }
 

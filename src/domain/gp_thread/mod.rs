@@ -30,6 +30,7 @@ pub(crate) mod start;
 use crate::callback::queue::CallbackList;
 use crate::dispatch::batch::Batch;
 use crate::dispatch::blocking;
+use crate::dispatch::panics::PanicReport;
 use crate::dispatch::{Schedule, Ticket};
 use crate::domain::Domain;
 use crate::domain::backpressure::Backlog;
@@ -43,6 +44,7 @@ use crate::sys::delay::{self, Window};
 use crate::sys::event::Event;
 use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
+use crate::sys::teller;
 use crate::sys::thread::{self, JoinHandle};
 use crate::sys::unwind::{or_abort, quietly};
 use std::collections::VecDeque;
@@ -159,6 +161,26 @@ impl ThreadSlot {
     pub(in crate::domain) fn new() -> Self {
         Self { handle: Mutex::new(None), refusals: AtomicU64::new(0) }
     }
+}
+
+fn tell_panic(report: &PanicReport) {
+    let told = quietly(|| {
+        tracing::error!(
+            target: "async_rcu::panic",
+            domain = %report.domain,
+            thread = report.thread,
+            "{report}"
+        );
+    });
+    if let Err(message) = told {
+        tell_second_panic(report, &message);
+    }
+}
+
+fn tell_second_panic(report: &PanicReport, message: &str) {
+    stderr::tell(format_args!(
+        "{report}; the hook or tracing subscriber that received this report panicked too: {message}"
+    ));
 }
 
 fn run(domain: Arc<Domain>) {
@@ -386,25 +408,16 @@ impl Domain {
         let reports = self.dispatcher.take_reports();
         let any = !reports.is_empty() | self.report_notes();
         self.report_backlog();
+        if !reports.is_empty() {
+            let told: Vec<_> = reports.iter().map(|pending| pending.report.clone()).collect();
+            teller::tell(move || told.iter().for_each(tell_panic));
+        }
         for PendingReport { report, ticket } in reports {
-            let told = quietly(|| {
-                tracing::error!(
-                    target: "async_rcu::panic",
-                    domain = %report.domain,
-                    thread = report.thread,
-                    "{report}"
-                );
-            });
-            let hooked = match &self.settings.on_panic {
-                Some(hook) => quietly(|| hook(&report)),
-                None => Ok(()),
-            };
-            if let (Err(message), _) | (_, Err(message)) = (told, hooked) {
-                // Not to the hook, which would panic again.
-                stderr::tell(format_args!(
-                    "{report}; the hook or tracing subscriber that received this report panicked \
-                     too: {message}"
-                ));
+            if let Some(hook) = &self.settings.on_panic {
+                if let Err(message) = quietly(|| hook(&report)) {
+                    // Not to the hook, which would panic again.
+                    teller::tell(move || tell_second_panic(&report, &message));
+                }
             }
             drop(ticket);
         }

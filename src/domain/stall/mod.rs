@@ -15,6 +15,7 @@ use crate::reader::location::TRACKED;
 use crate::reader::sequence::Seq;
 use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
+use crate::sys::teller;
 use crate::sys::thread;
 use crate::sys::unwind::quietly;
 use report::{HeldSection, LISTED, StallKind, StallReport};
@@ -46,6 +47,20 @@ impl Stalls {
     }
 }
 
+fn tell_stall(report: &StallReport) {
+    let heard = quietly(|| {
+        tracing::warn!(
+            target: "async_rcu::stall",
+            domain = %report.domain, kind = ?report.kind, pending = report.pending,
+            "{report}"
+        );
+        tracing::event_enabled!(target: "async_rcu::stall", tracing::Level::WARN)
+    });
+    if heard != Ok(true) {
+        stderr::tell(format_args!("{report}"));
+    }
+}
+
 impl Domain {
     /// Returns the sections that block `wanted`, and how many there are.
     pub(in crate::domain) fn holders(&self, wanted: Seq) -> (Vec<HeldSection>, usize) {
@@ -68,7 +83,7 @@ impl Domain {
         let awaited = self.dispatcher.tickets.awaited();
         let (findings, next) = self.dispatcher.watch.check(timeout, awaited);
         for finding in findings {
-            self.tell_stall(self.found(finding));
+            self.report_stall(self.found(finding));
         }
         let fresh = std::mem::take(&mut self.collector.lock().watchdog.fresh);
         let handed_out = match next {
@@ -108,7 +123,7 @@ impl Domain {
         self.registry.signals.release.request(awaited.min(self.engine.fenced()));
         let (holders, holders_total) = self.holders(oldest);
         if holders_total != 0 {
-            self.tell_stall(StallReport {
+            self.report_stall(StallReport {
                 holders,
                 holders_total,
                 repeated,
@@ -152,7 +167,7 @@ impl Domain {
         let took = self.dispatcher.watch.take_unwatched();
         if took >= self.settings.stall_timeout {
             let here = thread::current();
-            self.tell_stall(StallReport {
+            self.report_stall(StallReport {
                 thread: here.name().map(str::to_owned),
                 thread_id: Some(here.id()),
                 ..self.stall(StallKind::Callback, took)
@@ -160,19 +175,10 @@ impl Domain {
         }
     }
 
-    fn tell_stall(&self, report: StallReport) {
+    fn report_stall(&self, report: StallReport) {
         self.stalls.reported.fetch_add(1, Ordering::Relaxed);
-        let heard = quietly(|| {
-            tracing::warn!(
-                target: "async_rcu::stall",
-                domain = %report.domain, kind = ?report.kind, pending = report.pending,
-                "{report}"
-            );
-            tracing::event_enabled!(target: "async_rcu::stall", tracing::Level::WARN)
-        });
-        if heard != Ok(true) {
-            stderr::tell(format_args!("{report}"));
-        }
+        let told = report.clone();
+        teller::tell(move || tell_stall(&told));
         if let Some(hook) = &self.settings.on_stall {
             if let Err(message) = quietly(|| hook(&report)) {
                 self.dispatcher.report(PanicSource::Hook, message, None);
@@ -237,7 +243,7 @@ impl Domain {
         let notes = std::mem::take(&mut *self.stalls.notes.lock());
         let any = !notes.is_empty();
         for note in notes {
-            self.tell_stall(note);
+            self.report_stall(note);
         }
         any
     }
@@ -245,10 +251,11 @@ impl Domain {
     pub(in crate::domain) fn report_backlog(&self) {
         if let Some(backlog) = self.dispatcher.backlog.as_ref().filter(|b| b.take_report()) {
             let (pending, limit) = (backlog.pending(), backlog.limit());
-            let _ = quietly(|| {
+            let name = self.dispatcher.name.clone();
+            teller::tell(move || {
                 tracing::warn!(
                     target: "async_rcu::backpressure",
-                    domain = %self.dispatcher.name, pending, limit,
+                    domain = %name, pending, limit,
                     "the limit of pending callbacks ({limit}) is reached; \
                      try_call refuses and reserve waits until callbacks finish"
                 );
