@@ -10,7 +10,10 @@
 //! least one side sees the other and waits.
 //!
 //! A thread that is inside may enter again, since the fork waits for it anyway. Threads inside wait
-//! only for locks, whose holders are inside too, so the wait is short.
+//! only for locks, whose holders are inside too, so the wait is short. Whoever waits sleeps, since
+//! a thread of real-time priority that only yielded would keep the threads it waits for from
+//! running. A thread that leaves and finds the gate closed raises `left`, on which the forking
+//! thread sleeps. The forking thread reads `left` before it counts, so it misses no leaver.
 //!
 //! A thread may put its [`ThreadNumber`] on a thing that it leaves for other threads. After a fork,
 //! the number tells whether the thread exists in the child.
@@ -62,11 +65,12 @@ mod platform {
 mod platform {
     use crate::sys::stderr::tell;
     use crossbeam_utils::CachePadded;
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(rcu_portable)))]
+    use rustix::thread::futex::{self, Flags};
     use std::cell::Cell;
     use std::marker::PhantomData;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::thread::yield_now;
+    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
     const STRIPES: usize = 16;
 
@@ -74,7 +78,11 @@ mod platform {
     static INSIDE: [CachePadded<AtomicUsize>; STRIPES] =
         [const { CachePadded::new(AtomicUsize::new(0)) }; STRIPES];
     /// Set while a thread forks. One thread forks at a time.
-    static CLOSED: AtomicBool = AtomicBool::new(false);
+    static CLOSED: AtomicU32 = AtomicU32::new(OPEN);
+    const OPEN: u32 = 0;
+    const SHUT: u32 = 1;
+    /// Counts the threads that have left while the gate was closed.
+    static LEFT: AtomicU32 = AtomicU32::new(0);
     static IN_CHILD: OnceLock<fn()> = OnceLock::new();
     static FORKS: AtomicUsize = AtomicUsize::new(0);
     /// The next thread's number.
@@ -131,7 +139,7 @@ mod platform {
                 let inside = stripe();
                 inside.fetch_add(1, Ordering::SeqCst);
                 // Pairs with `prepare`, which closes and then counts.
-                while CLOSED.load(Ordering::SeqCst) {
+                while is_closed() {
                     wait_outside(inside);
                 }
             }
@@ -140,14 +148,45 @@ mod platform {
         }
     }
 
+    fn is_closed() -> bool {
+        CLOSED.load(Ordering::SeqCst) == SHUT
+    }
+
     #[cold]
     fn wait_outside(inside: &AtomicUsize) {
         inside.fetch_sub(1, Ordering::SeqCst);
-        while CLOSED.load(Ordering::SeqCst) {
-            yield_now();
+        note_left();
+        while is_closed() {
+            sleep_while(&CLOSED, SHUT);
         }
         inside.fetch_add(1, Ordering::SeqCst);
     }
+
+    #[cold]
+    fn note_left() {
+        LEFT.fetch_add(1, Ordering::SeqCst);
+        wake(&LEFT);
+    }
+
+    /// Sleeps until the word is changed and woken, or for no reason.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(rcu_portable)))]
+    fn sleep_while(word: &AtomicU32, value: u32) {
+        let _ = futex::wait(word, Flags::PRIVATE, value, None);
+    }
+
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(rcu_portable)))]
+    fn wake(word: &AtomicU32) {
+        let _ = futex::wake(word, Flags::PRIVATE, i32::MAX as u32);
+    }
+
+    /// A lock of std would be left locked in the child.
+    #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(rcu_portable))))]
+    fn sleep_while(_word: &AtomicU32, _value: u32) {
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+
+    #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(rcu_portable))))]
+    fn wake(_word: &AtomicU32) {}
 
     impl Drop for Pass {
         #[inline]
@@ -156,6 +195,10 @@ mod platform {
             DEPTH.set(depth);
             if depth == 0 {
                 stripe().fetch_sub(1, Ordering::SeqCst);
+                // Pairs with `prepare`, which closes and then counts.
+                if is_closed() {
+                    note_left();
+                }
             }
         }
     }
@@ -191,18 +234,23 @@ mod platform {
     }
 
     extern "C" fn prepare() {
-        while CLOSED.swap(true, Ordering::SeqCst) {
-            yield_now();
+        while CLOSED.swap(SHUT, Ordering::SeqCst) == SHUT {
+            sleep_while(&CLOSED, SHUT);
         }
-        // Pairs with `Pass::enter`.
+        // Pairs with `Pass::enter` and with its drop.
         let count = || INSIDE.iter().map(|n| n.load(Ordering::SeqCst)).sum::<usize>();
-        while count() > own() {
-            yield_now();
+        loop {
+            let left = LEFT.load(Ordering::SeqCst);
+            if count() <= own() {
+                return;
+            }
+            sleep_while(&LEFT, left);
         }
     }
 
     extern "C" fn open() {
-        CLOSED.store(false, Ordering::SeqCst);
+        CLOSED.store(OPEN, Ordering::SeqCst);
+        wake(&CLOSED);
     }
 
     extern "C" fn child() {

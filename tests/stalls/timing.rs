@@ -218,7 +218,7 @@ fn a_stall_beside_a_full_standard_error() {
         libc::fcntl(2, libc::F_SETFL, flags);
     }
     let (send, stalls) = mpsc::channel();
-    let hook = move |report: &StallReport| drop(send.send(report.kind));
+    let hook = move |report: &StallReport| _ = send.send(report.kind);
     let rcu = Rcu::builder().name("full").stall_timeout(SHORT).on_stall(hook).build().unwrap();
     let section = Section::on_a_thread(&rcu);
     rcu.call(|| ());
