@@ -132,9 +132,11 @@ fn loom_models_another_thread_skips_idle_blocks() {
         leave_owned(record, first);
         leave_owned(record, second);
         let claimer = thread::spawn(move || {
-            let words = [claim(record), claim(record)];
-            cell.look();
-            words.into_iter().for_each(|word| leave_owned(record, word));
+            for _ in 0..2 {
+                let word = claim(record);
+                cell.look();
+                leave_owned(record, word);
+            }
         });
         record.skip_idle();
         replace(engine, cell);

@@ -234,3 +234,28 @@ fn a_request_stays_pending_after_the_domains_end_and_in_the_next_ones_life() {
         }
     });
 }
+
+/// A guard is refreshed just after a value was retired, so that it holds the value up. It is asked
+/// to end each time, also beside a guard that never ends.
+#[test]
+fn a_refreshed_guard_is_asked_as_any_other() {
+    within(|| {
+        for beside_a_stuck_one in [false, true] {
+            let builder = Rcu::builder().name("refreshed").stall_timeout(SHORT);
+            let rcu = builder.build().unwrap();
+            let _stuck = beside_a_stuck_one.then(|| rcu.read_owned());
+            let mut guard = rcu.read_owned();
+            let mut held_up = 0;
+            while held_up < 10 {
+                let next = rcu.grace_period();
+                rcu.retire(Box::new(held_up));
+                guard.refresh();
+                // If the grace period has not started by now, the guard will hold it up.
+                if rcu.grace_period() == next {
+                    held_up += 1;
+                    until("the request", || guard.is_release_requested());
+                }
+            }
+        }
+    });
+}

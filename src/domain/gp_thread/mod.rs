@@ -133,9 +133,22 @@ impl GpThread {
     /// Begins to time a grace period that a caller started and that did not end at once.
     fn adopt(&mut self, fenced: Seq, elapsed: Seq) {
         let known = self.starts.back().map_or(elapsed, |(seq, _)| *seq);
-        if fenced > known && self.starts.len() < STARTS {
-            self.starts.push_back((fenced, Instant::now()));
+        if fenced > known {
+            self.note_start(fenced, Instant::now());
         }
+    }
+
+    /// Remembers a start. If there are very many, forgets every second one, and not the first: what
+    /// is left still gives lower bounds for the ages of sections.
+    fn note_start(&mut self, seq: Seq, at: Instant) {
+        if self.starts.len() == STARTS {
+            let mut kept = false;
+            self.starts.retain(|_| {
+                kept = !kept;
+                kept
+            });
+        }
+        self.starts.push_back((seq, at));
     }
 
     pub(in crate::domain) fn has_young_start(&self) -> bool {
@@ -309,9 +322,7 @@ impl Domain {
         }
         let now = Instant::now();
         collector.last_start = Some(now);
-        if collector.starts.len() < STARTS {
-            collector.starts.push_back((seq, now));
-        }
+        collector.note_start(seq, now);
         seq
     }
 

@@ -13,6 +13,7 @@ use crate::domain::Domain;
 use crate::reader::local;
 use crate::reader::location::TRACKED;
 use crate::reader::sequence::Seq;
+use crate::sys::clock::Instant;
 use crate::sys::prim::{AtomicU64, Mutex, Ordering};
 use crate::sys::stderr;
 use crate::sys::teller;
@@ -114,13 +115,23 @@ impl Domain {
         };
         let age = at.elapsed();
         let due = after_reports(timeout, repeated);
-        if age < due {
-            return Some(due - age);
+        // The sections that hold up a later grace period are asked to end too, within two timeouts,
+        // although only the oldest one is reported, with longer and longer pauses.
+        let is_late = |(_, at): &&(Seq, Instant)| at.elapsed() >= timeout;
+        let late = collector.starts.iter().rev().find(is_late).map(|(seq, _)| *seq);
+        let newest = collector.starts.back().map(|(seq, _)| *seq);
+        let next_late = (late < newest).then_some(timeout);
+        let told = age < due;
+        if !told {
+            collector.watchdog.told = Some((oldest, repeated + 1));
         }
-        collector.watchdog.told = Some((oldest, repeated + 1));
-        let awaited = self.highest_awaited(&collector);
         drop(collector);
-        self.registry.signals.release.request(awaited.min(self.engine.fenced()));
+        if let Some(late) = late {
+            self.registry.signals.release.request(late);
+        }
+        if told {
+            return next_late.into_iter().chain([due - age]).min();
+        }
         let (holders, holders_total) = self.holders(oldest);
         if holders_total != 0 {
             self.report_stall(StallReport {
@@ -130,7 +141,8 @@ impl Domain {
                 ..self.stall(StallKind::Section, age)
             });
         }
-        Some(after_reports(timeout, repeated + 1).saturating_sub(age))
+        let next = after_reports(timeout, repeated + 1).saturating_sub(age);
+        next_late.into_iter().chain([next]).min()
     }
 
     fn stall(&self, kind: StallKind, age: Duration) -> StallReport {
