@@ -26,11 +26,11 @@
 #endif
 
 #define QUEUES (CALLERS + FORCERS)
-#define DOZE 0 /* the sleep state */
+#define SLEEP_STATE 0 /* the sleep state */
 #define EVENT 1
 #define FORCE 2
 #define WANTED 3
-#define ASKED 4 /* wake_requested: 0, or a word */
+#define WAKE_REQUESTED 4 /* wake_requested: 0, or a word */
 #define WORD 5 /* two */
 #define QUEUE 7
 #define VARIABLES (QUEUE + QUEUES + 1)
@@ -54,8 +54,8 @@ bool napping, woken;
 inline KICK()
 {
     LIGHT;
-#ifdef REQUEST_LOOKS_AT_DOZE
-    LOAD(old, DOZE);
+#ifdef REQUEST_LOOKS_AT_SLEEP_STATE
+    LOAD(old, SLEEP_STATE);
     if
     :: old != AWAKE -> SET
     :: else
@@ -70,10 +70,10 @@ inline CALL(queue, number)
 {
     STORE(QUEUE + queue, number);
     LIGHT;
-    LOAD(old, DOZE);
+    LOAD(old, SLEEP_STATE);
     if
     :: old != AWAKE ->
-        CAS(old, DOZE, ASLEEP, AWAKE);
+        CAS(old, SLEEP_STATE, ASLEEP, AWAKE);
         if
         :: old -> SET
         :: else
@@ -113,14 +113,14 @@ proctype leaver(byte me; byte word)
     byte scan, old;
     STORE(word, 0);
     LIGHT;
-    LOAD(old, ASKED);
+    LOAD(old, WAKE_REQUESTED);
     if
     :: old == word ->
 #ifdef ASKED_TAKEN_AFTER_THE_WAKE
         SET;
-        STORE(ASKED, 0)
+        STORE(WAKE_REQUESTED, 0)
 #else
-        SWAP(old, ASKED, 0);
+        SWAP(old, WAKE_REQUESTED, 0);
         if
         :: old -> SET
         :: else
@@ -152,8 +152,8 @@ inline ASK_HOLDOUT()
         LOAD(a, WORD);
         LOAD(b, WORD + 1);
         if
-        :: a -> STORE(ASKED, WORD)
-        :: b -> STORE(ASKED, WORD + 1)
+        :: a -> STORE(WAKE_REQUESTED, WORD)
+        :: b -> STORE(WAKE_REQUESTED, WORD + 1)
         :: !a && !b
         fi;
         a = 0;
@@ -165,7 +165,7 @@ inline ASK_HOLDOUT()
 inline FALL_ASLEEP()
 {
     if
-    :: !nap -> STORE(DOZE, ASLEEP)
+    :: !nap -> STORE(SLEEP_STATE, ASLEEP)
     :: else
     fi
 }
@@ -255,7 +255,7 @@ proctype gp_thread(byte me)
             :: holdouts ->
                 LOAD(a, WORD);
                 LOAD(b, WORD + 1);
-                LOAD(old, ASKED);
+                LOAD(old, WAKE_REQUESTED);
 #ifdef UNASKED_SLEPT_ON
                 up = up || (!a && !b);
 #else
@@ -283,7 +283,7 @@ end_sleep:
                 napping = false
             :: else
             fi;
-            STORE(DOZE, AWAKE)
+            STORE(SLEEP_STATE, AWAKE)
         :: else
         fi
     od

@@ -20,7 +20,7 @@
 #define ASKERS 1
 #endif
 
-#define DOZE 0 /* the sleep state */
+#define SLEEP_STATE 0 /* the sleep state */
 #define EVENT 1
 #define WANTED 2
 #define STOPS 3 /* the threads that ask, as bits; under a lock */
@@ -43,14 +43,14 @@ byte started, turning;
 inline TAKE_OVER()
 {
 #ifdef RESTART_BY_STORE
-    LOAD(old, DOZE);
+    LOAD(old, SLEEP_STATE);
     old = (old == STOPPED);
     if
-    :: old -> STORE(DOZE, AWAKE)
+    :: old -> STORE(SLEEP_STATE, AWAKE)
     :: else
     fi
 #else
-    CAS(old, DOZE, STOPPED, AWAKE)
+    CAS(old, SLEEP_STATE, STOPPED, AWAKE)
 #endif
 }
 
@@ -73,10 +73,10 @@ proctype caller(byte me)
         STORE(QUEUE + me, n);
         LIGHT;
         /* SleepState::is_awake, Domain::rouse. */
-        LOAD(old, DOZE);
+        LOAD(old, SLEEP_STATE);
         if
         :: old != AWAKE ->
-            CAS(old, DOZE, ASLEEP, AWAKE);
+            CAS(old, SLEEP_STATE, ASLEEP, AWAKE);
             if
             :: old -> SET
             :: else ->
@@ -98,7 +98,7 @@ proctype waiter(byte me)
     byte scan, old;
     SWAP(old, WANTED, 1);
     LIGHT;
-    LOAD(old, DOZE);
+    LOAD(old, SLEEP_STATE);
 #ifndef REQUEST_STARTS_NOBODY
     if
     :: old == STOPPED ->
@@ -119,7 +119,7 @@ proctype asker(byte me; byte number)
 {
     byte scan, old;
 #ifdef ASKER_LOOKS_FIRST
-    LOAD(old, DOZE);
+    LOAD(old, SLEEP_STATE);
     if
     :: old == STOPPED -> goto done
     :: else
@@ -137,7 +137,7 @@ proctype asker(byte me; byte number)
     :: else
     fi;
 #if !defined(ASKER_LOOKS_NOT) && !defined(ASKER_LOOKS_FIRST)
-    LOAD(old, DOZE);
+    LOAD(old, SLEEP_STATE);
     if
     :: old == STOPPED -> goto done
     :: else
@@ -215,7 +215,7 @@ proctype gp_thread(byte me)
             if
             :: old ->
                 /* Domain::stop. */
-                STORE(DOZE, STOPPED);
+                STORE(SLEEP_STATE, STOPPED);
                 HEAVY;
                 LOOK();
                 if
@@ -223,9 +223,9 @@ proctype gp_thread(byte me)
                 :: else ->
                     found = false;
 #ifdef UNDO_BY_STORE
-                    STORE(DOZE, AWAKE);
+                    STORE(SLEEP_STATE, AWAKE);
 #else
-                    CAS(old, DOZE, STOPPED, AWAKE);
+                    CAS(old, SLEEP_STATE, STOPPED, AWAKE);
 #ifndef LOSER_GOES_ON
                     if
                     :: !old -> break
@@ -236,7 +236,7 @@ proctype gp_thread(byte me)
                     STOP_TRIED()
                 fi
             :: else ->
-                STORE(DOZE, ASLEEP);
+                STORE(SLEEP_STATE, ASLEEP);
                 HEAVY;
                 LOOK();
                 if
@@ -245,7 +245,7 @@ end_sleep:
                     mem[EVENT]
                 :: else -> found = false
                 fi;
-                STORE(DOZE, AWAKE)
+                STORE(SLEEP_STATE, AWAKE)
             fi
         :: else -> worked = false
         fi
