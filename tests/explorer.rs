@@ -44,9 +44,9 @@
 //! | `refresh` does nothing where sections are nested | `nested` | use after free |
 //! | an owned refresh never passes 0 | `owned_refresh` | use after free |
 //! | a refresh then does what a leaver does | `refresh_wakes` | hang |
-//! | records and hubs are never freed: a leaver looks at what is asked when its word is 0 | `record_stays` | use after free |
+//! | records and the registry are never freed: a leaver looks at what is asked when its word is 0 | `record_stays` | use after free |
 //! | a record belongs to one core for ever | `record_stays` | hang |
-//! | a core is used again only when every record is free | `core` | broken: an old guard gives access |
+//! | a registry is used again only when every record is free | `core` | broken: an old guard gives access |
 //! | its numbers run on | `core` | use after free |
 //! | an orphan is freed only with all its words 0 | `orphan` | use after free |
 //! | .. and with all its callbacks finished | `counts` | broken: never idle again |
@@ -59,9 +59,9 @@
 //! | nor without a limit where sections are open | `late_section` | use after free |
 //! | the limit is read before the words, and before the registry's head | `two_starters`, `registration` | use after free |
 //! | a number that its taker does not start comes from a read-modify-write, never from a load | `cookie` | use after free |
-//! | before a sleep: reset, then what is asked and the doze, then the heavy fence, then everything is read again | `holdout`, `call`, `nap_wait` | hang |
+//! | before a sleep: reset, then what is asked and the sleep state, then the heavy fence, then everything is read again | `holdout`, `call`, `nap_wait` | hang |
 //! | it sleeps only if a holder of the oldest grace period was asked before the fence | `holdout`, `bystander`, `asked_anew` | hang |
-//! | requests set the event always, and never look at the doze | `nap`, `nap_wait` | hang |
+//! | requests set the event always, and never look at the sleep state | `nap`, `nap_wait` | hang |
 //! | by a swap, and the reset is a swap too | `event`, `nap_wait` | hang |
 //! | what is wanted is compared with `fenced`, not with the sequence: nobody waits for another's fence | `wanted` | hang |
 //! | requests are taken first, queues collected after | `nap`, `drain` | hang; broken: a drain returns early |

@@ -1,4 +1,4 @@
-//! Requests, which are heard whatever the doze says: waits, force, drains; and the event itself.
+//! Requests wake the thread in every sleep state: waits, force, drains; and the event itself.
 
 use super::sleep::{ASLEEP, AWAKE, call};
 use super::{ALL, Case, NOWHERE, WEAK, WEAK_ASYMMETRIC, broken, hang};
@@ -14,9 +14,9 @@ fn kick(t: &mut Thread) {
     let end = t.label();
     t.of("Domain::kick");
     t.light();
-    if t.bad("a request looks at the doze") {
-        t.load("doze", "doze", Acquire);
-        t.go_if(r("doze").is(AWAKE), end);
+    if t.bad("a request looks at the sleep state") {
+        t.load("sleep_state", "sleep_state", Acquire);
+        t.go_if(r("sleep_state").is(AWAKE), end);
     }
     set(t, "event");
     t.bind(end);
@@ -71,7 +71,7 @@ fn gp_thread(t: &mut Thread) {
     }
     let (no_holdout, up, rest) = (t.label(), t.label(), t.label());
     t.of("SleepState::fall_asleep");
-    t.store("doze", ASLEEP, Relaxed);
+    t.store("sleep_state", ASLEEP, Relaxed);
     t.go_if(r("handled").reaches("wanted"), no_holdout);
     t.of("Engine::request_wake");
     t.load("word", "w", Acquire);
@@ -103,7 +103,7 @@ fn gp_thread(t: &mut Thread) {
     sleep(t, "event");
     t.bind(up);
     t.of("SleepState::wake_up");
-    t.store("doze", AWAKE, Relaxed);
+    t.store("sleep_state", AWAKE, Relaxed);
     t.go(top);
     t.bind(out);
     t.of("WaitList::wake_up_to");
@@ -117,7 +117,7 @@ pub(crate) const WANTED: Case = Case {
     build: |p| {
         p.variables(&[("seq", FIRST), ("fenced", FIRST), ("elapsed", FIRST)]);
         p.variables(&[("wanted", FIRST), ("woken", 0), ("w", FIRST), ("asked", 0)]);
-        p.variables(&[("doze", AWAKE), ("event", 0)]);
+        p.variables(&[("sleep_state", AWAKE), ("event", 0)]);
         p.thread("holder", |t| leave(t, "w", "asked"));
         p.thread("waiter", waiter);
         caller(p, &["w"]);
@@ -134,11 +134,11 @@ pub(crate) const WANTED: Case = Case {
 };
 
 /// A request while callbacks wait for the interval to pass: the thread naps by the clock, awake for
-/// the doze. A nap has no end here: what ends only by the clock counts as a hang.
+/// the sleep state. A nap has no end here: what ends only by the clock counts as a hang.
 pub(crate) const NAP: Case = Case {
     name: "nap",
     build: |p| {
-        p.variables(&[("queued", 0), ("force", 0), ("doze", AWAKE), ("event", 0)]);
+        p.variables(&[("queued", 0), ("force", 0), ("sleep_state", AWAKE), ("event", 0)]);
         p.thread("producer", |t| {
             call(t, "queued");
             t.of("Domain::force");
@@ -164,7 +164,7 @@ pub(crate) const NAP: Case = Case {
             t.of("Domain::sleep");
             t.go_if(r("queued"), nap);
             t.of("SleepState::fall_asleep");
-            t.store("doze", ASLEEP, Relaxed);
+            t.store("sleep_state", ASLEEP, Relaxed);
             heavy(t);
             t.of("Domain::must_stay_up");
             t.load("now", "queued", Acquire);
@@ -176,14 +176,14 @@ pub(crate) const NAP: Case = Case {
             sleep(t, "event");
             t.bind(up);
             t.of("SleepState::wake_up");
-            t.store("doze", AWAKE, Relaxed);
+            t.store("sleep_state", AWAKE, Relaxed);
             t.go(top);
             t.bind(out);
         });
     },
     floor: 100,
     faults: &[
-        hang("a request looks at the doze", ALL),
+        hang("a request looks at the sleep state", ALL),
         hang("queues are read before the requests are taken", ALL),
     ],
 };
@@ -193,7 +193,7 @@ pub(crate) const NAP: Case = Case {
 pub(crate) const NAP_WAIT: Case = Case {
     name: "nap_wait",
     build: |p| {
-        p.variables(&[("wanted", FIRST), ("force", 0), ("doze", AWAKE), ("event", 0)]);
+        p.variables(&[("wanted", FIRST), ("force", 0), ("sleep_state", AWAKE), ("event", 0)]);
         p.thread("waiter", |t| {
             t.of("Domain::want");
             raise(t, "wanted", NEXT.into());
@@ -220,7 +220,7 @@ pub(crate) const NAP_WAIT: Case = Case {
     },
     floor: 20,
     faults: &[
-        hang("a request looks at the doze", ALL),
+        hang("a request looks at the sleep state", ALL),
         hang("the event is set by a Relaxed store", WEAK_ASYMMETRIC),
         hang("the requests are not read again", NOWHERE),
     ],
@@ -234,7 +234,7 @@ pub(crate) const DRAIN: Case = Case {
         p.variables(&[("queued", 0), ("ran", 0), ("tickets", 0), ("asked", 0)]);
         p.variable("others", 0);
         p.variables(&[("begun", 0), ("closed", 0), ("event", 0)]);
-        p.variable("doze", AWAKE);
+        p.variable("sleep_state", AWAKE);
         p.thread("drainer", |t| {
             t.of("Queue::push");
             t.store("queued", 1, Release);

@@ -18,7 +18,7 @@ fn started(p: &mut Program) {
 }
 
 /// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::sleep`, with
-/// `Engine::ask_holdout` and `Engine::scan_asked`.
+/// `Engine::request_wake` and `Engine::scan_before_sleep`.
 fn gp_thread(t: &mut Thread, places: &[Place]) {
     let words: Vec<_> = places.iter().map(|(word, _)| *word).collect();
     let wanted: Expr = (FIRST + 1).into();
@@ -269,7 +269,8 @@ pub(crate) const RECORD_STAYS: Case = Case {
     ],
 };
 
-/// The steps of a producer after its push: `Rcu::enqueue_counted`, `Domain::rouse`, `Doze::rouse`.
+/// The steps of a producer after its push: `Rcu::enqueue_counted`, `Domain::rouse`,
+/// `SleepState::rouse`.
 pub(crate) fn call(t: &mut Thread, queue: &str) {
     let end = t.label();
     t.of("Queue::push");
@@ -279,16 +280,16 @@ pub(crate) fn call(t: &mut Thread, queue: &str) {
         t.light();
     }
     t.of("SleepState::is_awake");
-    t.load("doze", "doze", Relaxed);
-    t.go_if(r("doze").is(AWAKE), end);
+    t.load("sleep_state", "sleep_state", Relaxed);
+    t.go_if(r("sleep_state").is(AWAKE), end);
     t.of("SleepState::rouse");
-    if t.bad("the doze is moved after the wake") {
-        t.go_if(r("doze").is(ASLEEP).not(), end);
+    if t.bad("the sleep state is moved after the wake") {
+        t.go_if(r("sleep_state").is(ASLEEP).not(), end);
         set(t, "event");
-        t.store("doze", AWAKE, Release);
+        t.store("sleep_state", AWAKE, Release);
     } else {
-        t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
-        t.go_if(r("doze").is(ASLEEP).not(), end);
+        t.cas("sleep_state", "sleep_state", ASLEEP, AWAKE, AcqRel);
+        t.go_if(r("sleep_state").is(ASLEEP).not(), end);
         set(t, "event");
     }
     t.bind(end);
@@ -302,7 +303,7 @@ pub(crate) const STOPPED: u8 = 2;
 pub(crate) const CALL: Case = Case {
     name: "call",
     build: |p| {
-        p.variables(&[("qa", 0), ("qb", 0), ("doze", AWAKE), ("event", 0)]);
+        p.variables(&[("qa", 0), ("qb", 0), ("sleep_state", AWAKE), ("event", 0)]);
         p.thread("producer a", |t| call(t, "qa"));
         p.thread("producer b", |t| call(t, "qb"));
         p.thread("gp thread", |t| {
@@ -318,12 +319,12 @@ pub(crate) const CALL: Case = Case {
             t.go_if(r("a").and("b"), out);
             t.of("SleepState::fall_asleep");
             if !late_doze {
-                t.store("doze", ASLEEP, Relaxed);
+                t.store("sleep_state", ASLEEP, Relaxed);
             }
             t.of("Domain::sleep");
             heavy(t);
             if late_doze {
-                t.store("doze", ASLEEP, Relaxed);
+                t.store("sleep_state", ASLEEP, Relaxed);
             }
             t.of("Domain::must_stay_up");
             let up = t.label();
@@ -339,7 +340,7 @@ pub(crate) const CALL: Case = Case {
             sleep(t, "event");
             t.bind(up);
             t.of("SleepState::wake_up");
-            t.store("doze", AWAKE, Relaxed);
+            t.store("sleep_state", AWAKE, Relaxed);
             t.go(top);
             t.bind(out);
         });
@@ -352,6 +353,6 @@ pub(crate) const CALL: Case = Case {
         hang("it falls asleep behind the fence", ALL),
         hang("the event is reset behind the look", ALL),
         hang("no light fence behind the push", FENCE),
-        hang("the doze is moved after the wake", ALL),
+        hang("the sleep state is moved after the wake", ALL),
     ],
 };

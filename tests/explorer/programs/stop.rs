@@ -8,11 +8,11 @@ use crate::explorer::program::{Failure, Label, Program, Thread};
 use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// `Doze::take_over`: whether it won is in `won`.
+/// `SleepState::take_over`: whether it won is in `won`.
 fn take_over(t: &mut Thread) {
     t.of("SleepState::take_over");
-    t.cas("doze", "doze", STOPPED, AWAKE, AcqRel);
-    t.set("won", r("doze").is(STOPPED));
+    t.cas("sleep_state", "sleep_state", STOPPED, AWAKE, AcqRel);
+    t.set("won", r("sleep_state").is(STOPPED));
 }
 
 /// A thread is started, which will find whatever is queued: `Domain::spawn`.
@@ -31,15 +31,15 @@ fn push_and_rouse(t: &mut Thread, queue: &str) {
         t.light();
     }
     t.of("SleepState::is_awake");
-    t.load("doze", "doze", Relaxed);
-    t.go_if(r("doze").is(AWAKE), end);
+    t.load("sleep_state", "sleep_state", Relaxed);
+    t.go_if(r("sleep_state").is(AWAKE), end);
     if t.bad("restarted by a store") {
-        t.store("doze", AWAKE, Release);
+        t.store("sleep_state", AWAKE, Release);
     } else {
         t.of("SleepState::rouse");
-        t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
-        t.go_if(r("doze").is(AWAKE), end);
-        t.go_if(r("doze").is(STOPPED), start);
+        t.cas("sleep_state", "sleep_state", ASLEEP, AWAKE, AcqRel);
+        t.go_if(r("sleep_state").is(AWAKE), end);
+        t.go_if(r("sleep_state").is(STOPPED), start);
         set(t, "event");
         t.go(end);
         t.bind(start);
@@ -55,7 +55,7 @@ fn push_and_rouse(t: &mut Thread, queue: &str) {
 fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
     let (work, gone) = (t.label(), t.label());
     t.of("Domain::stop");
-    t.store("doze", STOPPED, Relaxed);
+    t.store("sleep_state", STOPPED, Relaxed);
     heavy(t);
     if !t.bad("no look behind the fence") {
         t.of("Domain::must_stay_up");
@@ -67,7 +67,7 @@ fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
     t.go(gone);
     t.bind(work);
     if t.bad("undone by a store") {
-        t.store("doze", AWAKE, Relaxed);
+        t.store("sleep_state", AWAKE, Relaxed);
         t.go(on);
     } else {
         take_over(t);
@@ -86,7 +86,7 @@ fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
 pub(crate) const STOP: Case = Case {
     name: "stop",
     build: |p| {
-        p.variables(&[("doze", AWAKE), ("event", 0), ("threads", 1)]);
+        p.variables(&[("sleep_state", AWAKE), ("event", 0), ("threads", 1)]);
         p.variables(&[("qa", 0), ("qb", 0)]);
         p.thread("producer a", |t| push_and_rouse(t, "qa"));
         p.thread("producer b", |t| push_and_rouse(t, "qb"));
@@ -113,7 +113,7 @@ pub(crate) const STOP: Case = Case {
 pub(crate) const STOP_REQUEST: Case = Case {
     name: "stop_request",
     build: |p| {
-        p.variables(&[("doze", AWAKE), ("event", 0), ("threads", 1)]);
+        p.variables(&[("sleep_state", AWAKE), ("event", 0), ("threads", 1)]);
         p.variables(&[("wa", 0), ("wb", 0)]);
         for (name, wanted) in [("waiter a", "wa"), ("waiter b", "wb")] {
             p.thread(name, |t| {
@@ -125,10 +125,10 @@ pub(crate) const STOP_REQUEST: Case = Case {
                 }
                 let runs = t.label();
                 t.of("SleepState::is_stopped");
-                t.load("doze", "doze", Acquire);
-                t.go_if(r("doze").is(STOPPED).not(), runs);
+                t.load("sleep_state", "sleep_state", Acquire);
+                t.go_if(r("sleep_state").is(STOPPED).not(), runs);
                 if t.bad("restarted by a store") {
-                    t.store("doze", AWAKE, Release);
+                    t.store("sleep_state", AWAKE, Release);
                 } else {
                     take_over(t);
                     t.go_if(r("won").not(), runs);
@@ -166,7 +166,7 @@ fn one_thread(p: &mut Program) {
 pub(crate) const SHUTDOWN: Case = Case {
     name: "shutdown",
     build: |p| {
-        p.variables(&[("doze", AWAKE), ("event", 0), ("started", 0)]);
+        p.variables(&[("sleep_state", AWAKE), ("event", 0), ("started", 0)]);
         // Somebody else has asked before: 1. The asker's place is 2.
         p.variables(&[("queued", 0), ("collected", 0), ("stops", 1), ("told", 0)]);
         p.variables(&[("closed", 0), ("asker", 0), ("producer", 0)]);
@@ -174,10 +174,10 @@ pub(crate) const SHUTDOWN: Case = Case {
             let done = t.label();
             let look = |t: &mut Thread| {
                 t.of("SleepState::is_stopped");
-                t.load("doze", "doze", Acquire);
-                t.go_if(r("doze").is(STOPPED), done);
+                t.load("sleep_state", "sleep_state", Acquire);
+                t.go_if(r("sleep_state").is(STOPPED), done);
             };
-            let early = t.bad("a shutdown looks at the doze before it asks");
+            let early = t.bad("a shutdown looks at the sleep state before it asks");
             if early {
                 look(t);
             }
@@ -202,11 +202,11 @@ pub(crate) const SHUTDOWN: Case = Case {
             t.store("queued", 1, Release);
             t.light();
             t.of("SleepState::rouse");
-            t.load("doze", "doze", Relaxed);
-            t.go_if(r("doze").is(AWAKE), end);
-            t.cas("doze", "doze", ASLEEP, AWAKE, AcqRel);
-            t.go_if(r("doze").is(AWAKE), end);
-            t.go_if(r("doze").is(STOPPED), start);
+            t.load("sleep_state", "sleep_state", Relaxed);
+            t.go_if(r("sleep_state").is(AWAKE), end);
+            t.cas("sleep_state", "sleep_state", ASLEEP, AWAKE, AcqRel);
+            t.go_if(r("sleep_state").is(AWAKE), end);
+            t.go_if(r("sleep_state").is(STOPPED), start);
             set(t, "event");
             t.go(end);
             t.bind(start);
@@ -237,7 +237,7 @@ pub(crate) const SHUTDOWN: Case = Case {
     faults: &[
         hang("no heavy fence", ALL),
         hang("no look behind the fence", ALL),
-        hang("a shutdown looks at the doze before it asks", ALL),
+        hang("a shutdown looks at the sleep state before it asks", ALL),
         hang("a shutdown does not look whether the thread has stopped", ALL),
     ],
 };
@@ -264,7 +264,7 @@ fn drive(t: &mut Thread) {
     // Domain::stop.
     let work = t.label();
     t.of("Domain::stop");
-    t.store("doze", STOPPED, Relaxed);
+    t.store("sleep_state", STOPPED, Relaxed);
     heavy(t);
     if !t.bad("no look behind the fence") {
         t.load("now", "queued", Acquire);
@@ -281,7 +281,7 @@ fn drive(t: &mut Thread) {
     t.bind(sleeps);
     let up = t.label();
     t.of("SleepState::fall_asleep");
-    t.store("doze", ASLEEP, Relaxed);
+    t.store("sleep_state", ASLEEP, Relaxed);
     heavy(t);
     t.of("Domain::must_stay_up");
     t.load("now", "queued", Acquire);
@@ -289,7 +289,7 @@ fn drive(t: &mut Thread) {
     sleep(t, "event");
     t.bind(up);
     t.of("SleepState::wake_up");
-    t.store("doze", AWAKE, Relaxed);
+    t.store("sleep_state", AWAKE, Relaxed);
     t.go(top);
     t.bind(gone);
     t.bind(over);
@@ -310,7 +310,7 @@ fn stop_tried(t: &mut Thread) {
 pub(crate) const END: Case = Case {
     name: "end",
     build: |p| {
-        p.variables(&[("doze", AWAKE), ("event", 0), ("collector", 0)]);
+        p.variables(&[("sleep_state", AWAKE), ("event", 0), ("collector", 0)]);
         p.variables(&[("ended", 0), ("recycled", 0), ("asked", 1)]);
         p.thread("last handle", |t| {
             let (runs, end) = (t.label(), t.label());
@@ -320,8 +320,8 @@ pub(crate) const END: Case = Case {
                 t.lock("collector");
             }
             t.store("ended", 1, Release);
-            t.load("doze", "doze", Acquire);
-            t.go_if(r("doze").is(STOPPED).not(), runs);
+            t.load("sleep_state", "sleep_state", Acquire);
+            t.go_if(r("sleep_state").is(STOPPED).not(), runs);
             recycle(t);
             if locked {
                 t.unlock("collector");
@@ -342,16 +342,16 @@ pub(crate) const END: Case = Case {
             t.rmw("asked", "asked", r("asked"), AcqRel);
             t.go_if(r("asked").or("ended"), stops);
             t.of("SleepState::fall_asleep");
-            t.store("doze", ASLEEP, Relaxed);
+            t.store("sleep_state", ASLEEP, Relaxed);
             t.heavy();
             sleep(t, "event");
             t.of("SleepState::wake_up");
-            t.store("doze", AWAKE, Relaxed);
+            t.store("sleep_state", AWAKE, Relaxed);
             t.go(top);
             t.bind(stops);
             t.of("Domain::stop");
             t.lock("collector");
-            t.store("doze", STOPPED, Relaxed);
+            t.store("sleep_state", STOPPED, Relaxed);
             t.heavy();
             t.load("ended", "ended", Acquire);
             t.go_if(r("ended").not(), handles);
