@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub(crate) struct Worker {
+    /// The bytes of the stack of the domain's threads, if they are set.
+    pub(crate) stack: Option<usize>,
     name: String,
     gp_event: &'static Event,
     state: Mutex<State>,
@@ -43,9 +45,10 @@ struct State {
 
 impl Worker {
     /// Returns the worker of a domain. `gp_event` wakes the grace-period thread.
-    pub(crate) fn new(name: String, gp_event: &'static Event) -> Arc<Self> {
+    pub(crate) fn new(name: String, stack: Option<usize>, gp_event: &'static Event) -> Arc<Self> {
         Arc::new(Self {
             name,
+            stack,
             gp_event,
             state: Mutex::new(State::default()),
             event: Arc::new(WakeEvent(Event::new())),
@@ -60,7 +63,8 @@ impl Worker {
     fn start(self: &Arc<Self>, state: &mut State) -> bool {
         if !state.running {
             let worker = Arc::clone(self);
-            let thread = thread::spawn(format!("rcu-{}-cb", self.name), move || worker.main());
+            let name = format!("rcu-{}-cb", self.name);
+            let thread = thread::spawn(name, self.stack, move || worker.main());
             state.running = thread.is_ok();
             state.thread = thread.ok();
         }

@@ -83,6 +83,7 @@ pub struct Builder {
     executor: Arc<dyn Executor>,
     lock: Option<Box<dyn BigLock>>,
     max_pending: Option<usize>,
+    stack_size: Option<usize>,
     settings: Settings,
 }
 
@@ -119,6 +120,7 @@ impl Builder {
             executor: Arc::new(WorkerThread),
             lock: None,
             max_pending: None,
+            stack_size: None,
             settings: Settings {
                 batch_interval: Duration::from_millis(1),
                 stall_timeout: Duration::from_secs(10),
@@ -286,6 +288,29 @@ impl Builder {
         self
     }
 
+    /// Sets the size in bytes of the stacks of the domain's threads. Default: that of
+    /// [`std::thread::Builder::stack_size`], two megabytes.
+    ///
+    /// The drop of a retired value runs on such a stack. A value that drops its parts by recursion,
+    /// such as a long list of boxes, may need more. A size that is too small becomes the least that
+    /// the system allows.
+    ///
+    /// ```
+    /// struct Link(Option<Box<Link>>);
+    /// let rcu = async_rcu::Rcu::builder().stack_size(256 << 20).build()?;
+    /// let mut chain = Box::new(Link(None));
+    /// for _ in 0..100_000 {
+    ///     chain = Box::new(Link(Some(chain)));
+    /// }
+    /// rcu.retire(chain);
+    /// rcu.blocking_drain();
+    /// # Ok::<(), async_rcu::error::BuildError>(())
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
     /// Makes the domain, and starts its grace-period thread.
     ///
     /// ```
@@ -297,9 +322,9 @@ impl Builder {
     /// # Errors
     /// [`BuildError::Thread`] if the thread cannot be started, as on targets without threads.
     pub fn build(self) -> Result<Rcu, BuildError> {
-        let Builder { name, executor, lock, max_pending, settings } = self;
+        let Builder { name, executor, lock, max_pending, stack_size, settings } = self;
         let domain = Domain::start(name, settings, |registry, name| {
-            Dispatcher::new(&registry.signals.event, name, executor, lock, max_pending)
+            Dispatcher::new(&registry.signals.event, name, executor, lock, max_pending, stack_size)
         });
         domain.map(Rcu::from_domain).map_err(BuildError::Thread)
     }
@@ -310,6 +335,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("batch_interval", &self.settings.batch_interval)
+            .field("stack_size", &self.stack_size)
             .field("max_pending", &self.max_pending)
             .field("stall_timeout", &self.settings.stall_timeout)
             .finish_non_exhaustive()

@@ -62,11 +62,12 @@ impl Dispatcher {
         executor: Arc<dyn Executor>,
         lock: Option<Box<dyn BigLock>>,
         max_pending: Option<usize>,
+        stack: Option<usize>,
     ) -> Arc<Self> {
         set_task_source(runtime::current_task);
         Arc::new(Self {
             event,
-            worker: Worker::new(name.clone(), event),
+            worker: Worker::new(name.clone(), stack, event),
             name,
             executor: Mutex::new(Some(executor)),
             turns: lock.map(|lock| Turns { lock, line: Mutex::new(VecDeque::new()) }),

@@ -14,6 +14,8 @@
 //! | a section, callback, batch or lock takes longer than [`stall_timeout`](crate::Builder::stall_timeout) | reported, with doubling pauses: which one, for how long, where it was made, how many callbacks wait | `tests/stalls.rs` |
 //! | a guard is leaked, whether or not its thread has ended | its section stays open for ever: memory that is retired after the section's start is never freed. Reported | `tests/read.rs`, `tests/stalls.rs` |
 //! | a callback, or the drop of a retired value, panics | the panic is caught, counted and reported; the next callback runs | `tests/panics.rs` |
+//! | the drop of a retired value recurses deeply, as that of a long list of boxes | it overflows the stack of the thread that runs callbacks, two megabytes unless [`Builder::stack_size`](crate::Builder::stack_size) sets it: the process aborts | |
+//! | standard error, or what a subscriber writes to, takes nothing | reports wait or are counted; callbacks and grace periods go on | `tests/stalls.rs` |
 //! | a panic payload panics when it is dropped | the second panic is caught too | `tests/panics.rs` |
 //! | a hook, an executor, a waker or a subscriber panics | the panic is caught and reported | `tests/panics.rs`, `tests/faults.rs` |
 //! | a subscriber, waker or hook uses the domain that calls it | works: the crate holds no lock while it calls foreign code | `tests/faults.rs` |
@@ -32,9 +34,13 @@
 //! | `main` returns | nothing runs after `main`: call [`drain`](crate::Rcu::drain) first | |
 //!
 //! # Events
-//! The crate emits these `tracing` events. Only the grace-period thread emits them, with one
-//! exception: the thread that tried to restart the grace-period thread reports that the restart
-//! failed.
+//! The crate emits these `tracing` events. A thread of its own, `rcu-tell`, which lives only
+//! meanwhile, emits warnings and errors, so that a subscriber or a console that takes nothing does
+//! not stop the domain. The domain waits for it for half a second at most, and then not again
+//! before it has caught up. Of the reports that come meanwhile, the first 256 are kept, and the
+//! others are counted. There are two exceptions. The grace-period thread emits the debug events, so
+//! a subscriber that takes them must not block. The thread that tried to restart the grace-period
+//! thread reports that the restart failed.
 //!
 //! | target | level | when | fields |
 //! |---|---|---|---|
@@ -72,11 +78,13 @@
 //! # Memory
 //! - A registered thread costs one record of a kilobyte. A record is used again after its thread
 //!   has ended, and is never freed. Records are made in groups; a new group has half as many
-//!   records as already exist.
-//! - An owned guard costs eight bytes, counted at the peak number of guards.
+//!   records as already exist. Groups that no thread uses cost grace periods nothing.
+//! - An owned guard costs eight bytes, counted at the peak number of guards. After a peak, grace
+//!   periods soon pass over what is not used any more.
 //! - A queued callback costs 32 bytes, and a box if it captures more than three words.
 //! - The callback queue has chunks of two kilobytes each. A thread's record keeps up to sixteen
-//!   empty chunks; the others are freed as they are used up.
+//!   empty chunks; the others are freed as they are used up. After a peak of threads, the chunks of
+//!   the records that are not used any more are freed.
 //!
 //! # Not for
 //! - Signal handlers: they must not use this crate.

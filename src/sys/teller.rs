@@ -64,7 +64,7 @@ pub(crate) fn tell(tell: impl FnOnce() + Send + 'static) {
     teller.reports.push_back(report);
     if teller.running.is_none() {
         // The lock is held meanwhile, so that no fork comes between.
-        match thread::spawn("rcu-tell".to_owned(), || or_abort(run)) {
+        match thread::spawn("rcu-tell".to_owned(), None, || or_abort(run)) {
             Ok(_) => teller.running = Some(forks),
             Err(_) => {
                 drop(teller);

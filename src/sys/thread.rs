@@ -26,16 +26,21 @@ impl JoinHandle {
     }
 }
 
-/// Starts a thread. `ps -L` and debuggers show its name (Linux keeps 15 bytes of it).
-pub(crate) fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
+/// Starts a thread, with this number of bytes for its stack, or with the default. `ps -L` and
+/// debuggers show its name (Linux keeps 15 bytes of it).
+pub(crate) fn spawn(
+    name: String,
+    stack: Option<usize>,
+    f: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle> {
     // `Builder::spawn` panics on a NUL byte in the name, so the name ends there.
     let name = name.split('\0').next().unwrap_or_default().to_owned();
     permit(&name)?;
     let f: Body = Box::new(f);
     if raw::is_needed() {
-        return raw::spawn(name, f).map(JoinHandle::Raw);
+        return raw::spawn(name, stack, f).map(JoinHandle::Raw);
     }
-    platform::spawn(name, f).map(JoinHandle::Std)
+    platform::spawn(name, stack, f).map(JoinHandle::Std)
 }
 
 pub(crate) fn current_name() -> Option<String> {
@@ -64,8 +69,12 @@ mod platform {
     use std::thread::Builder;
     pub(crate) use std::thread::{JoinHandle, yield_now};
 
-    pub(super) fn spawn(name: String, f: Body) -> io::Result<JoinHandle<()>> {
-        Builder::new().name(name).spawn(f)
+    pub(super) fn spawn(name: String, stack: Option<usize>, f: Body) -> io::Result<JoinHandle<()>> {
+        let builder = Builder::new().name(name);
+        match stack {
+            Some(stack) => builder.stack_size(stack).spawn(f),
+            None => builder.spawn(f),
+        }
     }
 }
 
@@ -96,7 +105,11 @@ mod platform {
     }
 
     /// The count orders nothing but the thread's end before the model's end.
-    pub(super) fn spawn(_name: String, f: Body) -> io::Result<JoinHandle<()>> {
+    pub(super) fn spawn(
+        _name: String,
+        _stack: Option<usize>,
+        f: Body,
+    ) -> io::Result<JoinHandle<()>> {
         let all = Arc::clone(&ALL);
         all.living.fetch_add(1, Ordering::Relaxed);
         loom::thread::Builder::new().spawn(move || {
@@ -139,7 +152,7 @@ mod raw {
         false
     }
 
-    pub(super) fn spawn(_name: String, _f: Body) -> io::Result<Handle> {
+    pub(super) fn spawn(_name: String, _stack: Option<usize>, _f: Body) -> io::Result<Handle> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -214,13 +227,25 @@ mod raw {
         gate::is_child()
     }
 
-    pub(super) fn spawn(name: String, f: Body) -> io::Result<Handle> {
+    pub(super) fn spawn(name: String, stack: Option<usize>, f: Body) -> io::Result<Handle> {
         let name = CString::new(name).unwrap_or_default();
         let start = Box::into_raw(Box::new(Start { name, f }));
         let mut id = std::mem::MaybeUninit::uninit();
-        let (to, default) = (id.as_mut_ptr(), ptr::null());
-        // SAFETY: if the thread starts, `main` takes the box over, once.
-        let error = unsafe { libc::pthread_create(to, default, main, start.cast()) };
+        // SAFETY: the attributes are initialised before they are used, and then destroyed. If the
+        // thread starts, `main` takes the box over, once.
+        let error = unsafe {
+            let mut attributes = std::mem::MaybeUninit::uninit();
+            libc::pthread_attr_init(attributes.as_mut_ptr());
+            if let Some(stack) = stack {
+                // Whole pages. A size that the system refuses leaves the default.
+                let stack = stack.max(libc::PTHREAD_STACK_MIN).next_multiple_of(64 * 1024);
+                libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack);
+            }
+            let to = id.as_mut_ptr();
+            let error = libc::pthread_create(to, attributes.as_ptr(), main, start.cast());
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+            error
+        };
         if error != 0 {
             // SAFETY: the box made above, which no thread has.
             drop(unsafe { Box::from_raw(start) });
@@ -277,7 +302,7 @@ mod raw {
             for joined in [true, false] {
                 let send = send.clone();
                 let f = Box::new(move || send.send(()).unwrap());
-                let thread = spawn("raw-test".into(), f).unwrap();
+                let thread = spawn("raw-test".into(), Some(1 << 20), f).unwrap();
                 if joined {
                     thread.join();
                     received.try_recv().unwrap();

@@ -32,7 +32,9 @@ impl Domain {
         // The lock is held until the handle is stored. So a caller that finds the thread stopped,
         // under this lock, also finds the thread's handle.
         let mut handle = self.thread.handle.lock();
-        let thread = thread::spawn(format!("rcu-{}", self.dispatcher.name), move || run(shared))?;
+        let name = format!("rcu-{}", self.dispatcher.name);
+        let stack = self.dispatcher.worker.stack;
+        let thread = thread::spawn(name, stack, move || run(shared))?;
         *handle = Some(thread);
         Ok(())
     }
