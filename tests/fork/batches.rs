@@ -31,10 +31,10 @@ fn batches_that_wait_for_the_global_lock_run_in_both() {
         lock.call(&rcu, |ran| *ran += 1);
         rcu.force();
         until("a batch", || rcu.stats().batches == batches);
-        if batches == 1 {
-            // The worker has the batch when the report says that the worker waits for the lock.
-            while receive(&waits) != StallKind::GlobalLock {}
-        }
+        // The worker waits for the lock when a new report says so. While the worker looks at its
+        // queue, it has the waiting batch in its hands, and a fork would lose that batch's place.
+        waits.try_iter().for_each(drop);
+        while receive(&waits) != StallKind::GlobalLock {}
     }
     fork(|| {
         drop(held.take());
