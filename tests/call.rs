@@ -448,6 +448,21 @@ fn unforced_callbacks_share_grace_periods_within_the_batch_interval() {
 }
 
 #[test]
+fn callbacks_that_trickle_in_behind_a_stalled_section_start_no_grace_period_each() {
+    let rcu = Rcu::builder().batch_interval(Duration::ZERO).build().unwrap();
+    let held = rcu.read_owned();
+    for _ in 0..300 {
+        rcu.call(|| ());
+        // Time for the thread to take a turn.
+        thread::sleep(Duration::from_micros(200));
+    }
+    assert!(rcu.stats().grace_periods <= 3, "{:?}", rcu.stats());
+    drop(held);
+    // Without a force.
+    until("all have run", || rcu.stats().finished == 300);
+}
+
+#[test]
 fn force_drain_and_synchronize_do_not_wait_for_the_batch_interval() {
     within(|| {
         let long = Duration::from_secs(3_600);

@@ -180,7 +180,9 @@ impl Builder {
     /// Sets the least time between two grace periods for callbacks. Default: one millisecond.
     ///
     /// Each grace period interrupts every processor that runs this process. The first grace period
-    /// of an idle domain starts at once. Waits, force and drain do not wait for the interval.
+    /// of an idle domain starts at once. Waits, force and drain do not wait for the interval. While
+    /// two grace periods for callbacks are held up by sections, later callbacks wait for the end of
+    /// the older one.
     ///
     /// ```
     /// use std::time::Duration;
@@ -335,7 +337,6 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("batch_interval", &self.settings.batch_interval)
-            .field("stack_size", &self.stack_size)
             .field("max_pending", &self.max_pending)
             .field("stall_timeout", &self.settings.stall_timeout)
             .finish_non_exhaustive()

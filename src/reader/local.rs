@@ -14,6 +14,8 @@ use super::record::Record;
 use super::registry::Registry;
 use crate::sys::prim::thread_local;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::mem;
 use std::ptr;
 
 #[derive(Clone, Copy)]
@@ -24,12 +26,13 @@ struct Entry {
 
 const EMPTY: Entry = Entry { registry: ptr::null(), record: ptr::null() };
 
-struct Own(RefCell<Vec<(&'static Registry, &'static Record)>>);
+/// By the addresses of the registries.
+struct Own(RefCell<BTreeMap<usize, (&'static Registry, &'static Record)>>);
 
 impl Own {
     /// Gives up the records for which `over` returns `true`.
     fn give_up(&self, over: impl Fn(&'static Registry, &'static Record) -> bool) {
-        self.0.borrow_mut().retain(|&(registry, record)| {
+        self.0.borrow_mut().retain(|_, &mut (registry, record)| {
             let over = over(registry, record);
             if over {
                 remove_cached(|cached| ptr::eq(cached, registry));
@@ -44,7 +47,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         remove_cached(|_| true);
-        for (registry, record) in self.0.get_mut().drain(..) {
+        for (registry, record) in mem::take(self.0.get_mut()).into_values() {
             // SAFETY: the record belongs to this thread, and is in no table any more.
             unsafe { registry.orphan(record) }
         }
@@ -53,7 +56,7 @@ impl Drop for Own {
 
 thread_local! {
     static CACHE: [Cell<Entry>; 2] = const { [Cell::new(EMPTY), Cell::new(EMPTY)] };
-    static OWN: Own = const { Own(RefCell::new(Vec::new())) };
+    static OWN: Own = const { Own(RefCell::new(BTreeMap::new())) };
 }
 
 fn remove_cached(is_over: impl Fn(*const Registry) -> bool) {
@@ -114,7 +117,7 @@ pub(crate) fn find(registry: &'static Registry) -> Found {
     let is_own = OWN.try_with(|own| {
         // The thread also gives up its records of domains that have ended.
         own.give_up(|registry, record| registry.is_ended() && record.is_idle());
-        own.0.borrow_mut().push((registry, record));
+        own.0.borrow_mut().insert(ptr::from_ref(registry).addr(), (registry, record));
     });
     if is_own.is_ok() {
         remember(registry, record);
@@ -127,8 +130,7 @@ pub(crate) fn known(registry: &'static Registry) -> Option<&'static Record> {
     cached(registry).or_else(|| {
         let find = |own: &Own| {
             let records = own.0.borrow();
-            let found = records.iter().find(|(of, _)| ptr::eq(*of, registry));
-            found.map(|(_, record)| *record)
+            records.get(&ptr::from_ref(registry).addr()).map(|(_, record)| *record)
         };
         OWN.try_with(find).ok()?
     })

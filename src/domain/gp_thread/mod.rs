@@ -17,7 +17,7 @@
 //! # When a grace period starts
 //! | wanted by | when |
 //! |---|---|
-//! | callbacks | at once after idleness, else `batch_interval` after the last start |
+//! | callbacks | at once after idleness, else `batch_interval` after the last start, when fewer than two collections wait |
 //! | synchronize, cookies | when fewer than two have not elapsed: later waiters share the next |
 //! | force, drain, a backlog above half of `max_pending` | at once |
 //!
@@ -248,7 +248,8 @@ impl Domain {
         delay::at(Window::Taken);
         let urgent = forced || asked;
         let for_waiters = self.may_start_for_waiters(urgent);
-        let may_collect = urgent || for_waiters || self.until_due(&collector).is_zero();
+        let is_due = |until: Duration| until.is_zero();
+        let may_collect = urgent || for_waiters || self.until_due(&collector).is_some_and(is_due);
         let due = asked || may_collect && self.has_queued(&collector);
 
         // Before the first queue is read: later drains wait for the next collection.
@@ -350,16 +351,21 @@ impl Domain {
         self.registry.groups().flatten().any(|record| unsafe { record.queue.has_more() })
     }
 
-    /// Returns how long callbacks must still wait for the start of their grace period. Above half
-    /// of the limit they do not wait: the caller that passes half of the limit kicks this thread.
-    pub(in crate::domain) fn until_due(&self, collector: &GpThread) -> Duration {
+    /// Returns how long callbacks must still wait for the start of their grace period, or `None` if
+    /// they wait until one of two earlier collections is ready. (Behind a stalled section, a start
+    /// for each callback that trickles in would only interrupt the processors.) Above half of the
+    /// limit they do not wait: the caller that passes half of the limit kicks this thread.
+    pub(in crate::domain) fn until_due(&self, collector: &GpThread) -> Option<Duration> {
         let backlog = self.dispatcher.backlog.as_ref();
-        collector.last_start.map_or(Duration::ZERO, |last| {
-            match self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
-                true => Duration::ZERO,
-                false => self.settings.batch_interval.saturating_sub(last.elapsed()),
-            }
-        })
+        let last = match self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
+            true => None,
+            false => collector.last_start,
+        };
+        match last {
+            None => Some(Duration::ZERO),
+            Some(_) if collector.waiting.len() >= 2 => None,
+            Some(last) => Some(self.settings.batch_interval.saturating_sub(last.elapsed())),
+        }
     }
 
     /// Lets more waiters come, if several wait for a grace period that has not started: one start

@@ -9,8 +9,9 @@
 //!    asked before the fence still holds the grace period up. Otherwise it begins again at the
 //!    reset.
 //!
-//! While callbacks wait for the batch interval, the thread sleeps with a timer, and its sleep state
-//! stays awake: it *naps*. Without work it sets no timer.
+//! While callbacks wait for the batch interval, or for the end of earlier grace periods, the thread
+//! *naps*: its sleep state stays awake, so that calls do not wake it. It sets a timer for the batch
+//! interval only.
 //!
 //! # Stopping
 //! The thread decides under the collector lock whether it stops. The drop of the last handle takes
@@ -48,7 +49,8 @@ impl Domain {
             return Slept::Awake;
         }
         let holdouts = awaited > handled;
-        let nap = self.has_queued(&collector).then(|| self.until_due(&collector));
+        let napping = self.has_queued(&collector);
+        let nap = napping.then(|| self.until_due(&collector)).flatten();
         let worked = collector.worked;
         let young = collector.has_young_start();
         // SAFETY: this thread holds the collector lock.
@@ -60,7 +62,7 @@ impl Domain {
             return Slept::Awake;
         }
 
-        if nap.is_none() && !holdouts {
+        if !napping && !holdouts {
             if worked && self.settings.on_idle.is_some() && !self.dispatcher.tickets.watch() {
                 self.idle();
                 return Slept::Awake;
@@ -77,17 +79,17 @@ impl Domain {
         let stuck = self.look_for_stuck(holdouts);
         let publish = self.publish();
 
-        if nap.is_none() {
+        if !napping {
             signals.sleep_state.fall_asleep();
         }
         if holdouts {
             self.engine.request_wake(handled.next());
         }
         delay::at(Window::Announced);
-        if nap.is_none() || holdouts {
+        if !napping || holdouts {
             barrier::heavy();
         }
-        let stay_up = self.must_stay_up(&self.collector.lock(), awaited, nap.is_some());
+        let stay_up = self.must_stay_up(&self.collector.lock(), awaited, napping);
         if !stay_up {
             delay::at(Window::Sleeping);
             signals.event.wait(nap.into_iter().chain(stranded).chain(stuck).chain(publish).min());
