@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 use tokio_test::task::{Spawn, spawn};
 use tokio_test::{assert_pending, assert_ready};
 
@@ -474,6 +475,25 @@ fn a_wait_that_is_ready_at_once_gives_the_thread_away_at_times() {
     drop(held);
     rcu.blocking_shutdown();
     gives_away!("shutdown", rcu.shutdown());
+}
+
+/// tokio's budget stays empty until the outer poll ends.
+#[test]
+fn a_nested_executor_inside_a_task_without_budget_goes_on() {
+    let rcu = Rcu::new();
+    settle(async {
+        for _ in 0..400 {
+            futures::executor::block_on(rcu.synchronize());
+        }
+    });
+}
+
+#[test]
+fn a_blocking_wait_with_no_time_left_does_not_give_the_thread_away() {
+    let rcu = Rcu::new();
+    for _ in 0..1000 {
+        assert!(rcu.blocking_drain_timeout(Duration::ZERO).is_ok());
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@
 
 use super::{OwnedRcuRef, RcuCell};
 use crate::Rcu;
-use crate::sys::budget;
+use crate::sys::budget::Budget;
 use crate::sys::prim::{AtomicPtr, AtomicUsize, Ordering, opaque_debug};
 use crate::sys::wait_list::{Place, WaitList};
 use futures_core::Stream;
@@ -186,6 +186,7 @@ pub struct Watcher<T: Send + Sync + 'static> {
     place: Option<Place<()>>,
     /// It does not count as a watcher any more.
     has_left: bool,
+    budget: Budget,
 }
 
 impl<T: Send + Sync + 'static> RcuCell<T> {
@@ -205,13 +206,22 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// ```
     ///
     /// While a cell has watchers, its writers take a lock for a moment. Readers never do.
+    /// After the cell is dropped, its last version is kept until every watcher has received it or is
+    /// dropped.
     pub fn subscribe(&self) -> Watcher<T> {
         let watched = self.watched.install();
         // Before the cell is read: see the protocol.
         watched.watchers.fetch_add(1, Ordering::SeqCst);
         watched.renew(|| self.current.load(Ordering::SeqCst), false);
         let seen = watched.latest.with(|latest, _| latest.version);
-        Watcher { watched, rcu: self.rcu().clone(), seen, place: None, has_left: false }
+        Watcher {
+            watched,
+            rcu: self.rcu().clone(),
+            seen,
+            place: None,
+            has_left: false,
+            budget: Budget::default(),
+        }
     }
 }
 
@@ -293,7 +303,7 @@ impl<T: Send + Sync + 'static> Watcher<T> {
                 return Poll::Pending;
             }
         }
-        ready!(budget::poll(cx));
+        ready!(self.budget.poll(cx));
         self.watched.latest.leave(&mut self.place);
         Poll::Ready(self.latest())
     }

@@ -1,5 +1,6 @@
 //! Blocking a thread until a future is ready, and whether the thread may block.
 
+use crate::sys::budget;
 use crate::sys::clock::Instant;
 use crate::sys::event::Event;
 use crate::sys::prim::thread_local;
@@ -130,6 +131,7 @@ pub(crate) fn block_on<F: Future + Unpin>(
     let deadline = timeout.and_then(|d| Instant::now().checked_add(d));
     loop {
         event.0.reset();
+        budget::renew();
         if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut context) {
             return Some(output);
         }

@@ -13,7 +13,7 @@
 //! wait keeps its place, so it is the first to be woken again.
 
 use super::rcu::Rcu;
-use crate::sys::budget;
+use crate::sys::budget::Budget;
 use crate::sys::prim::{AtomicBool, AtomicU64, AtomicUsize, Ordering, opaque_debug};
 use crate::sys::wait_list::{Place, WaitList};
 use crate::sys::wake::WakeList;
@@ -302,7 +302,7 @@ impl Rcu {
     /// # }).unwrap();
     /// ```
     pub fn reserve(&self) -> Reserve {
-        Reserve { rcu: Some(self.clone()), turn: None, noted: false }
+        Reserve { rcu: Some(self.clone()), turn: None, budget: Budget::default(), noted: false }
     }
 }
 
@@ -401,6 +401,7 @@ impl Drop for Permit {
 pub struct Reserve {
     rcu: Option<Rcu>,
     turn: Option<Turn>,
+    budget: Budget,
     /// A deadlock was reported.
     noted: bool,
 }
@@ -413,7 +414,7 @@ impl Future for Reserve {
         let rcu = this.rcu.as_ref().expect("Reserve polled after completion");
         // Before room is taken: a future that holds room and is not ready would keep it from
         // others.
-        ready!(budget::poll(cx));
+        ready!(this.budget.poll(cx));
         if let Some(backlog) = rcu.backlog() {
             let press = |outcome| rcu.press(outcome);
             if backlog.poll_take(&mut this.turn, cx.waker(), press).is_pending() {

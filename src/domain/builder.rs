@@ -20,6 +20,9 @@ type StallHook = Box<dyn Fn(&StallReport) + Send + Sync>;
 type PanicHook = Box<dyn Fn(&PanicReport) + Send + Sync>;
 type IdleHook = Box<dyn Fn() + Send + Sync>;
 
+/// A panic hook that prints a backtrace needs some tens of kilobytes.
+const LEAST_STACK: usize = 256 * 1024;
+
 pub(super) struct Settings {
     pub(super) batch_interval: Duration,
     pub(super) stall_timeout: Duration,
@@ -294,8 +297,7 @@ impl Builder {
     /// [`std::thread::Builder::stack_size`], two megabytes.
     ///
     /// The drop of a retired value runs on such a stack. A value that drops its parts by recursion,
-    /// such as a long list of boxes, may need more. A size that is too small becomes the least that
-    /// the system allows.
+    /// such as a long list of boxes, may need more. The least is 256 kilobytes.
     ///
     /// ```
     /// struct Link(Option<Box<Link>>);
@@ -309,7 +311,7 @@ impl Builder {
     /// # Ok::<(), async_rcu::error::BuildError>(())
     /// ```
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = Some(bytes);
+        self.stack_size = Some(bytes.max(LEAST_STACK));
         self
     }
 

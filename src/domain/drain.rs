@@ -17,7 +17,7 @@
 use super::Domain;
 use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
-use crate::sys::budget;
+use crate::sys::budget::Budget;
 use crate::sys::prim::opaque_debug;
 use crate::sys::wait_list::{Place, WaitList};
 use crate::sys::wake::WakeList;
@@ -267,6 +267,7 @@ pub struct Drain {
     /// The drain's number, and its place among the waiting drains.
     place: Option<Place<u64>>,
     done: bool,
+    budget: Budget,
     /// The method that made this future, for a report.
     method: &'static str,
     /// A deadlock was reported.
@@ -275,7 +276,7 @@ pub struct Drain {
 
 impl Drain {
     pub(super) fn new(rcu: Rcu, method: &'static str) -> Self {
-        Self { rcu, place: None, done: false, method, noted: false }
+        Self { rcu, place: None, done: false, budget: Budget::default(), method, noted: false }
     }
 
     pub(super) fn rcu(&self) -> &Rcu {
@@ -292,7 +293,7 @@ impl Future for Drain {
         let tickets = &domain.dispatcher.tickets;
         this.done |= this.place.is_none() && domain.is_drained();
         if this.done {
-            return budget::poll(cx);
+            return this.budget.poll(cx);
         }
         // A drain that goes on in the child of a fork forces again: the request may be lost.
         let can_run = if this.place.is_none_or(|place| tickets.has_lost(place)) {
@@ -312,7 +313,7 @@ impl Future for Drain {
             return Poll::Pending;
         }
         this.done = true;
-        budget::poll(cx)
+        this.budget.poll(cx)
     }
 }
 

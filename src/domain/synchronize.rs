@@ -9,7 +9,7 @@ use super::Domain;
 use super::rcu::Rcu;
 use crate::dispatch::blocking::block_on;
 use crate::reader::sequence::{Mark, Seq};
-use crate::sys::budget;
+use crate::sys::budget::Budget;
 use crate::sys::prim::opaque_debug;
 use crate::sys::wait_list::{Place, WaitList};
 use std::cmp;
@@ -224,13 +224,14 @@ pub struct Synchronize {
     target: Option<Seq>,
     place: Option<Place<Seq>>,
     polled: bool,
+    budget: Budget,
     /// A deadlock was reported.
     noted: bool,
 }
 
 impl Synchronize {
     fn new(rcu: Rcu, target: Option<Seq>) -> Self {
-        Self { rcu, target, place: None, polled: false, noted: false }
+        Self { rcu, target, place: None, polled: false, budget: Budget::default(), noted: false }
     }
 
     /// At the first poll, if no future waits: starts the grace period, and scans once.
@@ -262,7 +263,7 @@ impl Future for Synchronize {
         let domain = this.rcu.domain();
         let target = *this.target.get_or_insert_with(|| domain.engine.next());
         if domain.engine.has_elapsed(target) {
-            ready!(budget::poll(cx));
+            ready!(this.budget.poll(cx));
             this.leave();
             return Poll::Ready(());
         }
@@ -280,7 +281,7 @@ impl Future for Synchronize {
         }
         // The look after the waiter has joined.
         if domain.engine.has_elapsed(target) {
-            ready!(budget::poll(cx));
+            ready!(this.budget.poll(cx));
             this.leave();
             return Poll::Ready(());
         }

@@ -71,7 +71,7 @@ struct Caller {
 /// A caller looks at no more words than this. More are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
 
-/// A scan that sees more idle words than held ones, by this number, counts as one that could do
+/// A scan that sees more idle owned words than held ones, by this number, counts as one that could do
 /// with fewer. After so many of them, idle blocks of owned words are skipped.
 const IDLE_WORDS: usize = 256;
 const IDLE_SCANS: usize = 64;
@@ -123,10 +123,11 @@ impl Engine {
         let limit = self.fenced.get();
         delay::at(Window::Limited);
         let mut oldest = limit;
-        let (mut words, mut held) = (0, 0);
+        let (mut words, mut held, mut own) = (0, 0, 0);
         for group in self.registry.groups() {
             for record in group {
                 delay::at(Window::Scanning);
+                own += 1;
                 record.for_each_word(|word| {
                     words += 1;
                     if let Some(seen) = word.holds() {
@@ -137,7 +138,7 @@ impl Engine {
             }
         }
         self.words.store(words, Ordering::Relaxed);
-        if words - held > held + IDLE_WORDS {
+        if words - own > 2 * held + IDLE_WORDS {
             self.skip_idle();
         }
         delay::at(Window::Scanned);

@@ -25,6 +25,7 @@ use super::sequence::Sequence;
 use super::word::Word;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicUsize, Mutex, Ordering, UnsafeCell};
+use std::iter;
 use std::ptr;
 
 crate::sys::prim::model_const! {
@@ -197,9 +198,10 @@ impl OwnedWords {
             if blocks.idle.is_empty() {
                 let count = blocks.count;
                 self.skip_idle_in(&mut blocks, count);
-            }
-            if blocks.idle.is_empty() {
-                self.grow(&mut blocks);
+                // With only a few, the next look at all blocks would come soon.
+                if blocks.idle.len() <= count / 16 {
+                    self.grow(&mut blocks);
+                }
             }
             let at = blocks.idle.pop().expect("blocks were added");
             at.set_skipped(false);
@@ -249,8 +251,15 @@ impl OwnedWords {
 
     /// Marks idle blocks as skipped, of so many that the call looks at. For any thread.
     pub(super) fn skip_idle(&self, most: usize) {
-        if self.newest().is_some() {
-            self.skip_idle_in(&mut self.blocks.lock(), most);
+        if self.newest().is_none() {
+            return;
+        }
+        // In portions, since the record's thread may wait for the lock.
+        let mut left = most.min(self.blocks.lock().count);
+        while left != 0 {
+            let portion = left.min(ROUND as usize);
+            self.skip_idle_in(&mut self.blocks.lock(), portion);
+            left -= portion;
         }
     }
 
@@ -298,6 +307,14 @@ impl OwnedWords {
             }
             next = group.older;
         }
+    }
+
+    /// Returns whether a word is held. Acquire: if not, all sections ended before this.
+    pub(crate) fn any_held(&self) -> bool {
+        iter::successors(self.newest(), |group| group.older).any(|group| {
+            let mut used = group.blocks.iter().filter(|b| !b.skipped.load(Ordering::Acquire));
+            group.used.load(Ordering::Acquire) != 0 && used.any(|block| !block.is_idle())
+        })
     }
 
     pub(crate) fn held(&self) -> usize {

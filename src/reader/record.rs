@@ -241,9 +241,7 @@ impl Record {
 
     /// Returns whether a section is open. Acquire: if not, all of them ended before this.
     pub(super) fn has_section(&self) -> bool {
-        let mut open = false;
-        self.for_each_word(|word| open |= word.holds().is_some());
-        open
+        self.word.holds().is_some() || self.owned.any_held()
     }
 
     /// Returns whether no section is open and no callback is unfinished. Acquire.

@@ -111,6 +111,8 @@ struct GroupSlot {
     /// The index of the first record.
     first: usize,
     free: usize,
+    /// No record was taken since the queues gave their memory back.
+    trimmed: bool,
 }
 
 impl GroupSlot {
@@ -131,10 +133,11 @@ impl Slots {
         let slot = self.group_of(index);
         slot.group.skipped.store(false, Ordering::Release);
         slot.free -= 1;
+        slot.trimmed = false;
         Some(&slot.group.records[index - slot.first])
     }
 
-    /// Makes an idle record free. Returns whether its group is skipped now.
+    /// Makes an idle record free. Returns whether its group is to be trimmed.
     fn give(&mut self, record: &'static Record) -> bool {
         self.free.push(Reverse(record.index));
         let slot = self.group_of(record.index);
@@ -143,7 +146,7 @@ impl Slots {
             delay::at(Window::Skipping);
             slot.group.skipped.store(true, Ordering::Release);
         }
-        slot.is_free()
+        slot.is_free() && slot.first != 0
     }
 }
 
@@ -184,7 +187,7 @@ impl Registry {
     /// Returns a record that the current thread owns until it calls [`orphan`](Self::orphan).
     pub(crate) fn acquire(&'static self) -> &'static Record {
         let mut slots = self.slots.lock();
-        // An orphan first, so that few records are in use.
+        // The lowest of both, so that few records are in use.
         let record = self.take_orphan(&mut slots).or_else(|| slots.take());
         let record = record.unwrap_or_else(|| {
             self.grow(&mut slots);
@@ -194,19 +197,19 @@ impl Registry {
         record
     }
 
-    /// Takes an orphan without open sections. Callbacks may be left in its queue: the lock passes
-    /// the queue's producing end on.
+    /// Takes an orphan without open sections, if its index is below that of every free record.
+    /// Callbacks may be left in its queue: the lock passes the queue's producing end on.
     fn take_orphan(&self, slots: &mut Slots) -> Option<&'static Record> {
-        for _ in 0..slots.orphans.len().min(LOOKS) {
-            let record = slots.orphans.pop_front()?;
-            // Acquire: the next owner comes after all that the last one did.
-            if !record.has_section() {
-                self.orphans.store(slots.orphans.len(), Ordering::Relaxed);
-                return Some(record);
-            }
-            slots.orphans.push_back(record);
-        }
-        None
+        let looks = slots.orphans.len().min(LOOKS);
+        slots.orphans.rotate_left(looks);
+        let lowest = slots.free.peek().map_or(usize::MAX, |Reverse(index)| *index);
+        let looked_at = slots.orphans.iter().enumerate().rev().take(looks);
+        // Acquire, in `has_section`: the next owner comes after all that the last one did.
+        let fits = |(_, r): &(usize, &&'static Record)| r.index < lowest && !r.has_section();
+        let at = looked_at.filter(fits).min_by_key(|(_, record)| record.index)?.0;
+        let record = slots.orphans.remove(at);
+        self.orphans.store(slots.orphans.len(), Ordering::Relaxed);
+        record
     }
 
     fn grow(&'static self, slots: &mut Slots) {
@@ -224,7 +227,7 @@ impl Registry {
         // `fenced` before, so the sections that it misses began after the fence of every grace
         // period that it can end.
         self.newest.store(ptr::from_ref(group).cast_mut(), Ordering::Release);
-        slots.groups.push(GroupSlot { group, first, free: more });
+        slots.groups.push(GroupSlot { group, first, free: more, trimmed: true });
         slots.free.extend((first..first + more).map(Reverse));
     }
 
@@ -289,9 +292,11 @@ impl Registry {
         if !self.untrimmed.swap(false, Ordering::Relaxed) {
             return;
         }
-        let slots = self.slots.lock();
+        let mut slots = self.slots.lock();
         // The first group stays as it is, since threads come and go.
-        for slot in slots.groups.iter().skip(1).filter(|slot| slot.is_free()) {
+        let all = slots.groups.iter_mut().skip(1);
+        for slot in all.filter(|slot| slot.is_free() && !slot.trimmed) {
+            slot.trimmed = true;
             for record in &slot.group.records {
                 // SAFETY: the record is free, and the slots are locked: there is no producer, and
                 // no callback is unfinished. The caller is the only collector.

@@ -12,7 +12,7 @@
 //! another life than the present one, or between two.
 
 use super::sequence::{Mark, Seq};
-use crate::sys::budget;
+use crate::sys::budget::Budget;
 use crate::sys::prim::{AtomicU64, Ordering, opaque_debug};
 use crate::sys::wait_list::{Place, WaitList};
 use std::future::Future;
@@ -87,11 +87,12 @@ pub struct ReleaseRequested {
     seen: Seq,
     life: u64,
     place: Option<Place<Seq>>,
+    budget: Budget,
 }
 
 impl ReleaseRequested {
     pub(super) fn new(release: &'static Release, seen: Seq) -> Self {
-        Self { release, seen, life: release.life(), place: None }
+        Self { release, seen, life: release.life(), place: None, budget: Budget::default() }
     }
 }
 
@@ -112,7 +113,7 @@ impl Future for ReleaseRequested {
                 return Poll::Pending;
             }
         }
-        ready!(budget::poll(cx));
+        ready!(this.budget.poll(cx));
         release.waiting.leave(&mut this.place);
         Poll::Ready(())
     }

@@ -67,15 +67,18 @@ pub(crate) fn tell(tell: impl FnOnce() + Send + 'static) {
         match thread::spawn("rcu-tell".to_owned(), None, || or_abort(run)) {
             Ok(_) => teller.running = Some(forks),
             Err(_) => {
+                let own = teller.reports.pop_back();
                 drop(teller);
-                return run();
+                own.into_iter().for_each(|report| _ = quietly(report.tell));
+                return;
             }
         }
     }
     let stuck = teller.stuck;
     drop(teller);
     if !stuck && !told.wait(Some(PATIENCE)) {
-        TELLER.lock().stuck = true;
+        let mut teller = TELLER.lock();
+        teller.stuck = teller.running.is_some();
     }
 }
 

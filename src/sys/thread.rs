@@ -238,7 +238,7 @@ mod raw {
             libc::pthread_attr_init(attributes.as_mut_ptr());
             if let Some(stack) = stack {
                 // Whole pages. A size that the system refuses leaves the default.
-                let stack = stack.max(libc::PTHREAD_STACK_MIN).next_multiple_of(64 * 1024);
+                let stack = stack.checked_next_multiple_of(64 * 1024).unwrap_or(stack);
                 libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack);
             }
             let to = id.as_mut_ptr();

@@ -102,7 +102,8 @@ impl<K: Ord + Copy> Waiting<K> {
 
     fn is_among_the_first(&self, place: Place<K>, n: usize) -> bool {
         let asleep = self.asleep.first_key_value().map(|(first, _)| *first);
-        self.awake.len() <= n && asleep.is_none_or(|asleep| place < asleep)
+        let is_awake = self.awake.contains(&place);
+        is_awake && self.awake.len() <= n && asleep.is_none_or(|asleep| place < asleep)
     }
 
     fn len(&self) -> usize {

@@ -510,3 +510,20 @@ fn a_walk_returns_what_is_inserted_and_replaced_before_elements_that_were_there(
     assert!(walk.copied().eq([1, 2, 3, 40]));
     assert!(list.iter(&guard).copied().eq([1, 2, 3, 40, 49, 50]));
 }
+
+#[test]
+fn a_list_that_is_never_empty_has_a_front_at_all_times() {
+    let list = RcuList::new_in(&Rcu::new());
+    list.push_back(0);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 1..100_000 {
+                list.push_back(n);
+                drop(list.pop_front());
+            }
+        });
+        while !writer.is_finished() {
+            assert!(list.front(&list.rcu().read()).is_some());
+        }
+    });
+}

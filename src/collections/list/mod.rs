@@ -179,11 +179,13 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     #[track_caller]
     pub fn iter<'g>(&self, guard: &'g impl Guard) -> ListIter<'g, T> {
         self.domain.assert_covers(guard, NAME);
-        // Every node whose linking happens before this call has at most this number.
-        let end = self.appended.load(Ordering::Relaxed);
         // SAFETY: null, or a node linked now, in a section of the list's domain that lasts for 'g
         // (invariants 1, 2).
-        ListIter::from(unsafe { self.head.follow().as_ref() }, end)
+        let first = unsafe { self.head.follow().as_ref() };
+        // Every node whose linking happens before this call has at most this number. The number is
+        // stored after the link, so the first node may have a higher one.
+        let end = self.appended.load(Ordering::Relaxed);
+        ListIter::from(first, first.map_or(end, |first| end.max(first.number)))
     }
 
     /// Adds an element at the front.
