@@ -205,9 +205,8 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// # });
     /// ```
     ///
-    /// While a cell has watchers, its writers take a lock for a moment. Readers never do.
-    /// After the cell is dropped, its last version is kept until every watcher has received it or is
-    /// dropped.
+    /// While a cell has watchers, its writers take a lock for a moment. Readers never do. After the
+    /// cell is dropped, its last version is kept until every watcher has received it or is dropped.
     pub fn subscribe(&self) -> Watcher<T> {
         let watched = self.watched.install();
         // Before the cell is read: see the protocol.

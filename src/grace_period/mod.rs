@@ -71,8 +71,8 @@ struct Caller {
 /// A caller looks at no more words than this. More are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
 
-/// A scan that sees more idle owned words than held ones, by this number, counts as one that could do
-/// with fewer. After so many of them, idle blocks of owned words are skipped.
+/// A scan that sees more idle owned words than held ones, by this number, counts as one that could
+/// do with fewer. After so many of them, idle blocks of owned words are skipped.
 const IDLE_WORDS: usize = 256;
 const IDLE_SCANS: usize = 64;
 
