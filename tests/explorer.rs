@@ -1,90 +1,91 @@
-//! The protocol is correct, step by step, in every order that a processor allows.
+//! A search through every order of the protocol's steps that a processor allows.
 //!
 //! loom runs the crate's own code, but has no process-wide barrier and cannot tell a light fence
-//! from a heavy one. The explorer has the barrier, but not the crate's own code. It runs the
-//! protocol as small programs of loads, stores, read-modify-writes, fences and sleeps
-//! (`explorer/programs/`; each step names its function of `src/`). It visits every state that such
-//! a program can reach, under
+//! from a heavy one. The explorer has the barrier, but not the crate's own code. The explorer runs
+//! the protocol as small programs of loads, stores, read-modify-writes, fences and sleeps
+//! (`explorer/programs/`; each step names its function of `src/`). The explorer visits every state
+//! that such a program can reach, under
 //!
-//! - two memory models: x86-TSO with a store buffer for each processor (`explorer/tso.rs`), and one
-//!   out of order, multi-copy atomic, like AArch64 (`explorer/weak.rs`). In both, `membarrier` is a
-//!   moment at which each other processor is interrupted;
-//! - both modes of `sys::barrier`: asymmetric, where a light fence is nothing to the processor, and
-//!   fences.
+//! - two memory models: x86-TSO with a store buffer for each processor (`explorer/tso.rs`), and an
+//!   out-of-order, multi-copy atomic model like AArch64 (`explorer/weak.rs`). In both, `membarrier`
+//!   interrupts each other processor at some moment;
+//! - both modes of `sys::barrier`: asymmetric, in which a light fence has no effect on the
+//!   processor, and fences.
 //!
-//! A program must reach its end from every state: no use after a free, no lost work, no broken
-//! promise, no hang. A hang is a state from which no way leads to the end: a sleep for ever, or a
-//! circle. Each program must also fail for each of its faults, in the way, under the models and in
-//! the modes that its table says. A fault is a weakened ordering, a missing fence, a check that is
-//! not repeated, or two steps in the other order. A fault that passes here, since it breaks only
-//! the rules of the language or is harmless, is listed as seen `NOWHERE`.
+//! A program must be able to reach its end from every state, without a use after free, lost work
+//! or a broken promise. A hang is a state from which no sequence of steps leads to the end: a
+//! thread sleeps for ever, or threads run in a circle. Each program must also fail with each of its
+//! faults, in the way, under the models and in the modes that its table says. A fault is a weakened
+//! ordering, a missing fence, a check that is not repeated, or two steps in the other order. A
+//! fault that does not make its program fail is listed as seen `NOWHERE`: the fault breaks only the
+//! rules of the language, or is harmless.
 //!
 //! ```sh
 //! cargo test --test explorer           # all programs
 //! cargo test --test explorer cookie    # one program
 //! # The number of states, the times, and a trace of each fault:
 //! EXPLORER_VERBOSE=1 cargo test --test explorer cookie -- --exact --nocapture
-//! # Optimised, compiled by rustc alone, with the five programs that are slow otherwise:
+//! # Optimised, compiled by rustc alone, with the five programs that are slow unoptimised:
 //! bash ci/check.sh explorer [PROGRAM]
 //! ```
 //!
 //! # Where the simpler form is wrong
-//! These sentences of the design may look like details. The table says how a program fails without
-//! each.
+//! Each rule in the table may look like a detail. The last column says how the program fails if
+//! the protocol breaks the rule.
 //!
-//! | sentence | program | without it |
+//! | rule | program | without it |
 //! |---|---|---|
-//! | a leaver takes away what is asked first, then wakes | `one_asked` | hang |
-//! | a barrier granted at start that fails later is not taken for done | `section` | use after free |
-//! | only its owner parks a block, after it has read every word as 0 | `parked` | use after free |
-//! | it unparks before the guard is handed out | `parked` | use after free |
-//! | scans never write `parked`, not even after a heavy fence and another look | `parked` | use after free |
-//! | a leaked guard holds its section for ever, after its thread's end too | `leaked` | use after free |
-//! | guards drop in any order, a count decides which is outermost | `nested` | use after free |
-//! | `refresh` does nothing where sections are nested | `nested` | use after free |
-//! | an owned refresh never passes 0 | `owned_refresh` | use after free |
-//! | a refresh then does what a leaver does | `refresh_wakes` | hang |
-//! | records and the registry are never freed: a leaver looks at what is asked when its word is 0 | `record_stays` | use after free |
-//! | a record belongs to one core for ever | `record_stays` | hang |
+//! | the end of a section clears the wake request first, and then wakes the grace-period thread | `one_asked` | hang |
+//! | a heavy barrier that the system refuses is not taken for done | `section` | use after free |
+//! | a block is marked as skipped only after every word of the block was read as 0 | `parked` | use after free |
+//! | the mark is cleared before a guard of the block is handed out | `parked` | use after free |
+//! | a scan does not set the mark without the lock, not even with a heavy fence and another look | `parked` | use after free |
+//! | the section of a leaked guard stays open for ever, also after the end of its thread | `leaked` | use after free |
+//! | guards of a thread drop in any order: a count says which drop ends the section | `nested` | use after free |
+//! | `refresh` does nothing if sections are nested | `nested` | use after free |
+//! | a refresh of an owned guard never sets the word to 0 | `owned_refresh` | use after free |
+//! | a refresh wakes the grace-period thread if requested, as the end of a section does | `refresh_wakes` | hang |
+//! | records and registries are never freed: the end of a section reads the wake request after it has set the word to 0 | `record_stays` | use after free |
+//! | a record belongs to one registry for ever | `record_stays` | hang |
 //! | a registry is used again only when every record is free | `core` | broken: an old guard gives access |
-//! | its numbers run on | `core` | use after free |
-//! | an orphan is freed only with all its words 0 | `orphan` | use after free |
-//! | .. and with all its callbacks finished | `counts` | broken: never idle again |
+//! | a registry that is used again continues its numbers | `core` | use after free |
+//! | an orphaned record is used again only if all its words are 0 | `orphan` | use after free |
+//! | an orphaned record is used again only if all its callbacks have finished | `counts` | broken: the record is never idle again |
 //! | a guard of another domain never gives access | `domains` | use after free |
-//! | nothing but a guard's owner says that it is quiescent | `nested` | use after free |
+//! | only the owner of a guard says that the guard is quiescent | `nested` | use after free |
 //! | the sequence begins at 1 or above | `section` | use after free |
 //! | `seq`, `fenced` and `elapsed` begin equal | `section` | use after free |
-//! | nobody scans with the sequence as its limit | `two_starters`, `refresh` | use after free |
-//! | nor with a number before its fence | `two_starters` | use after free |
-//! | nor without a limit where sections are open | `late_section` | use after free |
+//! | no scan takes the sequence as its limit | `two_starters`, `refresh` | use after free |
+//! | no scan takes a number as its limit before the fence of that number | `two_starters` | use after free |
+//! | no scan goes without a limit while sections are open | `late_section` | use after free |
 //! | the limit is read before the words, and before the registry's head | `two_starters`, `registration` | use after free |
-//! | a number that its taker does not start comes from a read-modify-write, never from a load | `cookie` | use after free |
-//! | before a sleep: reset, then what is asked and the sleep state, then the heavy fence, then everything is read again | `holdout`, `call`, `nap_wait` | hang |
-//! | it sleeps only if a holder of the oldest grace period was asked before the fence | `holdout`, `bystander`, `asked_anew` | hang |
-//! | requests set the event always, and never look at the sleep state | `nap`, `nap_wait` | hang |
-//! | by a swap, and the reset is a swap too | `event`, `nap_wait` | hang |
-//! | what is wanted is compared with `fenced`, not with the sequence: nobody waits for another's fence | `wanted` | hang |
-//! | requests are taken first, queues collected after | `nap`, `drain` | hang; broken: a drain returns early |
-//! | a drain's number is given by the collector | `drain` | broken: a drain returns early |
-//! | stopping is a kind of falling asleep: heavy fence, and another look | `stop`, `stop_request`, `shutdown` | lost work |
-//! | undo and restart are compare-exchanges | `stop`, `stop_request` | broken: two threads |
-//! | an old thread that loses goes | `stop` | broken: two threads |
-//! | a watcher's slot gets the pointer re-read under its lock | `slot` | use after free |
-//! | .. before the old version is retired, and is closed before the last one is | `slot`, `closed` | use after free |
-//! | swap, look, install and read are all four SeqCst | `subscribe` | broken: nobody tells |
-//! | a retired value is waited for in its own domain | `domains` | use after free |
+//! | a caller that takes a number and does not start it uses a read-modify-write, never a load | `cookie` | use after free |
+//! | before a sleep, the grace-period thread resets the event, sets the wake request and the sleep state, does a heavy fence, and reads everything again | `holdout`, `call`, `nap_wait` | hang |
+//! | the grace-period thread sleeps only if it requested the wake from a holder of the oldest grace period before the fence | `holdout`, `bystander`, `asked_anew` | hang |
+//! | a request always sets the event, and never reads the sleep state | `nap`, `nap_wait` | hang |
+//! | the event is set by a swap, and reset by a swap | `event`, `nap_wait` | hang |
+//! | the wanted number is compared with `fenced`, not with the sequence: no waiter depends on the fence of another thread | `wanted` | hang |
+//! | a turn takes the requests first, and then collects the queues | `nap`, `drain` | hang; broken: a drain returns early |
+//! | the collector gives a drain its number | `drain` | broken: a drain returns early |
+//! | before it stops, the grace-period thread does a heavy fence and reads everything again | `stop`, `stop_request`, `shutdown` | lost work |
+//! | a stop is undone, and a thread restarted, by a compare-exchange | `stop`, `stop_request` | broken: two threads |
+//! | an old thread that loses the compare-exchange ends | `stop` | broken: two threads |
+//! | a writer reads the cell's pointer again under the slot's lock, and stores that in the slot | `slot` | use after free |
+//! | the slot is renewed before the old version is retired, and closed before the last version is | `slot`, `closed` | use after free |
+//! | the writer's swap and look and the watcher's install and read are all SeqCst | `subscribe` | broken: no thread tells the watcher |
+//! | a retired value waits for a grace period of its own domain | `domains` | use after free |
 //!
-//! Other tests cover what is beyond the protocol: no collection copies a value bitwise
-//! (`tests/collections.rs`), sections and calls while a thread's locals are destroyed
-//! (`tests/thread_locals.rs`), records of ended domains are given up (`tests/reuse.rs`), the abort
-//! itself (`tests/refused_barrier.rs`).
+//! Other tests cover the rules beyond the protocol: no collection copies a value bitwise
+//! (`tests/collections.rs`), sections and calls work while a thread's locals are destroyed
+//! (`tests/thread_locals.rs`), records of ended domains are given up (`tests/reuse.rs`), and a
+//! refused barrier aborts the process (`tests/refused_barrier.rs`).
 //!
-//! The models are held to the well-known litmus tests in `explorer/programs/litmus.rs`.
+//! The well-known litmus tests in `explorer/programs/litmus.rs` check the models.
 //!
-//! The explorer does not cover the language's own rules (data races, release sequences), for which
-//! loom and the arguments in the module headers stand; processors that are not multi-copy atomic;
-//! time-outs; and more threads and rounds than a program has. The sleep, wake and stop protocol has
-//! a second model, with rounds and several callers, in `ci/spin/`.
+//! The explorer does not cover the language's own rules (data races, release sequences), processors
+//! that are not multi-copy atomic, time-outs, and more threads and rounds than a program has. loom
+//! and the arguments in the module headers cover the language's rules. The sleep, wake and stop
+//! protocol has a second model, with rounds and several callers, in `ci/spin/`.
 
 #[path = "explorer/mod.rs"]
 mod explorer;
@@ -104,7 +105,7 @@ fn explored<M: Model>(case: &Case, barrier: Barrier, fault: Option<&'static str>
     if let Some(fault) = fault {
         assert!(
             program.faults().contains(fault),
-            "{}: nothing asks for the fault `{fault}`",
+            "{}: no step of the program asks for the fault `{fault}`",
             case.name
         );
     }
@@ -133,7 +134,7 @@ fn run(case: &Case) {
         if let Some((failure, trace)) = failure {
             wrong.push(format!("{setting}: the correct program fails, {failure:?}:\n{trace}"));
         } else if states < case.floor {
-            wrong.push(format!("{setting}: only {states} states; is anything searched?"));
+            wrong.push(format!("{setting}: the search saw only {states} states"));
         }
         for fault in case.faults {
             let Found { states, failure } = explored(case, barrier, Some(fault.name));
@@ -179,12 +180,13 @@ fn every_fault_that_can_be_built_in_is_in_a_table() {
         let mut program = Program::new(Barrier::Asymmetric, None);
         (case.build)(&mut program);
         for fault in program.faults() {
-            assert!(listed.contains(fault), "{}: `{fault}`", case.name);
+            assert!(listed.contains(fault), "{}: `{fault}` is in no table", case.name);
         }
     }
 }
 
-/// A program stands for the code as it is: whoever renames or removes a function comes by here.
+/// A program models the code as it is. So this test fails if a named function is renamed or
+/// removed.
 #[test]
 fn every_function_that_a_step_names_is_in_the_sources() {
     let mut sources = String::new();
