@@ -1,5 +1,5 @@
-//! Expressions over a thread's registers: by name, as programs write them, and by number, as the
-//! models evaluate them.
+//! Expressions over a thread's registers. A program names the registers; a model evaluates them by
+//! number.
 
 pub(crate) type Value = u8;
 
@@ -24,7 +24,7 @@ pub(crate) enum Op {
     Less,
     And,
     Or,
-    /// The lesser one, where a word of 0 holds nothing.
+    /// The lesser of a number and a word, or the number if the word is 0.
     Held,
 }
 
@@ -70,13 +70,13 @@ impl Expr {
         Expr::If(Box::new([self, yes.into(), no.into()]))
     }
 
-    /// `self` is a word that holds up grace period `g`.
+    /// Whether the word `self` holds up grace period `g`.
     pub(crate) fn holds_up(self, g: impl Into<Expr>) -> Expr {
         Expr::from(0).below(self.clone()).and(self.below(g))
     }
 }
 
-/// The same with registers by number.
+/// An expression over registers by number.
 #[derive(Clone, Debug)]
 pub(crate) enum Code {
     Is(Value),
@@ -118,7 +118,7 @@ impl Code {
         }
     }
 
-    /// The registers read, as bits.
+    /// Returns the registers that the expression reads, as bits.
     pub(crate) fn reads(&self) -> u16 {
         match self {
             Code::Is(_) => 0,

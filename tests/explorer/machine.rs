@@ -3,19 +3,19 @@
 use super::expr::{MOST_REGISTERS, Value};
 use super::program::{Failure, MOST_THREADS, MOST_VARIABLES, Program};
 
-/// Stores that wait in a buffer, or instructions in flight, at the most. A thread that has so many
-/// waits for the oldest.
+/// The most stores in a buffer, or instructions in flight, of one thread. A thread that has so many
+/// takes no further step before the oldest is done.
 pub(crate) const MOST_WAITING: usize = 12;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ThreadState {
     /// The next step to execute, or to fetch.
     pub(crate) at: u8,
-    /// Processors that this thread's process-wide barrier has yet to interrupt, as bits.
+    /// Processors that this thread's process-wide barrier has not interrupted yet, as bits.
     pub(crate) barring: u8,
     pub(crate) registers: [Value; MOST_REGISTERS],
     pub(crate) waiting: u8,
-    /// Store buffer: variable and value. Out of order: step and stage.
+    /// Under TSO, the store buffer: variable and value. Out of order: step and stage.
     pub(crate) queue: [(u8, u8); MOST_WAITING],
 }
 
@@ -92,7 +92,7 @@ impl State {
         state
     }
 
-    /// Whether every thread has come to its end, with nothing in flight.
+    /// Returns whether every thread has come to its end, with nothing in flight.
     pub(crate) fn is_over(&self, program: &Program) -> bool {
         let mut threads = self.threads.iter().zip(&program.threads);
         threads.all(|(state, thread)| {
@@ -100,8 +100,8 @@ impl State {
         })
     }
 
-    /// Strikes processors off the barriers under way where `is_through` says that one could be
-    /// interrupted now: a moment without effects comes as soon as it can.
+    /// Clears the bits of the processors that a barrier can interrupt now, as `is_through` says.
+    /// The interrupt has no effect on the state, so it comes as early as possible.
     pub(crate) fn interrupt(
         &mut self,
         threads: usize,
@@ -120,20 +120,21 @@ impl State {
     }
 }
 
-/// A check that does not hold.
+/// The failure of a check that does not hold.
 pub(crate) type Failed = (Failure, &'static str);
 
-/// Takes what a state leads to: the thread that acted, the state after it, and what it did.
+/// Takes one step from a state: the thread that took the step, the state after it, and a
+/// description.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(usize, Result<&State, Failed>, &dyn Fn() -> String);
 
 pub(crate) trait Model {
     const NAME: &'static str;
-    /// The state in which a program begins.
+    /// Returns the state in which a program begins.
     fn first(program: &Program) -> State;
     fn next(program: &Program, state: &State, emit: Emit);
-    /// Whether everything that was done so far is certain to stand. Only such states are asked for
-    /// a way to the end: the others have guessed, and end nowhere where they have guessed wrong.
+    /// Returns whether the state rests on no open guess. Only from settled states must a sequence
+    /// of steps lead to the end: a wrong guess leads to no further state.
     fn is_settled(program: &Program, state: &State) -> bool;
-    /// The oldest step of a thread that is not done.
+    /// Returns the oldest step of a thread that is not done.
     fn stands_at(thread: &ThreadState) -> usize;
 }

@@ -1,10 +1,11 @@
-//! The small language that programs are written in: threads of loads, stores, read-modify-writes,
-//! fences and waits over a few shared variables and registers, all of one byte.
+//! The small language of the programs: threads of loads, stores, read-modify-writes, fences and
+//! waits over a few shared variables and registers, all of one byte.
 //!
-//! A [`Program`] is built for one [`Barrier`] mode and with at most one fault: [`Thread::light`]
-//! and [`Thread::heavy`] become what `sys::barrier` makes of them in that mode, and
-//! [`Program::bad`] tells the builder's code whether to leave something out. Registers that are not
-//! read again are zeroed, which merges states that differ in nothing.
+//! A [`Program`] is built for one [`Barrier`] mode and with at most one fault. [`Thread::light`]
+//! and [`Thread::heavy`] become the steps that `sys::barrier` executes in that mode.
+//! [`Program::bad`] tells the code that builds the program whether to build a fault in. The models
+//! zero a register that is not read again, so that states without an effective difference are one
+//! state.
 
 use super::expr::{Code, Expr, MOST_REGISTERS, Value, r};
 use std::cell::RefCell;
@@ -15,10 +16,11 @@ use std::sync::atomic::Ordering;
 pub(crate) const MOST_VARIABLES: usize = 24;
 pub(crate) const MOST_THREADS: usize = 5;
 
-/// What `sys::barrier` does.
+/// The mode of `sys::barrier`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Barrier {
-    /// `light` is nothing to the processor, `heavy` is a process-wide barrier between two fences.
+    /// `light` has no effect on the processor. `heavy` is a process-wide barrier between two
+    /// fences.
     Asymmetric,
     /// Both are `fence(SeqCst)`.
     Fence,
@@ -29,9 +31,9 @@ pub(crate) enum Barrier {
 pub(crate) enum Failure {
     UseAfterFree,
     LostWork,
-    /// From some state there is no way to the end.
+    /// From some state no sequence of steps leads to the end.
     Hang,
-    /// Something that was promised does not hold.
+    /// A promise does not hold.
     Broken,
 }
 
@@ -42,7 +44,7 @@ pub(crate) enum Ins {
         from: u8,
         order: Ordering,
     },
-    /// Of the variable `from + at`: through a pointer.
+    /// A load through a pointer, of the variable at `from + at`.
     LoadAt {
         to: u8,
         from: u8,
@@ -53,8 +55,8 @@ pub(crate) enum Ins {
         value: Code,
         order: Ordering,
     },
-    /// `old` gets what was there. Goes on only where `await_` holds of it; stores only where `when`
-    /// does. One that does not store is a load, Acquire where `order` is.
+    /// `old` gets the previous value. The step waits until `await_` holds of that value, and stores
+    /// only if `when` holds. Without a store, the step is a load, which is Acquire if `order` is.
     Rmw {
         old: u8,
         at: u8,
@@ -67,7 +69,7 @@ pub(crate) enum Ins {
     Fence,
     /// `fence(SeqCst)`, the barrier on every other processor, `fence(SeqCst)`.
     Heavy,
-    /// Sleeps until the variable, then in `to`, is as wanted: an Acquire load of it.
+    /// Loads `from` (Acquire) into `to`, and sleeps until `until` holds.
     Wait {
         to: u8,
         from: u8,
@@ -90,7 +92,7 @@ pub(crate) enum Ins {
 }
 
 impl Ins {
-    /// The registers read, as bits.
+    /// Returns the registers that the instruction reads, as bits.
     pub(crate) fn reads(&self) -> u16 {
         let of = |code: &Option<Code>| code.as_ref().map_or(0, Code::reads);
         match self {
@@ -106,7 +108,7 @@ impl Ins {
         }
     }
 
-    /// The register written, as a bit.
+    /// Returns the register that the instruction writes, as a bit.
     pub(crate) fn writes(&self) -> u16 {
         match self {
             Ins::Load { to, .. }
@@ -118,7 +120,7 @@ impl Ins {
         }
     }
 
-    /// The variable used, where that is known.
+    /// Returns the variable that the instruction uses, if that is known beforehand.
     pub(crate) fn variable(&self) -> Option<u8> {
         match self {
             Ins::Load { from, .. } | Ins::Wait { from, .. } => Some(*from),
@@ -137,7 +139,7 @@ pub(crate) fn releases(order: Ordering) -> bool {
     matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
 }
 
-/// One instruction, and the function of the crate that it is a step of.
+/// One instruction, and the function of the crate that the instruction is a step of.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) ins: Ins,
@@ -149,11 +151,11 @@ pub(crate) struct Compiled {
     pub(crate) name: &'static str,
     pub(crate) steps: Vec<Step>,
     pub(crate) registers: Vec<&'static str>,
-    /// Before each step, and at the end: the registers that may still be read, as bits.
+    /// The registers that may still be read before each step, and at the end, as bits.
     pub(crate) live: Vec<u16>,
 }
 
-/// Looks at the variables when everything has ended.
+/// Checks the variables when all threads have ended.
 pub(crate) type Finally = Box<dyn Fn(&dyn Fn(&str) -> Value) -> Option<(Failure, &'static str)>>;
 
 pub(crate) struct Program {
@@ -177,13 +179,13 @@ impl Program {
         }
     }
 
-    /// Whether this fault is to be built in.
+    /// Returns whether to build this fault in.
     pub(crate) fn bad(&self, fault: &'static str) -> bool {
         self.asked.borrow_mut().insert(fault);
         self.fault == Some(fault)
     }
 
-    /// Every fault that could have been built in.
+    /// Returns every fault that the program can be built with.
     pub(crate) fn faults(&self) -> BTreeSet<&'static str> {
         self.asked.borrow().clone()
     }
@@ -214,7 +216,7 @@ impl Program {
         self.threads.push(thread.compile(name));
     }
 
-    /// Must hold of the variables when all threads have ended.
+    /// Adds a promise: `holds` must hold of the variables when all threads have ended.
     pub(crate) fn finally(
         &mut self,
         failure: Failure,
@@ -245,7 +247,7 @@ impl Thread {
         self.fault == Some(fault)
     }
 
-    /// What follows is a part of this function.
+    /// Names the function of which the next instructions are steps.
     pub(crate) fn of(&mut self, function: &'static str) {
         self.of = function;
     }
@@ -300,7 +302,7 @@ impl Thread {
         self.push(Ins::Store { to, value, order });
     }
 
-    /// `new` may read `old`.
+    /// Adds a read-modify-write. `new` may read `old`.
     pub(crate) fn rmw(
         &mut self,
         old: &'static str,
@@ -311,7 +313,7 @@ impl Thread {
         self.exchange(old, at, None, None, new.into(), order);
     }
 
-    /// Where it is `seen`.
+    /// Adds a compare-exchange, which stores `new` if the variable is `seen`.
     pub(crate) fn cas(
         &mut self,
         old: &'static str,
@@ -323,7 +325,7 @@ impl Thread {
         self.exchange(old, at, None, Some(r(old).is(seen)), new.into(), order);
     }
 
-    /// A lock that is held for more than one step.
+    /// Takes a lock. The lock is a variable that is 0 when free.
     pub(crate) fn lock(&mut self, lock: &str) {
         let free = r("_lock").is(0);
         self.exchange("_lock", lock, Some(free), None, 1.into(), Ordering::Acquire);
@@ -353,8 +355,8 @@ impl Thread {
         self.push(Ins::Fence);
     }
 
-    /// `sys::barrier::light`: in the asymmetric mode it binds the compiler alone, and here
-    /// everything is compiled as it is written.
+    /// `sys::barrier::light`. In the asymmetric mode a light fence binds the compiler alone, and
+    /// the programs have no compiler.
     pub(crate) fn light(&mut self) {
         if self.barrier == Barrier::Fence {
             self.fence();
@@ -369,7 +371,7 @@ impl Thread {
         }
     }
 
-    /// Sleeps until `until`, which reads `to`.
+    /// Sleeps until `until` holds, which reads `to`.
     pub(crate) fn wait(&mut self, to: &'static str, from: &str, until: Expr) {
         let (to, from) = (self.register(to), self.at(from));
         let until = self.code(&until);

@@ -1,16 +1,17 @@
-//! The search: every state that a program can reach, breadth first, so that what it finds is found
-//! in the fewest steps.
+//! The search: visits every state that a program can reach, breadth first, so that the trace of a
+//! failure has the fewest steps.
 //!
-//! A program fails where a check does not hold, where the variables are not as promised when all
-//! have ended, or where it *hangs*: where from some settled state no way leads to an end. That is
-//! more than "no thread can take a step": it finds threads that run in circles, too. It takes for
-//! granted that whoever can go on does so at some time.
+//! A program fails if a check does not hold, if the variables are not as promised when all threads
+//! have ended, or if the program *hangs*. A program hangs if no sequence of steps leads from some
+//! settled state to an end. So the search also finds threads that run in a circle, and not only
+//! threads that cannot take a step. The search assumes that a thread that can take a step takes it
+//! at some time.
 
 use super::machine::{Model, State};
 use super::program::{Failure, Program};
 use std::fmt;
 
-/// More states than this are a program that is too large.
+/// The search panics at this many states: the program is too large.
 const MOST_STATES: usize = 8_000_000;
 
 pub(crate) struct Found {
@@ -18,7 +19,7 @@ pub(crate) struct Found {
     pub(crate) failure: Option<(Failure, Trace)>,
 }
 
-/// How a program came to fail.
+/// How a program fails, and the steps that lead there.
 pub(crate) struct Trace {
     what: String,
     steps: Vec<String>,
@@ -33,7 +34,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// Eight bytes at a time, folded by a multiplication to twice the width.
+/// Hashes eight bytes at a time by a multiplication to twice the width, whose halves are folded.
 fn hash(bytes: &[u8]) -> u64 {
     let mut hash = 0x9e37_79b9_7f4a_7c15_u64;
     for chunk in bytes.chunks(8) {
@@ -47,11 +48,11 @@ fn hash(bytes: &[u8]) -> u64 {
 
 const NONE: u32 = u32::MAX;
 
-/// All states seen, each once, numbered as they came.
+/// All states seen, each once, numbered in the order in which the search found them.
 struct States {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Open addressing: numbers.
+    /// A hash table of the states' numbers, with open addressing.
     table: Vec<u32>,
 }
 
@@ -78,7 +79,7 @@ impl States {
         place
     }
 
-    /// The state's number, and whether it is new.
+    /// Returns the state's number, and whether the state is new.
     fn insert(&mut self, state: &[u8]) -> (u32, bool) {
         if self.len() * 2 >= self.table.len() {
             self.table = vec![NONE; self.table.len() * 4];
@@ -99,11 +100,11 @@ impl States {
     }
 }
 
-/// Explores all of `program`.
+/// Visits every state of `program`.
 pub(crate) fn explore<M: Model>(program: &Program) -> Found {
     let mut states = States::new();
     let mut parents = vec![NONE];
-    // The successors of each state, one after the other, and where those of each end.
+    // The successors of all states in one list, and where the successors of each state end.
     let mut edges: Vec<u32> = Vec::new();
     let mut edge_ends: Vec<usize> = Vec::new();
     let mut ends: Vec<u32> = Vec::new();
@@ -141,7 +142,7 @@ pub(crate) fn explore<M: Model>(program: &Program) -> Found {
             let trace = trace::<M>(program, &states, &parents, at, why);
             return failed(states.len(), kind, trace);
         }
-        assert!(states.len() < MOST_STATES, "too many states");
+        assert!(states.len() < MOST_STATES, "the program has too many states");
         at += 1;
     }
 
@@ -152,7 +153,7 @@ pub(crate) fn explore<M: Model>(program: &Program) -> Found {
         let begin = n.checked_sub(1).map_or(0, |before| edge_ends[before]);
         begin == edge_ends[*n] && is_lost(n)
     };
-    // A state in which no thread can move is the easiest one to read, if there is one.
+    // Prefers a state in which no thread can take a step: its trace is the easiest to read.
     let all = 0..states.len();
     if let Some(n) = all.clone().find(is_stuck).or_else(|| all.clone().find(is_lost)) {
         let state = State::decode(program, states.get(n));
@@ -160,7 +161,7 @@ pub(crate) fn explore<M: Model>(program: &Program) -> Found {
         let trace = trace::<M>(program, &states, &parents, n, stands);
         return failed(states.len(), Failure::Hang, trace);
     }
-    assert!(!ends.is_empty(), "it ends nowhere");
+    assert!(!ends.is_empty(), "no state of the program is an end");
     Found { states: states.len(), failure: None }
 }
 
@@ -168,7 +169,7 @@ fn failed(states: usize, failure: Failure, trace: Trace) -> Found {
     Found { states, failure: Some((failure, trace)) }
 }
 
-/// What does not hold at the end.
+/// Returns the promise that does not hold at the end.
 fn broken(program: &Program, state: &State) -> Option<(Failure, &'static str)> {
     let value = |name: &str| {
         let mut names = program.variables.iter();
@@ -178,10 +179,10 @@ fn broken(program: &Program, state: &State) -> Option<(Failure, &'static str)> {
     program.finally.iter().find_map(|finally| finally(&value))
 }
 
-/// Of each state, whether a way leads from it to one of `ends`.
+/// Returns for each state whether a sequence of steps leads to one of `ends`.
 fn ways_to(ends: &[u32], edges: &[u32], edge_ends: &[usize]) -> Vec<bool> {
     let states = edge_ends.len();
-    // The edges turned round, sorted by where they lead.
+    // The reversed edges, sorted by the states to which the edges lead.
     let mut begins = vec![0; states + 1];
     edges.iter().for_each(|to| begins[*to as usize + 1] += 1);
     for n in 0..states {
@@ -223,7 +224,7 @@ fn stands<M: Model>(program: &Program, state: &State) -> String {
     format!("no way to the end for {}; {}", stands.join(", "), memory.join(", "))
 }
 
-/// The steps that lead to state `n`: taken again, one after the other, to be told.
+/// Returns the steps that lead to state `n`. Takes them again to describe them.
 fn trace<M: Model>(
     program: &Program,
     states: &States,

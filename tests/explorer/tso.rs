@@ -1,8 +1,8 @@
-//! x86-TSO: each processor executes in order; its stores wait in a buffer, first in first out, from
-//! which its own loads are served. Locked instructions and fences wait until the buffer is empty.
-//! The process-wide barrier is a moment on each other processor, whenever it comes, at which its
-//! buffer is empty. A SeqCst store is an exchange; Acquire and Release order nothing that is not in
-//! order anyway.
+//! The x86-TSO model. Each processor executes in order. Its stores wait in a buffer, first in first
+//! out, and its own loads read from that buffer first. Locked instructions and fences wait until
+//! the buffer is empty. The process-wide barrier interrupts each other processor at some moment at
+//! which the buffer of that processor is empty. A SeqCst store is an exchange. Acquire and Release
+//! add nothing to the order that x86-TSO keeps.
 
 use super::expr::Value;
 use super::machine::{Emit, Failed, Model, State, ThreadState};
@@ -16,7 +16,8 @@ fn seen(state: &State, thread: &ThreadState, variable: u8) -> Value {
     own.map_or(state.memory[usize::from(variable)], |(_, value)| *value)
 }
 
-/// Steps that touch registers alone, and the end of a barrier: at once. `Err`: a check failed.
+/// Takes at once all steps that touch registers alone, and lets barriers interrupt processors.
+/// Returns `Err` if a check fails.
 fn run_on(program: &Program, state: &mut State) -> Result<(), Failed> {
     let threads = program.threads.len();
     state.interrupt(threads, |_, thread| thread.waiting == 0);

@@ -1,24 +1,30 @@
-//! Out of order, and multi-copy atomic: AArch64 as its manual allows it, or a little weaker.
+//! The out-of-order model: multi-copy atomic, as AArch64's manual allows it, or a little weaker.
 //!
-//! A thread fetches in order and executes in any order that these allow: - a step follows those
-//! whose registers it reads (dependencies of data, address and control to a store); - what follows
-//! an Acquire load, and what precedes a Release store, stays there; fences stay where they are; -
-//! steps on one variable stay in order, but a load may be served by an earlier store that is still
-//! in flight; - a SeqCst load follows earlier SeqCst stores. Acquire loads need not follow Release
-//! stores (as LDAPR); - a read-modify-write is two steps, a load and a store, between which no
-//! other thread writes: later steps may come in between.
+//! A thread fetches steps in order, and executes them in any order that these rules allow:
+//! - A step follows the steps whose registers it reads (dependencies of data and address, and of
+//!   control to a store).
+//! - Steps after an Acquire load stay after it. Steps before a Release store stay before it. No
+//!   step passes a fence.
+//! - Steps on one variable stay in order, but a load may take its value from an earlier store of
+//!   the same thread that is still in flight.
+//! - A SeqCst load follows earlier SeqCst stores. Acquire loads need not follow Release stores (as
+//!   LDAPR).
+//! - A read-modify-write is two steps, a load and a store. No other thread writes the variable in
+//!   between. Later steps of the same thread may come in between.
 //!
-//! A load may be executed after a branch whose condition is not known yet: the way is guessed, and
-//! a state that has guessed wrong ends. So does a state in which a thread would have had to write
-//! between the halves of a read-modify-write: there the store half fails and all begins again,
-//! which other states are about. Stores are not executed after a guess, and a check counts only
-//! once all before it is done.
+//! A load may be executed after a branch whose condition is not known yet: the thread guesses the
+//! branch. A state with a wrong guess has no successor. Nor has a state in which a thread can only
+//! go on by a write between the halves of another thread's read-modify-write. A processor fails
+//! the store half there, and repeats the read-modify-write: other states of the search show that.
+//! A thread executes no store after an open guess, and evaluates a check only when all steps
+//! before it are done.
 //!
-//! The process-wide barrier is a moment on each other processor at which what it has executed is a
-//! beginning of its program: the interrupt throws away whatever was executed ahead.
+//! The process-wide barrier interrupts each other processor at a moment at which the executed
+//! steps are a beginning of its program. The interrupt discards all steps that were executed
+//! ahead.
 //!
-//! Less than the real thing in this: registers are not renamed, so a step is not executed before an
-//! earlier round of the same loop is through with it, and at most
+//! The model allows less than a real processor in two points. Registers are not renamed, so a step
+//! is not executed before the same step of an earlier round of the loop is done. And at most
 //! [`MOST_WAITING`](super::machine::MOST_WAITING) steps are in flight.
 
 use super::machine::{Emit, Failed, Model, State, ThreadState};
@@ -32,7 +38,7 @@ const PENDING: u8 = 0;
 /// The first half of a read-modify-write is done, or the barrier has begun.
 const HALF: u8 = 1;
 const DONE: u8 = 2;
-/// A branch that was guessed, and how.
+/// The thread guessed the branch: not taken, or taken.
 const NOT_TAKEN: u8 = 4;
 const TAKEN: u8 = 5;
 
@@ -40,7 +46,7 @@ fn ins(compiled: &Compiled, entry: (u8, u8)) -> &Ins {
     &compiled.steps[usize::from(entry.0)].ins
 }
 
-/// The registers that an entry has yet to read.
+/// Returns the registers that an entry has not read yet.
 fn needs(compiled: &Compiled, entry: (u8, u8)) -> u16 {
     let ins = ins(compiled, entry);
     match entry.1 {
@@ -50,7 +56,7 @@ fn needs(compiled: &Compiled, entry: (u8, u8)) -> u16 {
     }
 }
 
-/// The registers that an entry has yet to write.
+/// Returns the registers that an entry has not written yet.
 fn brings(compiled: &Compiled, entry: (u8, u8)) -> u16 {
     match entry.1 {
         PENDING => ins(compiled, entry).writes(),
@@ -66,7 +72,7 @@ fn touches(ins: &Ins) -> bool {
     loads(ins) || matches!(ins, Ins::Store { .. } | Ins::Rmw { .. } | Ins::Wait { .. })
 }
 
-/// The order of a step where it is a read-modify-write, a load or a store.
+/// Returns the order of a read-modify-write, a load, a store or a wait, and Relaxed for others.
 fn order(ins: &Ins) -> Ordering {
     match ins {
         Ins::Load { order, .. } | Ins::Store { order, .. } | Ins::Rmw { order, .. } => *order,
@@ -82,7 +88,8 @@ enum Source {
     Own(usize),
 }
 
-/// Whether the entry at `place` may be executed now, its first half or (`storing`) its store.
+/// Returns whether the entry at `place` may be executed now: its first half, or its store half if
+/// `storing`. If so, returns where a load takes its value from.
 fn may(compiled: &Compiled, thread: &ThreadState, place: usize, storing: bool) -> Option<Source> {
     let entry = thread.queue[place];
     let this = ins(compiled, entry);
@@ -139,7 +146,7 @@ fn may(compiled: &Compiled, thread: &ThreadState, place: usize, storing: bool) -
     Some(source)
 }
 
-/// Whether another thread is between the halves of a read-modify-write of this variable.
+/// Returns whether another thread is between the halves of a read-modify-write of this variable.
 fn is_held(program: &Program, state: &State, by_other_than: usize, variable: u8) -> bool {
     let threads = program.threads.iter().zip(&state.threads).enumerate();
     threads.filter(|(n, _)| *n != by_other_than).any(|(_, (compiled, thread))| {
@@ -150,8 +157,8 @@ fn is_held(program: &Program, state: &State, by_other_than: usize, variable: u8)
     })
 }
 
-/// Does what touches registers alone, lets go of what is done, and fetches. `Ok(false)`: a guess
-/// was wrong.
+/// Executes the steps that touch registers alone, removes the steps that are done, and fetches.
+/// Returns `Ok(false)` if a guess was wrong.
 fn settle(compiled: &Compiled, thread: &mut ThreadState) -> Result<bool, Failed> {
     loop {
         let mut changed = false;
@@ -200,7 +207,7 @@ fn settle(compiled: &Compiled, thread: &mut ThreadState) -> Result<bool, Failed>
     Ok(true)
 }
 
-/// Takes the next step into flight, but not past a branch that is not decided.
+/// Fetches the next step, but not past an undecided branch. Returns whether it did.
 fn fetch(compiled: &Compiled, thread: &mut ThreadState) -> bool {
     let Some(step) = compiled.steps.get(usize::from(thread.at)) else {
         return false;
@@ -232,7 +239,7 @@ fn fetch(compiled: &Compiled, thread: &mut ThreadState) -> bool {
     true
 }
 
-/// Whether what is executed is a beginning of the program, as far as memory can tell.
+/// Returns whether the executed steps that touch memory are a beginning of the program.
 fn is_in_order(compiled: &Compiled, thread: &ThreadState) -> bool {
     let mut queue = thread.queue().iter();
     queue.all(|entry| !touches(ins(compiled, *entry)) || entry.1 == PENDING)
@@ -256,7 +263,7 @@ impl Weak {
     fn go(program: &Program, n: usize, mut next: State, emit: Emit, what: &dyn Fn() -> String) {
         let compiled = &program.threads[n];
         let mut settled = settle(compiled, &mut next.threads[n]);
-        // The second half at once where nothing could come between the two.
+        // Executes the second half at once if no step is left to come between the two.
         if let (Ok(true), [entry @ (_, HALF)]) = (settled, next.threads[n].queue()) {
             if matches!(ins(compiled, *entry), Ins::Rmw { .. }) {
                 Self::store_half(program, n, 0, &mut next);
@@ -265,7 +272,7 @@ impl Weak {
         }
         match settled {
             Err(failed) => emit(n, Err(failed), what),
-            // It had guessed wrong.
+            // The thread guessed wrong.
             Ok(false) => {}
             Ok(true) => {
                 next.interrupt(program.threads.len(), |n, thread| {

@@ -1,4 +1,4 @@
-//! The programs, by theme, and what each must find.
+//! The programs, by theme, and the faults of each.
 
 pub(crate) mod cells;
 pub(crate) mod litmus;
@@ -10,7 +10,7 @@ pub(crate) mod stop;
 
 use super::program::{Failure, Program};
 
-/// Under which models and barriers something is found, as bits.
+/// The models and barrier modes under which a fault shows, as bits.
 pub(crate) type Seen = u8;
 pub(crate) const TSO_ASYMMETRIC: Seen = 1;
 pub(crate) const TSO_FENCE: Seen = 2;
@@ -20,11 +20,11 @@ pub(crate) const ALL: Seen = 15;
 pub(crate) const WEAK: Seen = WEAK_ASYMMETRIC | WEAK_FENCE;
 pub(crate) const ASYMMETRIC: Seen = TSO_ASYMMETRIC | WEAK_ASYMMETRIC;
 pub(crate) const FENCE: Seen = TSO_FENCE | WEAK_FENCE;
-/// Right on these processors: wrong by the rules of the language, or on one that is not multi-copy
-/// atomic, or needless.
+/// The fault does not show in these models. The program is wrong by the rules of the language, or
+/// on a processor that is not multi-copy atomic; or what the fault takes away is not needed.
 pub(crate) const NOWHERE: Seen = 0;
 
-/// A program, the least states that a search of it must have seen, and its faults.
+/// A program, its faults, and the least number of states that a search must have seen (`floor`).
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) build: fn(&mut Program),
@@ -32,8 +32,8 @@ pub(crate) struct Case {
     pub(crate) faults: &'static [Fault],
 }
 
-/// What is left out or weakened, how that shows, and where. Where it is not listed, it must not
-/// show: so the tables say what only one of the models, or one of the modes, can tell.
+/// A fault of a program, how the program fails with it, and where (`seen`). The program must not
+/// fail elsewhere. So the tables say which faults only one model or one mode can show.
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) failure: Failure,
