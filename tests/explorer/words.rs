@@ -1,9 +1,9 @@
-//! The protocol's words: what the crate's functions do to memory, step by step, as they stand in
-//! `src/`.
+//! The steps of the crate's functions, as they are in `src/`.
 //!
-//! Variables by convention: `seq`, `fenced`, `elapsed`, a reader word (`w..`), what its record's
-//! `asked` names (`asked..`, an [`address`]), the event `event`; `p` is the pointer that readers
-//! follow, to version 0 or 1, whose states are `v0` and `v1`.
+//! The programs share these variables: `seq`, `fenced`, `elapsed`, a reader word (`w..`), the
+//! `wake_requested` of the word's record (`asked..`, which has an [`address`]), and the event
+//! (`event`). `p` is the pointer that readers follow, to version 0 or 1. The states of the versions
+//! are `v0` and `v1`.
 
 use super::expr::{Expr, r};
 use super::program::{Failure, Program, Thread};
@@ -14,17 +14,17 @@ pub(crate) const UNBORN: u8 = 0;
 pub(crate) const ALIVE: u8 = 1;
 pub(crate) const FREED: u8 = 2;
 
-/// Where the numbers of a domain begin in these programs.
+/// The first number of a domain in these programs.
 pub(crate) const FIRST: u8 = 5;
 
-/// The variables of a domain, and of one pointer.
+/// Adds the variables of a domain and of one pointer.
 pub(crate) fn domain(p: &mut Program) {
     let first = if p.bad("the sequence begins at 0") { 0 } else { FIRST };
     p.variables(&[("seq", first), ("fenced", first), ("elapsed", first)]);
     p.variables(&[("p", 0), ("v0", ALIVE), ("v1", ALIVE)]);
 }
 
-/// `Word::renew`, the whole of `Word::open`.
+/// `Word::renew`, which is all that `Word::open` does.
 pub(crate) fn renew(t: &mut Thread, word: &str) {
     t.of("Word::renew");
     let order = match t.bad("the sequence is read Relaxed") {
@@ -38,19 +38,19 @@ pub(crate) fn renew(t: &mut Thread, word: &str) {
     }
 }
 
-/// `Reader::enter`, the outermost.
+/// `Record::enter` of the outermost section.
 pub(crate) fn enter(t: &mut Thread, word: &str) {
     renew(t, word);
 }
 
-/// `RcuCell::load`, and a look at what the pointer leads to.
+/// `RcuCell::load`, and a look at the version that the pointer leads to.
 pub(crate) fn read(t: &mut Thread) {
     t.of("RcuCell::get");
     t.load("p", "p", Acquire);
     look(t);
 }
 
-/// A look at the version read before.
+/// A look at the version whose pointer the thread has read.
 pub(crate) fn look(t: &mut Thread) {
     t.of("use of the reference");
     t.load_at("v", "v0", r("p"));
@@ -70,7 +70,7 @@ pub(crate) fn close(t: &mut Thread, word: &str) {
     }
 }
 
-/// Where a word is, for its record's `asked`. 0 is nowhere.
+/// Returns the address of a word, for its record's wake request. 0 is null.
 pub(crate) fn address(word: &str) -> u8 {
     match word {
         "wb" => 2,
@@ -78,7 +78,7 @@ pub(crate) fn address(word: &str) -> u8 {
     }
 }
 
-/// `Reader::left`: the look at what is asked, and `wake_scanner`.
+/// `Record::wake_if_requested`, with `Record::wake_sleeper`.
 pub(crate) fn left(t: &mut Thread, word: &str, asked: &str, event: &str) {
     let end = t.label();
     t.of("Record::wake_if_requested");
@@ -97,13 +97,13 @@ pub(crate) fn left(t: &mut Thread, word: &str, asked: &str, event: &str) {
     t.bind(end);
 }
 
-/// `Reader::leave`, the outermost, and `Reader::leave_owned`.
+/// `Record::leave` of the outermost section, and `Record::leave_owned`.
 pub(crate) fn leave(t: &mut Thread, word: &str, asked: &str) {
     close(t, word);
     left(t, word, asked, "event");
 }
 
-/// `Event::set`, without the sleeper's own bit: program `event` has that.
+/// `Event::set`, without the state of a waiting thread. The program `event` has that state.
 pub(crate) fn set(t: &mut Thread, event: &str) {
     t.of("Event::set");
     match t.bad("the event is set by a Relaxed store") {
@@ -133,13 +133,13 @@ pub(crate) fn unlink(t: &mut Thread) {
     t.store("p", 1, Release);
 }
 
-/// The old version goes.
+/// The writer frees the old version.
 pub(crate) fn free(t: &mut Thread) {
     t.of("the free");
     t.store("v0", FREED, Relaxed);
 }
 
-/// `barrier::heavy`, with what a grace period's start may get wrong about it.
+/// `barrier::heavy`, with the faults that a grace period's start may have in it.
 pub(crate) fn heavy(t: &mut Thread) {
     if t.bad("no heavy fence") {
         return;
@@ -153,7 +153,7 @@ pub(crate) fn heavy(t: &mut Thread) {
     t.heavy();
 }
 
-/// `Engine::start`: the number is in `g`.
+/// `Engine::start`. Puts the number into `g`.
 pub(crate) fn start(t: &mut Thread) {
     t.of("Engine::start");
     let order = match t.bad("the number is taken Relaxed") {
@@ -176,7 +176,7 @@ pub(crate) fn raise(t: &mut Thread, mark: &str, to: Expr) {
     t.rmw("_mark", mark, r("_mark").max(to), AcqRel);
 }
 
-/// Where a scan takes its limit from: `Engine::scan`'s first line.
+/// Reads the limit of a scan, as `Engine::scan` does first.
 pub(crate) fn limit(t: &mut Thread) {
     t.of("Engine::scan, the limit");
     match t.bad("the limit is read Relaxed") {
@@ -185,7 +185,7 @@ pub(crate) fn limit(t: &mut Thread) {
     }
 }
 
-/// `Engine::scan`. What `elapsed` is at least afterwards is in `e`.
+/// `Engine::scan`. Puts a number into `e` that `elapsed` has reached.
 pub(crate) fn scan(t: &mut Thread, words: &[&'static str]) {
     if t.bad("the limit is the sequence") {
         t.load("limit", "seq", Acquire);
@@ -214,7 +214,7 @@ pub(crate) fn scan_until(t: &mut Thread, words: &[&'static str]) {
     t.go_if(r("e").below("g"), top);
 }
 
-/// A thread that reads once in a section.
+/// Adds a thread that reads once, in a section.
 pub(crate) fn reader(p: &mut Program, name: &'static str, word: &'static str) {
     p.thread(name, |t| {
         enter(t, word);
@@ -223,7 +223,7 @@ pub(crate) fn reader(p: &mut Program, name: &'static str, word: &'static str) {
     });
 }
 
-/// A caller that has nothing to free: `Engine::try_start_and_scan`.
+/// Adds a caller that has nothing to free: `Engine::try_start_and_scan`.
 pub(crate) fn caller(p: &mut Program, words: &[&'static str]) {
     p.thread("caller", |t| {
         start(t);

@@ -19,7 +19,7 @@ fn renew_slot(t: &mut Thread, order: Ordering) {
     t.unlock("lock");
 }
 
-/// The first to subscribe, beside a store.
+/// The first subscription to a cell, while a writer stores.
 pub(crate) const SUBSCRIBE: Case = Case {
     name: "subscribe",
     build: |p| {
@@ -70,10 +70,10 @@ pub(crate) const SUBSCRIBE: Case = Case {
     ],
 };
 
-/// The cell is gone.
+/// The slot's value after the cell was dropped.
 const NULL: u8 = 3;
 
-/// A thread that takes what is in the slot: `Watcher::latest`.
+/// A thread that takes the version in the slot: `Watcher::latest`.
 fn watcher(t: &mut Thread) {
     let gone = t.label();
     let late = t.bad("the watcher's section begins behind the lock");
@@ -98,7 +98,8 @@ fn watched(p: &mut Program) {
     p.variables(&[("v2", ALIVE), ("w", 0), ("lock", 0), ("slot", 0)]);
 }
 
-/// Two writers swap one after the other; each tells the slot, and then retires what it took out.
+/// Two writers swap. Each renews the slot, and then retires the version that
+/// it took out.
 pub(crate) const SLOT: Case = Case {
     name: "slot",
     build: |p| {
@@ -127,7 +128,7 @@ pub(crate) const SLOT: Case = Case {
                     tell(t);
                 }
                 scan_until(t, &["w"]);
-                // Each frees the one it took out, where that is the first or the second.
+                // Each writer frees the version that it took out.
                 t.of("the free");
                 for (old, state) in [(0, "v0"), (1, "v1"), (2, "v2")] {
                     let other = t.label();
@@ -151,7 +152,7 @@ pub(crate) const SLOT: Case = Case {
     ],
 };
 
-/// The cell is dropped beside a watcher that takes the latest version.
+/// The cell is dropped while a watcher takes the latest version.
 pub(crate) const CLOSED: Case = Case {
     name: "closed",
     build: |p| {

@@ -1,13 +1,14 @@
-//! The models themselves: the well-known small programs, each in the strongest form as the correct
-//! one, and weaker forms as faults, which show exactly where the processor's manual allows it.
-//! Without these the programs of the protocol would prove only that the models find nothing.
+//! Tests of the models: the well-known litmus tests. The correct program is the strongest form of
+//! each test. Weaker forms are its faults, which show exactly where the processor's manual allows
+//! it. Without the litmus tests, a protocol program that passes could mean that the models find
+//! nothing.
 
 use super::{ALL, ASYMMETRIC, Case, WEAK, broken, hang, lost};
 use crate::explorer::expr::r;
 use crate::explorer::program::{Failure, Program, Thread};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
-/// The registers of the threads are told to the end in variables.
+/// Adds variables in which the threads tell their registers to the check at the end.
 fn told(p: &mut Program, all: &[&'static str]) {
     p.variables(&[("x", 0), ("y", 0)]);
     all.iter().for_each(|name| p.variable(name, u8::MAX));
@@ -17,7 +18,8 @@ fn tell(t: &mut Thread, register: &'static str) {
     t.store(register, r(register), Relaxed);
 }
 
-/// Each stores, then loads what the other stores: not both may see nothing.
+/// Each thread stores to its variable, then loads the other thread's. At least one of them sees the
+/// other's store.
 pub(crate) const STORE_BUFFERING: Case = Case {
     name: "store_buffering",
     build: |p| {
@@ -52,7 +54,7 @@ pub(crate) const STORE_BUFFERING: Case = Case {
     ],
 };
 
-/// The same with a light fence against a heavy one, and with the barrier of one side left out.
+/// As `store_buffering`, with a light fence in one thread and a heavy one in the other.
 pub(crate) const LIGHT_AND_HEAVY: Case = Case {
     name: "light_and_heavy",
     build: |p| {
@@ -78,8 +80,7 @@ pub(crate) const LIGHT_AND_HEAVY: Case = Case {
     faults: &[broken("a fence for the heavy one", ASYMMETRIC)],
 };
 
-/// One thread writes data, then a flag. The other reads the flag, then the data, after a branch or
-/// by an address.
+/// One thread writes data, then a flag. The other reads the flag, branches, and reads the data.
 pub(crate) const MESSAGE: Case = Case {
     name: "message",
     build: |p| {
@@ -111,7 +112,8 @@ pub(crate) const MESSAGE: Case = Case {
     ],
 };
 
-/// A load, then a store: not both loads may see the other's store. A dependency is enough.
+/// Each thread loads one variable, then stores to the other one. Not both loads see the other
+/// thread's store. A dependency of the store on the load is enough for that.
 pub(crate) const LOAD_BUFFERING: Case = Case {
     name: "load_buffering",
     build: |p| {
@@ -132,8 +134,8 @@ pub(crate) const LOAD_BUFFERING: Case = Case {
     faults: &[broken("the store depends on nothing", WEAK)],
 };
 
-/// Two readers of two independent stores agree on which came first: stores reach everyone at once.
-/// And one reader of one variable never sees it go back.
+/// Two readers of two independent stores agree on which store came first, because a store reaches
+/// all processors at once.
 pub(crate) const COPIES: Case = Case {
     name: "copies",
     build: |p| {
@@ -166,7 +168,8 @@ pub(crate) const COPIES: Case = Case {
     faults: &[broken("loads are Relaxed", WEAK)],
 };
 
-/// Two increments, and a second look at one variable.
+/// Two threads increment a variable, and a third reads it twice. No increment is lost, and the
+/// second read does not see an older value.
 pub(crate) const ATOMIC: Case = Case {
     name: "atomic",
     build: |p| {
@@ -192,7 +195,7 @@ pub(crate) const ATOMIC: Case = Case {
     faults: &[lost("a load and a store", ALL)],
 };
 
-/// A store Relaxed may become visible before an earlier increment of another variable.
+/// A Relaxed store may become visible before an earlier increment of another variable.
 pub(crate) const PASSING: Case = Case {
     name: "passing",
     build: |p| {
@@ -218,7 +221,8 @@ pub(crate) const PASSING: Case = Case {
     faults: &[broken("the store is Relaxed", WEAK)],
 };
 
-/// Two locks taken in turn, and a thread that waits for what never comes.
+/// Two threads take two locks in turn. The faults hang: crossed locks, a wait that never ends, and
+/// a loop that never ends.
 pub(crate) const LOCKS: Case = Case {
     name: "locks",
     build: |p| {

@@ -1,5 +1,5 @@
-//! Guards that nest, leak and travel; blocks that are parked; records and cores that are used
-//! again.
+//! Guards that nest, leak or go to another thread, blocks that scans skip, and records and
+//! registries that are used again.
 
 use super::{ALL, ASYMMETRIC, Case, NOWHERE, broken, uaf};
 use crate::explorer::expr::r;
@@ -7,7 +7,7 @@ use crate::explorer::program::{Failure, Program, Thread};
 use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// The writer, whose scans look at these words.
+/// Adds the writer. Its scans read these words.
 fn writer(p: &mut Program, words: &'static [&'static str]) {
     p.thread("writer", |t| {
         unlink(t);
@@ -17,7 +17,8 @@ fn writer(p: &mut Program, words: &'static [&'static str]) {
     });
 }
 
-/// Two guards of one thread, dropped in the order in which they were made, and a `refresh` between.
+/// A thread makes two guards, calls `refresh`, and drops the guards in the order in which it made
+/// them.
 pub(crate) const NESTED: Case = Case {
     name: "nested",
     build: |p| {
@@ -64,8 +65,7 @@ pub(crate) const NESTED: Case = Case {
     ],
 };
 
-/// A guard is leaked, a reference that was taken under it goes to another thread, and its own
-/// thread ends.
+/// A thread leaks a guard, sends a reference that the guard protects to another thread, and ends.
 pub(crate) const LEAKED: Case = Case {
     name: "leaked",
     build: |p| {
@@ -101,7 +101,8 @@ pub(crate) const LEAKED: Case = Case {
     faults: &[uaf("a thread's end closes what it has left open", ALL)],
 };
 
-/// A word moves to now twice, while others start; what was read before it is not used any more.
+/// A reader refreshes its section while other threads start grace periods. The reader does not use
+/// its earlier reference after the refresh.
 pub(crate) const REFRESH: Case = Case {
     name: "refresh",
     build: |p| {
@@ -128,7 +129,7 @@ pub(crate) const REFRESH: Case = Case {
     ],
 };
 
-/// Whoever holds an owned guard refreshes it, while the record's thread looks for a free word.
+/// The holder of an owned guard refreshes it while the record's thread looks for a free word.
 pub(crate) const OWNED_REFRESH: Case = Case {
     name: "owned_refresh",
     build: |p| {
@@ -162,8 +163,8 @@ pub(crate) const OWNED_REFRESH: Case = Case {
     faults: &[uaf("a refresh passes 0", ALL), uaf("a word is claimed without a look", ALL)],
 };
 
-/// A scan that passes a parked block by: `OwnedWords::for_each`. `after`: what a scanner does that
-/// must not.
+/// A scan that passes over a skipped block: `OwnedWords::for_each`. The variable `parked` is the
+/// block's `skipped` mark. In two faults the scanner sets the mark without the lock.
 fn scan_block(t: &mut Thread) {
     limit(t);
     t.set("oldest", u8::MAX);
@@ -196,8 +197,8 @@ fn scan_block(t: &mut Thread) {
     t.set("e", r("_mark").max("oldest"));
 }
 
-/// A parked block is unparked, its word claimed and handed on; released there, and the block parked
-/// again.
+/// The owner clears the mark of a skipped block, claims its word and sends the guard to another
+/// thread, which releases the word. The owner sets the mark again.
 pub(crate) const PARKED: Case = Case {
     name: "parked",
     build: |p| {
@@ -265,7 +266,8 @@ pub(crate) const PARKED: Case = Case {
     ],
 };
 
-/// A thread ends with a section open that is left later; another registers.
+/// A thread ends while a section of its record is open. The section ends later. Another thread
+/// registers.
 pub(crate) const ORPHAN: Case = Case {
     name: "orphan",
     build: |p| {
@@ -308,8 +310,8 @@ pub(crate) const ORPHAN: Case = Case {
     faults: &[uaf("an orphan is freed with a section open", ALL)],
 };
 
-/// A domain has ended with an owned guard still held, and another begins: on the same core where
-/// every record is free, else on its own.
+/// A domain has ended while an owned guard is still held. Another domain begins: with the same
+/// registry (`hub` is 1) if every record is free, otherwise with a new one.
 pub(crate) const CORE: Case = Case {
     name: "core",
     build: |p| {
@@ -367,8 +369,8 @@ pub(crate) const CORE: Case = Case {
     ],
 };
 
-/// A record's counts of callbacks, when a domain ends and its core is used again, beside the last
-/// finisher.
+/// A record's counts of callbacks. A domain ends and its registry is used again, while the thread
+/// that finishes the last callback counts it.
 pub(crate) const COUNTS: Case = Case {
     name: "counts",
     build: |p| {
@@ -400,8 +402,8 @@ pub(crate) const COUNTS: Case = Case {
     faults: &[broken("counts begin anew with a callback unfinished", ALL)],
 };
 
-/// Two domains: a guard of the second under which a cell of the first is looked at, and a value of
-/// the first whose writer waits.
+/// Two domains. A thread with a guard of the second domain reads a cell of the first. A writer
+/// retires a value of the first domain, and waits for a grace period.
 pub(crate) const DOMAINS: Case = Case {
     name: "domains",
     build: |p| {

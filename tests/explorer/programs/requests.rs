@@ -1,4 +1,5 @@
-//! Requests wake the thread in every sleep state: waits, force, drains; and the event itself.
+//! Requests (waits, force, drains) wake the grace-period thread in every sleep state. And the event
+//! itself.
 
 use super::sleep::{ASLEEP, AWAKE, call};
 use super::{ALL, Case, NOWHERE, WEAK, WEAK_ASYMMETRIC, broken, hang};
@@ -9,7 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 const NEXT: u8 = FIRST + 1;
 
-/// `Domain::kick`, where the thread is not stopped.
+/// `Domain::kick` of a thread that is not stopped.
 fn kick(t: &mut Thread) {
     let end = t.label();
     t.of("Domain::kick");
@@ -22,7 +23,8 @@ fn kick(t: &mut Thread) {
     t.bind(end);
 }
 
-/// Somebody waits for grace period 6: `Domain::want`, and `WaitList::wake_up_to` at the end.
+/// A waiter requests grace period 6 (`Domain::want`), and sleeps until `WaitList::wake_up_to` wakes
+/// it.
 fn waiter(t: &mut Thread) {
     t.of("Domain::want");
     raise(t, "wanted", NEXT.into());
@@ -31,8 +33,7 @@ fn waiter(t: &mut Thread) {
     t.wait("woken", "woken", r("woken"));
 }
 
-/// Turns and rests, with nothing queued, until everyone was woken whom grace period 6 keeps
-/// waiting.
+/// The grace-period thread, with nothing queued, until it has woken the waiters for grace period 6.
 fn gp_thread(t: &mut Thread) {
     t.set("handled", FIRST);
     let (top, out) = (t.here(), t.label());
@@ -40,7 +41,6 @@ fn gp_thread(t: &mut Thread) {
     if !late_reset {
         reset(t, "event");
     }
-    // A turn.
     t.of("Domain::may_start_for_waiters");
     t.load("wanted", "wanted", Acquire);
     let mark = match t.bad("what is wanted is compared with the sequence") {
@@ -60,7 +60,6 @@ fn gp_thread(t: &mut Thread) {
     t.of("GpThread::settle");
     t.set("handled", r("handled").max("e"));
     t.go_if(r("handled").reaches(NEXT), out);
-    // A rest.
     t.of("Domain::sleep");
     t.load("e", "elapsed", Acquire);
     let asks_elapsed = t.bad("a rest asks what has elapsed, not what was handled");
@@ -128,13 +127,14 @@ pub(crate) const WANTED: Case = Case {
         hang("what is wanted is compared with the sequence", ALL),
         hang("a rest asks what has elapsed, not what was handled", ALL),
         hang("the event is reset behind the look", ALL),
-        // They set the event in any case: the look only saves a sleep that would not last.
+        // Requests always set the event: reading them again only saves a short sleep.
         hang("the requests are not read again", NOWHERE),
     ],
 };
 
-/// A request while callbacks wait for the interval to pass: the thread naps by the clock, awake for
-/// the sleep state. A nap has no end here: what ends only by the clock counts as a hang.
+/// A request while callbacks wait for the batch interval. The thread naps: it sleeps with a timer,
+/// and its sleep state stays awake. In this program no timer ends a nap, so a nap that only the
+/// timer would end is a hang.
 pub(crate) const NAP: Case = Case {
     name: "nap",
     build: |p| {
@@ -159,7 +159,7 @@ pub(crate) const NAP: Case = Case {
                 t.load("queued", "queued", Acquire);
             }
             t.go_if(r("queued").and("forced"), out);
-            // What was forced with nothing queued is done.
+            // A force with nothing queued is done.
             let (nap, up, sleeps) = (t.label(), t.label(), t.label());
             t.of("Domain::sleep");
             t.go_if(r("queued"), nap);
@@ -188,8 +188,8 @@ pub(crate) const NAP: Case = Case {
     ],
 };
 
-/// The same with a wait, whose mark is only looked at, and never taken by a read-modify-write: what
-/// the event's own order is for, as a nap has no fence.
+/// As `nap`, with a waiter. The thread only loads the waiter's mark, without a read-modify-write. A
+/// nap has no fence, so the order of the event's operations makes the thread see the mark.
 pub(crate) const NAP_WAIT: Case = Case {
     name: "nap_wait",
     build: |p| {
@@ -226,8 +226,8 @@ pub(crate) const NAP_WAIT: Case = Case {
     ],
 };
 
-/// A callback, and a drain after it: the drain is over when nothing up to its number is open, and
-/// by then the callback must have run.
+/// A callback, and a drain after it. The drain is over when no collection up to its number is open.
+/// By then the callback must have run.
 pub(crate) const DRAIN: Case = Case {
     name: "drain",
     build: |p| {
@@ -281,7 +281,7 @@ pub(crate) const DRAIN: Case = Case {
             t.load("asked", "asked", Relaxed);
             t.unlock("tickets");
             t.set("wanted", r("collection").below("asked"));
-            // There must be something to collect for.
+            // A collection begins only if there is work or a drain.
             let (none, idle) = (t.label(), t.label());
             t.of("Domain::has_queued");
             t.load("others", "others", Acquire);
@@ -330,8 +330,8 @@ const EMPTY: u8 = 0;
 const SET: u8 = 1;
 const WAITING: u8 = 2;
 
-/// The event with its sleeper's bit, over a futex whose queue is locked by `bucket`: one waits,
-/// twice, and two set.
+/// The event with the state of a waiting thread, on a futex whose queue the lock `bucket` guards.
+/// Two threads set the event, and one waits until both have set it.
 pub(crate) const EVENT: Case = Case {
     name: "event",
     build: |p| {

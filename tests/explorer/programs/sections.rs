@@ -7,7 +7,7 @@ use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// A reader, and a writer that publishes a version, waits for a grace period of its own, and frees
-/// the old one.
+/// the old version.
 pub(crate) const SECTION: Case = Case {
     name: "section",
     build: |p| {
@@ -38,7 +38,7 @@ pub(crate) const SECTION: Case = Case {
         uaf("the sequence is read Relaxed", WEAK_ASYMMETRIC),
         uaf("the word is left Relaxed", WEAK),
         uaf("no light fence behind the word", FENCE),
-        // With fences, the read-modify-writes of the start are strong enough on these processors.
+        // In the mode with fences, the read-modify-writes of the start are strong enough here.
         uaf("no heavy fence", ASYMMETRIC),
         uaf("a light fence in place of the heavy one", ASYMMETRIC),
         uaf("a barrier that the system refuses is taken for done", ASYMMETRIC),
@@ -51,8 +51,8 @@ fn value<'a>(p: &'a mut Program, name: &str) -> &'a mut u8 {
     &mut p.variables[place.expect("a variable")].1
 }
 
-/// A caller starts and scans beside the writer: its scan must not end the writer's grace period too
-/// early.
+/// A caller starts a grace period and scans while the writer does so too. The caller's scan must
+/// not end the writer's grace period too early.
 pub(crate) const TWO_STARTERS: Case = Case {
     name: "two_starters",
     build: |p| {
@@ -77,7 +77,7 @@ pub(crate) const TWO_STARTERS: Case = Case {
     ],
 };
 
-/// The same beside a section that begins late, with the writer's number, and stays open.
+/// As `two_starters`, with a section that begins late, with the writer's number, and stays open.
 pub(crate) const LATE_SECTION: Case = Case {
     name: "late_section",
     build: |p| {
@@ -99,12 +99,12 @@ pub(crate) const LATE_SECTION: Case = Case {
     floor: 20_000,
     faults: &[
         uaf("no limit where a section is open", ALL),
-        // It is never above `fenced`, and so ends less.
+        // That number is never above `fenced`, so it ends no more grace periods than `fenced` does.
         uaf("the limit is the scanner's own number, after its own fence", NOWHERE),
     ],
 };
 
-/// A reader that registers while others are at work.
+/// A reader registers while a writer waits and another thread scans.
 pub(crate) const REGISTRATION: Case = Case {
     name: "registration",
     build: |p| {
@@ -154,7 +154,7 @@ pub(crate) const REGISTRATION: Case = Case {
     ],
 };
 
-/// The number of a grace period that its taker does not start.
+/// The writer takes a number, as a cookie, and does not start that grace period itself.
 pub(crate) const COOKIE: Case = Case {
     name: "cookie",
     build: |p| {
@@ -195,8 +195,8 @@ pub(crate) const COOKIE: Case = Case {
     ],
 };
 
-/// A callback is queued after the unlinking, collected by the grace-period thread and given a
-/// number, with a caller beside.
+/// A producer unlinks a version and queues a callback. The grace-period thread collects the
+/// callback and gives it a number, while a caller starts and scans.
 pub(crate) const COLLECTION: Case = Case {
     name: "collection",
     build: |p| {

@@ -1,5 +1,6 @@
-//! The grace-period thread sleeps, on sections that hold a grace period up and on queues; whoever
-//! ends that wakes it.
+//! The grace-period thread sleeps until a section that holds a grace period up ends, or until a
+//! queue gets work. The thread that ends the section or queues the work wakes the grace-period
+//! thread.
 
 use super::{ALL, ASYMMETRIC, Case, FENCE, hang, uaf};
 use crate::explorer::expr::{Expr, r};
@@ -7,18 +8,18 @@ use crate::explorer::program::{Failure, Program, Thread};
 use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// A word, and where its record says which one is asked.
+/// A word, and the wake request of its record.
 type Place = (&'static str, &'static str);
 
-/// Grace period 6 is started, and sections with 5 hold it up.
+/// Grace period 6 is started. Sections with number 5 hold it up.
 fn started(p: &mut Program) {
     const NEXT: u8 = FIRST + 1;
     p.variables(&[("seq", NEXT), ("fenced", NEXT), ("elapsed", FIRST)]);
     p.variable("event", 0);
 }
 
-/// Turns and rests until grace period 6 has elapsed: `Domain::turn`, `Domain::sleep`, with
-/// `Engine::request_wake` and `Engine::scan_before_sleep`.
+/// The grace-period thread, until grace period 6 has elapsed: `Domain::turn` and `Domain::sleep`,
+/// with `Engine::request_wake` and `Engine::scan_before_sleep`.
 fn gp_thread(t: &mut Thread, places: &[Place]) {
     let words: Vec<_> = places.iter().map(|(word, _)| *word).collect();
     let wanted: Expr = (FIRST + 1).into();
@@ -76,7 +77,8 @@ fn gp_thread(t: &mut Thread, places: &[Place]) {
     t.bind(out);
 }
 
-/// The last of those with the least number: all of them have the same here.
+/// `Engine::request_wake`, which requests the wake from a section with the least number. Here it is
+/// the last of them in the order of the scan.
 fn ask_holdout(t: &mut Thread, places: &[Place], wanted: &Expr) {
     t.of("Engine::request_wake");
     t.set("holdout", 0);
@@ -96,8 +98,8 @@ fn ask_holdout(t: &mut Thread, places: &[Place], wanted: &Expr) {
     }
 }
 
-/// One section is open; another begins late, with a number that it loaded before grace period 6 was
-/// started.
+/// One section is open. Another begins late, with a number that its thread loaded before grace
+/// period 6 was started.
 pub(crate) const HOLDOUT: Case = Case {
     name: "holdout",
     build: |p| {
@@ -126,7 +128,8 @@ pub(crate) const HOLDOUT: Case = Case {
     ],
 };
 
-/// Two owned words of one record, which says of one that it is asked, released by two threads.
+/// Two threads release two owned words of one record. The record has one wake request, which names
+/// one of the words.
 pub(crate) const ONE_ASKED: Case = Case {
     name: "one_asked",
     build: |p| {
@@ -142,7 +145,8 @@ pub(crate) const ONE_ASKED: Case = Case {
     faults: &[hang("what is asked is taken away after the wake", ALL), hang("no heavy fence", ALL)],
 };
 
-/// The same record has a section that began later, is not in the way, and stays.
+/// The record has a second section, which began later, does not hold the grace period up, and stays
+/// open.
 pub(crate) const BYSTANDER: Case = Case {
     name: "bystander",
     build: |p| {
@@ -160,8 +164,9 @@ pub(crate) const BYSTANDER: Case = Case {
     ],
 };
 
-/// The section that is about to be asked ends, unasked, and its word is used again for one that is
-/// not in the way, and stays.
+/// The grace-period thread chooses a section to request the wake from. The section ends before the
+/// request is set. Its word is used again for a section that does not hold the grace period up, and
+/// stays open.
 pub(crate) const ASKED_ANEW: Case = Case {
     name: "asked_anew",
     build: |p| {
@@ -180,7 +185,7 @@ pub(crate) const ASKED_ANEW: Case = Case {
     faults: &[hang("any section that is asked counts, not a holder alone", ALL)],
 };
 
-/// A holder moves its section to now, and keeps it.
+/// A holder refreshes its section, and keeps it open.
 pub(crate) const REFRESH_WAKES: Case = Case {
     name: "refresh_wakes",
     build: |p| {
@@ -201,14 +206,14 @@ pub(crate) const REFRESH_WAKES: Case = Case {
     ],
 };
 
-/// A record is idle, and a thread is still in the cold path of its last leave, when the record is
-/// used again. It belongs to one core for ever: where it could move, the leaver would take away
-/// what the new core's thread asks and wake the old one's.
+/// A record is used again while a thread is still in the cold path of the record's last leave. A
+/// record belongs to one registry for ever. If a record could move, the leaving thread would clear
+/// the wake request of the new registry's grace-period thread, and wake the old registry's.
 pub(crate) const RECORD_STAYS: Case = Case {
     name: "record_stays",
     build: |p| {
         started(p);
-        // One word and its next use, by the same address.
+        // One word (`wa`) and its next use (`w`). Both have the same address.
         p.variables(&[("wa", FIRST), ("asked", 0)]);
         p.variables(&[("w", 0), ("other", 0), ("taken", 0)]);
         let moves = p.bad("a record moves to another core");
@@ -225,7 +230,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
             t.of("Record::wake_sleeper");
             t.rmw("asked", "asked", 0, AcqRel);
             t.go_if(r("asked").not(), end);
-            // Of the core that it was in when the section began.
+            // The event of the registry that had the record when the section began.
             set(t, "event");
             t.bind(end);
         });
@@ -243,7 +248,7 @@ pub(crate) const RECORD_STAYS: Case = Case {
             left(t, "w", "asked", if moves { "other" } else { "event" });
         });
         p.thread("gp thread", move |t| {
-            // Of the core that the record is in when it is used again.
+            // The thread of the registry that has the record when it is used again.
             t.wait("taken", "taken", r("taken"));
             let event = if moves { "other" } else { "event" };
             let (top, out) = (t.here(), t.label());
@@ -269,8 +274,8 @@ pub(crate) const RECORD_STAYS: Case = Case {
     ],
 };
 
-/// The steps of a producer after its push: `Rcu::enqueue_counted`, `Domain::rouse`,
-/// `SleepState::rouse`.
+/// The steps of a producer from its push on: `Queue::push`, `Rcu::enqueue_counted`,
+/// `Domain::rouse`, `SleepState::rouse`.
 pub(crate) fn call(t: &mut Thread, queue: &str) {
     let end = t.label();
     t.of("Queue::push");
@@ -299,7 +304,8 @@ pub(crate) const AWAKE: u8 = 0;
 pub(crate) const ASLEEP: u8 = 1;
 pub(crate) const STOPPED: u8 = 2;
 
-/// Two producers call; the grace-period thread collects both, and sleeps between.
+/// Two producers queue a callback each. The grace-period thread collects both, and sleeps in
+/// between.
 pub(crate) const CALL: Case = Case {
     name: "call",
     build: |p| {

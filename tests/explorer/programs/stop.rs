@@ -1,5 +1,5 @@
-//! The grace-period thread stops, undoes it, is started again; shutdown waits for an attempt; the
-//! last handle goes.
+//! The grace-period thread stops, undoes a stop, and is started again. A shutdown waits for an
+//! attempt to stop. The last handle of a domain is dropped.
 
 use super::sleep::{ASLEEP, AWAKE, STOPPED};
 use super::{ALL, ASYMMETRIC, Case, FENCE, WEAK_FENCE, broken, hang, lost};
@@ -8,21 +8,21 @@ use crate::explorer::program::{Failure, Label, Program, Thread};
 use crate::explorer::words::*;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// `SleepState::take_over`: whether it won is in `won`.
+/// `SleepState::take_over`. Puts into `won` whether the thread won the compare-exchange.
 fn take_over(t: &mut Thread) {
     t.of("SleepState::take_over");
     t.cas("sleep_state", "sleep_state", STOPPED, AWAKE, AcqRel);
     t.set("won", r("sleep_state").is(STOPPED));
 }
 
-/// A thread is started, which will find whatever is queued: `Domain::spawn`.
+/// `Domain::spawn`. The new thread will find all queued work.
 fn spawn(t: &mut Thread) {
     t.of("Domain::spawn");
     t.rmw("_n", "threads", r("_n").plus(1), AcqRel);
 }
 
-/// A producer after its push: it wakes no thread if the thread is awake, and starts one if it is
-/// stopped.
+/// A producer that pushes work. If the grace-period thread is asleep, the producer wakes it. If the
+/// thread has stopped, the producer starts another.
 fn push_and_rouse(t: &mut Thread, queue: &str) {
     let (end, start) = (t.label(), t.label());
     t.of("Queue::push");
@@ -50,8 +50,8 @@ fn push_and_rouse(t: &mut Thread, queue: &str) {
     t.bind(end);
 }
 
-/// `Domain::stop`, where it is asked for, and nothing was found in these queues or marks. Goes on
-/// at `on` where it was undone.
+/// `Domain::stop`, after a request, and after the thread has found nothing in these queues or
+/// marks. If the stop is undone, the thread goes on at `on`.
 fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
     let (work, gone) = (t.label(), t.label());
     t.of("Domain::stop");
@@ -82,7 +82,7 @@ fn stop(t: &mut Thread, looks_at: &[&'static str], on: Label) {
     t.rmw("_n", "threads", r("_n").minus(1), AcqRel);
 }
 
-/// Two producers call while the thread stops: in the end exactly one thread is there.
+/// Two producers queue work while the thread stops. In the end exactly one thread exists.
 pub(crate) const STOP: Case = Case {
     name: "stop",
     build: |p| {
@@ -109,7 +109,8 @@ pub(crate) const STOP: Case = Case {
     ],
 };
 
-/// The same for a producer and a request: the requester checks only whether the thread is stopped.
+/// Two waiters request a grace period while the thread stops. A requester checks only whether the
+/// thread has stopped.
 pub(crate) const STOP_REQUEST: Case = Case {
     name: "stop_request",
     build: |p| {
@@ -160,14 +161,14 @@ fn one_thread(p: &mut Program) {
     p.finally(Failure::Broken, "two threads drive the domain", |value| value("threads") == 1);
 }
 
-/// `Shutdown` after its drain: requests an attempt, and waits for it, or for a thread that has
-/// stopped before. A producer comes beside; a second thread is there to be started. When both are
-/// done the third closes the house.
+/// `Shutdown` after its drain. The thread `asker` requests an attempt to stop, and waits until the
+/// attempt is over or the grace-period thread has stopped. Meanwhile `producer` queues work, and
+/// may start `second`, another grace-period thread. When both are done, `closer` ends the program.
 pub(crate) const SHUTDOWN: Case = Case {
     name: "shutdown",
     build: |p| {
         p.variables(&[("sleep_state", AWAKE), ("event", 0), ("started", 0)]);
-        // Somebody else has asked before: 1. The asker's place is 2.
+        // 1 in `stops`: an earlier request of another caller. 2: the request of `asker`.
         p.variables(&[("queued", 0), ("collected", 0), ("stops", 1), ("told", 0)]);
         p.variables(&[("closed", 0), ("asker", 0), ("producer", 0)]);
         p.thread("asker", |t| {
@@ -242,8 +243,8 @@ pub(crate) const SHUTDOWN: Case = Case {
     ],
 };
 
-/// `gp_thread::drive` with `Domain::turn`, `Domain::sleep` and `Domain::stop`, for one that was
-/// asked to stop.
+/// `gp_thread::drive`, with `Domain::turn`, `Domain::sleep` and `Domain::stop`, of a thread that
+/// was requested to stop.
 fn drive(t: &mut Thread) {
     let (top, gone, over) = (t.here(), t.label(), t.label());
     reset(t, "event");
@@ -261,7 +262,6 @@ fn drive(t: &mut Thread) {
     t.rmw("asked", "stops", r("asked"), AcqRel);
     let sleeps = t.label();
     t.go_if(r("asked").not(), sleeps);
-    // Domain::stop.
     let work = t.label();
     t.of("Domain::stop");
     t.store("sleep_state", STOPPED, Relaxed);
@@ -277,7 +277,6 @@ fn drive(t: &mut Thread) {
     stop_tried(t);
     t.go_if(r("won"), top);
     t.go(gone);
-    // A sleep.
     t.bind(sleeps);
     let up = t.label();
     t.of("SleepState::fall_asleep");
@@ -305,8 +304,8 @@ fn stop_tried(t: &mut Thread) {
     t.bind(nobody);
 }
 
-/// The last handle goes while the thread, which a shutdown has asked for it, stops: exactly one of
-/// the two gives the core away.
+/// The last handle is dropped while the grace-period thread stops at the request of a shutdown.
+/// Exactly one of the two gives the registry away.
 pub(crate) const END: Case = Case {
     name: "end",
     build: |p| {
