@@ -92,7 +92,7 @@ fn what_is_read_goes_where_references_go() {
     assert_impl_all!(VecView<'static, u32>: Send, Sync, Unpin, Copy, Debug, Index<usize>);
     assert_impl_all!(VecView<'static, u32>: IntoIterator<Item = &'static u32>);
     assert_impl_all!(CompareExchangeError<'static, u32>: Error, Send, Sync);
-    // These types borrow from a guard and are not guards.
+    // These types borrow from a guard, and are not guards themselves.
     assert_not_impl_any!(ListIter<'static, u32>: Guard);
 }
 

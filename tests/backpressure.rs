@@ -51,7 +51,7 @@ fn at_the_limit_the_closure_comes_back_on_every_executor() {
                     assert!(full.to_string().contains("pending"));
                     assert!(format!("{full:?}").contains("Full"));
                     assert!(rcu.try_call(|| unreachable!("dropped")).is_err());
-                    assert_eq!(rcu.stats().queued % 4, 0, "what is refused is not queued");
+                    assert_eq!(rcu.stats().queued % 4, 0, "a refused callback was queued");
                     drop(section);
                     rcu.blocking_drain();
                     assert_eq!(tally.ran(), 4);
@@ -70,7 +70,7 @@ fn without_a_limit_nothing_is_refused() {
         let section = rcu.read_owned();
         for _ in 0..10_000 {
             rcu.try_call(|| ()).unwrap();
-            // Pending at times, to give the thread away, and woken at once.
+            // The future is pending at times, to let other tasks run, and is woken at once.
             settle(rcu.reserve()).retire(Box::new(0));
         }
         drop(section);
@@ -129,8 +129,8 @@ impl<F: FnOnce()> Drop for Last<F> {
     }
 }
 
-/// An episode ended only if the grace-period thread looked while less than half of the limit was
-/// pending. A second flood before that look was neither forced nor reported.
+/// A flood was over only when the grace-period thread found less than half of the limit pending. A
+/// second flood before that look was neither forced nor reported.
 #[test]
 fn an_episode_is_over_when_half_is_free_whether_or_not_the_thread_looks() {
     within(|| {
@@ -180,7 +180,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
             || builder(8).batch_interval(Duration::from_secs(3600)),
             |Driven { rcu, driver: _driver }| {
                 rcu.call(|| ());
-                until("the first, at once", || rcu.stats().finished == 1);
+                until("the first callback, at once", || rcu.stats().finished == 1);
                 rcu.blocking_drain();
                 for _ in 0..30 {
                     let tally = Tally::new(2);
@@ -189,11 +189,11 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
                     rcu.call(tally.callback(0));
                     let reserve = || futures::executor::block_on(rcu.reserve());
                     let permits: Vec<_> = (0..4).map(|_| reserve()).collect();
-                    until("what had waited", || tally.ran() == 1);
+                    until("the callback that waited", || tally.ran() == 1);
                     rcu.call(tally.callback(1));
-                    until("what came past half", || tally.ran() == 2);
+                    until("the callback past half of the limit", || tally.ran() == 2);
                     drop(permits);
-                    // The room comes back with the end of the batch, a moment later.
+                    // The batch gives the room back when it ends, a moment later.
                     rcu.blocking_drain();
                     tally.assert_each_once();
                 }
@@ -202,7 +202,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
     });
 }
 
-/// A call between the thread's turn and its sleep waited for the whole interval.
+/// A callback queued between the thread's turn and its sleep waited for the whole interval.
 #[test]
 fn past_half_of_it_no_call_waits_for_the_interval() {
     within(|| {
@@ -225,7 +225,7 @@ fn past_half_of_it_no_call_waits_for_the_interval() {
                 std::hint::spin_loop();
                 assert!(begun.elapsed() < HANG_GUARD, "round {round}");
             }
-            // The delays sweep over the thread's way from its turn to its sleep.
+            // The delays cover the time from the thread's turn to its sleep.
             for _ in 0..round % 2000 {
                 std::hint::spin_loop();
             }
@@ -256,8 +256,8 @@ fn a_limit_of_nothing_refuses_all_and_still_takes_calls() {
     });
 }
 
-/// The first refusal was never reported, since nothing was pending when the thread looked. A second
-/// refusal forced another grace period.
+/// The first refusal was never reported, since no callback was pending when the thread looked. A
+/// second refusal forced another grace period.
 #[test]
 fn a_limit_of_nothing_is_reported_once_by_refusals_alone() {
     within(|| {

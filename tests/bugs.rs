@@ -34,8 +34,8 @@ impl Wake for Flag {
 }
 
 /// A blocking caller ended a grace period by its own scan while the grace-period thread was between
-/// its turn and its sleep. The thread took the end for one that it had handled, and slept although
-/// a waiter and a callback were due.
+/// its turn and its sleep. The thread took the end of that grace period for one that it had
+/// handled, and slept although a waiter and a callback were due.
 #[test]
 fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     let rcu = Rcu::new();
@@ -58,12 +58,12 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     assert!(Pin::new(&mut two).poll(&mut Context::from_waker(&waker)).is_pending());
 
     drop(first);
-    held.called.wait(); // the grace-period thread is in the waker, behind its scan
+    held.called.wait(); // the grace-period thread is in the waker, after its scan
     drop(second);
     rcu.blocking_synchronize(); // starts and scans by itself
     held.let_go.wait();
 
-    ran.recv_timeout(HANG_GUARD).expect("the callback runs without another kick");
+    ran.recv_timeout(HANG_GUARD).expect("the callback runs without another wake-up of the thread");
     until("the waiter is woken without another kick", || flag.0.load(Ordering::Acquire));
     assert!(Pin::new(&mut two).poll(&mut Context::from_waker(&waker)).is_ready());
 }
@@ -155,7 +155,7 @@ fn the_end_does_not_wait_for_the_batch_interval() {
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
     drop(rcu);
-    ran.recv_timeout(HANG_GUARD).expect("runs at the end");
+    ran.recv_timeout(HANG_GUARD).expect("the callback runs at the end of the domain");
 }
 
 /// A shutdown requested while another shutdown stopped the thread was never answered, or started
@@ -199,7 +199,7 @@ fn a_waker_whose_drop_uses_the_domain_does_not_deadlock() {
             if poll == Poll::Ready(()) {
                 break;
             }
-            assert!(begun.elapsed() < HANG_GUARD, "never ready");
+            assert!(begun.elapsed() < HANG_GUARD, "the wait has not ended");
         }
     }
 }
@@ -269,7 +269,7 @@ fn a_shutdown_does_not_wait_for_a_flood_to_end() {
     let took = begun.elapsed();
     over.store(true, Ordering::Relaxed);
     rcu.blocking_drain();
-    assert!(took < HANG_GUARD, "only when the flood was over");
+    assert!(took < HANG_GUARD, "the shutdown ended only after the flood");
     end.send(false).unwrap();
     flood.join().unwrap();
 }

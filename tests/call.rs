@@ -28,7 +28,7 @@ fn waits_for_its_own_sections_only(open: fn(&Rcu) -> Section) {
         let (second_ran, second) = mpsc::channel();
         rcu.call(move || second_ran.send(later_ended.load(Ordering::Relaxed)).unwrap());
         rcu.force();
-        assert!(first.try_recv().is_err(), "ran while its section was open");
+        assert!(first.try_recv().is_err(), "the callback ran while a section was open");
 
         earlier.end();
         assert!(receive(&first), "ran while its section was open");
@@ -81,7 +81,7 @@ fn an_endless_chain_of_overlapping_sections_does_not_hold_it_up() {
                 thread::spawn(move || {
                     let mut section = rcu.read_owned();
                     while !done.load(Ordering::Relaxed) {
-                        // At every moment there is a section.
+                        // A section is open at every moment.
                         let next = rcu.read_owned();
                         drop(std::mem::replace(&mut section, next));
                     }

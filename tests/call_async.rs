@@ -1,5 +1,5 @@
-//! `call_async` runs its futures on the executor or the current runtime, beside the other
-//! callbacks, and drops and counts those that cannot run.
+//! `call_async` runs futures on the executor or the current runtime, at the same time as other
+//! callbacks. It drops and counts the futures that cannot run.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -99,7 +99,11 @@ fn with_the_inline_executor_goes_to_the_worker_and_never_to_the_gp_thread() {
         let rcu = Rcu::builder().name("inl").executor(inline()).build().unwrap();
         let (tell, told) = mpsc::channel();
         rcu.call(move || tell.send(thread_name()).unwrap());
-        assert_eq!(receive(&told), "rcu-inl", "callbacks that are no futures do");
+        assert_eq!(
+            receive(&told),
+            "rcu-inl",
+            "an ordinary callback runs on the grace-period thread"
+        );
         assert_runs_on(&rcu, "rcu-inl-cb");
     });
 }
@@ -286,7 +290,8 @@ fn one_whose_runtime_is_gone_is_dropped_and_counted_and_drain_completes() {
         let rcu = domain("gone");
         let (tell, told) = mpsc::channel();
         let runtime = runtime(1);
-        // When the runtime goes, one future is being polled, and one waits for its grace period.
+        // When the runtime is dropped, one future is being polled, and one waits for its grace
+        // period.
         let (begun, has_begun) = mpsc::channel();
         {
             let _current = runtime.enter();
@@ -315,7 +320,7 @@ fn one_whose_runtime_is_gone_is_dropped_and_counted_and_drain_completes() {
         let stats = rcu.stats();
         assert_eq!((stats.cancelled, stats.panicked), (2, 0));
         assert_eq!((stats.queued, stats.finished), (2, 2));
-        // Calls and retired values are not lost with the runtime.
+        // The runtime's end does not lose calls and retired values.
         let tally = Tally::new(1);
         rcu.call(tally.callback(0));
         rcu.blocking_drain();

@@ -120,7 +120,8 @@ fn update_is_repeated_where_another_writer_was_first() {
     drops.reach(4);
 }
 
-/// Each try has a section of its own. So a grace period that started during a try ends in the next.
+/// Each attempt has a section of its own. So a grace period that started during an attempt ends
+/// during the next one.
 #[test]
 fn an_update_that_loses_again_and_again_holds_up_no_grace_period() {
     let rcu = Rcu::new();
@@ -149,7 +150,7 @@ fn try_update_leaves_everything_where_the_closure_refuses() {
     let drops = Drops::default();
     let cell = RcuCell::new_in(&rcu, drops.value(1));
     let Err(error) = cell.try_update(|current| Err(current.label() + 1)) else {
-        panic!("it was refused");
+        panic!("the update was not refused");
     };
     assert_eq!(error, 2);
     rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
@@ -170,7 +171,7 @@ fn try_update_leaves_everything_where_the_closure_refuses() {
     drops.reach(2);
 
     let Ok(old) = cell.try_update(|current| Ok::<_, ()>(drops.value(current.label() + 1))) else {
-        panic!("it was allowed");
+        panic!("the update was refused");
     };
     assert_eq!((old.label(), cell.read().label()), (100, 101));
 }

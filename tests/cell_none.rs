@@ -1,5 +1,5 @@
-//! `RcuCell::none()` for statics: its first version is a constant, which is replaced like any other
-//! and never freed.
+//! `RcuCell::none()` for statics: the cell's first version is a constant, which a writer replaces
+//! like any other version, and which is never freed.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! `RcuList`, `RcuMap`, `RcuPtr` and `RcuVec`: the promises of each, a model that random operations
-//! agree with, and torture.
+//! `RcuList`, `RcuMap`, `RcuPtr` and `RcuVec`: tests of what each promises, comparisons with a
+//! model after random operations, and torture.
 
 mod common;
 #[path = "collections/list.rs"]

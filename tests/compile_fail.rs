@@ -1,15 +1,15 @@
-//! Code that must not compile fails for the right reason; its twin, which differs in one place,
+//! Code that must not compile fails for the right reason. Its twin, which differs in one place,
 //! compiles.
 //!
 //! Each file of `tests/compile_fail/` is compiled twice. With `--cfg wrong`, rustc must report an
 //! error with the code or message of the comment `//~ ...`, on the line of that comment, and no
-//! other error. Without it, the file must compile. So the test finds a snippet that fails for an
-//! unrelated reason, such as a renamed function or a missing import.
+//! other error. Without the `cfg`, the file must compile. So the test finds a snippet that fails
+//! for an unrelated reason, such as a renamed function or a missing import.
 //!
-//! trybuild compares the compiler's whole output, which changes from version to version. A code and
-//! a line do not change. A few errors have no code; for them the test compares words that have been
-//! the same for years. The test calls the compiler directly, with the library that this test was
-//! built with, so a snippet takes a fraction of a second and no network.
+//! trybuild compares the compiler's whole output, which changes from version to version. The code
+//! and the line of an error do not change. A few errors have no code. For them the test compares
+//! words that have been the same for years. The test calls the compiler directly, with the library
+//! that this test was built with, so a snippet takes a fraction of a second and no network.
 
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -34,13 +34,13 @@ impl Built {
         let (profile, triple, target) = (next(), next(), next());
         let host = target.join(profile.file_name().unwrap_or_default()).join("deps");
         let triple = triple.file_name().unwrap_or_default().to_owned();
-        // A target folder may lie within another one.
+        // A target folder may lie within another target folder.
         let host = (host.is_dir() && is_target(&triple)).then_some((host, triple));
         Self { deps, host }
     }
 
-    /// Returns the library. Cargo does not tell its file, but has just built it, so the newest one
-    /// beside the test is the library.
+    /// Returns the library's file. Cargo does not tell its name, but has just built it, so it is
+    /// the newest such file beside the test.
     fn library(&self) -> PathBuf {
         let newest = fs::read_dir(&self.deps)
             .unwrap()
@@ -71,7 +71,7 @@ fn dependencies(dir: &Path) -> OsString {
     argument
 }
 
-/// An error of the compiler: its code, its message, and the line of its main place.
+/// An error of the compiler: its code, its message, and the line of its primary location.
 #[derive(Debug)]
 struct Reported {
     code: Option<String>,
@@ -98,7 +98,7 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
         rustc.arg("--target").arg(triple).arg("-L");
         rustc.arg(dependencies(&host));
     }
-    // These options of the library's build change what can be linked with it.
+    // With these options, a library can be linked only with code that has the same options.
     if let Ok(flags) = env::var("RUSTFLAGS") {
         rustc.args(flags.split_ascii_whitespace());
     }
@@ -131,7 +131,7 @@ fn compile(file: &Path, wrong: bool) -> Vec<Reported> {
     errors
 }
 
-/// Checks one file, as the head of this file says.
+/// Checks one file, as the header of this module says.
 #[track_caller]
 fn check(name: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -143,10 +143,10 @@ fn check(name: &str) {
         .zip(text.lines())
         .filter_map(|(number, line)| Some((number, line.split_once("//~ ")?.1.trim())))
         .collect();
-    assert!(!expected.is_empty(), "{name} does not say what is wrong");
+    assert!(!expected.is_empty(), "{name} has no `//~` comment for the expected error");
 
     let errors = compile(&file, false);
-    assert!(errors.is_empty(), "the good twin of {name}: {errors:#?}");
+    assert!(errors.is_empty(), "{name} does not compile without `--cfg wrong`: {errors:#?}");
 
     let errors = compile(&file, true);
     let fits = |error: &Reported, &(line, what): &(u64, &str)| {

@@ -42,7 +42,7 @@ fn a_section_entered_before_the_start_holds_it_up_and_one_entered_after_does_not
     // The section is younger than the cookie and older than the start.
     let between = rcu.read_owned();
     let gp = started(&rcu);
-    assert_eq!(gp, cookie, "the next one is still the same");
+    assert_eq!(gp, cookie, "the cookie does not name the grace period that started");
     let _after = rcu.read_owned();
     drop(older);
     assert!(!rcu.has_elapsed(cookie));
@@ -72,7 +72,7 @@ fn the_newest_cookie_is_greater_as_soon_as_the_grace_period_has_started() {
     rcu.start_grace_period();
     until("the start", || rcu.grace_period() > gp);
     assert!(gp < rcu.grace_period());
-    assert!(!rcu.has_elapsed(gp), "started, and held up");
+    assert!(!rcu.has_elapsed(gp), "the started grace period has elapsed while a section blocks it");
     drop(section);
     elapses(&rcu, gp);
 }

@@ -38,8 +38,8 @@ fn every_file_that_the_documentation_names_is_there() {
             }
         }
     }
-    assert!(missing.is_empty(), "named, and not there: {missing:#?}");
-    // A scan that finds no names has not looked.
+    assert!(missing.is_empty(), "the documentation names files that do not exist: {missing:#?}");
+    // A scan that finds few names is broken.
     assert!(named > 100, "only {named} names found");
 }
 

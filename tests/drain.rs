@@ -39,7 +39,7 @@ fn waits_for_all_that_any_thread_queued_before() {
 #[test]
 fn happens_before_through_any_channel_is_enough() {
     within(|| {
-        // The producer lives on, and says by a relaxed store after a barrier that it has queued.
+        // The producer does not end. It tells by a thread barrier that it has queued the callback.
         let rcu = domain("drain");
         let (barrier, tally) = (Barrier::new(2), Tally::new(300));
         thread::scope(|scope| {
@@ -148,7 +148,7 @@ fn completes_under_load_that_never_ceases() {
                 }
                 tally.assert_each_once();
                 let stats = rcu.stats();
-                assert!(stats.queued > stats.finished, "the load ceased");
+                assert!(stats.queued > stats.finished, "the load has stopped");
             }
             stop.store(true, Ordering::Relaxed);
         }
@@ -408,7 +408,7 @@ fn the_form_with_a_timeout_gives_up_and_can_be_tried_again() {
         }
         tally.assert_none();
         drop(section);
-        rcu.blocking_drain_timeout(Duration::MAX).expect("nothing holds it up");
+        rcu.blocking_drain_timeout(Duration::MAX).expect("no section is open");
         tally.assert_each_once();
         rcu.blocking_drain_timeout(Duration::ZERO).expect("nothing to wait for");
     });

@@ -1,4 +1,4 @@
-//! Callbacks run exactly once on every executor, and on the rescue worker if an executor fails.
+//! Callbacks run exactly once on every executor, and on the domain's worker if an executor fails.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -130,7 +130,7 @@ fn the_last_handle_may_go_first() {
 
 // ---- Executors that fail.
 
-/// Queues callbacks that note their thread. A guard keeps them from running until all are queued.
+/// Queues callbacks that record their thread. A guard keeps them from running until all are queued.
 struct Work {
     rcu: Rcu,
     tally: Tally,
@@ -266,7 +266,7 @@ fn a_batch_may_be_run_late_and_anywhere() {
         until("the batch", || kept.lock().unwrap().iter().map(Batch::len).sum::<usize>() == 100);
         let batches = std::mem::take(&mut *kept.lock().unwrap());
         thread::spawn(move || batches.into_iter().for_each(Batch::run)).join().unwrap();
-        // Only the accounting is left to wait for.
+        // The callbacks have run. The drain waits until the domain has counted them.
         rcu.blocking_drain();
         work.tally.assert_each_once();
     });

@@ -94,7 +94,7 @@ fn a_hook_hears_of_force_drain_shutdown_and_a_backlog_that_met_its_limit() {
             let (events, _notifier) = events(&rcu);
             let section = Section::owned(&rcu);
             held_up(&rcu);
-            assert!(events.try_recv().is_err(), "a call alone does not force");
+            assert!(events.try_recv().is_err(), "a call alone has forced a grace period");
             force(&rcu);
             assert_eq!(receive(&events).holders_total, 1);
             section.end();
@@ -215,7 +215,7 @@ fn a_hook_may_use_the_domain_and_drop_notifiers() {
     });
 }
 
-/// A waker that drops a guard, like a task that is polled where it is woken.
+/// A waker that drops a guard, as if the waker polled the task at once.
 struct LetsGo(Mutex<Option<OwnedReadGuard>>);
 
 impl Wake for LetsGo {
@@ -224,7 +224,7 @@ impl Wake for LetsGo {
     }
 }
 
-/// The blocking sections had ended when the thread came to name them.
+/// The blocking sections end before the thread lists them.
 #[test]
 fn a_hook_is_not_called_if_no_holder_is_left() {
     within(|| {
@@ -240,7 +240,7 @@ fn a_hook_is_not_called_if_no_holder_is_left() {
             rcu.force();
             rcu.blocking_drain();
         }
-        assert!(events.try_recv().is_err(), "an event without a holder");
+        assert!(events.try_recv().is_err(), "an event names no holder");
         let _section = rcu.read_owned();
         held_up(&rcu);
         rcu.force();
@@ -248,7 +248,8 @@ fn a_hook_is_not_called_if_no_holder_is_left() {
     });
 }
 
-/// A hook that forces is not called for its own force again and again while a section blocks.
+/// While a section blocks a grace period, a hook that forces is not called again and again for its
+/// own force.
 #[test]
 fn a_hook_that_forces_is_called_once() {
     within(|| {
@@ -266,7 +267,7 @@ fn a_hook_that_forces_is_called_once() {
         receive(&called);
         // In this time the thread could take many turns.
         stalls.next(async_rcu::report::StallKind::Section);
-        assert!(called.try_recv().is_err(), "it forced itself");
+        assert!(called.try_recv().is_err(), "the hook was called for its own force");
         // The force of another thread calls the hook as before.
         rcu.force();
         receive(&called);
@@ -275,7 +276,7 @@ fn a_hook_that_forces_is_called_once() {
     });
 }
 
-/// A report names some sections, and says how many more there are.
+/// A report names some sections, and says how many others there are.
 #[test]
 fn a_report_of_many_sections_is_short() {
     within(|| {

@@ -127,8 +127,8 @@ fn what_is_queued_runs_in_both() {
     assert_eq!(ran.load(Ordering::Relaxed), 1000);
 }
 
-/// A callback forks on the worker, on the grace-period thread, and on a runtime. In the child that
-/// thread keeps its role.
+/// A callback forks on the worker, on the grace-period thread, and on a runtime. The forking thread
+/// keeps its role in the child.
 #[test]
 fn a_callback_may_fork() {
     let _alone = alone();
@@ -146,8 +146,8 @@ fn a_callback_may_fork() {
             let pid = begin(|| {
                 inside.call(|| ());
                 other.call(|| ());
-                // The drain is not of this domain, and not on a grace-period thread, since that is
-                // a deadlock in any process.
+                // The child does not drain here. A drain in a callback of its own domain, or on a
+                // grace-period thread, is a deadlock in any process.
                 assert!(!other.has_elapsed(other.grace_period()));
                 assert!(*RcuCell::new_in(&inside, 3).read() == 3);
             });
@@ -160,8 +160,8 @@ fn a_callback_may_fork() {
     }
 }
 
-/// In the child, only another domain that starts its thread can start the thread of a domain
-/// without handles.
+/// In the child, a domain without handles gets its thread back only when another domain starts its
+/// own thread.
 #[test]
 fn a_domain_without_handles_finishes_in_the_child_too() {
     let _alone = alone();
@@ -207,8 +207,8 @@ fn a_child_may_fork_too() {
     busy.join().unwrap();
 }
 
-/// The lock of std around standard error stays locked in the child if a thread held it that the
-/// child does not have.
+/// If another thread holds std's lock of standard error at the fork, the lock stays locked in the
+/// child, which does not have that thread.
 #[test]
 fn stalls_are_told_though_a_vanished_thread_holds_standard_error() {
     let _alone = alone();
@@ -248,8 +248,9 @@ impl Wake for Locks {
     }
 }
 
-/// In the child the batch counts as done, so the drain is over. A waker that waits for ever for
-/// another thread's lock must neither keep `fork` from returning, nor stop the domain's thread.
+/// In the child the batch counts as done, so the drain is over. The drain's waker waits for ever
+/// for another thread's lock. The waker must neither keep `fork` from returning, nor stop the
+/// domain's thread.
 #[test]
 fn wakers_of_vanished_threads_are_not_called() {
     let _alone = alone();
@@ -290,8 +291,8 @@ fn wakers_of_vanished_threads_are_not_called() {
     rcu.blocking_drain();
 }
 
-/// Tasks of the forking thread go on waiting in the child, and any use of the domain there advances
-/// them.
+/// Tasks of the forking thread continue to wait in the child. Any use of the domain there lets them
+/// make progress.
 #[test]
 fn futures_of_the_forking_thread_go_on() {
     let _alone = alone();
@@ -391,8 +392,8 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
     wait(receive(&pids));
 }
 
-/// The waker of a shutdown runs on the thread that ends, when another thread may have been started.
-/// The child has neither thread.
+/// The grace-period thread calls the waker of a shutdown when it ends. By then another grace-period
+/// thread may have been started. The child has neither thread.
 #[test]
 fn a_thread_that_goes_may_fork() {
     struct Forks {

@@ -1,4 +1,4 @@
-//! Futures, poll by poll: a future starts nothing before its first poll, is woken when a poll can
+//! Futures, poll by poll. A future starts no work before its first poll, is woken when a poll can
 //! make progress, takes another waker at any time, and may be dropped at any point.
 
 mod common;
@@ -18,7 +18,7 @@ use tokio_test::{assert_pending, assert_ready};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Returns the same future without its output.
+/// Returns the future with its output dropped.
 fn quiet<F: Future + Send + 'static>(future: F) -> Boxed
 where
     F::Output: Send,
@@ -68,7 +68,7 @@ fn pending_ones() -> impl Iterator<Item = (&'static str, Rcu, OwnedReadGuard, Bo
     })
 }
 
-/// Polls the future to its end, only when it is woken.
+/// Polls the future to its end. Polls it only when it is woken.
 #[track_caller]
 fn ready_when_woken<F: Future>(task: &mut Spawn<F>) -> F::Output {
     loop {
@@ -79,7 +79,7 @@ fn ready_when_woken<F: Future>(task: &mut Spawn<F>) -> F::Output {
     }
 }
 
-/// Polls the future to its end, now and then when it is woken.
+/// Polls the future to its end: once at first, and then when it is woken.
 #[track_caller]
 fn ready<F: Future>(task: &mut Spawn<F>) -> F::Output {
     match task.poll() {
@@ -135,7 +135,11 @@ fn a_section_entered_before_the_first_poll_holds_synchronize_up() {
     let mut task = spawn(rcu.synchronize());
     let lock = GlobalLock::new(());
     let mut unlocked = spawn(lock.try_lock().unwrap().synchronize(&rcu));
-    assert_eq!(rcu.stats().grace_periods, before, "nothing starts by itself");
+    assert_eq!(
+        rcu.stats().grace_periods,
+        before,
+        "a future started a grace period before its first poll"
+    );
     // Earlier grace periods do not count, and do not make the future ready.
     rcu.blocking_synchronize();
     let section = rcu.read_owned();
@@ -215,9 +219,9 @@ fn may_be_dropped_while_pending_and_forgets_its_waker() {
         let known = Arc::strong_count(&count);
         let probe = Probe::new(&rcu);
         assert!(poll_with(&mut future, &waker).is_pending());
-        assert!(Arc::strong_count(&count) > known, "{name} keeps the waker");
+        assert!(Arc::strong_count(&count) > known, "{name} does not keep the waker");
         drop(future);
-        assert_eq!(Arc::strong_count(&count), known, "{name} forgets it");
+        assert_eq!(Arc::strong_count(&count), known, "{name} still has the waker");
         drop(probe);
         drop(section);
         settle(rcu.synchronize());
@@ -277,7 +281,7 @@ fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
             assert!(poll_with(&mut future, waker).is_pending());
         }
         for old in &counts[..2] {
-            assert_eq!(Arc::strong_count(old), 2, "{name} keeps an old waker");
+            assert_eq!(Arc::strong_count(old), 2, "{name} has kept an old waker");
         }
         drop(section);
         let [first, second, last] = counts;
@@ -304,9 +308,9 @@ fn shutdown_keeps_one_waker_and_forgets_it_while_the_thread_is_busy() {
     let mut future = quiet(rcu.shutdown());
     assert!(poll_with(&mut future, &first).is_pending());
     assert!(poll_with(&mut future, &second).is_pending());
-    assert_eq!(Arc::strong_count(&counts[0]), 2, "keeps an old waker");
+    assert_eq!(Arc::strong_count(&counts[0]), 2, "the future has kept an old waker");
     drop(future);
-    assert_eq!(Arc::strong_count(&counts[1]), 2, "forgets its waker");
+    assert_eq!(Arc::strong_count(&counts[1]), 2, "the future has lost its waker");
     let mut task = spawn(rcu.shutdown());
     assert_pending!(task.poll());
     drop(go_on);

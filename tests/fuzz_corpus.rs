@@ -1,8 +1,8 @@
 //! The fuzz targets' oracles accept the corpus and some random input, on any toolchain, in seconds.
 //!
 //! The package `fuzz/` has the targets, and this test includes its modules. `ci/fuzz.sh` runs them
-//! for longer, with new input that coverage leads to. To replay a file of `fuzz/artifacts/TARGET/`:
-//! `ASYNC_RCU_FUZZ_INPUT=FILE cargo test --test fuzz_corpus TARGET`.
+//! for longer, with new inputs that raise the coverage. To replay a file of
+//! `fuzz/artifacts/TARGET/`: `ASYNC_RCU_FUZZ_INPUT=FILE cargo test --test fuzz_corpus TARGET`.
 #![allow(dead_code, unreachable_pub, reason = "the modules are the targets' as well")]
 
 use std::env;

@@ -1,4 +1,4 @@
-//! Callbacks run alone under the global lock, and grace periods go on whoever holds the lock.
+//! Callbacks run alone under the global lock. Grace periods make progress while the lock is held.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -30,7 +30,7 @@ impl Holders {
 
     #[track_caller]
     fn assert_alone(&self) {
-        assert_eq!(self.0.1.load(Ordering::SeqCst), 1, "at once under the lock");
+        assert_eq!(self.0.1.load(Ordering::SeqCst), 1, "the number of callbacks under the lock");
     }
 }
 
@@ -115,7 +115,7 @@ fn retired_values_are_dropped_under_it() {
                 rcu.retire(Box::new(device));
             }
             for _ in 0..100 {
-                assert!(receive(&told), "dropped without the lock");
+                assert!(receive(&told), "the value was dropped without the lock");
             }
             holders.assert_alone();
             rcu.blocking_drain();
@@ -247,11 +247,11 @@ fn dropped_half_way_the_waiting_guards_leave_the_lock_free() {
         let section = rcu.read_owned();
         rcu.call(|| {});
         drop(lock.blocking_lock().drain(&rcu));
-        assert!(lock.try_lock().is_some(), "never polled");
+        assert!(lock.try_lock().is_some(), "the future was never polled");
         let mut drain = task::spawn(lock.blocking_lock().drain(&rcu));
         assert_pending!(drain.poll());
         drop(drain);
-        assert!(lock.try_lock().is_some(), "while it waited for the drain");
+        assert!(lock.try_lock().is_some(), "dropped while it waited for the drain");
         let mut waiting = task::spawn(lock.blocking_lock().synchronize(&rcu));
         assert_pending!(waiting.poll());
         let kept = lock.blocking_lock();
@@ -263,7 +263,7 @@ fn dropped_half_way_the_waiting_guards_leave_the_lock_free() {
         drop(kept);
         // The callback's batch has its turn under the lock, and then the lock is free.
         rcu.blocking_drain();
-        assert!(lock.try_lock().is_some(), "while it waited for the lock");
+        assert!(lock.try_lock().is_some(), "dropped while it waited for the lock");
     });
 }
 
@@ -280,7 +280,7 @@ fn lock_call_on_a_domain_of_another_lock_runs_all_the_same_and_under_the_lock() 
                 lock.call(&rcu, |n| *n += 1);
             }
             rcu.force();
-            assert_eq!(*lock.blocking_lock(), 0, "before its section ended");
+            assert_eq!(*lock.blocking_lock(), 0, "a callback ran before the section ended");
             // The drain waits for the callbacks, also while they wait for the lock.
             let guard = lock.blocking_lock();
             drop(section);

@@ -1,5 +1,5 @@
-//! Only its first use starts the global domain: statics do not start it, nor do guards that statics
-//! refuse. A process has one global domain, so this binary has a single test.
+//! Only its first use starts the global domain. Statics do not start it, nor do guards that a
+//! static refuses. A process has one global domain, so this binary has a single test.
 
 use async_rcu::{Rcu, RcuCell, error::InstallError};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! In an idle process no thread of the library wakes up. The tests count every thread of the
-//! process, so they have a binary of their own and run one at a time. They need Linux, which counts
-//! a thread's wake-ups.
+//! process, so this binary holds no other tests, and they run one at a time. The tests need Linux,
+//! which counts a thread's wake-ups.
 #![cfg(feature = "rt")]
 #![cfg(target_os = "linux")]
 
@@ -33,7 +33,7 @@ fn done() -> BTreeMap<String, Done> {
             Some(line.split_whitespace().nth(1)?.to_owned())
         };
         let name = format!("{tid} {}", field("Name:")?);
-        // Some kernels are built without this count, which is then always 0.
+        // The count is always 0 if the kernel was built without it.
         let times = std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat"));
         let times = times.unwrap_or_default();
         let on_processor = times.split_whitespace().next().map_or(Ok(0), str::parse);
@@ -47,9 +47,10 @@ fn done() -> BTreeMap<String, Done> {
     tids.into_iter().filter_map(read).collect()
 }
 
-/// Waits for two seconds without a wake-up, of at least `threads` threads. The last timers may
-/// still be running: the figures are published (feature `metrics`) a second later, and the next
-/// look at running batches comes a stall timeout later. So the test makes several attempts.
+/// Waits for two seconds in which none of the library's threads, at least `threads`, wakes up. The
+/// last timers may still be running: the figures are published (feature `metrics`) a second later,
+/// and the next look at running batches comes a stall timeout later. So the test makes several
+/// attempts.
 #[track_caller]
 fn assert_asleep(threads: usize) {
     let mut before = done();
@@ -62,7 +63,7 @@ fn assert_asleep(threads: usize) {
         }
         before = now;
     }
-    panic!("never asleep for two seconds: {before:?}");
+    panic!("the threads never slept for two seconds: {before:?}");
 }
 
 #[test]
@@ -150,14 +151,15 @@ fn sections_beside_a_stalled_section_wake_no_thread() {
         for _ in 0..MANY {
             drop(rcu.read());
             drop(rcu.read_owned());
-            // The sleep lets the thread sleep again, so that each section could wake it.
+            // The pause lets the grace-period thread sleep again, so that each section could wake
+            // it.
             thread::sleep(Duration::from_micros(100));
         }
         let after = stalled().unwrap();
         let often = after.wake_ups - before.wake_ups;
         assert!(often < MANY / 10, "woken {often} times");
-        // The thread may use a share of the elapsed time, however busy the machine is: the thread
-        // sleeps and does not spin.
+        // The grace-period thread sleeps and does not spin. So however busy the machine is, the
+        // thread uses only a share of the elapsed time.
         let (spun, whole) = (after.on_processor - before.on_processor, began.elapsed());
         assert!(spun < whole / 4, "on a processor for {spun:?} of {whole:?}");
         drop(in_the_way);
@@ -167,7 +169,7 @@ fn sections_beside_a_stalled_section_wake_no_thread() {
     });
 }
 
-/// Runs everything that sets a timer or leaves a waker, and waits until it is over.
+/// Runs every operation that sets a timer or leaves a waker, and waits until all are over.
 fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     // The section blocks waits that are given up.
     let section = rcu.read_owned();
@@ -185,8 +187,9 @@ fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     drop(section);
     rcu.blocking_drain();
 
-    // A callback and an async callback take long. On the grace-period thread itself a long callback
-    // is reported when it is over; elsewhere the callback goes on until it was reported.
+    // A callback and an async callback take long. If the grace-period thread itself runs a long
+    // callback, it reports the callback afterwards. Elsewhere the callback goes on until the
+    // report.
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let for_long = if inline { SHORT } else { HANG_GUARD };
     rcu.call(move || _ = may_go_on.recv_timeout(for_long));
@@ -201,7 +204,7 @@ fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     rcu.blocking_drain();
     assert_ready!(drain.poll());
 
-    // The domain reached its limit, and a waiter gave up.
+    // The domain reaches its limit, and a waiter gives up.
     let permits: Vec<_> = std::iter::from_fn(|| match task::spawn(rcu.reserve()).poll() {
         std::task::Poll::Ready(permit) => Some(permit),
         std::task::Poll::Pending => None,
@@ -212,7 +215,7 @@ fn stir(rcu: &Rcu, inline: bool, until_stalled: impl Fn(StallKind)) {
     while rcu.stats().queued < 300 {
         rcu.call(|| ());
     }
-    // The stall is reported at once, and its reason is gone afterwards.
+    // The stall is reported at once, and its cause ends afterwards.
     {
         let _guard = rcu.read();
         assert_pending!(task::spawn(rcu.synchronize()).poll());
@@ -262,9 +265,9 @@ fn nor_after_stalls_batches_and_async_callbacks_that_are_over() {
                 }
             });
             assert_eq!(rcu.stats().stalls >= 3, place >= 4);
-            // These may be kept for ever and make no work: an async callback that no caller waits
-            // for, a finished drain that is not polled, a hook, a permit, a section, and a
-            // section's request future.
+            // None of these makes work, however long the program keeps it: an async callback that
+            // no caller waits for, a finished drain that is not polled, a hook, a permit, a
+            // section, and a section's request future.
             let section = rcu.read_owned();
             let mut drain = task::spawn(rcu.drain());
             rcu.call(|| ());

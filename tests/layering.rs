@@ -1,4 +1,4 @@
-//! The house rules of CONTRIBUTING that the text of a source file shows.
+//! The house rules of CONTRIBUTING that a scan of the source files can check.
 //!
 //! 1. Imports between floors run downwards only. [`FLOORS`] lists the floors, [`ABOVE`] what the
 //!    users of the public facade may import. An import is a path through `crate::`, `$crate::` or
@@ -8,12 +8,12 @@
 //!    its own children. An import of a re-exported name counts as one of the file that defines it.
 //! 3. [`CONFINED`] names the crates and modules that one floor alone may name.
 //! 4. A `cfg` stands on an item (a module, a constant, a function, an `impl`), never within a body,
-//!    and there is no `cfg!`. So a function is there as a whole or not at all.
+//!    and there is no `cfg!`. So a function exists as a whole or not at all.
 //! 5. No file has more than [`MAX_LINES`] lines; no line of code has more than [`MAX_COLUMNS`].
 //!
 //! Modules under `#[cfg(test)]` are free from rules 2, 3 and 4. Comments and literals do not count.
-//! The scan is not a compiler: it does not see a path that a macro puts together, nor a name that a
-//! glob brings in, and it takes a module under `#[path]` for the one that the file's name says.
+//! The scan is not a compiler. It does not see a path that a macro puts together, nor a name that a
+//! glob imports. It takes the module's name from the file's name, also under `#[path]`.
 //! The test needs only std, so `ci/check.sh layering` compiles it without cargo.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +36,7 @@ const ABOVE: [(&str, &[&str]); 3] = [
 ];
 const LOOM_MODELS: &str = "loom_models";
 
-/// What one floor alone may name.
+/// The crates and modules that one floor alone may name.
 const CONFINED: [(&str, &str); 10] = [
     ("std::sync::atomic", "sys"),
     ("core::sync::atomic", "sys"),
@@ -49,7 +49,7 @@ const CONFINED: [(&str, &str); 10] = [
     ("tokio::task", "dispatch"),
     ("tokio::spawn", "dispatch"),
 ];
-/// What any floor may name, since `thread_local!` needs it.
+/// The paths that any floor may name, since `thread_local!` needs them.
 const THREAD_LOCAL: [&str; 2] = ["std::thread::LocalKey", "std::thread::AccessError"];
 
 const MAX_LINES: usize = 550;
@@ -135,7 +135,7 @@ struct Sources<'a> {
     files: Vec<(&'a str, &'a str, Vec<String>, scan::Scan)>,
     /// The file of each module.
     modules: HashMap<Vec<String>, &'a str>,
-    /// What each imported name of a module stands for.
+    /// The path that each imported name of a module stands for.
     imports: HashMap<Vec<String>, Vec<String>>,
 }
 
@@ -162,7 +162,7 @@ impl<'a> Sources<'a> {
         tests.any(|test| module.starts_with(test))
     }
 
-    /// Returns `path` as one of another crate, with what the file imports put in.
+    /// Returns `path` as a path of another crate, with the file's imports resolved.
     fn foreign(&self, module: &[String], path: &[String]) -> String {
         let alias = [module, &path[..1]].concat();
         match self.imports.get(&alias).filter(|import| import[0] != path[0]) {
@@ -171,7 +171,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Returns the file that defines what `path` names in `module`.
+    /// Returns the file that defines the item that `path` names in `module`.
     fn file_of(&self, module: &[String], path: &[String], depth: usize) -> Option<&'a str> {
         let inside = match path[0].as_str() {
             "crate" => path[1..].to_vec(),
@@ -250,7 +250,7 @@ fn import_broken(floor: &str, path: &[String], exports: &BTreeSet<&str>) -> Opti
     if let Some((_, allowed)) = ABOVE.iter().find(|(above, _)| *above == floor) {
         let whole = path.join("::");
         let allowed = allowed.iter().any(|allowed| below(&whole, allowed));
-        // A name at the root, or one in a public module that stands in lib.rs.
+        // A name at the root, or a name in a public module within lib.rs.
         let is_file = height(target).is_some() || ABOVE.iter().any(|(above, _)| above == target);
         let exported = |name: &String| exports.contains(name.as_str());
         let public = exported(target) || !is_file && path.last().is_some_and(exported);

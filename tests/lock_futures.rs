@@ -32,7 +32,7 @@ fn waiters_get_the_lock_in_turn() {
     assert_pending!(second.poll());
     drop(guard);
     assert!(first.is_woken() && !second.is_woken());
-    assert!(lock.try_lock().is_none(), "it is the first one's");
+    assert!(lock.try_lock().is_none(), "the lock belongs to the first waiter");
     drop(assert_ready!(first.poll()));
     assert!(second.is_woken());
     drop(assert_ready!(second.poll()));
@@ -69,8 +69,8 @@ fn drain_lets_the_lock_go_waits_and_locks_again() {
     lock.call(&rcu, |value| *value += 1);
     let mut drain = spawn(lock.try_lock().unwrap().drain(&rcu));
     assert_pending!(drain.poll());
-    // Others take the lock meanwhile, among them the callback.
-    *lock.try_lock().expect("it is free") += 10;
+    // This thread and the callback take the lock meanwhile.
+    *lock.try_lock().expect("the lock is free") += 10;
     drop(section);
     let mut guard = loop {
         until("a wake-up", || drain.is_woken());
@@ -92,17 +92,17 @@ fn drain_waits_for_the_lock_where_another_has_it_by_then() {
     let section = rcu.read_owned();
     rcu.call(|| ());
     let mut drain = spawn(lock.try_lock().unwrap().drain(&rcu));
-    let mut synchronize = spawn(lock.try_lock().expect("let go").synchronize(&rcu));
+    let mut synchronize = spawn(lock.try_lock().expect("the lock is free").synchronize(&rcu));
     assert_pending!(drain.poll());
     assert_pending!(synchronize.poll());
-    let other = lock.try_lock().expect("let go");
+    let other = lock.try_lock().expect("the lock is free");
     drop(section);
     settle(rcu.drain());
     assert_pending!(drain.poll());
     assert_pending!(synchronize.poll());
     drop(other);
     until("the lock's wake-up", || drain.is_woken() || synchronize.is_woken());
-    // Either may be first in the queue: neither blocks the other for ever.
+    // Either future may be first in the queue. Neither blocks the other for ever.
     settle(async {
         tokio::join!(async { drop(drain.into_inner().await) }, async {
             drop(synchronize.into_inner().await)
@@ -124,9 +124,9 @@ fn a_drain_that_is_given_up_leaves_the_lock_free() {
             assert_pending!(drain.poll());
         }
         drop(drain);
-        drop(lock.try_lock().expect("let go"));
+        drop(lock.try_lock().expect("the lock is free"));
         drop(section);
         settle(rcu.drain());
     }
-    assert_eq!(drops.count(), 3, "the callbacks ran all the same");
+    assert_eq!(drops.count(), 3, "the number of callbacks that ran");
 }

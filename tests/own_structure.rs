@@ -1,7 +1,8 @@
 //! A structure built outside of the crate, on `async_rcu::structures` alone: a stack whose readers
 //! walk it while other threads push and pop.
 //!
-//! `tests/compile_fail/a_structure_*.rs` have what the compiler refuses in such a structure.
+//! `tests/compile_fail/a_structure_*.rs` show the code that the compiler refuses in such a
+//! structure.
 
 mod common;
 
@@ -18,11 +19,11 @@ use std::thread;
 /// # Invariants
 /// 1. `top` and each node's `next` are null or point to a node from a box.
 /// 2. One exchange unlinks a node from `top`. The node is then given to one retiring function. So a
-///    section that reached the node may use it until it ends. Every exchange of `top` is made in a
-///    section that began before `top` was loaded. So the address of the loaded node does not come
-///    back to `top` meanwhile, for another node.
-/// 3. `next` does not change after the node is pushed: a reader on a popped node finishes its walk.
-///    Nodes below the popped one are freed later, by a grace period that starts later.
+///    section that reached the node may use it until the section ends. Every exchange of `top` is
+///    made in a section that began before `top` was loaded. So the address of the loaded node does
+///    not come back to `top` in between, for another node.
+/// 3. `next` does not change after the node is pushed, so a reader on a popped node finishes its
+///    walk. Nodes below the popped node are freed later, by a grace period that starts later.
 struct Stack<T: Send + Sync + 'static> {
     top: AtomicPtr<Node<T>>,
     domain: DomainRef,
@@ -100,7 +101,7 @@ impl<T: Send + Sync + 'static> Stack<T> {
         }
     }
 
-    /// Removes the top without giving it out.
+    /// Removes the top element and does not return it.
     fn discard_top(&self) -> bool {
         let rcu = self.domain.rcu();
         let section = rcu.read();
@@ -197,7 +198,7 @@ fn each_element_is_dropped_once_and_not_before_its_readers_leave() {
     assert_eq!(drops.count(), 6);
 }
 
-/// Each writer pushes and pops; readers walk meanwhile, and look at every element that they reach.
+/// Writers push and pop while readers walk and check every element that they reach.
 #[test]
 fn readers_and_writers_share_a_stack() {
     const WRITERS: u32 = 3;
@@ -229,7 +230,7 @@ fn readers_and_writers_share_a_stack() {
                     let len = labels.len();
                     labels.sort_unstable();
                     labels.dedup();
-                    assert_eq!(labels.len(), len, "an element was met twice");
+                    assert_eq!(labels.len(), len, "a walk has met an element twice");
                 }
             });
         }

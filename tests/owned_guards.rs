@@ -1,5 +1,5 @@
-//! Owned guards may be held across `.await`, dropped on any thread, and open by thousands; each
-//! blocks grace periods by itself.
+//! Owned guards may be held across `.await` and dropped on any thread, and thousands may be open at
+//! once. Each blocks grace periods by itself.
 
 mod common;
 
@@ -28,7 +28,7 @@ async fn an_owned_guard_is_held_across_await_while_versions_come_and_go() {
                     let label = value.label();
                     yield_now().await;
                     assert_eq!(value.label(), label);
-                    assert!(newest <= label, "versions do not go back");
+                    assert!(newest <= label, "a load returned an older version");
                     newest = label;
                     // Loads under one guard may return different versions, and the guard protects
                     // all of them.
@@ -120,7 +120,7 @@ fn thousands_are_held_at_once_and_counted() {
     let rcu = Rcu::new();
     let probe = Probe::new(&rcu);
     let mut guards: Vec<_> = (0..HELD).map(|_| rcu.read_owned()).collect();
-    assert_eq!(rcu.stats().owned_guards, HELD + 1, "with the probe's");
+    assert_eq!(rcu.stats().owned_guards, HELD + 1, "the guards and the probe's");
     // One guard in thirteen stays, spread over all blocks.
     let mut i = 0;
     guards.retain(|_| {
@@ -228,7 +228,7 @@ fn a_thread_that_only_refreshes_never_stops_a_writer() {
     let cell = RcuCell::new_in(&rcu, drops.value(0));
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        // The readers end however this thread ends.
+        // The readers end even if this thread panics.
         let _stops = Stops(&stop);
         scope.spawn(|| {
             let mut guard = rcu.read_owned();

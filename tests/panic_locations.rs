@@ -11,7 +11,8 @@ thread_local! {
     static HEARD: RefCell<Option<Vec<(String, u32)>>> = const { RefCell::new(None) };
 }
 
-/// Returns the location at which `f` panics. The hook is global, and records by thread.
+/// Returns the location at which `f` panics. The panic hook is global, and records each thread's
+/// panics apart.
 fn panic_location(f: impl FnOnce()) -> (String, u32) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -37,8 +38,8 @@ fn panic_location(f: impl FnOnce()) -> (String, u32) {
 
 fn swallow<T>(_: T) {}
 
-/// Checks that the expression panics on this line. The expression has to stand on the line of the
-/// macro's name.
+/// Checks that the expression panics on the line of the macro's name, on which the expression has
+/// to stand.
 macro_rules! panics_here {
     ($what:expr) => {{
         let line = line!();
@@ -97,7 +98,7 @@ fn blocking_in_a_callback_names_the_caller() {
         panics_here!(lock.blocking_lock());
         checked.send(()).unwrap();
     });
-    // The sender is dropped without a message if a panic had another location.
+    // If a panic had another location, the sender is dropped without a message.
     is_checked.recv().unwrap();
 }
 

@@ -249,7 +249,7 @@ fn a_callback_that_panics_on_the_way_out_of_its_domain_is_caught_too() {
     });
 }
 
-/// An async callback ends with the drop of its future, which may panic.
+/// The drop of an async callback's future may panic.
 #[test]
 fn a_future_that_panics_in_its_drop_is_counted_and_reported() {
     within(|| {

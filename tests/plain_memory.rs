@@ -40,7 +40,7 @@ impl Versions {
     }
 }
 
-/// Runs readers that only read, against a writer. Relaxed loads tell the readers when to end.
+/// Runs readers against a writer. The readers only read: Relaxed loads tell them when to end.
 fn readers_against(rcu: &Rcu, read: impl Fn(&Versions) -> [u64; 2] + Sync, wait: impl Fn(&Rcu)) {
     const READERS: usize = 2;
     let versions = Versions {
@@ -74,7 +74,7 @@ fn readers_against(rcu: &Rcu, read: impl Fn(&Versions) -> [u64; 2] + Sync, wait:
         over.store(true, Ordering::Relaxed);
     });
     for seen in &seen {
-        assert!(seen.load(Ordering::Relaxed) >= 1_000, "a reader hangs");
+        assert!(seen.load(Ordering::Relaxed) >= 1_000, "the readers have read too few versions");
     }
 }
 

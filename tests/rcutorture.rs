@@ -1,6 +1,6 @@
-//! `examples/rcutorture.rs` finds no error within two seconds, or as many as
-//! `ASYNC_RCU_TORTURE_SECONDS` says, in each mode that looks for errors, and reports its figures.
-//! The example's own watchdog ends a run that hangs.
+//! `examples/rcutorture.rs` finds no error in each mode that looks for errors, and reports its
+//! figures. A run takes two seconds, or as many as `ASYNC_RCU_TORTURE_SECONDS` says. The example's
+//! own watchdog ends a run that hangs.
 
 #[path = "../examples/rcutorture/mod.rs"]
 mod rcutorture;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// Runs go one at a time, since the processors are few.
+/// Makes the runs go one at a time, since a machine has few processors.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn args(line: &str) -> Args {
@@ -74,7 +74,7 @@ fn what_was_measured_is_told_as_json_and_drawn() {
     assert_eq!((&told["mode"], number("/seconds")), (&"perf".into(), 2));
     let ages = told["reader_ages"].as_array().expect("ages");
     let seen: u64 = ages.iter().filter_map(Value::as_u64).sum();
-    assert_eq!(seen, number("/reads"), "every read has seen an age");
+    assert_eq!(seen, number("/reads"), "not every read has an age");
     assert!(seen > 0 && ages[2..].iter().all(|age| age.as_u64() == Some(0)));
     assert!(!told["per_second"].as_array().expect("seconds").is_empty());
     for kind in ["read", "synchronize"] {
@@ -82,7 +82,11 @@ fn what_was_measured_is_told_as_json_and_drawn() {
         let bins = row["histogram"].as_array().expect("a histogram");
         let counted: u64 = bins.iter().filter_map(|bin| bin[1].as_u64()).sum();
         assert!(counted > 0);
-        assert_eq!(Some(counted), row["count"].as_u64(), "{kind}: each is in a bin");
+        assert_eq!(
+            Some(counted),
+            row["count"].as_u64(),
+            "{kind}: the bins do not have every sample"
+        );
     }
 
     let drawn = std::fs::read_to_string(svg).expect("the SVG file");

@@ -205,7 +205,7 @@ fn a_leaked_inner_guard_keeps_the_section_open() {
     drop(outer);
     let gp = probe.held_up();
     let mut guard = rcu.read();
-    assert!(!guard.refresh(), "it would pull the section away from under the leaked one");
+    assert!(!guard.refresh(), "the refresh moved the section of the leaked guard");
     drop(guard);
     assert!(!rcu.has_elapsed(gp));
 }
@@ -257,7 +257,7 @@ fn register_thread_registers_until_it_is_dropped() {
     let registration = rcu.register_thread();
     assert_eq!(rcu.stats().threads, before + 1);
     drop(rcu.read());
-    assert_eq!(rcu.stats().threads, before + 1, "it was prepaid");
+    assert_eq!(rcu.stats().threads, before + 1, "the registered thread has its record already");
     drop(registration);
     assert_eq!(rcu.stats().threads, before);
     // The next read takes a record by itself.

@@ -1,6 +1,6 @@
-//! Threads and domains leave nothing behind: the crate uses again what they leave. Memory is
-//! bounded by how many exist at once, not by how many there have been. The tests count every byte
-//! of the process, so this binary holds no others, and they run one at a time.
+//! The crate uses the memory of ended threads and domains again. So the most threads and domains
+//! that exist at once bound the memory, and not how many there have been. The tests count every
+//! byte of the process, so this binary holds no other tests, and they run one at a time.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn threads_that_come_and_go_use_the_same_places_again() {
     (0..20).for_each(|_| round());
     let left = left_by(300, round);
     assert!(left < 64 << 10, "600 threads left {left} bytes");
-    assert!(rcu.stats().threads <= threads + 1, "the ended ones count no more");
+    assert!(rcu.stats().threads <= threads + 1, "ended threads still count");
 }
 
 #[test]
@@ -113,14 +113,14 @@ fn domains_leave_no_memory_no_thread_and_no_descriptor() {
             (0..domains).for_each(one);
             ALLOCATOR.held()
         };
-        // The first domains fill the stock that later ones use again: registries, records, chunks,
+        // The first domains allocate what later domains use again: registries, records, chunks and
         // blocks.
         let warm = held_after(200);
         let before = descriptors();
         let later = held_after(2000);
         // The limit is far below the size of one record for each domain.
         let each = (later - warm) / 2000;
-        assert!(each < 100, "{each} bytes for every domain that is gone");
+        assert!(each < 100, "each ended domain has left {each} bytes");
         assert_eq!(descriptors(), before);
         until("the end of every thread", || domain_threads() == 0);
     });

@@ -1,5 +1,5 @@
-//! A domain ends by `shutdown`, after which later work starts it again, and by the drop of the last
-//! handle, after which the queued work still runs.
+//! The threads of a domain end by `shutdown`, after which later work starts them again, and by the
+//! drop of the last handle, after which the queued work still runs.
 #![cfg(feature = "rt")]
 
 mod common;

@@ -40,7 +40,7 @@ impl Drop for Counted {
 #[test]
 fn a_new_domain_has_nothing_to_tell() {
     within(|| {
-        // The count is right also if the thread uses the record of an ended thread.
+        // The count is also right if the thread uses the record of an ended thread.
         for _ in 0..50 {
             let rcu = Rcu::new();
             let stats = rcu.stats();
@@ -343,8 +343,8 @@ fn how_long_grace_periods_took() {
         let rcu = domain("latency");
         let begun = Instant::now();
         for count in 1..=99 {
-            // The grace-period thread runs this one: a waiter may run its own grace period, which
-            // is not measured.
+            // The grace-period thread runs this grace period. A waiter may run one itself, which is
+            // not measured.
             rcu.start_grace_period();
             until("it is measured", || rcu.stats().grace_period_latency.count == count);
         }
@@ -366,7 +366,7 @@ fn how_long_grace_periods_took() {
         until("it is measured", || rcu.stats().grace_period_latency.count == 100);
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= least.mul_f64(0.98), "{latency:?} {least:?}");
-        // One of a hundred does not change the other percentiles.
+        // One slow grace period in a hundred does not change the other percentiles.
         assert!(latency.p50.mul_f64(0.98) <= quick / 50, "{latency:?}");
         assert!(latency.p99.mul_f64(0.98) <= quick, "{latency:?}");
         let most = before.elapsed().max(quick);
@@ -447,5 +447,5 @@ fn the_barrier_in_use() {
     if asked || !possible {
         assert_eq!(barrier, MemoryBarrier::Fence);
     }
-    assert_eq!(barrier, Rcu::new().stats().barrier, "one for the process");
+    assert_eq!(barrier, Rcu::new().stats().barrier, "all domains of the process have one barrier");
 }

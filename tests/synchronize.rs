@@ -18,7 +18,7 @@ fn waits_for_its_own_sections_only(open: fn(&Rcu) -> Section) {
         let mut first = task::spawn(rcu.synchronize());
         assert_pending!(first.poll());
         let cookie = rcu.start_grace_period();
-        // Sections that begin after that grace period has started are later sections.
+        // Sections that begin after the start of that grace period do not block it.
         until("its grace period", || rcu.grace_period() > cookie);
         let later = open(&rcu);
         let mut second = task::spawn(rcu.synchronize());
@@ -55,7 +55,10 @@ fn the_blocking_form_waits_for_what_exists() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     rcu.blocking_synchronize();
-                    assert!(ended.load(Ordering::Relaxed), "returned within a section");
+                    assert!(
+                        ended.load(Ordering::Relaxed),
+                        "synchronize returned while its section was open"
+                    );
                 });
                 thread::yield_now();
                 section.end();
@@ -100,7 +103,10 @@ fn a_wait_that_was_never_polled_does_not_slow_another_down() {
     let rcu = Rcu::new();
     let _never = rcu.synchronize();
     let _dropped = RcuCell::new_in(&rcu, 1).swap(2).wait();
-    assert!(rcu.synchronize().now_or_never().is_some(), "it starts its own grace period");
+    assert!(
+        rcu.synchronize().now_or_never().is_some(),
+        "the wait did not run its own grace period at once"
+    );
 }
 
 #[test]
@@ -154,11 +160,11 @@ fn its_grace_period_starts_no_earlier_than_the_first_poll() {
         let rcu = domain("lazy");
         for _ in 0..100 {
             let mut made = task::spawn(rcu.synchronize());
-            // Grace periods of others in the meantime do not count.
+            // Grace periods of other callers before the first poll do not count.
             rcu.blocking_synchronize();
             rcu.blocking_synchronize();
             let section = rcu.read_owned();
-            assert_pending!(made.poll(), "a section entered before the first poll");
+            assert_pending!(made.poll(), "the section began before the first poll");
             drop(section);
             futures::executor::block_on(made.into_inner());
         }
@@ -275,7 +281,8 @@ fn dropped_at_any_point_it_harms_no_other() {
     });
 }
 
-/// Slots are published, replaced, waited for, poisoned and used again.
+/// A writer publishes a slot, replaces it, waits for a grace period, poisons the slot and uses it
+/// again.
 #[test]
 fn publish_synchronize_poison_never_shows_a_reader_the_poison() {
     const SLOTS: usize = 4;

@@ -1,4 +1,4 @@
-//! A thread may read and defer work at any time, also inside destructors of thread-locals that run
+//! A thread may read and defer work at any time, also in destructors of thread-locals that run
 //! before or after the crate's own.
 
 mod common;
@@ -42,7 +42,7 @@ enum First {
 }
 const FIRSTS: [First; 3] = [First::Domain, First::Local, First::Never];
 
-/// Runs `f` in the destructor of a thread-local, on a new thread that ends then.
+/// Runs `f` in the destructor of a thread-local, at the end of a new thread.
 fn at_exit(rcu: &Rcu, first: First, f: impl FnOnce() + Send + 'static) {
     let rcu = rcu.clone();
     thread::spawn(move || {
@@ -162,7 +162,7 @@ fn calls_made_in_thread_local_destructors_run() {
         drops.reach(2);
         assert_eq!(rcu.stats().threads, threads, "{first:?}");
         assert_eq!(cell.read().label(), 2);
-        assert!(got.recv().is_err(), "each once");
+        assert!(got.recv().is_err(), "a callback ran twice");
     }
 }
 
@@ -308,7 +308,7 @@ fn a_thread_may_end_while_its_owned_guards_are_held_elsewhere() {
     assert_eq!(rcu.stats().owned_guards, 1);
     drop(last);
     elapses(&rcu, gp);
-    assert_eq!(rcu.stats().threads, before + 1, "this thread alone");
+    assert_eq!(rcu.stats().threads, before + 1, "only this thread has a record");
 }
 
 #[test]

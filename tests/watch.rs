@@ -56,7 +56,7 @@ fn a_cell_of_nothing_tells_too() {
     let mut changed = task::spawn(watcher.changed());
     assert_pending!(changed.poll());
     let mut other = cell.subscribe();
-    assert!(!changed.is_woken(), "nothing was published");
+    assert!(!changed.is_woken(), "woken without a new version");
     cell.store(());
     assert!(changed.is_woken());
     assert!(assert_ready!(changed.poll()).is_some());
@@ -117,7 +117,7 @@ fn the_end_of_the_cell_is_told_however_it_goes() {
             assert_eq!(watcher.latest().as_deref().copied(), last);
             assert!(watcher.latest().is_none());
             assert!(settle(watcher.next()).is_none());
-            assert!(settle(watcher.next()).is_none(), "and again");
+            assert!(settle(watcher.next()).is_none(), "a second `next` after the end");
         }
     }
 }
@@ -139,12 +139,12 @@ fn the_last_version_is_received_after_the_cell_is_dropped_and_freed_after_the_la
     assert_eq!(settle(two.next()).unwrap().label(), 2);
     drop(two);
     drop(three);
-    // The reference holds it.
+    // The reference keeps the last version alive.
     assert_eq!((last.label(), drops.count()), (2, 2));
     drop(last);
     drops.reach(3);
 
-    // No watcher is left that could receive it.
+    // No watcher is left that could receive the version.
     let cell = RcuCell::new_in(&rcu, drops.value(3));
     drop(cell.subscribe());
     drop(cell);

@@ -8,8 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use tokio::sync::oneshot;
 
-/// A domain, and what drives its executor. The fields stand in this order so that the domain's
-/// handle is dropped first.
+/// A domain, and the driver of its executor. The order of the fields makes the domain's handle drop
+/// first.
 pub(crate) struct Driven {
     pub(crate) rcu: Rcu,
     pub(crate) driver: Driver,

@@ -4,7 +4,7 @@
 use super::HANG_GUARD;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The seconds after which a signal kills a child that hangs: later than the child's own waits.
+/// The seconds after which a signal kills a child that hangs: more than the child's own waits take.
 pub(crate) const ALARM: u32 = 2 * HANG_GUARD.as_secs() as u32;
 
 /// Runs `child` in a forked child. Fails if `child` panics or hangs.
@@ -34,11 +34,11 @@ pub(crate) fn wait(pid: libc::pid_t) {
     // SAFETY: `pid` is a child of this process, and `status` outlives the call.
     let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
     assert_eq!(waited, pid);
-    assert_eq!(status, 0, "the child has failed, or a signal killed it since it hung");
+    assert_eq!(status, 0, "the child failed, or hung until a signal killed it");
 }
 
-/// Ends the child without running anything of the parent's. A coverage build writes its counters
-/// first, which an ordinary end of the process does.
+/// Ends the child without running exit handlers of the parent. A coverage build first writes its
+/// counters, which such a handler would do.
 pub(crate) fn leave(failed: bool) -> ! {
     #[cfg(coverage)]
     {

@@ -23,7 +23,7 @@ impl Section {
             move || {
                 let guard = rcu.read();
                 entered.send(()).expect("the test waits for the reader");
-                // An error says that the test has failed and is gone.
+                // An error says that the test has failed and dropped its end.
                 let _ = may_leave.recv();
                 ended.store(true, Ordering::Relaxed);
                 drop(guard);
@@ -84,8 +84,8 @@ pub(crate) fn elapses(rcu: &Rcu, gp: GracePeriod) {
     until("the end of a grace period", || rcu.has_elapsed(gp));
 }
 
-/// A check that a section which began after the probe blocks grace periods. The check waits for no
-/// event that must not come.
+/// A check that a section blocks grace periods, if the section began after the probe. The check
+/// does not wait for an event that must not come.
 ///
 /// The probe opens a section of its own and starts a first grace period, which only that section
 /// blocks. Later the probe starts a second grace period and ends its section. When the first grace

@@ -25,7 +25,7 @@ impl Run {
     pub(crate) fn rounds(&self) -> impl Iterator<Item = u32> {
         (0..).take_while(|_| {
             let time = self.began.elapsed();
-            assert!(time < self.time + EXTRA_TIME, "readers see no values");
+            assert!(time < self.time + EXTRA_TIME, "readers have seen too few values");
             time < self.time || self.seen.load(Ordering::Relaxed) < ENOUGH
         })
     }

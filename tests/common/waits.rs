@@ -1,4 +1,4 @@
-//! Waits that fail a test which hangs, and nothing else about time.
+//! Waits that fail a test that hangs. They assert no other time.
 
 use super::patience;
 use std::future::Future;
@@ -35,8 +35,11 @@ pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let start = Instant::now();
     let mut looks = 0;
     while !reached() {
-        assert!(start.elapsed() < HANG_GUARD, "not after {HANG_GUARD:?}: {what}");
-        // Most states come soon. A long wait leaves the processor to the others.
+        assert!(
+            start.elapsed() < HANG_GUARD,
+            "after {HANG_GUARD:?} the test still waits for: {what}"
+        );
+        // Most states come soon. A longer wait leaves the processor to other threads.
         if looks < YIELDS {
             looks += 1;
             thread::yield_now();

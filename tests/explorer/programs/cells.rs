@@ -98,8 +98,7 @@ fn watched(p: &mut Program) {
     p.variables(&[("v2", ALIVE), ("w", 0), ("lock", 0), ("slot", 0)]);
 }
 
-/// Two writers swap. Each renews the slot, and then retires the version that
-/// it took out.
+/// Two writers swap. Each renews the slot, and then retires the version that it took out.
 pub(crate) const SLOT: Case = Case {
     name: "slot",
     build: |p| {
