@@ -137,7 +137,7 @@ fn blocking_in_a_section_panics_and_names_the_deadlock() {
         rcu.blocking_synchronize();
         let outer = rcu.read();
         names_the_deadlock(
-            "blocking_wait that need not",
+            "a blocking_wait that is ready",
             &panic_message(|| drop(retired.blocking_wait())),
         );
         names_the_deadlock(name, &panic_message(|| wait(&rcu)));
@@ -177,7 +177,7 @@ fn blocking_in_a_section_of_another_domain_works() {
     }
 }
 
-/// Returns each executor's name and builder, and the runtime that has to live as long.
+/// Returns each executor's name and builder, and the runtime that has to outlive the domain.
 fn executors() -> Vec<(&'static str, Builder, Option<Runtime>)> {
     let (multi, current) = (multi_thread(), current_thread());
     vec![
@@ -207,7 +207,7 @@ fn blocking_in_a_callback_of_the_same_domain_panics_and_names_the_deadlock() {
             drain(&rcu, runtime.as_ref());
             names_the_deadlock(&format!("{name} on {executor}"), &got.recv().unwrap());
         }
-        // The drop of a retired value panics in the same way.
+        // A blocking wait in the drop of a retired value panics too.
         struct Waits(Rcu, Sender<String>);
         impl Drop for Waits {
             fn drop(&mut self) {
@@ -281,7 +281,7 @@ fn expect_all(got: &Receiver<(&'static str, String)>) {
 
 #[test]
 fn blocking_on_the_grace_period_thread_panics() {
-    // The same holds in an executor that is a closure, and in the hooks.
+    // The waits panic in an executor that is a closure, and in the hooks, too.
     let handle = Arc::new(Mutex::new(None));
     let (messages, got) = mpsc::channel();
     let in_executor = Rcu::builder()

@@ -1,6 +1,6 @@
 //! Subscribers, wakers and hooks may use the domain while the domain calls them. `tests/panics.rs`
-//! tests foreign code that panics; `tests/refused_barrier.rs` and unit tests of the domain test a
-//! system that refuses.
+//! tests foreign code that panics. `tests/refused_barrier.rs` and unit tests of the domain test a
+//! system that refuses a request.
 
 mod common;
 
@@ -15,8 +15,8 @@ use std::time::Duration;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A subscriber that keeps its filter in one cell, counts in another, and retires values at every
-/// event, all in the domain whose events it gets.
+/// A subscriber that keeps its filter in one cell, counts events in another cell, and retires
+/// values at every event. It does so in the domain whose events it gets.
 struct Uses {
     filter: RcuCell<Option<String>>,
     seen: RcuCell<usize>,
@@ -60,7 +60,7 @@ fn a_subscriber_may_use_cells_of_the_domain_and_panic() {
         seen: RcuCell::new_in(rcu, 0),
         panics: true,
     };
-    tracing::subscriber::set_global_default(subscriber).expect("the only one");
+    tracing::subscriber::set_global_default(subscriber).expect("the only subscriber");
     within(|| {
         let rcu = RCU.get().expect("made above");
         for _ in 0..20 {
@@ -94,7 +94,7 @@ impl Wake for Meddles {
         let _ = self.rcu.stats();
         let mut another = self.rcu.synchronize();
         let waker = Waker::from(Arc::clone(&self));
-        // Pending, so that it wakes again.
+        // A pending drain wakes this waker again.
         let guard = self.rcu.read_owned();
         let _ = Pin::new(&mut another).poll(&mut Context::from_waker(&waker));
         drop(guard);
@@ -132,7 +132,7 @@ fn a_waker_may_use_the_domain_that_calls_it() {
     }
 }
 
-/// The hooks read, replace, queue and force.
+/// The hooks read a cell, replace its value, queue a callback and force a grace period.
 #[test]
 fn hooks_may_use_the_domain_that_calls_them() {
     static CELL: RcuCell<Option<Vec<u32>>> = RcuCell::none();

@@ -32,7 +32,7 @@ fn is_started_once_by_its_first_user() {
         let late = Rcu::builder().install_global();
         assert!(matches!(late, Err(InstallError::AlreadyStarted)));
 
-        // A cell lives in the global domain unless its maker names another.
+        // A cell belongs to the global domain unless its constructor names another.
         let cell = RcuCell::new(1);
         let guard = Rcu::global().read();
         assert_eq!(*cell.load(&guard), 1);

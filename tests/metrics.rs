@@ -9,8 +9,8 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// The newest published value of each figure. A snapshot resets the counters, and a figure that it
-/// does not name has not changed.
+/// The newest published value of each figure. A snapshot resets the counters. A figure that the
+/// snapshot does not name has not changed.
 #[derive(Default)]
 struct Published(HashMap<String, f64>);
 
@@ -44,7 +44,7 @@ fn what_is_published_is_what_stats_says() {
         rcu.call(|| ());
     }
     rcu.force();
-    // The domain publishes by itself, within about a second, and a last time when all is over.
+    // The domain publishes by itself within about a second, and a last time at its end.
     let published = RefCell::new(Published::default());
     let is = |name: &str, wanted: f64| {
         until(name, || {
@@ -63,7 +63,7 @@ fn what_is_published_is_what_stats_says() {
     let started = stats.grace_periods as f64;
     is("async_rcu_grace_periods_total", started);
     assert_eq!(stats.finished, 101);
-    // The thread that would publish in a second ends now.
+    // The thread that publishes every second ends now.
     rcu.call(|| ());
     rcu.blocking_shutdown();
     published.borrow_mut().look(&snapshotter);

@@ -1,5 +1,5 @@
-//! A replaced version is still readable, is freed or returned after a grace period, and is never
-//! lost.
+//! A replaced version is still readable. After a grace period it is freed or returned. No version
+//! is lost.
 
 mod common;
 
@@ -258,7 +258,7 @@ fn the_last_share_of_a_deferred_value_defers_its_drop() {
     elapses(&rcu, gp);
     drops.reach(1);
 
-    // The last share is dropped on the reclaiming thread, and defers another value.
+    // The thread that frees the cell's value drops the last share, which defers the inner value.
     let cell = RcuCell::new_in(&rcu, Arc::new(RetireOnDrop::new_in(&rcu, drops.value(2))));
     cell.with(|shared| assert_eq!(shared.label(), 2));
     drop(cell);

@@ -148,13 +148,13 @@ fn callbacks_of_cells_and_locks_count_and_values_taken_back_do_not() {
         cell.store(1);
         let old = cell.swap(2);
         lock.call(&rcu, |n| *n += 1);
-        // The two callbacks are the store's and the lock's.
+        // The store and the lock have queued one callback each.
         rcu.try_call(|| ()).unwrap();
         rcu.try_call(|| ()).unwrap();
         assert!(rcu.try_call(|| ()).is_err());
         let mut reclaim = task::spawn(old.wait());
         assert_pending!(reclaim.poll());
-        // The abandoned value is retired: one callback more, over the limit.
+        // The abandoned value is retired. That makes one more callback, over the limit.
         drop(reclaim);
         drop(section);
         rcu.blocking_drain();

@@ -39,7 +39,7 @@ fn room_goes_to_the_waiters_in_the_order_of_their_arrival() {
             drop(permits.remove(0));
             let woken: Vec<_> = line.iter().map(Spawn::is_woken).collect();
             assert!(woken[0] && !woken[1..].contains(&true), "{woken:?}");
-            // Later waiters ask again in vain.
+            // A poll of a later waiter gets no room.
             for other in &mut line[1..] {
                 assert_pending!(other.poll());
             }
@@ -50,7 +50,7 @@ fn room_goes_to_the_waiters_in_the_order_of_their_arrival() {
     });
 }
 
-/// A newcomer took the room of a waiter that had been woken and had not been polled yet.
+/// A new waiter took the room of an earlier waiter that had been woken and not polled yet.
 #[test]
 fn a_newcomer_does_not_take_the_room_of_a_woken_waiter() {
     within(|| {
@@ -60,7 +60,7 @@ fn a_newcomer_does_not_take_the_room_of_a_woken_waiter() {
         drop(held);
         assert!(first.is_woken());
         let mut late = task::spawn(rcu.reserve());
-        assert_pending!(late.poll(), "it was first");
+        assert_pending!(late.poll(), "the room belongs to the first waiter");
         let held = assert_ready!(first.poll());
         assert!(!late.is_woken());
         drop(held);
@@ -106,7 +106,7 @@ fn as_many_are_woken_as_there_is_room_for() {
         rcu.blocking_drain();
         let woken: Vec<_> = line.iter().map(Spawn::is_woken).collect();
         assert_eq!(woken, [true, true, true, true, true, false, false, false]);
-        // Either of them may come first.
+        // Either waiter may come first.
         let permits: Vec<_> = [4, 0, 2, 1, 3].map(|i| assert_ready!(line[i].poll())).into();
         assert_pending!(line[5].poll());
         drop(permits);
@@ -130,8 +130,8 @@ fn the_task_that_polled_last_is_woken() {
     });
 }
 
-/// A waker that notes whether the lock is free, and whether a wait would count as one of a
-/// callback.
+/// A waker that records whether the lock is free, and whether the domain takes a wait here for the
+/// wait of a callback.
 struct Looks {
     rcu: Rcu,
     lock: GlobalLock<()>,
@@ -148,7 +148,7 @@ impl Wake for Looks {
     }
 }
 
-/// The domain called wakers under the global lock, and as if they were callbacks.
+/// The domain called wakers while it held the global lock, and as if they were callbacks.
 #[test]
 fn a_waiter_is_woken_when_the_lock_is_released_on_every_executor() {
     within(|| {
@@ -201,12 +201,12 @@ fn a_permit_is_good_for_one_callback_of_any_kind_on_every_executor() {
                     let tally = Tally::new(3);
                     let section = rcu.read_owned();
                     let [call, retire, future] = [(); 3].map(|()| permit(&rcu));
-                    assert!(rcu.try_call(|| ()).is_err(), "permits count");
+                    assert!(rcu.try_call(|| ()).is_err(), "permits do not count");
                     call.call(tally.callback(0));
                     retire.retire(Box::new(Last(Some(tally.callback(1)))));
                     let last = tally.callback(2);
                     future.call_async(async move { last() });
-                    assert!(rcu.try_call(|| ()).is_err(), "and so do their callbacks");
+                    assert!(rcu.try_call(|| ()).is_err(), "the permits' callbacks do not count");
                     tally.assert_none();
                     drop(section);
                     rcu.blocking_drain();
@@ -261,7 +261,7 @@ fn a_permit_keeps_its_domain_and_may_be_used_when_all_other_handles_are_gone() {
     });
 }
 
-/// Counts the holders of room, and checks that they are never too many.
+/// Counts the holders of room, and checks that their number never exceeds the limit.
 #[derive(Clone)]
 struct InFlight {
     now: Arc<AtomicIsize>,
@@ -312,7 +312,7 @@ fn many_threads_against_a_slow_executor_never_exceed_it() {
                                 while rcu.try_call(flight.leave()).is_err() {
                                     thread::yield_now();
                                 }
-                                // The callback may have ended by now, and then does not count.
+                                // The callback does not count if it has ended by now.
                                 flight.enter();
                             }
                         });
@@ -320,7 +320,7 @@ fn many_threads_against_a_slow_executor_never_exceed_it() {
                 });
                 rcu.blocking_drain();
                 let most = flight.most.load(Ordering::SeqCst);
-                assert!(most <= LIMIT, "{most} at once");
+                assert!(most <= LIMIT, "{most} callbacks had room at once");
                 assert_eq!(flight.now.load(Ordering::SeqCst), 0);
                 assert_eq!(rcu.stats().finished, 4 * EACH as u64);
                 assert_eq!(room(&rcu), LIMIT as usize);

@@ -1,5 +1,5 @@
-//! `RcuList`: readers finish their walk whatever writers remove meanwhile, and writers make whole
-//! edits, one at a time.
+//! `RcuList`: readers finish their walk, whatever writers remove meanwhile. Writers edit one at a
+//! time, and readers see each edit whole.
 
 use crate::common::{
     Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, until, within,
@@ -134,7 +134,7 @@ fn what_goes_together_goes_in_one_callback() {
 
 #[test]
 fn ten_million_elements_are_dropped_without_recursion() {
-    // The element has a drop, so that the compiler leaves nothing out.
+    // The element type has a `Drop`, so that the compiler does not leave the drops out.
     #[derive(Debug)]
     struct Counted;
     static LEFT: AtomicU32 = AtomicU32::new(0);
@@ -213,7 +213,7 @@ fn an_iterator_that_panics_adds_nothing() {
     });
     drops.reach(5);
     assert_eq!(labels(&list), [0, 1]);
-    // The elements made so far are dropped, also if a drop panics.
+    // All elements made so far are dropped, even if a drop panics.
     let message = panic_message(|| {
         bombs.append((0..9).map(|label| {
             assert!(label < 7, "no more");
@@ -296,7 +296,7 @@ fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
                 }
             }
         }
-        // The drops run on the grace-period thread, where the test would notice a held lock.
+        // The drops run on the grace-period thread. There the test would notice a held lock.
         let rcu = Rcu::builder().executor(InlineExecutor).build().unwrap();
         let list = Arc::new(RcuList::new_in(&rcu));
         for lives in 0..5 {
@@ -396,7 +396,10 @@ fn torture() {
                 let mut steps = 0;
                 for value in list.iter(&guard) {
                     if let Some(last) = last {
-                        assert!(last.label() < value.label(), "one way only");
+                        assert!(
+                            last.label() < value.label(),
+                            "labels do not grow from front to back"
+                        );
                     }
                     last = Some(value);
                     steps += 1;

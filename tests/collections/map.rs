@@ -1,4 +1,4 @@
-//! `RcuMap`: what one thread may rely on, and what many threads may.
+//! `RcuMap`: the promises to one thread, and the promises to many threads.
 
 use crate::common::{Drops, Probe, Tracked, elapses, panic_message, settle};
 use async_rcu::{Rcu, RcuMap};

@@ -1,5 +1,5 @@
-//! Foreign code that the map calls (comparisons, drops, closures) may panic, take long, and use the
-//! map.
+//! The foreign code that the map calls (comparisons, drops, closures) may panic, take long, and use
+//! the map.
 
 use crate::common::{Drops, panic_message, within};
 use crate::map::Hashes;
@@ -93,7 +93,7 @@ fn a_panic_in_a_closure_leaves_the_map_as_it_was() {
         assert_eq!(map.get(&1, &guard).unwrap().label(), 1);
         assert_eq!(map.len(), 1);
     }
-    // The values removed before the panic are freed, and the rest stays.
+    // The values that were removed before the panic are freed. The others stay.
     for label in 2..=10 {
         map.insert(label, drops.value(label));
     }

@@ -70,8 +70,7 @@ fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
                             assert_eq!(seen, (0..LASTING).collect::<Vec<_>>());
                         } else {
                             for key in 0..LASTING {
-                                let value =
-                                    map.get(&key, &guard).expect("it is there all the time");
+                                let value = map.get(&key, &guard).expect("a lasting key");
                                 assert_eq!(value.label(), key);
                                 let other = map.get(&(LASTING + key), &guard);
                                 assert!(other.is_none_or(|value| value.label() == LASTING + key));

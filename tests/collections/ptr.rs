@@ -80,7 +80,7 @@ fn an_exchange_succeeds_if_no_other_writer_came_between() {
     assert!(std::ptr::eq(lost.current.unwrap(), seen.unwrap()));
     let old = pointer.compare_exchange(seen, lost.new, &guard).unwrap().unwrap();
     assert_eq!((old.label(), pointer.load(&guard).unwrap().label()), (1, 2));
-    // The value was exchanged: it is still readable, and it is not current.
+    // The exchanged value is still readable, and is not the current one.
     assert!(pointer.compare_exchange(Some(&old), None, &guard).is_err());
     assert!(pointer.compare_exchange(seen, None, &guard).is_err());
     drop(old);
@@ -113,7 +113,7 @@ fn values_without_a_size_are_told_apart() {
     assert!(pointer.compare_exchange(first, None, &guard).is_err());
     assert!(pointer.compare_exchange(Some(&retired), None, &guard).is_err());
     let second = pointer.load(&guard);
-    // Nor is a value of the type that never was in a pointer.
+    // A value of the type that never was in a pointer is not the current one either.
     let elsewhere = Box::new(Nothing);
     let beside = (Nothing, 1u8, Nothing);
     for foreign in [&*elsewhere, &beside.0, &beside.2] {
@@ -216,7 +216,7 @@ proptest! {
     }
 }
 
-/// Threads exchange concurrently, and readers look twice.
+/// Threads exchange concurrently, and readers read each value twice.
 #[test]
 fn torture() {
     let rcu = Rcu::new();

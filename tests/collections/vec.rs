@@ -1,4 +1,4 @@
-//! `RcuVec`: a view has one length and the elements below it, whatever writers do meanwhile.
+//! `RcuVec`: a view keeps its length and its elements, whatever writers do meanwhile.
 
 use crate::common::{Drops, Fragile, HANG_GUARD, Probe, Tracked, panic_message, settle, within};
 use async_rcu::{Rcu, RcuVec};
@@ -103,7 +103,7 @@ fn a_slot_that_a_view_may_show_is_not_written() {
     let popped = array.pop().unwrap();
     let queued = rcu.stats().queued;
     array.push(drops.value(10));
-    assert_eq!(rcu.stats().queued, queued + 1, "a new spine");
+    assert_eq!(rcu.stats().queued, queued + 1, "the push makes a new spine");
     assert!(view.iter().map(Tracked::label).eq([0, 1, 2, 3]));
     assert_eq!(labels(&array), [0, 1, 2, 10]);
     assert_eq!(popped.label(), 3);
@@ -113,7 +113,7 @@ fn a_slot_that_a_view_may_show_is_not_written() {
     rcu.blocking_synchronize();
     let queued = rcu.stats().queued;
     array.push(drops.value(11));
-    assert_eq!(rcu.stats().queued, queued, "the same spine");
+    assert_eq!(rcu.stats().queued, queued, "the push uses the same spine");
     assert_eq!(labels(&array), [0, 1, 2, 11]);
 }
 
@@ -227,7 +227,7 @@ fn edits_are_published_together_or_not_at_all() {
     });
     assert_eq!(labels(&array), [0, 1, 2]);
     drops.reach(3);
-    // The edits are published; an element added and removed by one writer is returned as well.
+    // The edits are published. An element that one writer added and removed is returned too.
     let mut writer = array.write();
     writer.push(drops.value(6));
     writer.replace(3, drops.value(7));
@@ -316,7 +316,7 @@ fn elements_without_a_size_are_elements() {
 
 /// Writers make every kind of edit, and readers check that their views stay unchanged. Index `i`
 /// always holds a label that is `i` modulo 8, so that readers notice a slot of another length or
-/// spine; readers see pairs whole.
+/// spine. Writers add elements in pairs, and readers check that they see no half of a pair.
 #[test]
 fn torture() {
     let rcu = Rcu::new();
@@ -333,7 +333,7 @@ fn torture() {
             while run.goes_on() {
                 let guard = rcu.read();
                 let view = array.load(&guard);
-                assert!(view.len() % 2 == 0, "half of a pair");
+                assert!(view.len() % 2 == 0, "the view has half of a pair");
                 let seen: Vec<u32> = view.iter().map(Tracked::label).collect();
                 for (at, label) in seen.iter().enumerate() {
                     assert_eq!(*label as usize % 8, at % 8);
@@ -380,7 +380,7 @@ fn torture() {
     drops.reach(made.load(Ordering::Relaxed) as usize);
 }
 
-/// One writer pushes and pops in place, and uses a slot again as soon as it may, against views.
+/// One writer pushes and pops in place, and uses a slot again as soon as the views allow it.
 #[test]
 fn torture_in_place() {
     let rcu = Rcu::new();
@@ -410,7 +410,7 @@ fn torture_in_place() {
             for round in run.rounds() {
                 let queued = rcu.stats().queued;
                 array.push(drops.value(made.fetch_add(1, Ordering::Relaxed)));
-                // No spine was retired: the writer has used the popped slot again.
+                // No spine was retired, so the writer has used the popped slot again.
                 let in_place = rcu.stats().queued == queued;
                 reused.fetch_add(u32::from(popped && in_place), Ordering::Relaxed);
                 popped = round % 3 != 0;
@@ -427,7 +427,7 @@ fn torture_in_place() {
             }
         },
     );
-    assert!(reused.into_inner() > 0, "nothing was tested");
+    assert!(reused.into_inner() > 0, "the writer has used no slot again");
     drop(array);
     rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
     drops.reach(made.into_inner() as usize);

@@ -141,7 +141,10 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     let mut writer = array.write();
                     for edit in edits {
                         removed.extend(apply(&mut writer, &mut copy, edit));
-                        prop_assert!(array.iter(&guard).eq(&model), "seen before it is published");
+                        prop_assert!(
+                            array.iter(&guard).eq(&model),
+                            "an edit is visible before it is published"
+                        );
                     }
                     if publish {
                         let old = writer.publish();

@@ -8,7 +8,7 @@ pub fn f(cell: &RcuCell<Any>) -> &RcuCell<Static> {
     cell //~ E0308
 }
 
-// Covariant: the conversion is sound as such.
+// A `Box` is covariant, so it allows the same conversion.
 #[cfg(not(wrong))]
 pub fn f(cell: &Box<Any>) -> &Box<Static> {
     cell

@@ -23,13 +23,13 @@ impl Holder for Node { //~ E0277
 /// # Safety
 /// As `Retired::from_holder`.
 pub unsafe fn give_out(rcu: &Rcu, node: *mut Node) -> Retired<u32> {
-    // SAFETY: by the caller's word.
+    // SAFETY: the caller keeps the contract.
     unsafe { Retired::from_holder(rcu, node) }
 }
 
 /// # Safety
 /// As `Rcu::retire_raw`.
 pub unsafe fn free(rcu: &Rcu, node: *mut Node) {
-    // SAFETY: by the caller's word.
+    // SAFETY: the caller keeps the contract.
     unsafe { rcu.retire_raw(node) } //~ E0277
 }

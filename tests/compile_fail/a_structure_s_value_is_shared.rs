@@ -20,6 +20,6 @@ impl Holder for Node {
 /// # Safety
 /// As `Retired::from_raw`.
 pub unsafe fn drop_later(rcu: &Rcu, value: *mut Inner<u32>) {
-    // SAFETY: by the caller's word.
+    // SAFETY: the caller keeps the contract.
     drop(unsafe { Retired::from_raw(rcu, value) }); //~ E0277
 }

@@ -32,7 +32,7 @@ pub fn lost(rcu: &Rcu, pointer: &RcuPtr<u32>) -> u32 {
     *lost.current.unwrap()
 }
 
-// The collection may go before.
+// The collection may be dropped before the guard.
 pub fn outlived(rcu: &Rcu, list: RcuList<u32>, array: RcuVec<u32>, pointer: RcuPtr<u32>) -> u32 {
     let guard = rcu.read();
     let walk = list.iter(&guard);

@@ -12,10 +12,10 @@ fn only_sections_that_hold_something_up_are_asked_and_not_before_it_is_forced() 
         let younger = rcu.read_owned();
         assert!(!older.is_release_requested() && !section.is_release_requested());
         rcu.force();
-        until("the older ones are asked", || older.is_release_requested());
+        until("the requests of the older sections", || older.is_release_requested());
         assert!(section.is_release_requested());
         assert!(!younger.is_release_requested());
-        // The section was moved to now, so it blocks no grace period.
+        // The section was refreshed, so it blocks no grace period.
         assert!(section.refresh());
         assert!(!section.is_release_requested());
         // The section blocks the next grace period, and then the younger section does too.
@@ -40,8 +40,8 @@ fn nested_guards_are_asked_together_and_the_last_one_can_refresh() {
         held_up(&rcu);
         let mut inner = rcu.read();
         rcu.force();
-        until("both are asked", || outer.is_release_requested());
-        assert!(inner.is_release_requested(), "it is one section");
+        until("the request", || outer.is_release_requested());
+        assert!(inner.is_release_requested(), "both guards are of one section");
         assert!(!outer.refresh() && !inner.refresh());
         assert!(inner.is_release_requested());
         drop(outer);
@@ -88,7 +88,7 @@ fn a_task_that_refreshes_when_told_lets_every_drain_finish() {
             stop.send(()).unwrap();
             let (told, last) = runtime.block_on(streaming).unwrap();
             assert_eq!(last, 20);
-            assert!(told >= 20, "each drain had to tell it: {told}");
+            assert!(told >= 20, "not every drain has made a request: {told}");
         });
     });
 }
@@ -162,7 +162,7 @@ fn of_many_requests_those_that_hold_something_up_are_woken_and_no_others() {
         rcu.force();
         until("all are woken", || asked.iter().all(Spawn::is_woken));
         for request in &mut asked {
-            // A poll may give the thread away first.
+            // A poll may return pending once to let other tasks run.
             until("it is ready", || request.poll().is_ready());
         }
         assert!(!left_alone.iter().any(Spawn::is_woken));
@@ -195,7 +195,7 @@ fn a_request_may_be_dropped_and_moved_to_another_task() {
         // The future does not borrow the guard, and may outlive the guard.
         let mut late = requested(&guard);
         drop(guard);
-        assert_ready!(late.poll(), "its section was asked");
+        assert_ready!(late.poll(), "the future lost the request for its section");
         rcu.blocking_drain();
     });
 }
@@ -235,8 +235,8 @@ fn a_request_stays_pending_after_the_domains_end_and_in_the_next_ones_life() {
     });
 }
 
-/// A guard is refreshed just after a value was retired, so that it holds the value up. It is asked
-/// to end each time, also beside a guard that never ends.
+/// A guard is refreshed just after a value was retired, so that the guard blocks the value's grace
+/// period. The guard gets a request each time, also if another guard never ends.
 #[test]
 fn a_refreshed_guard_is_asked_as_any_other() {
     within(|| {
@@ -251,7 +251,7 @@ fn a_refreshed_guard_is_asked_as_any_other() {
                 let next = rcu.grace_period();
                 rcu.retire(Box::new(held_up));
                 guard.refresh();
-                // If the grace period has not started by now, the guard will hold it up.
+                // If the grace period has not started by now, the guard will block it.
                 if rcu.grace_period() == next {
                     held_up += 1;
                     until("the request", || guard.is_release_requested());

@@ -10,8 +10,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-/// The worker waits for the lock with one batch, which vanishes, and has another batch in its
-/// queue.
+/// At the fork, the worker waits for the lock with one batch, and has other batches in its queue.
+/// The worker vanishes with its batch.
 #[test]
 fn batches_that_wait_for_the_global_lock_run_in_both() {
     let _alone = alone();
@@ -31,8 +31,8 @@ fn batches_that_wait_for_the_global_lock_run_in_both() {
         lock.call(&rcu, |ran| *ran += 1);
         rcu.force();
         until("a batch", || rcu.stats().batches == batches);
-        // The worker waits for the lock when a new report says so. While the worker looks at its
-        // queue, it has the waiting batch in its hands, and a fork would lose that batch's place.
+        // The fork must come while the worker waits for the lock, as a new report says. While the
+        // worker looks at its queue, a fork would lose the place of the waiting batch.
         waits.try_iter().for_each(drop);
         while receive(&waits) != StallKind::GlobalLock {}
     }
@@ -46,9 +46,9 @@ fn batches_that_wait_for_the_global_lock_run_in_both() {
     assert_eq!(*lock.blocking_lock(), 3);
 }
 
-/// The user's threads have the batches and vanish with them; the domain has the order of the
-/// batches. The threads must not have begun to wait for the lock, which would be given to them in
-/// the child.
+/// The program's threads have the batches, and vanish with them. The domain keeps the order of the
+/// batches. The threads must not have begun to wait for the lock. Otherwise the lock would be given
+/// to them in the child.
 #[test]
 fn turns_under_the_global_lock_that_vanished_are_taken_again() {
     let _alone = alone();
@@ -84,8 +84,8 @@ fn turns_under_the_global_lock_that_vanished_are_taken_again() {
     assert_eq!(*lock.blocking_lock(), 2);
 }
 
-/// The worker is inside one async callback, which vanishes with the worker, and has another in its
-/// queue.
+/// At the fork, the worker polls one async callback, and has another in its queue. The first
+/// callback vanishes with the worker.
 #[test]
 fn an_async_callback_that_waits_for_the_worker_runs_in_both() {
     let _alone = alone();

@@ -57,7 +57,8 @@ fn sections_of_vanished_threads_are_kept_reported_and_cleared() {
     rcu.blocking_drain();
 }
 
-/// A guard that a vanished thread made and the forking thread has still protects in the child.
+/// The forking thread has a guard that a vanished thread made. The guard still protects in the
+/// child.
 #[test]
 fn a_guard_that_was_handed_over_still_protects() {
     let _alone = alone();
@@ -81,7 +82,7 @@ fn a_guard_that_was_handed_over_still_protects() {
     rcu.blocking_drain();
 }
 
-/// A guard is held by a vanished thread, and its maker has ended: no thread is left to drop the
+/// A vanished thread holds a guard, whose maker has ended. So no thread of the child can drop the
 /// guard.
 #[test]
 fn sections_of_ended_threads_are_cleared_too() {

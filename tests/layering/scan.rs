@@ -6,7 +6,7 @@ pub(crate) struct Named {
     pub(crate) line: usize,
     /// Whether the path stands in a module under `#[cfg(test)]`.
     pub(crate) test: bool,
-    /// Whether a `use` imports the path; the name that it gets; whether the name is public.
+    /// If a `use` imports the path: the name that it gets, and whether the name is public.
     pub(crate) import: Option<(String, bool)>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Scan {
 struct Scope {
     module: Option<String>,
     test: bool,
-    /// Whether items stand in the braces: the file, a `mod`, an `impl`, a `trait` or an `extern`.
+    /// Whether the braces hold items: a file, a `mod`, an `impl`, a `trait` or an `extern`.
     items: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn scan(module: &[String], text: &str) -> Scan {
     let mut scan = Scan::default();
     let file = Scope { module: None, test: false, items: true };
     let mut scopes = vec![file];
-    // The first token of the item or statement under way, and whether `#[cfg(test)]` is before it.
+    // The first token of the current item or statement, and whether `#[cfg(test)]` is before it.
     let (mut start, mut test_item, mut at) = (0, false, 0);
     while at < tokens.len() {
         let inline = scopes.iter().filter_map(|scope| scope.module.clone());
@@ -105,7 +105,7 @@ pub(crate) fn scan(module: &[String], text: &str) -> Scan {
     scan
 }
 
-/// Whether the `cfg` that opens at `at` is `test` or `all(test, ..)`.
+/// Returns whether the `cfg` that opens at `at` is `test` or `all(test, ..)`.
 fn needs_test(tokens: &[Token], at: usize) -> bool {
     let is = |words: &[&str]| words.iter().zip(&tokens[at..]).all(|(a, (_, b))| a == b);
     is(&["(", "test", ")"]) || is(&["(", "all", "(", "test", ","])

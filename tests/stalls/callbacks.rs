@@ -35,8 +35,8 @@ fn a_callback_that_runs_for_long_on_every_executor() {
     });
 }
 
-/// If a batch began to run just when the thread looked for stalls, the thread found the batch in
-/// neither state, and did not look again.
+/// If a batch began to run just when the thread looked for stalls, the thread found the batch
+/// neither waiting nor running, and did not look again.
 #[test]
 fn each_of_many_callbacks_that_run_for_long() {
     within(|| {
@@ -181,8 +181,8 @@ fn an_async_callback_where_a_drain_waits_for_it_and_not_before() {
                     let _ = may_end.await;
                 });
                 receive(&has_begun);
-                // A later stall is reported, so the thread has looked at the callback, which has
-                // been running for longer than the timeout.
+                // The report of a later stall shows that the thread has looked for stalls while the
+                // async callback had been running for longer than the timeout.
                 let section = Section::owned(rcu);
                 rcu.call(|| ());
                 loop {

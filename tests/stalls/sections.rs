@@ -162,8 +162,8 @@ fn the_guards_that_an_ended_thread_left() {
 fn of_many_sections_the_oldest_are_listed_and_all_are_counted() {
     within(|| {
         let (rcu, stalls) = Stalls::domain("many", SHORT);
-        // The oldest section is made first, by the thread that registers first, so that in any
-        // order of records some others come before it.
+        // The thread that registers first opens the oldest section, and opens it first. So in any
+        // order of records, other sections come before it.
         let (oldest, line) = (rcu.read_owned(), line!());
         rcu.call(|| ());
         common::first_grace_period_has_started(&rcu);
@@ -206,7 +206,7 @@ fn a_section_that_holds_up_a_blocking_caller_only() {
     });
 }
 
-/// The thread looked for stalls only before it slept, and a flood did not let it sleep.
+/// The thread looked for stalls only before it slept, and under a flood of work it did not sleep.
 #[test]
 fn a_section_while_the_thread_always_finds_something_to_do() {
     within(|| {
@@ -243,7 +243,7 @@ fn a_section_while_the_thread_always_finds_something_to_do() {
         rcu.call(|| ());
         rcu.force();
         only_holder(&stalls.next(StallKind::Section));
-        assert!(begun.elapsed() < HANG_GUARD / 2, "only after the flood");
+        assert!(begun.elapsed() < HANG_GUARD / 2, "the report came only after the flood");
         if turns.load(Ordering::Relaxed) < 2 {
             // If one turn takes longer than the timeout, the next report is of that turn.
             until("another turn", || turns.load(Ordering::Relaxed) > 1);
@@ -253,7 +253,7 @@ fn a_section_while_the_thread_always_finds_something_to_do() {
         drop(flood);
         section.end();
         rcu.blocking_drain();
-        // The hook is dropped, at the latest with the thread that was calling it.
+        // The thread that may still be in the hook drops the hook, which ends the other thread.
         forcer.join().unwrap();
     });
 }

@@ -1,5 +1,5 @@
-//! A stall is reported after its timeout, again after doubling pauses, to the hook, to tracing or
-//! on standard error, and never if all work makes progress.
+//! A stall is reported after its timeout, and again after pauses that double. The report goes to
+//! the hook, to tracing or to standard error. If all work makes progress, no stall is reported.
 
 use crate::common::reports::{self, NEVER, SHORT, Stalls};
 use crate::common::{self, Section, receive, runtime, until, within};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready, task};
 
-/// Checks that one stall is reported repeatedly, with doubling pauses.
+/// Checks that one stall is reported repeatedly, with pauses that double.
 #[track_caller]
 fn assert_pauses_double(stalls: &Stalls, kind: StallKind) {
     for (repeated, timeouts) in [1, 3, 7, 15].into_iter().enumerate() {
@@ -97,7 +97,7 @@ fn a_hook_that_panics_is_reported_and_called_again() {
             .stall_timeout(SHORT)
             .on_stall(move |report| {
                 count.fetch_add(1, Ordering::SeqCst);
-                panic!("not this one: {:?}", report.kind);
+                panic!("a report of another kind: {:?}", report.kind);
             })
             .on_panic(move |report| drop(send.send(report.clone())))
             .build()
@@ -275,7 +275,7 @@ fn nothing_where_many_batches_wait_but_get_on() {
     const TIMEOUT: Duration = Duration::from_millis(800);
     const BATCHES: u32 = 150;
     const STEP: Duration = Duration::from_millis(16);
-    // The executor begins each batch late, so that between two batches none runs.
+    // The executor begins each batch late, so that no batch runs between two batches.
     let hesitates = || {
         let (give, batches) = mpsc::channel::<Batch>();
         thread::spawn(move || {
@@ -326,7 +326,7 @@ fn nothing_where_many_batches_wait_but_get_on() {
             assert!(begun.elapsed() > 2 * TIMEOUT);
             let longest = gaps.iter().map(|g| g.longest.load(Ordering::SeqCst)).max();
             if Duration::from_millis(longest.unwrap()) > TIMEOUT / 2 {
-                // The machine itself was stuck for so long, so a report is correct and the attempt
+                // The machine itself was stuck for so long that a report is correct. The attempt
                 // proves nothing.
                 continue;
             }

@@ -42,7 +42,7 @@ fn reported_inside_a_section(what: &'static str, make: Make) {
     rcu.call(|| ());
     assert_pending!(wait.poll());
     assert_pending!(wait.poll());
-    // Another report shows that all earlier reports have been made.
+    // The next report shows that all earlier reports have been made.
     let mut other = task::spawn(rcu.synchronize());
     assert_pending!(other.poll());
     if TRACKED {
@@ -51,7 +51,7 @@ fn reported_inside_a_section(what: &'static str, make: Make) {
         let holder = only_holder(&report);
         assert_eq!(holder.thread_id, thread::current().id());
         assert!(!holder.owned && !holder.thread_ended);
-        let location = holder.location.expect("sections carry their place");
+        let location = holder.location.expect("sections record their location");
         assert_eq!((location.file(), location.line()), (file!(), line));
         let text = report.to_string();
         assert!(text.contains(what) && text.contains("waits.rs"), "{text}");
@@ -110,7 +110,7 @@ fn a_wait_beside_a_section_that_may_end_is_not_reported() {
         let section = crate::common::Section::on_a_thread(&rcu);
         let mut wait = task::spawn(rcu.synchronize());
         assert_pending!(wait.poll());
-        // This wait is reported, which shows that earlier reports have been made.
+        // The report of this wait shows that all earlier reports have been made.
         let guard = rcu.read();
         let mut drain = task::spawn(rcu.drain());
         rcu.call(|| ());
