@@ -96,7 +96,7 @@ fn call_and_retire_are_taken_over_the_limit_forced_and_reported_once_an_episode(
                 rcu.retire(Box::new(Last(Some(callback))));
             }
             assert!(receive(&forced) >= 4);
-            until("the section is asked", || section.is_release_requested());
+            until("the request to the section", || section.is_release_requested());
             // The domain would have made a second report within two turns.
             for _ in 0..2 {
                 rcu.force();

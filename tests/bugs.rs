@@ -44,14 +44,14 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     let holding = Waker::from(Arc::clone(&held));
     let mut one = rcu.synchronize();
     assert!(Pin::new(&mut one).poll(&mut Context::from_waker(&holding)).is_pending());
-    until("the first grace period starts", || rcu.stats().grace_periods >= 1);
+    until("the start of the first grace period", || rcu.stats().grace_periods >= 1);
 
     // One more grace period, which `second` blocks, has a callback and a waiter.
     let second = rcu.read_owned();
     let next = rcu.grace_period();
     let (send, ran) = mpsc::channel();
     rcu.call(move || send.send(()).unwrap());
-    until("the callback is collected", || rcu.stats().grace_periods >= 2);
+    until("the collection of the callback", || rcu.stats().grace_periods >= 2);
     let flag = Arc::new(Flag(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&flag));
     let mut two = rcu.wait_for(next);
@@ -64,7 +64,9 @@ fn a_grace_period_ended_by_a_caller_is_not_overlooked() {
     held.let_go.wait();
 
     ran.recv_timeout(HANG_GUARD).expect("the callback runs without another wake-up of the thread");
-    until("the waiter is woken without another kick", || flag.0.load(Ordering::Acquire));
+    until("the waiter's wake-up, without another wake-up of the thread", || {
+        flag.0.load(Ordering::Acquire)
+    });
     assert!(Pin::new(&mut two).poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
@@ -139,7 +141,7 @@ fn blocking_callers_share_grace_periods() {
             })
         })
         .collect();
-    until("all callers are there", || entered.load(Ordering::Relaxed) == CALLERS);
+    until("all callers", || entered.load(Ordering::Relaxed) == CALLERS);
     let under_the_reader = rcu.stats().grace_periods;
     assert!(under_the_reader <= 4, "{under_the_reader} grace periods under one reader");
     drop(guard);

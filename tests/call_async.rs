@@ -181,7 +181,7 @@ fn callbacks_go_on_while_a_future_waits() {
                 rcu.call(tally.callback(i));
                 rcu.blocking_synchronize();
             }
-            until("callbacks beside it", || tally.ran() == 100);
+            until("the other callbacks", || tally.ran() == 100);
             assert_eq!(rcu.stats().finished, 100);
             go_on.send(()).unwrap();
             rcu.blocking_drain();

@@ -130,7 +130,7 @@ fn an_update_that_loses_again_and_again_holds_up_no_grace_period() {
     let mut tries = 0;
     drop(cell.update(|n| {
         if let Some(earlier) = earlier {
-            until("a grace period that started in the last try", || rcu.has_elapsed(earlier));
+            until("the end of the last attempt's grace period", || rcu.has_elapsed(earlier));
         }
         tries += 1;
         if tries < 4 {

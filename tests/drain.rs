@@ -107,7 +107,7 @@ fn is_not_held_up_by_work_queued_after_it() {
         rcu.call(|| {});
         // The thread collected the batch after the request for the drain, so callbacks queued now
         // belong to a later collection.
-        until("both in hand", || dispatched.load(Ordering::Relaxed) == 2);
+        until("two dispatched batches", || dispatched.load(Ordering::Relaxed) == 2);
         let (finish_later, later) = blocking_callback();
         receive(&earlier);
         receive(&later);
@@ -178,7 +178,7 @@ fn waits_for_async_callbacks_on_their_runtime_and_without_one() {
             let mut drain = task::spawn(rcu.drain());
             assert_pending!(drain.poll());
             receive(&has_begun);
-            until("the callback beside it", || tally.ran() == 1);
+            until("the other callback", || tally.ran() == 1);
             assert_pending!(drain.poll());
             finish.send(()).unwrap();
             futures::executor::block_on(drain.into_inner());

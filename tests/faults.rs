@@ -125,7 +125,7 @@ fn a_waker_may_use_the_domain_that_calls_it() {
         assert!(Pin::new(&mut synchronize).poll(&mut context).is_pending());
         assert!(Pin::new(&mut drain).poll(&mut context).is_pending());
         drop(guard);
-        until("wakes upon wakes", || meddles.times.load(Ordering::Relaxed) > 50);
+        until("more wake-ups", || meddles.times.load(Ordering::Relaxed) > 50);
         drop((synchronize, drain));
         meddles.kept.lock().expect("not poisoned").clear();
         within(move || rcu.blocking_drain());
@@ -168,8 +168,8 @@ fn hooks_may_use_the_domain_that_calls_them() {
     assert_eq!(receive(&called), "force");
     assert_eq!(receive(&called), "stall");
     drop(guard);
-    until("the panic is reported", || called.try_iter().any(|what| what == "panic"));
-    until("it comes to rest", || called.try_iter().any(|what| what == "idle"));
+    until("the panic report", || called.try_iter().any(|what| what == "panic"));
+    until("the idle hook", || called.try_iter().any(|what| what == "idle"));
     drop(notifier);
     within(move || rcu.blocking_drain());
 }

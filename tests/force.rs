@@ -125,7 +125,7 @@ fn a_hook_is_removed_with_its_notifier_and_the_others_stay() {
         receive(&second);
         // The senders were dropped with the hooks.
         assert_eq!(first.try_recv().unwrap_err(), mpsc::TryRecvError::Disconnected);
-        until("the third's hook is gone", || {
+        until("the drop of the third hook", || {
             third.try_recv().is_err_and(|e| e == mpsc::TryRecvError::Disconnected)
         });
         section.end();
@@ -142,7 +142,7 @@ fn a_notifier_outlives_its_domain_and_its_hook_does_not() {
         let notifier = rcu.on_force(move |_| drop(Arc::clone(&hold)));
         rcu.call(|| ());
         drop(rcu);
-        until("the domain is gone", || Arc::strong_count(&held) == 1);
+        until("the end of the domain", || Arc::strong_count(&held) == 1);
         drop(notifier);
     });
 }

@@ -322,7 +322,7 @@ fn futures_of_the_forking_thread_go_on() {
             if let Poll::Ready((_, _, permit)) = all.poll() {
                 return permit;
             }
-            until("being woken", || all.is_woken());
+            until("the wake-up of all", || all.is_woken());
         }
     };
     fork(|| {

@@ -140,7 +140,7 @@ fn grace_periods_go_on_while_the_lock_is_held_and_callbacks_wait() {
                 let cookie = rcu.start_grace_period();
                 rcu.blocking_synchronize();
                 futures::executor::block_on(rcu.synchronize());
-                until("it", || rcu.has_elapsed(cookie));
+                until("the end of the grace period", || rcu.has_elapsed(cookie));
             }
             let mut drain = task::spawn(rcu.drain());
             assert_pending!(drain.poll());
@@ -398,7 +398,7 @@ fn waiting_for_it_is_a_future_that_can_be_dropped() {
         assert_pending!(waiting.poll());
         drop(given_up);
         drop(guard);
-        until("its turn", || waiting.is_woken());
+        until("the waiter's turn", || waiting.is_woken());
         drop(futures::executor::block_on(waiting.into_inner()));
         assert!(lock.try_lock().is_some());
     });

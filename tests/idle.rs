@@ -115,7 +115,7 @@ fn polling_a_pending_wait_wakes_no_thread() {
             let polled = done().into_iter().filter(|(name, _)| name.ends_with(" rcu-polled"));
             polled.map(|(_, done)| done.wake_ups).sum::<u64>()
         };
-        until("the thread", || wake_ups() > 0);
+        until("a wake-up of the grace-period thread", || wake_ups() > 0);
         let before = wake_ups();
         for _ in 0..MANY {
             assert_pending!(waits.poll());
@@ -146,7 +146,7 @@ fn sections_beside_a_stalled_section_wake_no_thread() {
             let mut stalled = all.filter(|(name, _)| name.ends_with(" rcu-stalled"));
             stalled.next().map(|(_, done)| done)
         };
-        until("the thread", || stalled().is_some_and(|d| d.wake_ups > 0));
+        until("a wake-up of the grace-period thread", || stalled().is_some_and(|d| d.wake_ups > 0));
         let (before, began) = (stalled().unwrap(), Instant::now());
         for _ in 0..MANY {
             drop(rcu.read());
@@ -273,7 +273,7 @@ fn nor_after_stalls_batches_and_async_callbacks_that_are_over() {
             rcu.call(|| ());
             assert_pending!(drain.poll());
             drop(section);
-            until("the drain is over", || drain.is_woken());
+            until("the end of the drain", || drain.is_woken());
             let (began, has_begun) = mpsc::channel();
             rcu.call_async(async move {
                 began.send(()).unwrap();

@@ -244,7 +244,7 @@ fn a_thread_that_only_refreshes_never_stops_a_writer() {
                 assert!(guard.refresh());
             }
         });
-        until("both readers", || rcu.stats().threads >= 2);
+        until("the registration of both readers", || rcu.stats().threads >= 2);
         for label in 1..=50 {
             cell.store(drops.value(label));
             elapses(&rcu, rcu.start_grace_period());

@@ -219,7 +219,7 @@ mod threads {
 
     #[track_caller]
     fn until_running(name: &str, threads: usize) {
-        until("so many threads", || running(name) == threads);
+        until("the number of threads", || running(name) == threads);
     }
 
     #[test]
@@ -371,10 +371,10 @@ mod threads {
                 if i % 20 == 19 {
                     // The test has only as many domains at a time as a machine has room for.
                     drop(rcu);
-                    until("the ends of most", || running("s7") < 10);
+                    until("the end of most threads", || running("s7") < 10);
                 }
             }
-            until("the callbacks of all", || finished.load(Ordering::Relaxed) == DOMAINS);
+            until("the callbacks of all domains", || finished.load(Ordering::Relaxed) == DOMAINS);
             until_running("s7", 0);
             // Records are used again: a new domain has only this thread's record.
             let rcu = domain("s7");

@@ -47,7 +47,7 @@ fn reported_on_every_executor(
             test(&driven, &heard);
             let rcu = &driven.rcu;
             rcu.blocking_drain();
-            until("as many hook calls as reports counted", || rcu.stats().stalls == heard.called());
+            until("one hook call for each report", || rcu.stats().stalls == heard.called());
         },
     );
 }

@@ -144,7 +144,7 @@ fn grace_periods_one_by_one() {
             assert_eq!(rcu.stats().grace_periods, n);
         }
         let cookie = rcu.start_grace_period();
-        until("a cookie's", || rcu.has_elapsed(cookie));
+        until("the cookie's grace period", || rcu.has_elapsed(cookie));
         let stats = rcu.stats();
         assert_eq!((stats.grace_periods, stats.forced), (101, 0));
     });
@@ -156,14 +156,14 @@ fn forced_ones_and_no_others() {
         let rcu = Rcu::builder().batch_interval(Duration::from_secs(3600));
         let rcu = rcu.build().unwrap();
         rcu.call(|| ());
-        until("the first, unforced", || rcu.stats().finished == 1);
+        until("the first callback, unforced", || rcu.stats().finished == 1);
         for n in 1..=50 {
             rcu.call(|| ());
             match n % 2 {
                 0 => rcu.blocking_drain(),
                 _ => rcu.force(),
             }
-            until("its end", || rcu.stats().finished == n + 1);
+            until("the end of the callback", || rcu.stats().finished == n + 1);
             let stats = rcu.stats();
             assert_eq!((stats.forced, stats.grace_periods), (n, n + 1));
         }
@@ -274,7 +274,7 @@ fn threads_as_they_come_and_go() {
             may_go.wait();
         });
         // A scope may end before its threads' locals are dropped.
-        until("they are gone", || rcu.stats().threads == 0);
+        until("the end of the threads", || rcu.stats().threads == 0);
         drop(rcu.read());
         assert_eq!(rcu.stats().threads, 1);
     });
@@ -316,7 +316,7 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         let younger = rcu.read();
         let cookie = rcu.start_grace_period();
         rcu.force();
-        until("the second", || rcu.grace_period() > cookie);
+        until("the start of the second grace period", || rcu.grace_period() > cookie);
         until("some time", || after.elapsed() > Duration::from_millis(20));
         let least = after.elapsed();
         let age = rcu.stats().oldest_section.unwrap();
@@ -324,7 +324,7 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         // The first grace period ends with the oldest section; then the younger section is the
         // oldest.
         drop(oldest);
-        until("the first ends", || rcu.stats().finished == 1);
+        until("the end of the first grace period", || rcu.stats().finished == 1);
         // The thread has recorded the start of the second grace period before this.
         let second = Instant::now();
         until("some time", || second.elapsed() > Duration::from_millis(20));
@@ -346,7 +346,7 @@ fn how_long_grace_periods_took() {
             // The grace-period thread runs this grace period. A waiter may run one itself, which is
             // not measured.
             rcu.start_grace_period();
-            until("it is measured", || rcu.stats().grace_period_latency.count == count);
+            until("the measurement", || rcu.stats().grace_period_latency.count == count);
         }
         let quick = begun.elapsed();
         let latency = rcu.stats().grace_period_latency;
@@ -358,12 +358,12 @@ fn how_long_grace_periods_took() {
 
         let section = rcu.read_owned();
         let (before, cookie) = (Instant::now(), rcu.start_grace_period());
-        until("its start", || rcu.grace_period() > cookie);
+        until("the start of the grace period", || rcu.grace_period() > cookie);
         let after = Instant::now();
         until("some time", || after.elapsed() > Duration::from_millis(30));
         let least = after.elapsed();
         drop(section);
-        until("it is measured", || rcu.stats().grace_period_latency.count == 100);
+        until("the measurement", || rcu.stats().grace_period_latency.count == 100);
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= least.mul_f64(0.98), "{latency:?} {least:?}");
         // One slow grace period in a hundred does not change the other percentiles.
@@ -385,10 +385,12 @@ fn how_long_a_blocking_callers_grace_period_took() {
             let rcu = rcu.clone();
             thread::spawn(move || rcu.blocking_synchronize())
         };
-        until("its age is known", || rcu.stats().oldest_section > Some(Duration::from_millis(10)));
+        until("the age of the section", || {
+            rcu.stats().oldest_section > Some(Duration::from_millis(10))
+        });
         drop(section);
         caller.join().unwrap();
-        until("it is measured", || rcu.stats().grace_period_latency.count == 1);
+        until("the measurement", || rcu.stats().grace_period_latency.count == 1);
         let latency = rcu.stats().grace_period_latency;
         assert!(latency.max >= Duration::from_millis(9), "{latency:?}");
     });

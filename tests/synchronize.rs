@@ -85,7 +85,7 @@ fn ten_thousand_tasks_share_three_grace_periods() {
                 runtime.spawn(async move { CountFirstPoll::new(rcu.synchronize(), &polled).await })
             })
             .collect();
-        until("the last to register", || polled.load(Ordering::SeqCst) == TASKS);
+        until("the registration of all waiters", || polled.load(Ordering::SeqCst) == TASKS);
         assert!(tasks.iter().all(|task| !task.is_finished()));
         drop(section);
         runtime.block_on(async {
@@ -234,7 +234,7 @@ fn cookies_tell_what_has_elapsed() {
             assert_pending!(wait.poll());
             drop(section);
             if round % 2 == 0 {
-                until("it, asked for", || rcu.has_elapsed(started));
+                until("the end of the grace period", || rcu.has_elapsed(started));
             }
             futures::executor::block_on(wait.into_inner());
             assert!(rcu.has_elapsed(started));

@@ -102,7 +102,7 @@ fn as_many_are_woken_as_there_is_room_for() {
         }
         let mut line: Vec<_> = (0..8).map(|_| waiting(&rcu)).collect();
         drop(section);
-        until("five are woken", || line.iter().filter(|w| w.is_woken()).count() == 5);
+        until("five wake-ups", || line.iter().filter(|w| w.is_woken()).count() == 5);
         rcu.blocking_drain();
         let woken: Vec<_> = line.iter().map(Spawn::is_woken).collect();
         assert_eq!(woken, [true, true, true, true, true, false, false, false]);
@@ -181,10 +181,10 @@ fn over_the_limit_one_waits_until_there_is_room_again() {
         let section = rcu.read_owned();
         (0..10).for_each(|_| rcu.call(|| ()));
         let mut reserve = waiting(&rcu);
-        until("the section is asked to end", || section.is_release_requested());
+        until("the request to the section", || section.is_release_requested());
         assert!(!reserve.is_woken());
         drop(section);
-        until("there is room", || reserve.is_woken());
+        until("room", || reserve.is_woken());
         drop(assert_ready!(reserve.poll()));
         rcu.blocking_drain();
         assert_eq!(room(&rcu), 2);
@@ -236,7 +236,7 @@ fn async_callbacks_count_until_they_end_on_every_executor() {
                 let mut reserve = waiting(&rcu);
                 assert!(rcu.try_call(|| ()).is_err());
                 end.send(()).unwrap();
-                until("there is room", || reserve.is_woken());
+                until("room", || reserve.is_woken());
                 drop((assert_ready!(reserve.poll()), held));
                 rcu.blocking_drain();
                 assert_eq!(room(&rcu), 2);
@@ -252,7 +252,7 @@ fn a_permit_keeps_its_domain_and_may_be_used_when_all_other_handles_are_gone() {
         let permit = block_on(limited(1).reserve());
         assert!(format!("{permit:?}").contains("Permit"));
         permit.call(tally.callback(0));
-        until("it has run", || tally.ran() == 1);
+        until("the callback", || tally.ran() == 1);
         let rcu = limited(1);
         let reserve = rcu.reserve();
         assert!(format!("{reserve:?}").contains("Reserve"));
@@ -379,6 +379,6 @@ fn a_permit_gives_its_room_back_by_whatever_it_is_used_for() {
         assert_eq!((receive(&done), receive(&done)), (1, 2));
         rcu.blocking_drain();
         assert!(rcu.try_call(|| ()).is_ok());
-        until("the last one", || rcu.stats().finished == 4);
+        until("the last callback", || rcu.stats().finished == 4);
     });
 }

@@ -302,7 +302,7 @@ fn elements_whose_drop_writes_the_list_do_so_without_its_lock() {
         for lives in 0..5 {
             list.push_back(Phoenix(Arc::clone(&list), lives));
         }
-        until("the last of them to be gone", || {
+        until("the drop of the last element", || {
             list.retain(|_| false);
             drop(list.pop_front());
             list.clear();

@@ -162,7 +162,7 @@ proptest! {
                     for edit in edits {
                         apply(&mut writer, &mut model, &mut at, edit);
                         let guard = rcu.read();
-                        prop_assert!(list.iter(&guard).eq(&model), "the edit is not visible at once");
+                        prop_assert!(list.iter(&guard).eq(&model), "the edit is not visible");
                     }
                 }
             }

@@ -22,7 +22,7 @@ fn only_sections_that_hold_something_up_are_asked_and_not_before_it_is_forced() 
         held_up(&rcu);
         assert!(!section.is_release_requested() && !younger.is_release_requested());
         rcu.force();
-        until("they are asked", || section.is_release_requested());
+        until("the requests", || section.is_release_requested());
         assert!(younger.is_release_requested() && older.is_release_requested());
         drop((older, section, younger));
         rcu.blocking_drain();
@@ -109,7 +109,7 @@ fn a_request_comes_by_force_poll_by_poll() {
         assert_pending!(request.poll());
         assert!(!request.is_woken());
         rcu.force();
-        until("it is woken", || request.is_woken());
+        until("the wake-up", || request.is_woken());
         assert_ready!(request.poll());
         // The future stays ready, and so does a future that is made now.
         assert_ready!(request.poll());
@@ -121,7 +121,7 @@ fn a_request_comes_by_force_poll_by_poll() {
         held_up(&rcu);
         let mut drain = task::spawn(rcu.drain());
         assert_pending!(drain.poll());
-        until("it is woken", || next.is_woken());
+        until("the wake-up", || next.is_woken());
         assert_ready!(next.poll());
         drop(guard);
         futures::executor::block_on(drain.into_inner());
@@ -138,7 +138,7 @@ fn a_request_comes_by_a_stall() {
         let mut request = requested(&guard);
         assert_pending!(request.poll());
         rcu.call(|| ());
-        until("it is woken", || request.is_woken());
+        until("the wake-up", || request.is_woken());
         assert_ready!(request.poll());
         assert!(guard.is_release_requested());
         assert_eq!(rcu.stats().forced, 0);
@@ -160,10 +160,10 @@ fn of_many_requests_those_that_hold_something_up_are_woken_and_no_others() {
             assert_pending!(request.poll());
         }
         rcu.force();
-        until("all are woken", || asked.iter().all(Spawn::is_woken));
+        until("the wake-up of all", || asked.iter().all(Spawn::is_woken));
         for request in &mut asked {
             // A poll may return pending once to let other tasks run.
-            until("it is ready", || request.poll().is_ready());
+            until("the end of the future", || request.poll().is_ready());
         }
         assert!(!left_alone.iter().any(Spawn::is_woken));
         for request in &mut left_alone {
@@ -190,7 +190,7 @@ fn a_request_may_be_dropped_and_moved_to_another_task() {
         assert_pending!(second.poll());
         held_up(&rcu);
         rcu.force();
-        until("it is woken", || second.is_woken());
+        until("the wake-up", || second.is_woken());
         assert_ready!(second.poll());
         // The future does not borrow the guard, and may outlive the guard.
         let mut late = requested(&guard);
@@ -225,7 +225,7 @@ fn a_request_stays_pending_after_the_domains_end_and_in_the_next_ones_life() {
                 rcu.call(|| ());
                 first_grace_period_has_started(rcu);
                 rcu.force();
-                until("it is asked", || guard.is_release_requested());
+                until("the request", || guard.is_release_requested());
             }
             for stale in [&mut before, &mut after, &mut unpolled] {
                 assert_pending!(stale.poll());

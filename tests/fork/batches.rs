@@ -106,7 +106,7 @@ fn an_async_callback_that_waits_for_the_worker_runs_in_both() {
         count.fetch_add(1, Ordering::Relaxed);
     });
     rcu.force();
-    until("the second one", || rcu.stats().batches == 4);
+    until("the second batch", || rcu.stats().batches == 4);
     fork(|| {
         rcu.blocking_drain_timeout(HANG_GUARD).unwrap();
         assert_eq!(ran.load(Ordering::Relaxed), 1);

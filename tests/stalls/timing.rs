@@ -120,7 +120,9 @@ fn a_hook_that_panics_is_reported_and_called_again() {
         let stats = rcu.stats();
         // Panics of hooks do not count as panics of callbacks.
         assert_eq!((stats.panicked, stats.finished), (0, 2));
-        until("each report was one call", || rcu.stats().stalls == called.load(Ordering::SeqCst));
+        until("one hook call for each report", || {
+            rcu.stats().stalls == called.load(Ordering::SeqCst)
+        });
     });
 }
 
@@ -432,7 +434,7 @@ fn no_async_callback_that_was_queued_after_the_drain_began() {
         // The turn that starts this callback has taken the drain's request, so later callbacks are
         // collected later.
         let cookie = rcu.start_grace_period();
-        until("the turn", || rcu.has_elapsed(cookie));
+        until("the end of the turn's grace period", || rcu.has_elapsed(cookie));
         let end = begin_async(&rcu);
         assert_async_is_left_alone(&stalls, StallKind::Callback);
         // The next drain waits for the async callback.
@@ -441,7 +443,7 @@ fn no_async_callback_that_was_queued_after_the_drain_began() {
         assert!(stalls.next(StallKind::AsyncCallback).pending >= 1);
         assert_pending!(drain.poll());
         go_on.send(()).unwrap();
-        until("the first drain", || drain.is_woken());
+        until("the end of the first drain", || drain.is_woken());
         assert_ready!(drain.poll());
         assert_pending!(next.poll());
         end.send(()).unwrap();
