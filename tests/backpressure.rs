@@ -1,5 +1,5 @@
-//! `max_pending` holds: `try_call` is refused and `reserve` waits at the limit; `call` is accepted,
-//! forces a grace period and is reported; the count of pending callbacks is exact.
+//! `max_pending` holds. At the limit, `try_call` is refused and `reserve` waits. `call` is
+//! accepted, forces a grace period and is reported. The count of pending callbacks is exact.
 #![cfg(feature = "rt")]
 
 mod common;
@@ -184,7 +184,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
                 rcu.blocking_drain();
                 for _ in 0..30 {
                     let tally = Tally::new(2);
-                    // One callback waits for the interval; then others make the count more than
+                    // One callback waits for the interval. Then others make the count more than
                     // half of the limit.
                     rcu.call(tally.callback(0));
                     let reserve = || futures::executor::block_on(rcu.reserve());

@@ -1,4 +1,4 @@
-//! A blocking wait panics at once if it could never end or must not block; elsewhere it works.
+//! A blocking wait panics at once if it could never end or must not block. Elsewhere it works.
 #![cfg(feature = "rt")]
 
 mod common;

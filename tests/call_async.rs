@@ -354,7 +354,7 @@ fn holds_no_global_lock() {
 #[test]
 fn without_a_runtime_an_executor_that_drops_it_loses_nothing() {
     within(|| {
-        // The executor fails at once, or after the first poll; the worker continues the batch.
+        // The executor fails at once, or after the first poll. The worker continues the batch.
         for polled in [false, true] {
             let rcu = Rcu::builder().name("drops").executor(move |mut batch: Batch| {
                 if polled {

@@ -427,7 +427,7 @@ fn the_task_that_polled_last_is_woken() {
             assert_pending!(second.poll());
             drop(section);
             until("the wake-up", || second.is_woken());
-            // A wake-up before the end is allowed; another one follows.
+            // A wake-up before the end is allowed. Another one follows.
             while second.poll().is_pending() {
                 until("the next wake-up", || second.is_woken());
             }

@@ -299,7 +299,7 @@ fn the_stream_of_batches_ends_with_its_domain() {
             rcu.call(tally.callback(i));
         }
         drop(rcu);
-        // The stream ends; the test hangs otherwise.
+        // The test hangs if the stream does not end.
         futures::executor::block_on_stream(batches).for_each(Batch::run);
         tally.assert_each_once();
     });
@@ -349,7 +349,7 @@ fn work_spawned_and_not_yet_run_survives_its_runtime() {
                 let metrics = runtime.metrics();
                 until("the task", || metrics.num_alive_tasks() > workers);
                 work.tally.assert_none();
-                // The worker may poll the batch before it learns of the end; both are correct.
+                // The worker may poll the batch before it learns of the end. Both are correct.
                 if shut_down {
                     runtime.shutdown_background();
                     drop(let_go);
@@ -427,7 +427,7 @@ fn drain_waits_for_an_undriven_runtime_until_it_is_driven() {
         work.tally.assert_none();
         runtime.block_on(rcu.drain());
         work.tally.assert_each_once();
-        // The other drain's ticket is done too; its wake-up may come a little later.
+        // The other drain's ticket is done too. Its wake-up may come a little later.
         futures::executor::block_on(drain.into_inner());
     });
 }

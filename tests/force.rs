@@ -159,7 +159,7 @@ fn a_hook_that_keeps_a_handle_keeps_the_domain_until_its_notifier_goes() {
         rcu.force();
         drop(rcu);
         assert_eq!(Arc::strong_count(&gone), 2);
-        // The last handle is dropped here; queued callbacks still run.
+        // The last handle is dropped here. Queued callbacks still run.
         drop(notifier);
         assert_eq!(Arc::strong_count(&gone), 1);
         drop(section);

@@ -355,7 +355,7 @@ fn in_the_child_of_a_callback_a_drain_waits_for_its_batch() {
         // SAFETY: the child does only what the crate and the C library allow in a forked child.
         match unsafe { libc::fork() } {
             0 => {
-                // SAFETY: `alarm` is allowed at any time; its signal kills a child that hangs.
+                // SAFETY: `alarm` is allowed at any time. Its signal kills a child that hangs.
                 unsafe { libc::alarm(ALARM) };
                 let mut drain = inside.drain();
                 let mut context = Context::from_waker(Waker::noop());

@@ -347,7 +347,7 @@ fn a_waker_that_panics_does_not_harm_others() {
         drop(section);
         ready_when_woken(&mut before);
         ready_when_woken(&mut after);
-        // The panicking waker loses its wake-up; with a good waker the future goes on.
+        // The panicking waker loses its wake-up. With a good waker the future goes on.
         settle(panics);
         settle(rcu.synchronize());
         settle(rcu.drain());

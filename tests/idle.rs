@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_test::{assert_pending, assert_ready, task};
 
-/// The activity of a thread so far. A sleeping thread adds to neither number; a spinning thread
+/// The activity of a thread so far. A sleeping thread adds to neither number. A spinning thread
 /// adds to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Done {

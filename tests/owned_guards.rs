@@ -167,7 +167,7 @@ fn a_grace_period_waits_for_exactly_those_that_existed() {
         guards.push(rcu.read_owned());
         periods.push(started(&rcu));
     }
-    // The oldest guard is dropped; its grace period ends, although all the others are open.
+    // The oldest guard is dropped. Its grace period ends, although all the others are open.
     for guard in guards {
         let gp = periods.remove(0);
         assert!(!rcu.has_elapsed(gp));

@@ -17,7 +17,7 @@ struct Versions {
     current: AtomicUsize,
 }
 
-// SAFETY: readers read the current version within sections; the only writer writes the other
+// SAFETY: readers read the current version within sections. The only writer writes the other
 // version, after a grace period in which that one was not current.
 unsafe impl Sync for Versions {}
 

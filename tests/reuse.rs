@@ -36,7 +36,7 @@ fn threads_that_come_and_go_use_the_same_places_again() {
                     cell.store(1);
                 })
             });
-            // A join waits for destructors of thread-locals; the end of a scope does not.
+            // A join waits for destructors of thread-locals. The end of a scope does not.
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         rcu.blocking_drain();

@@ -321,7 +321,7 @@ fn the_oldest_section_by_the_grace_period_that_it_holds_up() {
         let least = after.elapsed();
         let age = rcu.stats().oldest_section.unwrap();
         assert!(least <= age && age <= before.elapsed(), "{least:?} {age:?}");
-        // The first grace period ends with the oldest section; then the younger section is the
+        // The first grace period ends with the oldest section. Then the younger section is the
         // oldest.
         drop(oldest);
         until("the end of the first grace period", || rcu.stats().finished == 1);

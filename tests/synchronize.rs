@@ -194,7 +194,7 @@ fn the_task_that_polled_last_is_woken() {
 fn many_overlapping_ones_each_wait_for_their_own() {
     within(|| {
         let rcu = domain("overlap");
-        // Section i is open when wait i begins; the sections end in another order.
+        // Section i is open when wait i begins. The sections end in another order.
         for stride in [1, 3, 7] {
             let mut sections: Vec<_> = Vec::new();
             let mut waits = Vec::new();
@@ -241,7 +241,7 @@ fn cookies_tell_what_has_elapsed() {
             // The earlier cookie names the same grace period or an earlier one.
             assert!(rcu.has_elapsed(next));
             assert!(next <= started);
-            // A cookie alone starts no grace period; a wait for it does.
+            // A cookie alone starts no grace period. A wait for the cookie starts one.
             let alone = rcu.grace_period();
             futures::executor::block_on(rcu.wait_for(alone));
             assert!(rcu.has_elapsed(alone));

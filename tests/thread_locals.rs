@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// When the thread first uses the domain. Destructors run in an order that depends on their
-/// registration; these cases cover both orders, and a thread that has never used the domain.
+/// registration. These cases cover both orders, and a thread that has never used the domain.
 #[derive(Clone, Copy, Debug)]
 enum First {
     Domain,

@@ -1,4 +1,4 @@
-//! A watcher of a cell sees the latest version and never a freed one; the cell and the watcher may
+//! A watcher of a cell sees the latest version and never a freed one. The cell and the watcher may
 //! end in any order.
 
 mod common;

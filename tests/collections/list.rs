@@ -72,7 +72,8 @@ fn a_reader_on_removed_elements_finishes_its_walk() {
     list.push_back(drops.value(6));
     list.retain(|value| value.label() != 4);
     probe.held_up();
-    // 1 still leads to 2; 2, which was linked when 1 was removed, leads to 3; 3 is still linked.
+    // Element 1 still leads to 2, which was linked when 1 was removed. 2 leads to 3, which is still
+    // linked.
     let rest: Vec<u32> = walk.map(Tracked::label).collect();
     // 6 was appended after the walk began.
     assert_eq!(rest, [2, 3, 5]);
@@ -368,7 +369,7 @@ fn removed_elements_are_given_back_whole() {
     let early = out.pop().unwrap().try_take().unwrap_err();
     out.push(early);
     assert_eq!(labels(&list), [1, 5, 4]);
-    // The walk loaded the front when it began; the front leads on as at its removal.
+    // The walk loaded the front when it began. The front leads on as at its removal.
     assert!(walk.map(Tracked::label).eq([0, 1, 5, 4]));
     drop(guard);
     let boxes = settle(rcu.reclaim_all(out));

@@ -33,7 +33,7 @@ fn lasting_keys_are_never_missed_while_the_map_grows_and_shrinks() {
                     for round in 0..ROUNDS {
                         for n in 0..TIDE {
                             assert!(map.insert(mine(n), value(mine(n))).is_none());
-                            // The value changes; the key stays.
+                            // The value changes. The key stays.
                             let lasting = (n * CHURNERS + churner) % LASTING;
                             if n % 8 == 0 {
                                 let old = map.insert(lasting, value(lasting)).unwrap();

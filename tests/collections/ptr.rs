@@ -108,7 +108,7 @@ fn values_without_a_size_are_told_apart() {
     let pointer = RcuPtr::new_in(&rcu, boxed(Nothing));
     let guard = rcu.read();
     let first = pointer.load(&guard);
-    // All boxes of such a type have the same address; the loaded value is not the current one.
+    // All boxes of such a type have the same address. The loaded value is not the current one.
     let retired = pointer.swap(boxed(Nothing)).unwrap();
     assert!(pointer.compare_exchange(first, None, &guard).is_err());
     assert!(pointer.compare_exchange(Some(&retired), None, &guard).is_err());

@@ -22,7 +22,7 @@ impl Counting {
     }
 }
 
-// SAFETY: every method passes its arguments on to `System`; counting does not allocate.
+// SAFETY: every method passes its arguments on to `System`. Counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.count(layout.size(), 1);

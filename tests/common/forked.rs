@@ -19,7 +19,7 @@ pub(crate) fn begin(child: impl FnOnce()) -> libc::pid_t {
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
-            // SAFETY: `alarm` is allowed at any time; its signal kills a child that hangs.
+            // SAFETY: `alarm` is allowed at any time. Its signal kills a child that hangs.
             unsafe { libc::alarm(ALARM) };
             leave(catch_unwind(AssertUnwindSafe(child)).is_err())
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The time after which an expected event counts as lost. A test that passes never waits so long.
 pub(crate) const HANG_GUARD: Duration = patience::seconds(30);
 
-/// Runs `body` on a thread of its own. Fails if it does not end; passes on its panic.
+/// Runs `body` on a thread of its own. Fails if `body` does not end, or panics.
 #[track_caller]
 pub(crate) fn within<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, result) = mpsc::channel();

@@ -103,7 +103,7 @@ pub(crate) const MESSAGE: Case = Case {
             tell(t, "a");
             t.bind(none);
         });
-        p.finally(Failure::Broken, "the flag without the data", |v| v("a") != 0);
+        p.finally(Failure::Broken, "the receiver sees the flag without the data", |v| v("a") != 0);
     },
     floor: 5,
     faults: &[
@@ -128,7 +128,9 @@ pub(crate) const LOAD_BUFFERING: Case = Case {
                 tell(t, seen);
             });
         }
-        p.finally(Failure::Broken, "both saw the future", |v| v("a") != 1 || v("b") != 1);
+        p.finally(Failure::Broken, "both loads see the other thread's later store", |v| {
+            v("a") != 1 || v("b") != 1
+        });
     },
     floor: 5,
     faults: &[broken("the store depends on nothing", WEAK)],
@@ -160,7 +162,7 @@ pub(crate) const COPIES: Case = Case {
             tell(t, "c");
             tell(t, "d");
         });
-        p.finally(Failure::Broken, "they disagree on the order", |v| {
+        p.finally(Failure::Broken, "the readers disagree on the order of the stores", |v| {
             (v("a"), v("b"), v("c"), v("d")) != (1, 0, 1, 0)
         });
     },
@@ -187,7 +189,7 @@ pub(crate) const ATOMIC: Case = Case {
         p.thread("reader", |t| {
             t.load("a", "x", Relaxed);
             t.load("b", "x", Relaxed);
-            t.check(r("b").reaches("a"), Failure::Broken, "it went back");
+            t.check(r("b").reaches("a"), Failure::Broken, "the second load returns an older value");
         });
         p.finally(Failure::LostWork, "one increment is lost", |v| v("x") == 2);
     },
@@ -215,7 +217,9 @@ pub(crate) const PASSING: Case = Case {
             tell(t, "a");
             t.bind(none);
         });
-        p.finally(Failure::Broken, "the later one alone", |v| v("a") != 0);
+        p.finally(Failure::Broken, "the store is visible without the earlier increment", |v| {
+            v("a") != 0
+        });
     },
     floor: 5,
     faults: &[broken("the store is Relaxed", WEAK)],

@@ -328,7 +328,7 @@ pub(crate) const CORE: Case = Case {
                 t.check(
                     0.into(),
                     Failure::Broken,
-                    "a guard of a domain that has ended is taken for one of the new",
+                    "a guard of an ended domain is taken for a guard of the new domain",
                 );
             }
             read(t);

@@ -157,7 +157,9 @@ pub(crate) const STOP_REQUEST: Case = Case {
 };
 
 fn one_thread(p: &mut Program) {
-    p.finally(Failure::LostWork, "there is work, and no thread", |value| value("threads") != 0);
+    p.finally(Failure::LostWork, "there is work, and no thread to do it", |value| {
+        value("threads") != 0
+    });
     p.finally(Failure::Broken, "two threads drive the domain", |value| value("threads") == 1);
 }
 
@@ -358,7 +360,7 @@ pub(crate) const END: Case = Case {
             t.bind(handles);
             t.unlock("collector");
         });
-        p.finally(Failure::Broken, "the core is given away twice, or never", |value| {
+        p.finally(Failure::Broken, "the registry is given away twice, or never", |value| {
             value("recycled") == 1
         });
     },
