@@ -180,7 +180,7 @@ fn past_half_of_it_nothing_waits_for_the_interval() {
             || builder(8).batch_interval(Duration::from_secs(3600)),
             |Driven { rcu, driver: _driver }| {
                 rcu.call(|| ());
-                until("the first callback, at once", || rcu.stats().finished == 1);
+                until("the first callback", || rcu.stats().finished == 1);
                 rcu.blocking_drain();
                 for _ in 0..30 {
                     let tally = Tally::new(2);

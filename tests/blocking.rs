@@ -83,7 +83,7 @@ fn blocking_works_on_plain_threads() {
         println!("wait: {name}");
         within(move || wait(&Rcu::new()));
     }
-    // The waits have work to wait for, and then a stopped domain.
+    // First each wait has work to wait for. Then it waits in a stopped domain.
     let rcu = Rcu::new();
     for (name, wait) in WAITS {
         println!("wait: {name}");

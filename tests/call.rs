@@ -453,13 +453,13 @@ fn callbacks_that_trickle_in_behind_a_stalled_section_start_no_grace_period_each
     let held = rcu.read_owned();
     for _ in 0..300 {
         rcu.call(|| ());
-        // Time for the thread to take a turn.
+        // This gives the thread time for a turn.
         thread::sleep(Duration::from_micros(200));
     }
     assert!(rcu.stats().grace_periods <= 3, "{:?}", rcu.stats());
     drop(held);
-    // Without a force.
-    until("all have run", || rcu.stats().finished == 300);
+    // The callbacks run without a force.
+    until("all callbacks", || rcu.stats().finished == 300);
 }
 
 #[test]

@@ -298,7 +298,7 @@ fn futures_of_the_forking_thread_go_on() {
     let _alone = alone();
     let rcu = Rcu::builder().max_pending(1).build().unwrap();
     let held = std::cell::Cell::new(Some(rcu.read_owned()));
-    // Before the task's wait, the queue holds a wait of a thread that the child does not have.
+    // In the queue, a wait of a thread that the child does not have comes before the task's wait.
     rcu.call(|| ());
     let (send, waits) = mpsc::channel();
     let elsewhere = thread::spawn({
@@ -417,7 +417,7 @@ fn a_thread_that_goes_may_fork() {
     let mut context = Context::from_waker(&waker);
     let mut shutdown = rcu.shutdown();
     while Pin::new(&mut shutdown).poll(&mut context).is_ready() {
-        // The thread had stopped before it looked for the waker.
+        // The thread stopped before it looked for the waker, so the test tries again.
         rcu.blocking_drain();
         rcu.call(|| ());
         rcu.blocking_drain();

@@ -150,7 +150,7 @@ fn each_of_thousands_holds_its_grace_period_up_by_itself() {
         let mut guards: Vec<_> = (0..HELD).map(|_| Some(rcu.read_owned())).collect();
         let kept = guards[kept].take();
         drop(guards);
-        // After this many reads the reader puts its idle words aside.
+        // After this many reads the thread has taken its idle words out of scans.
         (0..2000).for_each(|_| drop(rcu.read_owned()));
         let gp = probe.held_up();
         drop(kept);

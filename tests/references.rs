@@ -77,7 +77,8 @@ fn a_map_that_panics_ends_the_section() {
     panic_message(|| {
         let _ = OwnedRcuRef::map(cell.read_owned(), |_| -> &u32 { panic!("no such part") });
     });
-    // The call would panic in a section, and wait for an owned one.
+    // No section is left open. The call would panic in a section of this thread, and would never
+    // end if an owned section was open.
     rcu.blocking_synchronize();
 }
 
@@ -128,7 +129,8 @@ fn reload_moves_an_owned_reference_to_the_newest_version() {
     let cell = RcuCell::new_in(&rcu, drops.value(1));
     let mut value = cell.read_owned();
     cell.store(drops.value(2));
-    // A section that is moved before the start blocks the grace period as well.
+    // A section that is reloaded before the start would block the grace period too. So the reload
+    // comes after the start.
     started(&rcu);
     assert_eq!((value.label(), drops.count()), (1, 0));
     OwnedRcuRef::reload(&mut value, &cell);

@@ -20,7 +20,7 @@ fn refuse_membarrier() {
         rules,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM.unsigned_abs()),
-        std::env::consts::ARCH.try_into().expect("an architecture that it knows"),
+        std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows"),
     )
     .expect("a filter");
     let program: seccompiler::BpfProgram = filter.try_into().expect("a program");

@@ -1,6 +1,6 @@
-//! The crate uses the memory of ended threads and domains again. So the most threads and domains
-//! that exist at once bound the memory, and not how many there have been. The tests count every
-//! byte of the process, so this binary holds no other tests, and they run one at a time.
+//! The crate uses the memory of ended threads and domains again. So the memory grows with the
+//! threads and domains that exist at the same time, not with all that ever existed. The tests count
+//! every byte of the process, so this binary holds no other tests, and they run one at a time.
 
 mod common;
 

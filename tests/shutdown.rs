@@ -182,7 +182,7 @@ fn on_idle_is_called_when_work_was_done_and_nothing_is_left() {
             rcu.call(move || {
                 count.fetch_add(1, Ordering::SeqCst);
             });
-            // The callbacks in between are of earlier work.
+            // The hook's calls before this one belong to earlier work.
             while receive(&told) != round {}
         }
     });

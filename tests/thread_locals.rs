@@ -32,8 +32,8 @@ thread_local! {
     static HELD_OWNED: RefCell<Vec<OwnedReadGuard>> = const { RefCell::new(Vec::new()) };
 }
 
-/// When the thread first uses the domain. Destructors run in an order that depends on their
-/// registration. These cases cover both orders, and a thread that has never used the domain.
+/// The time of the thread's first use of the domain. Destructors run in an order that depends on
+/// their registration. These cases cover both orders, and a thread that has never used the domain.
 #[derive(Clone, Copy, Debug)]
 enum First {
     Domain,

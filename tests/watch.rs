@@ -217,7 +217,7 @@ fn a_static_cell_is_watched() {
     assert_eq!(*watcher.changed().now_or_never().unwrap().unwrap(), None);
 }
 
-/// A waker that panics does not keep the others from being woken, nor the writer from going on.
+/// If a waker panics, the other watchers are still woken, and the writer continues.
 #[test]
 fn a_waker_that_panics_is_survived() {
     struct Panics;
@@ -267,8 +267,9 @@ fn a_waker_may_use_the_cell() {
     assert!(matches!(watcher.poll_next_unpin(&mut context), Poll::Ready(Some(v)) if *v == 7));
 }
 
-/// Two writers run against watchers that come and go, one of them slow. Versions only increase, no
-/// held version is freed, all are freed in the end, and watchers see the last one.
+/// Two writers run against watchers that subscribe and end, one of them slow. A watcher sees
+/// versions in increasing order, and the last one. No held version is freed, and all are freed in
+/// the end.
 #[test]
 fn under_load_versions_only_go_up_and_the_last_one_arrives() {
     const VERSIONS: u32 = 20_000;

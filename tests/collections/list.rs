@@ -369,7 +369,8 @@ fn removed_elements_are_given_back_whole() {
     let early = out.pop().unwrap().try_take().unwrap_err();
     out.push(early);
     assert_eq!(labels(&list), [1, 5, 4]);
-    // The walk loaded the front when it began. The front leads on as at its removal.
+    // The walk loaded the front when it began. The removed front still leads to the element that
+    // followed it at its removal.
     assert!(walk.map(Tracked::label).eq([0, 1, 5, 4]));
     drop(guard);
     let boxes = settle(rcu.reclaim_all(out));
@@ -412,7 +413,7 @@ fn torture() {
             }
         },
         |run, _| {
-            // The lock of the push also covers the number, so that labels grow.
+            // The writer takes its labels under the list's lock, so that labels grow.
             let value = || {
                 made.fetch_add(1, Ordering::Relaxed);
                 drops.value(next.fetch_add(2, Ordering::Relaxed))
@@ -429,7 +430,7 @@ fn torture() {
                     1 if writer.current().is_some() => {
                         let label = writer.current().unwrap().label();
                         made.fetch_add(1, Ordering::Relaxed);
-                        // The new element keeps the place in the order.
+                        // The new element has the old one's label, and so its position.
                         drop(writer.replace(drops.value(label)).unwrap());
                     }
                     2 => drop(writer.pop_front()),

@@ -20,8 +20,8 @@ pub(crate) const ALL: Seen = 15;
 pub(crate) const WEAK: Seen = WEAK_ASYMMETRIC | WEAK_FENCE;
 pub(crate) const ASYMMETRIC: Seen = TSO_ASYMMETRIC | WEAK_ASYMMETRIC;
 pub(crate) const FENCE: Seen = TSO_FENCE | WEAK_FENCE;
-/// The fault does not show in these models. The program is wrong by the rules of the language, or
-/// on a processor that is not multi-copy atomic; or what the fault takes away is not needed.
+/// The fault does not show in these models. With it the program is wrong only by the rules of the
+/// language, or on a processor that is not multi-copy atomic, or the program is still correct.
 pub(crate) const NOWHERE: Seen = 0;
 
 /// A program, its faults, and the least number of states that a search must have seen (`floor`).

@@ -1,5 +1,5 @@
-//! Requests (waits, force, drains) wake the grace-period thread in every sleep state. And the event
-//! itself.
+//! Requests (waits, force, drains) wake the grace-period thread in every sleep state. The last
+//! program models the event itself.
 
 use super::sleep::{ASLEEP, AWAKE, call};
 use super::{ALL, Case, NOWHERE, WEAK, WEAK_ASYMMETRIC, broken, hang};

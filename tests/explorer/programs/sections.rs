@@ -51,7 +51,7 @@ fn value<'a>(p: &'a mut Program, name: &str) -> &'a mut u8 {
     &mut p.variables[place.expect("a variable")].1
 }
 
-/// A caller starts a grace period and scans while the writer does so too. The caller's scan must
+/// A caller and the writer start grace periods and scan at the same time. The caller's scan must
 /// not end the writer's grace period too early.
 pub(crate) const TWO_STARTERS: Case = Case {
     name: "two_starters",
