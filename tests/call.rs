@@ -31,10 +31,10 @@ fn waits_for_its_own_sections_only(open: fn(&Rcu) -> Section) {
         assert!(first.try_recv().is_err(), "the callback ran while a section was open");
 
         earlier.end();
-        assert!(receive(&first), "ran while its section was open");
-        assert!(second.try_recv().is_err(), "ran while its section was open");
+        assert!(receive(&first), "the callback ran while its section was open");
+        assert!(second.try_recv().is_err(), "the callback ran while its section was open");
         later.end();
-        assert!(receive(&second), "ran while its section was open");
+        assert!(receive(&second), "the callback ran while its section was open");
     }
 }
 

@@ -55,7 +55,7 @@ fn readers_against(rcu: &Rcu, read: impl Fn(&Versions) -> [u64; 2] + Sync, wait:
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     let [number, opposite] = read(versions);
-                    assert_eq!(number, !opposite, "written under its reader");
+                    assert_eq!(number, !opposite, "a version was written while a reader used it");
                     seen.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -105,7 +105,7 @@ fn is_written_again_after_a_guard_was_refreshed() {
         let mut section = rcu.read();
         let first = versions.read();
         section.refresh();
-        assert_eq!(first[0], !first[1], "written under its reader");
+        assert_eq!(first[0], !first[1], "a version was written while a reader used it");
         versions.read()
     };
     readers_against(&rcu, read, Rcu::blocking_synchronize);

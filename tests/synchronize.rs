@@ -306,7 +306,11 @@ fn publish_synchronize_poison_never_shows_a_reader_the_poison() {
                         for _ in 0..reader * 50 {
                             std::hint::spin_loop();
                         }
-                        assert_eq!(slot.load(Ordering::Relaxed), seen, "changed under a reader");
+                        assert_eq!(
+                            slot.load(Ordering::Relaxed),
+                            seen,
+                            "the slot changed while a reader used it"
+                        );
                         drop((guard, owned));
                         reads.fetch_add(1, Ordering::Relaxed);
                     }
