@@ -132,9 +132,8 @@ pub(crate) const WANTED: Case = Case {
     ],
 };
 
-/// A request while callbacks wait for the batch interval. The thread naps: it sleeps with a timer,
-/// and its sleep state stays awake. In this program no timer ends a nap, so a nap that only the
-/// timer would end is a hang.
+/// A request while callbacks are queued. The thread naps: it sleeps, and its sleep state stays
+/// awake. In this program no timer ends a nap, so a nap that only a timer would end is a hang.
 pub(crate) const NAP: Case = Case {
     name: "nap",
     build: |p| {
