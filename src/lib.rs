@@ -3,8 +3,8 @@
 //! Readers never wait and never write to shared memory. A writer publishes a new version. The old
 //! version is reclaimed after a *grace period*, when every reader that could still see it has left.
 //! One dedicated thread detects the end of grace periods. An [executor] of your choice runs the
-//! deferred work, or one task that holds your [global lock](global_lock) does. Waiting is a future,
-//! with a blocking twin.
+//! deferred work, under a [global lock](global_lock) if you set one. Waiting is a future, with a
+//! blocking twin.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -46,8 +46,8 @@
 //! - The crate wakes no thread of an idle process.
 //!
 //! # What is not promised
-//! - A section that never ends keeps its grace periods from ending, and memory from being freed.
-//! - Nothing runs after `main` has returned: call [`drain`](Rcu::drain) first.
+//! - A section that never ends holds up grace periods for ever, and keeps memory from being freed.
+//! - No callback runs after `main` has returned: call [`drain`](Rcu::drain) first.
 //! - Signal handlers must not use this crate.
 //!
 //! # Features
@@ -61,8 +61,8 @@
 //!   `.._forced_total`, `.._queued_total`, `.._finished_total`, `.._panicked_total`,
 //!   `.._cancelled_total`, `.._batches_total`, `.._stalls_total`. The gauges are
 //!   `async_rcu_pending`, `.._threads`, `.._owned_guards`, `.._oldest_section_seconds`,
-//!   `.._longest_callback_seconds`, `.._grace_period_p50_seconds`, `.._p99_seconds`,
-//!   `.._max_seconds`.
+//!   `.._longest_callback_seconds`, `.._grace_period_p50_seconds`, `.._grace_period_p99_seconds`,
+//!   `.._grace_period_max_seconds`.
 
 #![cfg_attr(rcu_loom, allow(dead_code, unreachable_pub, unused_imports))]
 
@@ -135,10 +135,11 @@ pub mod global_lock {
 
 /// Building your own structures under RCU, as the [collections] of this crate are built.
 ///
-/// A structure keeps a [`DomainRef`](structures::DomainRef) and checks guards against it. It gives
-/// unlinked memory to [`Rcu::retire_raw`] or [`Rcu::call_unchecked`], which free the memory after a
-/// grace period, or returns it as [`Retired::from_raw`] or [`Retired::from_holder`]. [`RcuPtr`]
-/// needs no `unsafe`, and is enough for many structures.
+/// A structure keeps a [`DomainRef`](structures::DomainRef) and checks guards against it. The
+/// structure passes unlinked memory to [`Rcu::retire_raw`] or to a callback of
+/// [`Rcu::call_unchecked`], which free the memory after a grace period. Or it returns the memory to
+/// its caller as [`Retired::from_raw`] or [`Retired::from_holder`]. [`RcuPtr`] needs no `unsafe`,
+/// and is enough for many structures.
 pub mod structures {
     pub use crate::cell::structures::{DomainRef, Holder};
 }
