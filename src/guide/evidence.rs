@@ -26,7 +26,7 @@
 //! | promise | shown by |
 //! |---|---|
 //! | `synchronize` waits for every section that exists at its first poll; a section that begins after the start of its grace period does not hold it up | `tests/synchronize.rs`, `tests/futures.rs` |
-//! | an endless chain of overlapping sections holds no grace period up | `tests/call.rs` |
+//! | an endless chain of overlapping sections does not hold up any grace period | `tests/call.rs` |
 //! | ten thousand waiters under a reader share three grace periods | `tests/synchronize.rs` |
 //! | blocking callers share grace periods | `tests/bugs.rs` |
 //! | a cookie covers what was unlinked before the cookie was taken, whichever thread starts its grace period; cookies are ordered by start | `tests/cookies.rs` |
@@ -59,7 +59,7 @@
 //! | `blocking_drain_timeout` gives up at its time limit; the caller can try again | `tests/blocking.rs`, `tests/drain.rs` |
 //! | `shutdown` drains; later work starts the domain again; a blocking shutdown leaves no thread | `tests/shutdown.rs` |
 //! | the last handle may be dropped anywhere, with callbacks pending; a domain that has ended leaves no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/reuse.rs` |
-//! | `on_idle` is called after work was done and none is left | `tests/shutdown.rs` |
+//! | `on_idle` is called when work was done and no work is left | `tests/shutdown.rs` |
 //! | an idle domain wakes no thread | `tests/idle.rs` |
 //! | while one section holds up a grace period, sections that begin and end beside it wake no thread either | `tests/idle.rs` |
 //! | children of forks can go on using a domain | `tests/fork.rs` |
@@ -83,7 +83,7 @@
 //! | references and parts of them keep their section open; references under a guard outlive the cell | `tests/references.rs` |
 //! | a retired version is readable, and is given out after a grace period; `reclaim_all` uses one grace period and keeps the order | `tests/retired.rs` |
 //! | dropping the last share of a `RetireOnDrop` defers its drop | `tests/retired.rs` |
-//! | a watcher is told of the latest version, and of the cell's end | `tests/watch.rs` |
+//! | a watcher gets the latest version, and learns of the cell's end | `tests/watch.rs` |
 //!
 //! # Collections
 //! | promise | shown by |
@@ -106,4 +106,4 @@
 //! | every figure of `Stats` is right | `tests/stats.rs` |
 //! | the `metrics` facade publishes the same figures | `tests/metrics.rs` |
 //! | hooks, wakers and subscribers may use the domain that calls them, and may panic | `tests/faults.rs` |
-//! | all of it holds at once | `tests/rcutorture.rs` |
+//! | all these promises hold at the same time | `tests/rcutorture.rs` |
