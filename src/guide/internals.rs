@@ -4,8 +4,8 @@
 //! Every thread that reads has a *record*, which it finds through a thread-local cache. The record
 //! contains the *reader word*. The word is 0 while the thread has no section. The *sequence* is the
 //! number of the newest grace period. During a section the word holds the sequence that the section
-//! saw when it began. To enter, the thread loads the sequence and stores it in the word. To leave,
-//! the thread stores 0.
+//! saw when it began. To enter a section, the thread loads the sequence and stores it in the word.
+//! To leave the section, the thread stores 0 in the word.
 //!
 //! An owned guard has a word of its own in the same record. Any thread may set that word back to 0.
 //! No reader writes a location that another reader reads.
@@ -13,9 +13,9 @@
 //! # Grace periods
 //! To *start* grace period `g`, a thread raises the sequence to `g`, passes a *heavy* fence, and
 //! raises `fenced` to `g`. To *scan*, a thread loads `fenced`, then looks at every word. All grace
-//! periods up to the least number seen have elapsed. A section holds up the grace periods that
-//! started after it, and no others. So grace periods overlap, and one scan ends all grace periods
-//! that can end.
+//! periods up to the least of `fenced` and the words that are not 0 have elapsed. A section holds
+//! up the grace periods that started after it, and no others. So grace periods overlap, and one
+//! scan ends all grace periods that can end.
 //!
 //! The heavy fence is a system call. It makes every processor that runs this process pass a
 //! barrier, so a reader needs no fence of its own. Each reader falls into one of two cases:
@@ -28,14 +28,15 @@
 //! again. A producer looks at the announcement, which is a flag, and wakes the thread if the flag
 //! is set.
 //!
-//! If sections hold up the oldest grace period, the sleeper requests that one of them wakes it. The
-//! sleeper stores the word's address in the record of that word. A thread that leaves a section
-//! compares this address with its own word. The grace period cannot end before the chosen section
-//! ends. So the other sections, and sections that began later, leave without waking the sleeper. A
-//! stalled section therefore costs the readers beside it nothing.
+//! If sections hold up the oldest grace period, the sleeper requests a wake-up from one of these
+//! sections. The sleeper stores the address of the section's word in the record of that word. A
+//! thread that leaves a section compares this address with the address of its own word. The grace
+//! period cannot end before the chosen section ends. So the other sections, and sections that began
+//! later, end without waking the sleeper. Therefore a stalled section costs the other readers
+//! nothing.
 //!
-//! A request (a force, a drain or a wait) does not look at the flag. The request always sets the
-//! event that wakes the sleeper.
+//! A thread that makes a request (a force, a drain or a wait) does not look at the flag. It always
+//! sets the event that wakes the sleeper.
 //!
 //! # Callbacks
 //! `call` writes the closure into a chunk of the queue in the thread's record and publishes the new
@@ -50,20 +51,21 @@
 //! 1. `domain/rcu.rs`: [`Rcu::read`](crate::Rcu::read).
 //! 2. `reader/guard.rs`: the guard, whose drop ends the section.
 //! 3. `reader/local.rs`: the thread's cache, which has the record.
-//! 4. `reader/record.rs`: counts inner sections, and looks whether the sleeper waits for this word.
-//! 5. `reader/word.rs`: opens and closes the word.
+//! 4. `reader/record.rs`: the count of inner sections, and the check for a requested wake-up.
+//! 5. `reader/word.rs`: the word, which a section opens and closes.
 //! 6. `reader/sequence.rs`: the number that goes into the word.
 //! 7. `sys/barrier.rs`: the light fence.
 //!
 //! A *callback* goes through these files:
 //! 1. `domain/call.rs`: [`Rcu::call`](crate::Rcu::call).
 //! 2. `callback/queue.rs`: the queue in the thread's record.
-//! 3. `domain/gp_thread/mod.rs`: a turn collects it, and later finds that its grace period has
-//!    elapsed.
-//! 4. `domain/dispatcher.rs`: hands its batch to the executor.
-//! 5. `dispatch/executor.rs`: decides where the batch runs.
-//! 6. `dispatch/batch.rs`: is run or polled there, under the global lock if there is one.
-//! 7. `dispatch/job.rs`: runs the callbacks for one time slice.
+//! 3. `domain/gp_thread/mod.rs`: a turn of the grace-period thread collects the callback. A later
+//!    turn finds that the callback's grace period has elapsed.
+//! 4. `domain/dispatcher.rs`: the dispatcher hands the callback's batch to the executor.
+//! 5. `dispatch/executor.rs`: the executor decides where the batch runs.
+//! 6. `dispatch/batch.rs`: the batch, which is run or polled there, under the global lock if the
+//!    domain has one.
+//! 7. `dispatch/job.rs`: the job, which runs the callbacks for one time slice.
 //! 8. `callback/mod.rs`: the type-erased closure.
 //!
 //! A *synchronize* goes through these files:
@@ -83,17 +85,17 @@
 //! | `load` under a guard | 0 | 0 |
 //! | [`call`](crate::Rcu::call), [`retire`](crate::Rcu::retire) | 0 | the thread's own queue, which each collection reads once; with [`max_pending`](crate::Builder::max_pending) one count that all threads share |
 //! | a new chunk of the queue, every 62 calls | 2 | the queue's stack of empty chunks |
-//! | [`store`](crate::RcuCell::store) | 1 | the cell; beside that as `call` |
+//! | [`store`](crate::RcuCell::store) | 1 | the cell, and the lines that `call` writes |
 //! | [`swap`](crate::RcuCell::swap) | 1, and 1 for the cookie | the cell, the sequence |
 //! | start of a grace period | 2, and a barrier on every processor that runs the process | the sequence, once |
 //! | scan | 1 | none; the scan reads one line for each thread, and eight bytes for each held owned guard |
 //!
 //! # The hot path
 //! This is [`RcuCell::with`](crate::RcuCell::with) on a cell of a domain that the program made
-//! (x86-64, release). The listing has the executed instructions, with names for their registers. A
-//! call executes 38 instructions in all, with the call itself, the thread-local's address and the
-//! loop. To see all of them, run `cargo rustc --release -- --emit asm` in a crate that calls
-//! `with`.
+//! (x86-64, release). The listing shows the instructions that do the work, with names for their
+//! registers. A call executes 38 instructions in all. This number includes the call itself, the
+//! thread-local's address and the measuring loop. To see all of them, run `cargo rustc --release --
+//! --emit asm` in a crate that calls `with`.
 //!
 //! ```text
 //! mov   (cell), registry       the cell's domain; null stands for the global domain
@@ -113,18 +115,18 @@
 //! ```
 //!
 //! # Stalls
-//! A *progress* record exists for every batch and every async callback that was handed out. It says
-//! whether the work is idle, waits for the global lock, or runs. It also says on which thread, and
-//! since when. The grace-period thread looks at these and at the sections that hold up the oldest
-//! grace period. A timer triggers this look. The timer runs only while a section holds up a grace
-//! period or handed-out work is not done. A force or a stall raises a *mark*: a section whose word
-//! is below the mark is asked to leave.
+//! A *progress* record exists for every batch and every async callback that was handed out. The
+//! record says whether the work is idle, waits for the global lock, or runs. It also names the
+//! thread and the time since when. A timer wakes the grace-period thread to check these records and
+//! the sections that hold up the oldest grace period. The timer runs only while a section holds up
+//! a grace period or handed-out work is not done. A force or a stall raises a *mark*: a section
+//! whose word is below the mark is asked to leave.
 //!
 //! # Proof obligations
 //! The table lists what must hold for the algorithms above to be right, and what shows it. Three
 //! models check the protocol:
 //! - *loom* is `src/loom_models`: the crate's own code in every interleaving, with fences on both
-//!   sides. `ci/faults/loom` has a hundred faults that loom must find.
+//!   sides. `ci/faults/loom` has more than a hundred faults that loom must find.
 //! - *explorer* is `tests/explorer.rs`: the protocol as small programs, in every order that x86 and
 //!   an AArch64-like processor allow, in both barrier modes. Its tables have 126 faults that it
 //!   must find.
@@ -138,7 +140,7 @@
 //! | the limit is `fenced`, read before the registry's head and the words | explorer `two_starters`, `registration`, `late_section`; loom `section` | |
 //! | a reader's last access comes before the free: Release of the reader's 0, or of a later word, to the scan's Acquire | loom `section`; explorer `section` | `tests/plain_memory.rs` under ThreadSanitizer |
 //! | sections nest, in any order of drops; only the outermost section opens and closes the word | loom `section`; explorer `nested` | `tests/read.rs` |
-//! | one guard owns an owned word; a skipped block holds none; a refresh never passes 0 | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
+//! | one guard owns an owned word; a skipped block of words holds no guard; the word is not 0 at any time during a refresh | loom `owned`; explorer `parked`, `owned_refresh` | `tests/owned_guards.rs` |
 //! | a record, and the registry it belongs to, is used again only when nothing refers to it | loom `section`, `queue`; explorer `record_stays`, `orphan`, `core`, `counts` | `tests/reuse.rs`, `tests/thread_locals.rs` |
 //! | no thread sleeps on a section that has ended, or on a section that will end without waking the thread | loom `holdout`; explorer `holdout`, `one_asked`, `bystander`, `asked_anew`, `refresh_wakes`; spin | `tests/synchronize.rs` |
 //! | no request and no callback is left while the thread that must serve it sleeps | loom `queue`, `domain`; explorer `call`, `nap`, `nap_wait`, `event`; spin | `examples/rcutorture/pair.rs` |
@@ -152,9 +154,9 @@
 //! | a section is asked to leave if it holds up a grace period, and hears of it | loom `release` | `tests/force.rs` |
 //! | a watcher's slot never names a version that was retired when the watcher looked, and no version is missed | loom `watch`; explorer `subscribe`, `slot`, `closed` | `tests/watch.rs` |
 //! | a guard of another domain gives no access | explorer `domains` | `tests/read.rs` |
-//! | a version is freed once, after its readers; concurrent updates lose none | loom `cell` | `tests/cell.rs`, `tests/retired.rs` |
+//! | a version is freed once, after its readers have left; concurrent updates lose no update | loom `cell` | `tests/cell.rs`, `tests/retired.rs` |
 //! | a list's nodes, an array's slots, a map's buckets and entries are whole when a reader finds them, and stay as long as the section | loom `list`, `vec`, `map` | `tests/collections/list.rs`, `tests/collections/vec.rs`, `tests/collections/map_torture.rs` |
-//! | all of it together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork/batches.rs` |
+//! | all obligations hold together, in children of forks too | | `tests/rcutorture.rs`, `tests/fork.rs`, `tests/fork/batches.rs` |
 //! | every sequence of operations agrees with a sequential oracle | | `fuzz/src/operations`, `fuzz/src/collections`, `tests/fuzz_corpus.rs` |
 //! | imports run downwards; system calls and atomics stay on their floor | | `tests/layering.rs` |
 //!
@@ -177,15 +179,16 @@
 //! # Believed, and not proved
 //! - **The barrier.** The system keeps the contract of its barrier: when `membarrier` or
 //!   `FlushProcessWriteBuffers` returns, every thread of the process has passed a full fence. loom
-//!   knows no such call, and the explorer takes the contract for granted. On a system that breaks
-//!   the contract, memory is freed under readers. (wine 8 breaks it: the call does nothing there.)
+//!   has no such call, and the explorer assumes the contract. On a system that breaks the contract,
+//!   memory is freed while readers use it. (wine 8 breaks the contract: its call does nothing.)
 //! - **The explorer's programs.** The explorer's programs are written by hand beside the code. A
 //!   test checks that the functions they name exist. Only a person who reads both can check that
 //!   each step does what its program says.
-//! - **Language rules.** Two properties hold on the explorer's processors but rest on the rules of
-//!   the language alone: cookies after a SeqCst fence, and the order in which a block is unparked
-//!   and handed out. The explorer's tables list faults in these two as seen `NOWHERE`: no program
-//!   of the explorer finds them. Processors that are not multi-copy atomic were not modelled.
+//! - **Language rules.** Two properties rest on the rules of the language alone: cookies after a
+//!   SeqCst fence, and the order in which a block is unparked and handed out. On the explorer's
+//!   processors they hold even if the code is wrong. So the explorer's tables list faults in these
+//!   two as seen `NOWHERE`: no program of the explorer finds them. Processors that are not
+//!   multi-copy atomic were not modelled.
 //! - **Other code.** tokio's mutex is fair, and its channels lose nothing. futex, `WaitOnAddress`
 //!   and condition variables wake the sleeping thread.
 //! - **Bounds.** loom's models have at most five threads and three preemptions. The explorer's
