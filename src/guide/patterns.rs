@@ -24,9 +24,9 @@
 //!
 //! # Change a part: read, copy, update
 //! [`update`](crate::RcuCell::update) makes a changed copy of the current version and puts it in
-//! place. If another writer replaced the version meanwhile, `update` tries again. An updater needs
-//! no lock and does not hold up readers. Keep large unchanged parts in `Arc`s, so that the copy is
-//! small.
+//! place. If another writer replaced the version meanwhile, `update` tries again. A writer that
+//! calls `update` needs no lock and does not hold up readers. Keep large unchanged parts in `Arc`s,
+//! so that the copy is small.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -37,8 +37,8 @@
 //! ```
 //!
 //! # I/O between the read and the replacement
-//! The closure of `update` cannot await. Let the updaters take turns under a lock of their own.
-//! Readers never use this lock:
+//! The closure of `update` cannot await. Let the writers take turns under a lock of their own.
+//! Readers never take this lock:
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -56,8 +56,9 @@
 //! ```
 //!
 //! # Several cells in one section
-//! One guard for several cells costs one entry into a section. The cells are still separate: a
-//! writer may store between two loads. Put values that readers must see together into one cell.
+//! With one guard for several cells, a reader enters only one section. The cells are still
+//! separate: a writer may store between two loads. Put values that readers must see together into
+//! one cell.
 //!
 //! ```
 //! use async_rcu::{Rcu, RcuCell};
@@ -69,9 +70,10 @@
 //! ```
 //!
 //! # Hold a version across `.await`
-//! Use [`read_owned`](crate::RcuCell::read_owned). A task that holds a version for long checks
-//! whether the domain asks for its release, and then loads the current version. Memory then stays
-//! flat, however long the task lives (`examples/streaming.rs` measures it).
+//! Use [`read_owned`](crate::RcuCell::read_owned). A task that holds a version for a long time
+//! checks whether the domain requests the release of the version. If so, the task loads the current
+//! version. Memory then stays flat, however long the task lives (`examples/streaming.rs` measures
+//! the memory).
 //!
 //! ```
 //! use async_rcu::{RcuCell, cell::OwnedRcuRef};
@@ -90,10 +92,11 @@
 //!
 //! In a long loop of a thread, [`ReadGuard::refresh`](crate::ReadGuard::refresh) does the same.
 //!
-//! # Keep a value for long, without a section
-//! Use reference counts beside RCU. A [`RcuCell<Arc<T>>`](crate::RcuCell::load_full) is enough in
-//! most cases. If readers can find the object by other ways, the last owner must not free it under
-//! them: then use `Arc<`[`RetireOnDrop`](crate::cell::RetireOnDrop)`<T>>`.
+//! # Keep a value for a long time, without a section
+//! Use reference counts besides RCU. A [`RcuCell<Arc<T>>`](crate::RcuCell::load_full) is enough in
+//! most cases. If readers can also find the object without a count, the last owner must not free
+//! the object while readers use it: then use
+//! `Arc<`[`RetireOnDrop`](crate::cell::RetireOnDrop)`<T>>`.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -105,8 +108,8 @@
 //! ```
 //!
 //! # Close something after its last user
-//! Take the object out of the cell where readers find it. Then wait for its readers, and close it.
-//! The closing may be async and slow.
+//! Take the object out of the cell where readers find it. Then wait for its readers, and close the
+//! object. The close may be async and slow.
 //!
 //! ```
 //! use async_rcu::RcuCell;
@@ -125,14 +128,15 @@
 //! ```
 //!
 //! # Be told of new versions
-//! [`subscribe`](crate::RcuCell::subscribe) returns a stream of the latest version. Use it for a
-//! task that must act on a change, and not only read.
+//! [`subscribe`](crate::RcuCell::subscribe) returns a stream of the latest version. Use it in a
+//! task that must act on each change.
 //!
 //! # Bound the memory
-//! Readers and executors may be slower than writers. Set
-//! [`max_pending`](crate::Builder::max_pending). A writer that can wait calls
-//! [`reserve`](crate::Rcu::reserve) first. A writer that can do without the callback calls
-//! [`try_call`](crate::Rcu::try_call). (`examples/backpressure.rs` measures it.)
+//! Readers and executors may be slower than writers. Then callbacks and old versions fill the
+//! memory. To limit them, set [`max_pending`](crate::Builder::max_pending). A writer that can wait
+//! calls [`reserve`](crate::Rcu::reserve) before `call`. A writer that cannot wait calls
+//! [`try_call`](crate::Rcu::try_call), which returns the closure at the limit.
+//! (`examples/backpressure.rs` measures the memory.)
 //!
 //! # Run callbacks where the state is
 //! - Under the program's big lock: [`GlobalLock`](crate::GlobalLock).
@@ -141,7 +145,7 @@
 //! - On a tokio runtime: `Rcu::builder().executor(handle)`.
 //!
 //! # End the program in order
-//! Nothing runs after `main` has returned. Call [`drain`](crate::Rcu::drain) or
+//! No callback runs after `main` has returned. Call [`drain`](crate::Rcu::drain) or
 //! [`shutdown`](crate::Rcu::shutdown) before the end, with a time limit if you want one:
 //!
 //! ```
