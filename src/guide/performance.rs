@@ -4,7 +4,7 @@
 //! with other users. Look at ratios rather than at times, and repeat the measurement. This crate
 //! and liburcu both used membarrier as the barrier between readers and grace periods.
 //!
-//! # Beside others
+//! # Compared with other libraries
 //! ```text
 //! (cd benches/peers && cargo run --release)  # all rows; --list, --filter, --rounds, --json, --svg
 //! ```
@@ -47,10 +47,10 @@
 //!
 //! Four remarks on the table:
 //! - liburcu's callback thread pauses for 10 ms between rounds. Its latencies show this pause.
-//! - tokio_rcu's readers do nothing at a read. Every poll of a task pays instead, and the figure
-//!   does not include that cost.
-//! - seize, sdd and crossbeam-epoch free on the thread that retires, and offer no way to wait for
-//!   the last value. Their "until freed" figures do not include the values that are still to be
+//! - tokio_rcu's readers do nothing at a read. Instead, every poll of a task has a cost, which the
+//!   figure does not include.
+//! - seize, sdd and crossbeam-epoch free values on the thread that retires them, and offer no way
+//!   to wait for the last value. Their "until freed" figures do not include the values that are not
 //!   freed at the end.
 //! - `benches/peers/chart.svg` in the repository shows the same figures.
 //!
@@ -58,17 +58,17 @@
 //! The reasons come from `perf record -e cpu-clock` over the benchmark of the same work in
 //! `benches/all`, from callgrind, and from the assembly.
 //! - **Further load: 1.5 plain loads instead of 1.3** (0.14 ns more). A safe `load` compares the
-//!   guard's domain with the cell's domain. The reference that a first `load` returns costs nothing
-//!   more.
+//!   guard's domain with the cell's domain. Further reads through the reference that a `load`
+//!   returned cost nothing more.
 //! - **Replace: 2.8 times crossbeam-epoch and 4.4 times seize instead of 0.75** (beside a reader
 //!   1.2 and 0.56); **a million boxes: 0.8 of liburcu instead of 1.5.** The cause is glibc's
 //!   `malloc`. Another thread frees the boxes at once, into the arena that the writer allocates
 //!   from, so the two threads contend for the arena. (An exchange with `free` on the same thread
-//!   takes 14 ns in all; without boxes a million callbacks run at 92 M/s.) The faster callbacks
-//!   run, the stronger is the contention: while each callback took 40 ns, a replacement was
-//!   measured at 78 ns. The other libraries free on the writer's thread, or ten milliseconds later.
-//!   To meet the goal, an executor would hand batches back to the writer, or the program would use
-//!   an allocator that suits this pattern.
+//!   takes 14 ns in all; without boxes a million callbacks run at 92 M/s.) The contention grows
+//!   with the speed of the callbacks: in a run where each callback took 40 ns, a replacement took
+//!   only 78 ns. The other libraries free on the writer's thread, or ten milliseconds later. Two
+//!   changes would meet the goal: an executor that hands batches back to the writer, or an
+//!   allocator that suits this pattern.
 //! - **One callback on the worker: 31 us instead of 15.** The worker needs two wake-ups of a
 //!   sleeping processor. [`InlineExecutor`](crate::executor::InlineExecutor) needs one, and takes
 //!   3.6 us.
@@ -77,8 +77,9 @@
 //!   async context, and the lock that lets one caller at a time start and scan.
 //!
 //! One goal is met at the median only. **10,000 waiters** took one grace period at the median,
-//! which is better than the goal, but 1 to 8 in single rounds. Waiters arrive one after another,
-//! and a grace period that no section holds up ends before the next waiter is polled.
+//! which is better than the goal. In single rounds they took 1 to 8 grace periods. The reason is
+//! that waiters arrive one after another: a grace period that no section holds up can end before
+//! the next waiter is polled.
 //!
 //! # Maps
 //! ```text
@@ -115,8 +116,8 @@
 //!
 //! Alternating insertions and removals take 184 ns on one thread (papaya 96) and 243 ns on two
 //! (papaya 481): an entry is one allocation, and another thread frees it. dashmap and a locked
-//! `HashMap` keep values in place. If the map does not fit the cache, this is faster for one thread
-//! and slower for two.
+//! `HashMap` keep values in place. If the map does not fit into the cache, these two are faster
+//! than [`RcuMap`](crate::RcuMap) on one thread, and mostly slower on two.
 //!
 //! # Reads while a table is replaced
 //! ```text
@@ -124,9 +125,9 @@
 //! ```
 //! One thread looks up random keys among 500,000 entries as fast as it can. Another thread puts a
 //! new table, built in advance, in place every 50 ms. The tables give medians of three rounds of 40
-//! replacements each, and the maximum of all rounds. "Freed by" counts the drops by the thread that
-//! ran them; each drop took 8 ms. The first table is for single reads, the second for requests that
-//! make 1,000 reads on one version.
+//! replacements each, and the maximum of all rounds. "Freed by" counts, for each thread, the drops
+//! of old tables that it ran. Each drop took 8 ms. The first table is for single reads, the second
+//! for requests that make 1,000 reads on one version.
 //!
 //! | a read | p50 | p99 | p99.9 | max | freed by reader, writer, other |
 //! |---|---|---|---|---|---|
@@ -148,22 +149,23 @@
 //! | std RwLock | 148.2 us | 354.8 us | 715.3 us | 2.9 ms | 0, 120, 0 |
 //! | parking_lot RwLock | 151.0 us | 380.7 us | 754.7 us | 2.1 ms | 0, 120, 0 |
 //!
-//! A reader of arc-swap that is inside when the table is replaced drops the old table. With long
-//! requests this happened 119 of 120 times, for 8 ms each. In this crate a reader never drops it,
-//! and the p99.9 of requests is 0.08 of arc-swap's; the goal was 0.2.
+//! An arc-swap reader that still uses the old table when it is replaced drops the table. With long
+//! requests this happened 119 of 120 times, for 8 ms each. In this crate a reader never drops the
+//! table, and the p99.9 of requests is 0.08 of arc-swap's; the goal was 0.2.
 //!
 //! The other goal, 1.0 times the p99.9 without a writer, is **missed**: the ratio is 2.9 for
-//! requests and 3.1 for single reads. No candidate meets this goal. A new table is cold, and the
-//! half a million strings of the old table are freed through the same cache for 8 ms of every 50.
-//! The median grows likewise. For single reads arc-swap has the same p99.9, because its reader is
-//! rarely inside during a replacement. If no processor is idle, the thread that frees takes a
-//! processor from a reader. The maxima of all candidates show this, those of this crate included.
+//! requests and 3.1 for single reads. No candidate meets this goal. A new table is not in the
+//! cache, and the half a million strings of the old table are freed through the same cache for 8 ms
+//! of every 50. The median grows for the same reason. For single reads arc-swap has the same p99.9,
+//! because its reader rarely uses the old table during a replacement. If no processor is idle, the
+//! thread that frees takes a processor from a reader. The maxima of all candidates show this, those
+//! of this crate included.
 //!
 //! # Memory
 //! ```text
 //! (cd benches/peers && cargo run --release -- memory)
 //! ```
-//! Bytes of the heap, as glibc counts what is in use, with glibc's own overhead:
+//! Bytes of the heap in use, as glibc counts them, including glibc's own overhead:
 //!
 //! | object | async-rcu | liburcu memb |
 //! |---|---|---|
@@ -181,9 +183,10 @@
 //! | async-rcu, retire of 24-byte boxes | 4 | 626 | 626 | 5 |
 //! | liburcu memb, malloc and call_rcu of 24 bytes, header included | 4 | 309 | 309 | 4 |
 //!
-//! liburcu's callbacks bring their own 16 bytes inside the object that they free. The drain returns
-//! a flood's memory to the allocator. The allocator returns it to the system when the program calls
-//! `malloc_trim`. [`Builder::on_idle`](crate::Builder::on_idle) exists for this call.
+//! A callback of liburcu takes 16 bytes inside the object that it frees. The drain returns the
+//! memory of many callbacks to the allocator. The allocator returns this memory to the system when
+//! the program calls `malloc_trim`. [`Builder::on_idle`](crate::Builder::on_idle) exists for this
+//! call.
 //!
 //! # Instructions
 //! `bash ci/instructions.sh` counts instructions under callgrind (rustc 1.95, x86-64). The counts
@@ -201,13 +204,13 @@
 //! `ASYNC_RCU_BARRIER=fence` selects fences.
 //!
 //! # Each operation of this crate alone
-//! `cargo bench --bench all` runs criterion benchmarks by theme, for some two minutes. The table
-//! above does not have these figures:
+//! `cargo bench --bench all` runs criterion benchmarks by theme, for two to three minutes. The
+//! tables above do not have these figures:
 //! - reads of two domains in turn: 3.8 ns for a read of each;
 //! - a read beside 1,000 owned guards: 2.2 ns;
 //! - `call` with eight captured words, in a box: 140 ns.
 //!
-//! A wake-up of a sleeping processor takes about 20 us on that machine. While other work keeps its
+//! A wake-up of a sleeping processor takes about 20 us on this machine. While other work keeps the
 //! processors busy, a wake-up takes 4 us.
 //!
 //! A million callbacks on a runtime of one worker took 59 ms. Meanwhile another task of that
@@ -225,11 +228,11 @@
 //! | reloads, each 0.1 s after the last was answered: 27 in 9 s | 101,000 | 113 us | 3.6 ms | 5.9 ms | 12 ms |
 //! | the same reloads by *another* process | 100,000 | 114 us | 3.7 ms | 6.7 ms | 12 ms |
 //!
-//! So a reload costs the requests the processor time of parsing the files, whichever process parses
-//! them. The exchange of the tables is not the cost. No request failed, and every reload was
-//! answered 200.
+//! So requests lose only the processor time that parsing the files takes, whichever process parses
+//! them. The exchange of the tables costs the requests nothing measurable. No request failed, and
+//! every reload was answered 200.
 //!
-//! Reading half a million rows takes 0.2 s there, so a reload every 100 ms is not possible. The
+//! Reading half a million rows takes 0.2 s, so a reload every 100 ms is not possible. The
 //! domain's callback thread frees the old table in 2 to 3 ms. Memory is 27 MB at the start, 78 MB
 //! after 133 reloads, and 85 MB at most (two tables and a parse).
 //!
@@ -241,10 +244,10 @@
 //! ```
 //!
 //! # Backends that come and go
-//! `examples/upstream_pool` is a reverse proxy. It has 32 clients and 4 long conversations, on two
-//! processors for all of it. The table gives medians of three runs of ten seconds. With async-rcu a
-//! request holds a section of the pool's domain; with the others a request holds a reference to its
-//! backend.
+//! `examples/upstream_pool` is a reverse proxy. It has 32 clients and 4 long conversations. Proxy,
+//! clients and backends share two processors. The table gives medians of three runs of ten seconds.
+//! With async-rcu a request holds a section of the pool's domain; with the others a request holds a
+//! reference to its backend.
 //!
 //! | figure | rcu | arc-swap | rwlock |
 //! |---|---|---|---|
@@ -258,11 +261,12 @@
 //! cargo run --release --example upstream_pool -- --store all --seconds 10 --changes 2000
 //! ```
 //!
-//! Without changes the three show no difference. A section belongs to the domain. So a backend is
-//! closed after all requests that began before its removal, and the longest conversation is one of
-//! them. A reference count waits only for the requests at that one backend. The cost of 200 changes
-//! a second is the cost of their grace periods, each with five wake-ups of its thread.
+//! Without changes the three stores show no difference. A section belongs to the domain. So a
+//! backend is closed after all requests that began before its removal, the longest conversation
+//! included. A reference count waits only for the requests at that one backend. With 200 changes a
+//! second, async-rcu serves fewer pages than the others. Each change has a grace period, with five
+//! wake-ups of the grace-period thread. Whether these wake-ups are the cause is not established.
 //!
 //! # Idle
-//! Ten seconds of `strace -f -c` on the idle server show no system call of any thread.
+//! Ten seconds of `strace -f -c` on the idle route server show no system call of any thread.
 //! `tests/idle.rs` counts the context switches of the domain's threads: there are none.
