@@ -4,9 +4,9 @@
 //! | there | here |
 //! |---|---|
 //! | `rcu_init` | [`Rcu::new`](crate::Rcu::new), [`Rcu::global`](crate::Rcu::global) |
-//! | `rcu_register_thread`, `rcu_unregister_thread` | automatic, at a thread's first read and at its end; [`Rcu::register_thread`](crate::Rcu::register_thread) registers in advance |
+//! | `rcu_register_thread`, `rcu_unregister_thread` | automatic, at a thread's first read and when the thread ends; [`Rcu::register_thread`](crate::Rcu::register_thread) registers in advance |
 //! | `rcu_read_lock` ... `rcu_read_unlock` | [`Rcu::read`](crate::Rcu::read), and the drop of its guard |
-//! | `RCU_READ_LOCK_GUARD`, `WITH_RCU_READ_LOCK_GUARD` | the same; [`RcuCell::with`](crate::RcuCell::with) |
+//! | `RCU_READ_LOCK_GUARD`, `WITH_RCU_READ_LOCK_GUARD` | [`Rcu::read`](crate::Rcu::read), [`RcuCell::with`](crate::RcuCell::with) |
 //! | `rcu_read_ongoing` | not needed: the borrow checker admits no load without a guard |
 //! | a section of a coroutine | [`Rcu::read_owned`](crate::Rcu::read_owned), held across `.await` |
 //! | `rcu_quiescent_state`, `rcu_thread_offline`, `rcu_thread_online` | not needed: a grace period waits for sections only. For long sections, [`ReadGuard::refresh`](crate::ReadGuard::refresh) |
@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `rcu_assign_pointer`, `atomic_rcu_set` | [`RcuCell::store`](crate::RcuCell::store), [`swap`](crate::RcuCell::swap) |
 //! | `rcu_xchg_pointer`, `rcu_cmpxchg_pointer` | [`RcuCell::swap`](crate::RcuCell::swap), [`update`](crate::RcuCell::update) |
-//! | the same operations on a pointer that may be null | [`RcuPtr`](crate::RcuPtr) |
+//! | assignment and exchange of a pointer that may be null | [`RcuPtr`](crate::RcuPtr) |
 //! | `QLIST_FOREACH_RCU`, `cds_list_for_each_rcu` | [`RcuList::iter`](crate::RcuList::iter) |
 //! | `QLIST_INSERT_AFTER_RCU`, `cds_list_del_rcu`, `cds_list_replace_rcu` | [`RcuList::write`](crate::RcuList::write) |
 //! | a resizable array, with size and data in one object | [`RcuVec`](crate::RcuVec) |

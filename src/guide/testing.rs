@@ -1,8 +1,8 @@
 //! How to test programs that use the crate.
 //!
 //! # One domain for each test
-//! Tests run side by side in one process. With the global domain, one test's guard holds up another
-//! test's grace periods. Give the code under test an [`Rcu`](crate::Rcu) of its own
+//! Tests run at the same time in one process. With the global domain, one test's guard holds up
+//! another test's grace periods. Give the code under test an [`Rcu`](crate::Rcu) of its own
 //! ([`RcuCell::new_in`](crate::RcuCell::new_in)).
 //!
 //! # Wait for events, not for time
@@ -61,8 +61,8 @@
 //!
 //! # Fences instead of the system's barrier
 //! With `ASYNC_RCU_BARRIER=fence` in the environment, readers and grace periods both use fences.
-//! Use it with tools that know no process-wide barrier (Miri, ThreadSanitizer, valgrind). Use it
-//! also to check that a program works with both kinds of barrier.
+//! Use this variable with tools that do not support the process-wide barrier (Miri,
+//! ThreadSanitizer). Use it also to check that a program works with both kinds of barrier.
 //!
 //! # Guards that must not be held across `.await`
 //! [`ReadGuard`](crate::ReadGuard) and [`RcuRef`](crate::RcuRef) are not `Send`, so the compiler
