@@ -3,17 +3,17 @@
 //!
 //! `cargo run --release --example anywhere`
 //!
-//! A library that needs RCU makes a domain of its own. Its users need not know that, and need not
-//! run a certain runtime. `anywhere/lookup.rs` is such a library: a table of names that is replaced
-//! while it is read, whose old versions are closed by callbacks. Its function `day` does all that
-//! such a library does: it reads and replaces at once, holds a version across awaits, waits for
-//! grace periods, calls, retires, drains, shuts down, and goes on after the shutdown. `day` is one
-//! async function for all hosts; only the executor of the callbacks is chosen by the program that
-//! opens the library. Two rows need no runtime: `day` on a thread that blocks on it, and the same
-//! day in blocking calls on plain threads.
+//! A library that needs RCU makes a domain of its own. The users of the library need not know this
+//! domain, and need not run a certain runtime. `anywhere/lookup.rs` is such a library. It has a
+//! table of names, which is replaced while it is read. Callbacks close the old versions of the
+//! table. The function `day` does all that such a library does: it reads and replaces at once,
+//! holds a version across awaits, waits for grace periods, calls, retires, drains, shuts down, and
+//! goes on after the shutdown. `day` is one async function for all hosts. The program that opens
+//! the library chooses only the executor of the callbacks. Two rows need no runtime: `day` on a
+//! thread that blocks on it, and the same day in blocking calls on plain threads.
 //!
 //! All rows of the output are the same. At the end all seven libraries are still open, with their
-//! threads, and none of these threads wakes up. The example counts wake-ups if the system tells
+//! threads, and none of these threads wakes up. The example counts wake-ups if the system reports
 //! them (Linux: voluntary context switches of each thread). The exit status is 1 if two rows differ
 //! or a thread of a domain woke up. `--fault` plants a fault, to show that the example notices it.
 
@@ -116,8 +116,8 @@ fn on_smol(rows: u64) -> Spent {
     Ok((lookup, summary, Box::new(())))
 }
 
-/// Runs everything on one thread, callbacks too, as a program does whose values cannot leave their
-/// thread.
+/// Runs everything on one thread, callbacks too. A program whose values cannot leave their thread
+/// does the same.
 fn in_a_local_set(rows: u64) -> Spent {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
@@ -135,8 +135,7 @@ fn in_a_local_set(rows: u64) -> Spent {
     Ok((lookup, summary, Box::new((local, runtime))))
 }
 
-/// Runs the loop of a program without a runtime, like that of a window system, a game or an
-/// emulator.
+/// Runs a loop without a runtime, like the loop of a window system, a game or an emulator.
 fn by_hand(rows: u64) -> Spent {
     struct Unpark(Thread);
     impl Wake for Unpark {

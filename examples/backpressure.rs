@@ -4,12 +4,13 @@
 //!
 //! Writers replace a page as fast as they can. A callback writes each old page to a slow "disk"
 //! when no reader sees the page any more. One reader keeps each page that it sees for a while.
-//! Writers make pages faster than the disk takes them, so old pages pile up: without a limit, as
+//! Writers make pages faster than the disk takes them, so old pages accumulate: without a limit, as
 //! many as fit into memory. With a limit, a writer first waits for room, and then makes its page.
 //!
 //! Each variant runs in a process of its own, since the example measures the peak memory of the
-//! process. Both variants write every page, and take about the same time, which the disk needs. The
-//! limited one takes a fraction of the memory. The exit status is 1 if a page is lost.
+//! process. Both variants write every page. They take about the same time, because both wait for
+//! the disk. The variant with a limit takes a fraction of the memory. The exit status is 1 if a
+//! page is lost.
 
 use async_rcu::{Batch, Rcu, RcuCell, Retired};
 use std::error::Error;
@@ -139,7 +140,7 @@ async fn run(limited: bool) -> Result<String, Box<dyn Error>> {
     Ok(format!("{written} {most} {peak} {took:.2}"))
 }
 
-/// Returns the peak memory of this process in MiB, if the system tells it.
+/// Returns the peak memory of this process in MiB, if the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

@@ -14,7 +14,7 @@
 //!
 //! No thread waits for another. A callback under the big lock closes a removed descriptor after a
 //! grace period, when no walk can be at it any more. So the loop never calls a handler with a
-//! closed descriptor, and needs no "deleted" mark and no second pass that frees the marked
+//! closed descriptor. The loop needs no "deleted" mark, and no second pass that frees the marked
 //! handlers.
 //!
 //! The example shows that clients get every byte back, that each descriptor is closed once, and
@@ -34,9 +34,9 @@ use std::thread;
 use std::time::Duration;
 
 const CLIENTS: usize = 8;
-/// The connections of each client, one after the other, to the two ports in turn.
+/// The number of connections of each client, one after the other, to the two ports in turn.
 const CONNECTIONS: usize = 30;
-/// The messages of each connection; the client waits for each answer.
+/// The number of messages of each connection; the client waits for each answer.
 const MESSAGES: usize = 10;
 /// All handlers, with the listener in the list.
 const HANDLERS: usize = 1 + CLIENTS * CONNECTIONS;
@@ -106,7 +106,7 @@ struct EventLoop {
     stop: AtomicBool,
     /// The channel to the thread that removes the handlers of others.
     reaper: mpsc::Sender<usize>,
-    /// Handlers that the next called handler removes.
+    /// Handlers that the next handler removes when it is called.
     leaving: Mutex<Vec<usize>>,
     counts: Arc<Counts>,
 }
@@ -169,8 +169,8 @@ impl EventLoop {
             return counts.violation("is not in the list", id);
         };
         self.big_lock.call(&self.rcu, move |machine| {
-            // All walks that could be at the handler are over, so it is free, and its drop closes
-            // the descriptor.
+            // All walks that could be at the handler are over, so no other thread uses the handler.
+            // Its drop closes the descriptor.
             match handler.try_take() {
                 Ok(handler) => drop(handler),
                 Err(_) => counts.violation("is still in use after a grace period", id),

@@ -26,8 +26,8 @@ async fn main() {
         })
         .collect();
 
-    // A writer: new requests see the new version at once; the old one comes back when no request
-    // sees it.
+    // A writer: new requests see the new version at once. The writer gets the old version back when
+    // no request sees it any more.
     let old = config.swap(Config { greeting: "good day".into() });
     println!("now: {}", config.with(|c| c.greeting.clone()));
     let old = old.wait().await;

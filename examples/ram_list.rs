@@ -1,5 +1,5 @@
-//! The memory map of an emulator: the blocks of memory that back the guest's addresses. The example
-//! compares an RCU list with a list under a mutex.
+//! The memory map of an emulator: the blocks of memory that hold the content of the guest's
+//! addresses. The example compares an RCU list with a list under a mutex.
 //!
 //! `cargo run --release --example ram_list`
 //!

@@ -175,7 +175,7 @@ impl Registry {
     }
 }
 
-/// Returns the resident memory of this process in kilobytes, if the system tells it.
+/// Returns the resident memory of this process in kilobytes, if the system reports it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

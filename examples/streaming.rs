@@ -1,17 +1,18 @@
-//! Streaming responses that hold their snapshot over many sends, and release it when they are asked
-//! to.
+//! Streaming responses that hold their snapshot over many sends, and release the snapshot on
+//! request.
 //!
 //! `cargo run --release --example streaming`
 //!
 //! A large table is replaced every few milliseconds, while slow clients download it row by row. A
 //! response reads one version across all its sends. So as long as the response lasts, its version
 //! and every later one stay in memory. A response that listens avoids this: `release_requested`
-//! becomes ready when the memory is needed, here when `max_pending` old versions wait to be freed.
+//! completes when the memory is needed, here when `max_pending` old versions wait to be freed.
 //! The response then goes on with the current version, from its current row.
 //!
-//! Each variant runs in a process of its own. With deaf responses the memory grows with each
-//! version; with listening ones it stays flat. The exit status is 1 if a client got a row twice,
-//! out of order, or never, or if the memory of the listening variant is not bounded.
+//! Each variant runs in a process of its own. With deaf responses, which do not listen, the memory
+//! grows with each version. With listening responses the memory stays flat. The exit status is 1 if
+//! a client got a row twice, out of order, or never, or if the memory of the listening variant is
+//! not bounded.
 
 use async_rcu::{Rcu, RcuCell, cell::OwnedRcuRef};
 use std::error::Error;
@@ -25,13 +26,13 @@ use tokio::time::{interval, sleep};
 const CLIENTS: usize = 8;
 const ROWS: usize = 200;
 const VERSIONS: usize = 200;
-/// The bytes of a version, of which each row is a part.
+/// The number of bytes of a version; each row is a part of them.
 const SIZE: usize = 1 << 20;
 /// The number of old versions that may wait to be freed before their holders are asked to release
 /// them.
 const LIMIT: usize = 8;
 
-/// The numbers of versions that are alive now, and that were alive at most.
+/// The number of versions that are alive now, and the largest number so far.
 #[derive(Default)]
 struct Alive {
     now: AtomicUsize,
@@ -141,13 +142,13 @@ async fn run(listens: bool) -> Result<String, Box<dyn Error>> {
     let (most, left) = (alive.most.load(Ordering::Relaxed), alive.now.load(Ordering::Relaxed));
     // All readers have ended: only the current version is left.
     right &= left == 1;
-    // Listening responses are asked in time: about the limit is alive, plus the versions that are
-    // published until they answer.
+    // Listening responses get the request in time. So the number of living versions is about the
+    // limit, plus the versions that are published until the responses release theirs.
     right &= !listens || most < VERSIONS / 2;
     Ok(format!("{right} {most} {reloads} {}", memory.join(" ")))
 }
 
-/// Returns the resident memory of this process in MiB, if the system tells it.
+/// Returns the resident memory of this process in MiB, if the system reports it.
 fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

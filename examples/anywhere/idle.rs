@@ -1,11 +1,11 @@
-//! A check that an idle process stays idle: it counts how often each thread wakes up, if the system
-//! tells.
+//! A check that an idle process stays idle. It counts how often each thread wakes up, if the system
+//! reports this.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The name of each thread, by its id, and how often the thread gave up its processor of its own
-/// accord: once for each wake-up.
+/// The name of each thread, by its id, and how often the thread gave up its processor by itself:
+/// once for each wake-up.
 type WakeUps = BTreeMap<u32, (String, u64)>;
 
 #[cfg(target_os = "linux")]

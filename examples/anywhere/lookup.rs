@@ -20,13 +20,13 @@ const READERS: u64 = 4;
 const ROUNDS: u64 = 25;
 const REPLACEMENTS: u64 = 40;
 const DEFERRED: u64 = 100;
-/// A number is `name * VERSIONS + version`, so that it tells its version.
+/// A number is `name * VERSIONS + version`, so that it shows its version.
 const VERSIONS: u64 = 10_000;
 
 /// Counts of deferred work.
 #[derive(Default)]
 struct Tally {
-    /// Old tables that were closed, and closed tables that a reader still had.
+    /// Old tables that were closed, and tables that a reader still had when they were closed.
     closed: AtomicU64,
     early: AtomicU64,
     /// Tables that were dropped.

@@ -287,8 +287,8 @@ async fn reload(
             None
         }
         Some(Wait::Reclaimed) => {
-            // After a grace period the old table is ours again. Freeing it takes too long for this
-            // thread.
+            // After a grace period no reader has the old table. Freeing the table takes too long
+            // for this thread.
             let old = reloaded.old.wait().await;
             let freed = spawn_blocking(move || {
                 let began = Instant::now();

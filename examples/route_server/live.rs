@@ -54,7 +54,8 @@ pub(crate) struct Sample {
     pub(crate) lookups_per_s: Option<f64>,
     pub(crate) grace_periods: u64,
     pub(crate) forced: u64,
-    /// Over all grace periods since the server began; `None` before the first.
+    /// Latencies of the grace periods whose end the grace-period thread saw, since the server
+    /// began; `None` before the first.
     pub(crate) grace_period_p50_ms: Option<f64>,
     pub(crate) grace_period_p99_ms: Option<f64>,
     pub(crate) grace_period_max_ms: Option<f64>,

@@ -1,8 +1,8 @@
 //! The count of looked-up addresses.
 //!
-//! All threads count. One counter would be one cache line that all threads write: the cost that RCU
-//! readers avoid would come back through the counter. So each thread adds to a line of its own, up
-//! to some tens of threads, and the sum adds the lines up.
+//! All threads count. One counter would be one cache line that all threads write. This write would
+//! cost what RCU readers avoid. So each thread adds to a line of its own, up to some tens of
+//! threads, and the sum adds the lines up.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;

@@ -30,7 +30,7 @@
 //! - [`buttons`]: a long-held guard, a flood of callbacks, a force; all within limits.
 //! - [`serve`]: the shutdown. Streams, requests and the last reload end, and `drain` completes: no
 //!   deferred work is lost.
-//! - [`ranges`], [`parse`], [`table`]: the table itself, which does not know RCU.
+//! - [`ranges`], [`parse`], [`table`]: the table itself, which does not use RCU.
 //!
 //! To measure what reloads cost the requests, use wrk (`wrk.lua` asks for random addresses):
 //!

@@ -71,7 +71,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A table in the cell, with the time since when it has been in use. It is counted until its memory
+/// A table in the cell, with the time when it was put in use. The table is counted until its memory
 /// has been freed.
 pub(crate) struct Version {
     // Fields are dropped in this order: the count falls after the table is freed.
@@ -112,8 +112,8 @@ pub(crate) struct Routes {
 pub(crate) struct Reloaded {
     pub(crate) version: u64,
     pub(crate) summary: Summary,
-    /// The table that was in use before. Its drop leaves the table to the RCU; a wait for it gives
-    /// the table back.
+    /// The table that was in use before. Dropping this value leaves the table to the domain;
+    /// waiting for it gives the table back.
     pub(crate) old: Retired<Version>,
 }
 
@@ -166,7 +166,7 @@ impl Routes {
 
     /// Returns how many versions are no longer in use and not freed yet.
     pub(crate) fn old_versions(&self) -> usize {
-        // Two references do not count: ours, and that of the version in use.
+        // Two references do not count: that of this value, and that of the version in use.
         Arc::strong_count(&self.unfreed).saturating_sub(2)
     }
 
@@ -178,8 +178,8 @@ impl Routes {
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let mut stamp = Arc::clone(&self.reloading).lock_owned().await;
         let routes = Arc::clone(self);
-        // The blocking thread holds the lock: if the request is dropped, the reload
-        // still ends, and the next reload waits for that.
+        // The blocking thread holds the lock. So a reload ends even if its request is dropped, and
+        // the next reload waits for that end.
         spawn_blocking(move || {
             *stamp = Stamp::of(routes.source.files());
             routes.replace()

@@ -38,7 +38,7 @@ pub(crate) struct Summary {
     /// The number of groups of these pairs: networks that a chain of overlaps joins are in one
     /// group.
     pub(crate) overlapping_places: u64,
-    /// The memory of the table, without the allocator's own.
+    /// The memory of the table, without the allocator's own memory.
     pub(crate) bytes: usize,
     /// The time from opening the first file until the table is ready.
     pub(crate) load_ms: f64,

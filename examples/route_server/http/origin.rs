@@ -1,8 +1,8 @@
 //! The check of a request's origin: pages of other origins must not change the server's state.
 //!
 //! Every page that is open in a browser can reach a server on the same machine's loopback. The page
-//! cannot read the answer, but the browser sends the request. Browsers tell where a request comes
-//! from, and other programs need not:
+//! cannot read the answer, but the browser sends the request. A browser names the origin of a
+//! request in headers; other programs need not send these headers:
 //!
 //! 1. A `Sec-Fetch-Site` header has to be `same-origin`, or `none` for the user's own requests.
 //! 2. Without that header, an `Origin` header has to name the host of the request.
