@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// The number of descriptors for other uses.
 const SPARE: u64 = 200;
-/// The longest recorded time of a message, in microseconds. A longer time counts as this.
+/// The longest recorded time of a message, in microseconds. A longer time counts as this time.
 const LONGEST: u64 = 3_600_000_000;
 /// The number of connections that are made at a time.
 const AT_ONCE: usize = 64;

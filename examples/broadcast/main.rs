@@ -12,13 +12,14 @@
 //!   any more ([`Retired::wait`](async_rcu::Retired::wait)). So a client gets every message between
 //!   its first and its last.
 //! - Some connections read a board, row by row with the messages: they hold one version over many
-//!   sends, while the board is replaced many times a second. When they are asked to release it
-//!   (`release_requested`), the *listening* ones go on with the current version. The *deaf* ones
-//!   keep their version, and with it every later version.
+//!   sends, while the board is replaced many times a second. When they are asked to release the
+//!   version (`release_requested`), the *listening* connections go on with the current version. The
+//!   *deaf* connections keep their version, and with it every later version.
 //!
-//! The two variants, deaf and listening, run in a process each. With deaf readers the memory and
-//! the living versions grow, with listening readers they stay flat; `--svg` draws both. Connections
-//! are real sockets on the loopback as far as the descriptors suffice, and in-memory pipes beyond.
+//! The two variants, deaf and listening, each run in a process of their own. With deaf readers the
+//! memory and the number of living versions grow. With listening readers both stay flat. `--svg`
+//! draws both variants. Connections are real sockets on the loopback as long as there are enough
+//! descriptors. The other connections are pipes in memory.
 //! The exit status is 1 if a client missed a message or got one twice, if it saw a row that does
 //! not belong to its version, if a message was sent to a closed connection, or if the memory of the
 //! listening variant was not bounded.
@@ -96,8 +97,8 @@ struct Seen {
     latency: [u64; 3],
     /// The median time of a walk over all connections, in microseconds.
     walk: u64,
-    /// Samples: the time in milliseconds, the resident kilobytes (0 if the system does not tell),
-    /// and the living versions.
+    /// Samples: the time in milliseconds, the resident kilobytes (0 if the system does not report
+    /// them), and the number of living versions.
     samples: Vec<(u64, u64, u64)>,
     most_alive: u64,
     violations: Vec<String>,
@@ -262,7 +263,7 @@ async fn publish(hub: Arc<Hub>, rate: u64) {
     }
 }
 
-/// Samples the memory and the versions ten times a second.
+/// Samples the memory and the number of living versions ten times a second.
 async fn watch(hub: Arc<Hub>) -> Vec<(u64, u64, u64)> {
     let began = Instant::now();
     let mut tick = interval(Duration::from_millis(100));
@@ -274,7 +275,7 @@ async fn watch(hub: Arc<Hub>) -> Vec<(u64, u64, u64)> {
     samples
 }
 
-/// Returns the resident kilobytes of this process, or 0 if the system does not tell.
+/// Returns the resident kilobytes of this process, or 0 if the system does not report them.
 fn resident() -> u64 {
     let kilobytes = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;

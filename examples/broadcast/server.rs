@@ -294,8 +294,8 @@ async fn serve(
     }
 }
 
-/// Sends a message. If the reader is asked meanwhile, it releases its version at once, even while a
-/// slow client receives: the message is a copy.
+/// Sends a message. If the connection is asked meanwhile to release its version, it does so at
+/// once, even while a slow client receives: the message is a copy.
 async fn send(
     hub: &Hub,
     socket: &mut WebSocket,

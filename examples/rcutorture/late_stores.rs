@@ -6,8 +6,8 @@
 //! notice. Here the store is always late: right before it, the reader writes to memory that no
 //! cache holds, and stores leave the buffer in order.
 //!
-//! Without the process-wide barrier, or without the fence in that mode, readers see poison on
-//! x86-64 in an optimised build. They see it often if both threads have a processor of their own,
+//! If the process-wide barrier is left out, or the fence in fence mode, readers see poison on
+//! x86-64 in an optimised build. They see poison often if each thread has a processor of its own,
 //! and rarely or never on busy processors. In a build without optimisation the store is early
 //! enough.
 

@@ -1,5 +1,4 @@
-//! One reader and one updater, alone in their domain. No other thread makes up for a lost wake-up
-//! there.
+//! One reader and one updater, alone in their domain. No other thread hides a lost wake-up there.
 //!
 //! In the busy domains, another request wakes the grace-period thread at once. Here the
 //! grace-period thread sleeps on this reader's section or because it has no work, and only the
@@ -46,7 +45,7 @@ pub(super) fn read(world: &Arc<World>, elsewhere: &Elsewhere) {
     let mut tally = Tally::of(&world.run);
     while world.run.goes_on() {
         if random.one_in(2) {
-            // Two sections of this thread, one of which another thread ends; both may end at the
+            // This thread has two sections. Another thread ends one of them. Both may end at the
             // same time.
             let (guard, pause) = (world.rcu.read_owned(), pause(&mut random));
             elsewhere.send(Box::new(move || {

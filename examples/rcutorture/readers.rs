@@ -104,7 +104,7 @@ pub(super) fn read(
             }
         }
         6 => {
-            // An inner guard does not end what the outer one protects.
+            // The drop of an inner guard does not end the section of the outer guard.
             let outer = world.rcu.read();
             let element = some_element(world, random, &outer);
             let seen = element.look(tally);

@@ -139,8 +139,8 @@ impl Board {
 }
 
 /// The counts of one reader, which are added to the run's counts now and then. Between two
-/// sections a reader must not write to shared memory: such a write would push its stores out in
-/// time.
+/// sections a reader must not write to shared memory: such a write would push the reader's late
+/// stores out of the buffer.
 #[derive(Debug)]
 pub(super) struct Tally {
     run: Arc<Run>,

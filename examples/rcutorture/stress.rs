@@ -27,7 +27,7 @@ pub(super) struct Mixture {
 
 type Worlds = Arc<[Arc<World>]>;
 
-/// The first random streams of the kinds of threads, far enough apart that they do not meet.
+/// The first random stream of each kind of threads, far enough apart that no two kinds overlap.
 const TASKS: u64 = 1 << 20;
 const CHURN: u64 = 1 << 21;
 const HOGS: u64 = 1 << 22;

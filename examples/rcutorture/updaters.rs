@@ -355,8 +355,8 @@ fn short_life(world: &Arc<World>, random: &mut Random) {
     drop(swap(&cell, world));
     let removed = replace(world, random);
     let other = Arc::clone(world);
-    // A grace period of this domain says nothing about the other: the element begins at age 1
-    // there.
+    // A grace period of this domain says nothing about the other domain. So the element begins at
+    // age 1 there.
     rcu.call(move || other.pass_on(removed));
     drop(cell);
     drop(rcu);

@@ -3,8 +3,8 @@
 //!
 //! A thread or task that waits registers its wait here. Time is counted in the watchdog's own
 //! ticks: while the machine stands still or this process gets no processor, the watchdog does not
-//! run either, and no wait grows older. The stall reports of the domains under torture are put off
-//! by an hour, so that their timers do not repair a lost wake-up.
+//! run either, and no wait grows older. The stall timeout of the domains under torture is an hour,
+//! so that the timers for stall reports do not repair a lost wake-up.
 
 use async_rcu::Stats;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! A backend: an HTTP server on a port of its own, its connections, and its close.
 //!
-//! A close is final: the listener goes and every connection ends, so a later request fails. The
-//! store decides when to close a backend.
+//! A close is final: the listener is closed and every connection ends, so a later request fails.
+//! The store decides when to close a backend.
 
 use crate::report::times;
 use axum::Router;
@@ -42,7 +42,7 @@ pub(crate) struct BackendCounts {
     early: AtomicU64,
     /// The number of backends that did not close in time.
     stuck: AtomicU64,
-    /// The times from the removal of a backend to the begin and to the end of its close, in
+    /// The times from the removal of a backend to the beginning and to the end of its close, in
     /// microseconds.
     times: Mutex<[Histogram<u64>; 2]>,
 }
@@ -108,7 +108,7 @@ impl Backend {
         let address = listener.local_addr()?;
         let authority = Authority::try_from(address.to_string()).map_err(io::Error::other)?;
         let (stop, stopped) = oneshot::channel::<()>();
-        // If the option cannot be set, answers are only slower.
+        // If the system refuses the option, answers are slower but right.
         let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let server = axum::serve(listener, router(id))
             .with_graceful_shutdown(async { _ = stopped.await })

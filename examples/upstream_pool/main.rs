@@ -10,9 +10,9 @@
 //! ```
 //!
 //! One process has the backends on ports of their own, the proxy, and the clients, all on the
-//! loopback. A removed backend is closed: its listener goes and its connections end. A request that
-//! has chosen the backend and reaches it later gets a 502. So a backend must be closed after the
-//! last request that saw it, and soon after it.
+//! loopback. A removed backend is closed: its listener is closed and its connections end. A request
+//! that has chosen the backend and reaches it later gets a 502. So a backend must not be closed
+//! before the last request that saw it has ended, and should be closed soon after that.
 //!
 //! The parts:
 //!
@@ -20,8 +20,8 @@
 //!   byte of the answer ([`proxy`]). `call_async` closes a removed backend after all sections that
 //!   saw it. `drain` waits for all closes.
 //! - [`store::arc_swap`], [`store::rw_lock`]: the same pool without grace periods (`--store`). Each
-//!   request takes a reference to its backend. [`store::counted`] needs more for that: a `Drop`
-//!   that spawns, and a count to wait for.
+//!   request takes a reference to its backend. [`store::counted`] has the additional code for that:
+//!   a `Drop` that spawns a task, and a count to wait for.
 //! - [`run`]: the order of a run, and the shutdown within its deadline.
 //!
 //! The figures: without changes (`--changes 0`) requests are equally fast with each store. A store
@@ -29,13 +29,13 @@
 //! removal to the close. With RCU, a close waits for all requests that began before the removal, at
 //! all backends: a section belongs to the domain. So a close waits for the longest conversation
 //! (some 20 ms on a quiet machine), and for a client that reads its answer slowly. With references
-//! a close waits for the requests at its backend only. While a grace period waits for a section,
-//! some of the sections that end wake the grace-period thread, which looks again. With many changes
-//! and long conversations a grace period always waits. The median page is slower then than with
-//! references; it is not established whether the wake-ups are the cause.
+//! a close waits for the requests at its backend only. While a grace period waits for sections,
+//! some of the sections that end wake the grace-period thread, which scans again. With many changes
+//! and long conversations there is always a grace period that waits. Then the median page is slower
+//! than with references. Whether the wake-ups are the cause is not established.
 //!
-//! With `--fault early-close` a backend is closed when it is removed. Then requests fail, although
-//! connections end gracefully: the requests that had chosen the backend and not reached it yet.
+//! With `--fault early-close` a backend is closed when it is removed. Then the requests fail that
+//! had chosen the backend and not reached it yet, although connections end gracefully.
 //!
 //! The exit status is 1 if a request failed, if a backend was closed while a request used it or was
 //! never closed, if fewer changes were made than planned, or if the shutdown took longer than its

@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Returns an empty histogram of microseconds, up to ten minutes. Only with fixed bounds does a
-/// longer time count as the longest.
+/// Returns an empty histogram of microseconds, up to ten minutes. The bounds are fixed, so a longer
+/// time counts as ten minutes.
 pub(crate) fn times() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant, valid bounds")
 }

@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) early_close: bool,
 }
 
-/// Adds and removes backends, spread evenly over the time, and counts in `done`.
+/// Adds and removes backends, spread evenly over the time. Counts the changes in `done`.
 async fn change<S: Store>(
     store: &S,
     counts: &Arc<BackendCounts>,
@@ -41,7 +41,7 @@ async fn change<S: Store>(
     if plan.changes == 0 {
         return Ok(());
     }
-    // A missed tick is made up for.
+    // After a delay the missed ticks come at once, so no change is left out.
     let mut ticks = interval((plan.time / plan.changes).max(Duration::from_micros(1)));
     for id in (plan.backends..).take(plan.changes.div_ceil(2) as usize) {
         ticks.tick().await;

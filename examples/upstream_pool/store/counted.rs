@@ -3,8 +3,8 @@
 //! Each request takes a reference to its backend, and all processors that forward to the backend
 //! write its count. The last reference may be dropped anywhere, in a request or where the backend
 //! was removed. `Drop` cannot wait, so it spawns a task that closes the backend, and keeps a handle
-//! to the runtime for that. A spawned task reports to no one, so a separate count shows when all
-//! are closed.
+//! to the runtime for that. No thread waits for a spawned task, so a separate count shows when all
+//! backends are closed.
 
 use crate::backend::Backend;
 use std::ops::Deref;

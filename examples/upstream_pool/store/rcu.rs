@@ -1,9 +1,9 @@
 //! The backends in an `RcuCell`, in a domain of the pool.
 //!
 //! A request holds a section while it is forwarded, and borrows its backend from the version that
-//! it saw. It counts no reference. The removal of a backend publishes a version without it, and
-//! queues an async callback that closes it. The callback runs when every request that saw the
-//! backend has ended. `drain` waits for all of them.
+//! it saw. It counts no reference. The removal of a backend publishes a version without the
+//! backend, and queues an async callback that closes the backend. The callback runs when every
+//! request that saw the backend has ended. `drain` waits for all these callbacks.
 //!
 //! A section belongs to the domain, not to a backend. So a close waits for every request that began
 //! before the removal, also at other backends.
