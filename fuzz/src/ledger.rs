@@ -1,5 +1,5 @@
-//! The record of what was freed or run, how often, and under which sections. The oracles of all
-//! threads share it.
+//! The ledger: which values were freed and which callbacks were run, how often, and which sections
+//! were open meanwhile. The oracles of all threads share it.
 //!
 //! Each value and each callback has an [`Entry`]. Before a value is taken out of a structure, or a
 //! callback is queued, the test writes the open sections into the entry. When the value is dropped
@@ -122,8 +122,8 @@ impl Board {
         assert!(violations.is_empty(), "{violations:#?}");
     }
 
-    /// Waits until every entry is done, and checks that each was done once. Calls `pump`, which
-    /// runs the batches that the test has to run, in between.
+    /// Waits until every entry is done, and checks that each was done once. Meanwhile calls `pump`,
+    /// which runs the batches that the test has to run.
     #[track_caller]
     pub fn assert_all_done(&self, mut pump: impl FnMut()) {
         let began = Instant::now();
@@ -259,8 +259,8 @@ impl Seen {
         self.entry.id
     }
 
-    /// Reports a value that was freed or changed. Looks at the entry first, which is alive in any
-    /// case.
+    /// Reports a value that was freed or changed. Looks at the entry first, since the entry is
+    /// alive even if the value is freed.
     pub fn check(&self) {
         let Some(board) = self.entry.board.upgrade() else {
             return;

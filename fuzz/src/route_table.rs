@@ -1,9 +1,9 @@
 //! The table parser of the route server.
 //!
-//! The parser must not panic on any bytes, and a refusal must name the file and the fault. A table
-//! that the parser takes must mean the same to a second parser and table, which are written here in
-//! the simplest way: no CSV library, no intervals, a scan for each lookup. The table is also
-//! written out and parsed again, and must answer the same.
+//! The parser must not panic on any bytes, and a refusal must name the file and the fault. If the
+//! parser accepts a table, a second parser and table must give the same answers. These two are
+//! written here in the simplest way: no CSV library, no intervals, a scan for each lookup. The
+//! accepted table is also written out and parsed again, and must then give the same answers.
 //!
 //! The first byte of the input is the size of the pieces in which the reader gives the rest to the
 //! parser.
@@ -105,7 +105,7 @@ fn records(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut fields = Vec::new();
     let mut field = Vec::new();
     let mut quoted = false;
-    // The record has begun: an empty line is no record.
+    // Whether the record has begun: an empty line is not a record.
     let mut begun = false;
     let mut at_start = true;
     let mut input = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).iter().copied().peekable();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Returns the time since the machine was started. No one can set this clock, and it goes on while
-/// the machine sleeps. `std::time::Instant` does not go on on Linux: after a sleep, an ended lease
-/// would look young. All processes of one machine read the same time, so their reports can be
-/// compared.
+/// Returns the time since the machine was started. This clock cannot be set, and it goes on while
+/// the machine sleeps. On Linux `std::time::Instant` stops during a sleep, so after the sleep an
+/// ended lease would seem to hold. All processes of one machine read the same time, so their
+/// reports can be compared.
 pub fn now() -> Duration {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = rustix::time::ClockId::Boottime;

@@ -94,7 +94,7 @@ pub async fn run(nodes: usize) -> Result<(), Box<dyn Error>> {
         let told = told.clone();
         Reporter::new("demo", move |report: Report| {
             printer.named(report.who.clone()).tell(report.event.clone());
-            // An error means that no one waits for a report now.
+            // An error means that no task waits for a report now.
             let _ = told.send(report);
         })
     };

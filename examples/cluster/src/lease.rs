@@ -8,8 +8,8 @@
 //! day, and messages may take any time.
 //!
 //! A lease that is over by this clock makes the node mute at once. No task has to run for that:
-//! each answer checks the lease. If a keep-alive gets through after all, the store had not ended
-//! the lease, and the updater has waited for this node all the time. So the node may go on. Only
+//! each answer checks the lease. If a keep-alive succeeds after that, the store had not ended the
+//! lease, and the updater has waited for this node all the time. So the node may answer again. Only
 //! the store decides that a lease is lost. Then the session is over: the node drops its table, and
 //! does not answer with data that it read in that session, even if it has registered again.
 

@@ -14,15 +14,15 @@
 //!    node drops the table and begins at 1.
 //!
 //! # Why a cell of an immutable map
-//! An `RcuMap` that is changed in place would take a delta for less. But a reader could find one
-//! key of revision N and the next of N + 1, and no single version would own the file that the
-//! reader uses. A cell gives each reader one whole version. The map shares unchanged entries with
-//! the version before, so the next version costs O(log n) per changed key.
+//! An `RcuMap` that is changed in place would apply a delta at a lower cost. But a reader could
+//! find one key of revision N and the next key of N + 1, and no single version would own the file
+//! that the reader uses. A cell gives each reader one whole version. The map shares unchanged
+//! entries with the version before, so the next version costs O(log n) per changed key.
 //!
 //! # Answers
 //! The node answers only if the lease under which it read the version still holds after the
-//! reading. So a process that is stopped in the middle, for longer than its lease, refuses when it
-//! continues.
+//! reading. So a process that is stopped in the middle of a request, for longer than its lease,
+//! refuses the request when it continues.
 
 use crate::files::Files;
 use crate::lease::Lease;

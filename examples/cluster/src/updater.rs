@@ -73,7 +73,8 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Repeats a request until the store answers. The request must allow being done twice.
+/// Repeats a request until the store answers. The store may execute the request twice, so the
+/// second execution must do no harm.
 async fn insist<T, F: Future<Output = Result<T, Error>>>(
     report: &Reporter,
     mut ask: impl FnMut() -> F,
@@ -120,8 +121,8 @@ impl Updater {
                         report.tell(Event::Waits { holder: holder.clone() });
                         waits_for = Some(holder);
                     }
-                    // The office is polled now and then: there is no hurry while a lease has to
-                    // end.
+                    // Ten polls in the time of a lease are enough: another updater leaves, or its
+                    // lease ends.
                     tokio::time::sleep(ttl / 10).await;
                 }
                 Err(e @ Error::Unavailable(_)) => {

@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    /// Queues a callback under the global lock, which may be the domain's lock or not.
+    /// Queues a callback under the global lock. The domain may have this lock or not.
     pub(super) fn call_locked(&mut self, a: u8, b: u8) {
         let (domain, rcu) = self.domain(b);
         let entry = self.queue(domain, "callback under the lock");

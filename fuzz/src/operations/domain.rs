@@ -114,7 +114,7 @@ impl Domain {
         }
     }
 
-    /// Checks the callbacks after a drain that began when `of` callbacks were queued.
+    /// Checks the callbacks after a drain that began when `of` callbacks had been queued.
     #[track_caller]
     pub(super) fn drained(&mut self, of: usize) {
         for queued in self.queued.drain(..of) {

@@ -2,7 +2,8 @@
 //! oracle.
 //!
 //! The input is a [`Plan`]: how the domains are built, then operations of four bytes each. The
-//! first byte is the operation; the others choose a thread, a guard, a cell (modulo their number).
+//! first byte is the operation. The others choose a thread, a guard or a cell, modulo the number of
+//! threads, guards or cells.
 //! The operations run one after the other, each on a thread that the input chooses, while
 //! grace-period threads, workers and executors run freely. The oracle checks:
 //!
@@ -12,13 +13,14 @@
 //!   was taken out or the callback was queued have ended then (`ledger::Entry`).
 //! - A wait ends after these sections have ended, and later sections do not block it.
 //! - A cookie has not elapsed while a section is open that was open when the cookie was taken.
-//!   After a wait for the cookie it has elapsed, and it stays so. Cookies are ordered.
+//!   After a wait for the cookie, the cookie has elapsed for ever. Cookies are ordered.
 //! - After a drain or a shutdown, every callback that was queued before has run.
 //! - Callbacks are refused at the limit, and not below it.
 //! - A watcher yields the latest version, once.
-//! - A blocking wait for oneself panics, and so does the use of a guard or cookie of another
-//!   domain. Both leave the domain usable.
-//! - At the end everything is freed, whatever was open, and in whatever order it is dropped.
+//! - A blocking call that would wait for its own thread panics. The use of a guard or cookie of
+//!   another domain panics too. Both panics leave the domain usable.
+//! - At the end every value is freed, whatever sections were open, and in whatever order the items
+//!   are dropped.
 
 mod calls;
 mod cells;

@@ -243,7 +243,7 @@ impl World {
         }
     }
 
-    /// Drains or shuts down. If that may not end, drains with a time limit.
+    /// Drains or shuts down a domain. If that might never end, drains with a time limit.
     pub(super) fn drain(&mut self, a: u8, b: u8, c: u8) {
         let (seat, (index, rcu)) = (Self::blocking_seat(a), self.domain(b));
         let shut = c % 4 == 0;

@@ -145,8 +145,8 @@ impl World {
         }
     }
 
-    /// Returns a seat for a call that may block: not the run's own thread, which pumps for the
-    /// others.
+    /// Returns a seat for a call that may block. It is not the run's own thread, because that
+    /// thread runs batches while a seat blocks.
     pub(super) fn blocking_seat(choice: u8) -> usize {
         1 + usize::from(choice) % 2
     }

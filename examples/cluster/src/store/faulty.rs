@@ -1,8 +1,8 @@
 //! A source with faults, for tests.
 //!
-//! It passes on the deltas of a real source and disturbs the stream, by the number of each delta:
-//! some deltas come twice, some late, after their successors and even on another watch, and some
-//! never. A node must serve the same versions in the end.
+//! It passes on the deltas of a real source and disturbs the stream, by the number of each delta.
+//! Some deltas come twice. Some come late, after their successors and even on another watch. Some
+//! never come. A node must serve the same versions in the end.
 
 use super::{Result, TableSource};
 use crate::model::{Delta, Revision, Table};

@@ -104,7 +104,8 @@ pub trait Membership: Send + Sync + 'static {
     /// Adds a node under a new lease.
     async fn register(&self, name: &str, ttl: Duration) -> Result<Registration>;
 
-    /// Prolongs the lease. Returns [`Error::LeaseLost`] if the lease has ended, and then always.
+    /// Prolongs the lease. Returns [`Error::LeaseLost`] if the lease has ended, and at every later
+    /// call.
     async fn keep_alive(&self, session: Session) -> Result<()>;
 
     /// Publishes that the node uses nothing older. Returns [`Error::LeaseLost`] as above.
@@ -113,9 +114,9 @@ pub trait Membership: Send + Sync + 'static {
     /// Ends the lease at once.
     async fn leave(&self, session: Session) -> Result<()>;
 
-    /// Streams the live nodes: the current ones at the first poll, and then after each change. A
-    /// node that is missing has lost its lease, and will learn that. The stream ends with the first
-    /// error; the caller may open it again.
+    /// Streams the live nodes: the current nodes at the first poll, and again after each change. A
+    /// node that is missing has lost its lease, and will learn this from the store. The stream ends
+    /// with the first error; the caller may open it again.
     fn live(&self) -> BoxStream<'static, Result<Vec<Member>>>;
 }
 
@@ -155,8 +156,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Ends the term.
     async fn resign(&self, term: Term) -> Result<()>;
 
-    /// Changes the table and puts the old file on the list of retired files: both or neither, and
-    /// only in office.
+    /// Changes the table and puts the old file on the list of retired files. The store does both or
+    /// neither, and only while the updater is in office.
     async fn put(&self, term: Term, draft: &Draft) -> Result<Revision>;
 
     /// Returns the list of retired files.

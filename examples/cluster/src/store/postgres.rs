@@ -7,12 +7,12 @@
 //!   and reads it again after each notification. So the watch misses no commit. A notification
 //!   carries no data: lost or merged notifications do no harm.
 //! - A lease is a row with the time of its end, by the server's clock, `clock_timestamp()`. A
-//!   keep-alive or a publication changes the row only if it exists and has not ended. A listing of
-//!   the live nodes first deletes the ended rows. So a node that was missing in a listing cannot
-//!   come back, wherever the clock goes. The end of a lease sends no notification: the stream of
-//!   live nodes reads again when the next lease is due.
-//! - The office is such a row too. A change holds a lock on it until it has committed, so no
-//!   successor can take the office in between.
+//!   keep-alive or a publication changes the row only if the row exists and the lease has not
+//!   ended. A listing of the live nodes first deletes the rows of ended leases. So a node that was
+//!   missing in a listing cannot come back, even if the clock is set back. The end of a lease sends
+//!   no notification: the stream of live nodes reads again when the next lease is due.
+//! - The office is such a row too. A change holds a lock on this row until the change has
+//!   committed, so no successor can take the office in between.
 //!
 //! The server's clock is the time of day. If it is set forward, leases end early, perhaps before
 //! their nodes notice: slew the clock, do not step it. The server needs synchronous commit, and a

@@ -127,8 +127,8 @@ impl Process {
         self.signal(Signal::STOP);
         let stat = format!("/proc/{}/stat", self.child.id());
         let start = Instant::now();
-        // The signal takes effect when the process is next on a processor. No event tells that to
-        // others.
+        // The signal takes effect when the process is next on a processor. Other processes get no
+        // event for that.
         while !std::fs::read_to_string(&stat).expect("the process runs").contains(") T ") {
             assert!(start.elapsed() < HANG_GUARD, "{} has not stopped", self.name);
             std::thread::sleep(Duration::from_millis(1));

@@ -185,7 +185,7 @@ impl Server for PostgresServer {
             .output()
             .expect("initdb starts");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        // The network of the tests: 10.x, behind a pair of virtual cables.
+        // The network of the tests, 10.x, which a pair of virtual interfaces joins to this machine.
         let rules = Self::data(dir.path()).join("pg_hba.conf");
         let mut text = std::fs::read_to_string(&rules).expect("initdb made it");
         text.push_str("host all all 10.0.0.0/8 trust\n");
