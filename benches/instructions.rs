@@ -1,9 +1,10 @@
 //! The program whose instructions `ci/instructions.sh` counts under callgrind. `instructions
 //! OPERATION N` does one operation `N` times, inside a function whose name begins with `counted_`.
-//! Only that function on that thread is counted, not the registration, the first chunk or the boxes
-//! before it, nor other threads.
+//! Only that function on its thread is counted. The registration, the first chunk and the boxes
+//! come before the function and are not counted. Other threads are not counted either.
 //!
-//! `instructions barrier` prints the barrier that was chosen: the cost of a section depends on it.
+//! `instructions barrier` prints the barrier that was chosen: the cost of a section depends on the
+//! barrier.
 
 use async_rcu::{Rcu, RcuCell};
 use std::hint::black_box;
@@ -68,7 +69,7 @@ fn main() {
     };
     let cell = RcuCell::new_in(&rcu, 1_u64);
     drop((rcu.read(), rcu.read_owned()));
-    // Holds the callbacks up, so that no memory is given back meanwhile.
+    // This guard holds the callbacks up, so that no memory is given back meanwhile.
     let _section = rcu.read_owned();
     rcu.call(|| {});
     std::thread::sleep(Duration::from_millis(200));

@@ -66,8 +66,8 @@ pub(crate) fn benches(c: &mut Criterion) {
 
 pub(crate) const FAIRNESS: &str = "dispatch/fairness";
 
-/// Measures the longest time between two turns of a task that only yields: alone, and beside a
-/// million callbacks. Criterion does not measure maxima, so this prints its figures.
+/// Measures the longest time between two turns of a task that only yields: alone, and while a
+/// million callbacks run. Criterion does not measure maxima, so this function prints the figures.
 pub(crate) fn fairness() {
     const CALLBACKS: u64 = 1_000_000;
     let runtime = runtime(1);
@@ -91,7 +91,7 @@ pub(crate) fn fairness() {
     let alone = watch(Box::new(move || start.elapsed() > Duration::from_millis(200)));
     let alone = runtime.block_on(alone).expect("the task");
 
-    // All callbacks become ready at once: the flood is as high as possible.
+    // All callbacks become ready at once, so the flood is as large as possible.
     let section = rcu.read_owned();
     for i in 0..CALLBACKS {
         let ran = Arc::clone(&ran);

@@ -46,8 +46,8 @@ pub(crate) fn benches(c: &mut Criterion) {
     group.finish();
 }
 
-/// Measures from the end of this thread's section to the return of another thread's drain. The
-/// section holds up the callback of that drain. If `mid`, an earlier grace period waits for the
+/// Measures the time from the end of this thread's section to the return of another thread's drain.
+/// The section holds up the callback of that drain. If `mid`, an earlier grace period waits for the
 /// section when the callback is queued.
 fn after_the_leave(rcu: &Rcu, mid: bool) -> Duration {
     thread::scope(|scope| {

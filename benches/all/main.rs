@@ -1,10 +1,10 @@
-//! The cost of each operation. `cargo bench --bench all` takes about three minutes; `cargo bench
-//! --bench all -- read/` runs the benchmarks whose names contain `read/`. Each theme is a module
-//! here and the first part of the names.
+//! The cost of each operation. `cargo bench --bench all` takes two to three minutes. `cargo bench
+//! --bench all -- read/` runs the benchmarks whose names contain `read/`. Each theme has a module
+//! here, whose name is the first part of the names of its benchmarks.
 //!
-//! Only the named operation is timed. Threads, guards and runtimes are made before, and callbacks
-//! that are not measured are drained outside. Compare figures of one run only: the speed of a
-//! machine changes. `benches/peers` compares with other libraries.
+//! Only the named operation is timed. Threads, guards and runtimes are made before the measurement,
+//! and callbacks that are not measured are drained outside of it. Compare figures of one run only:
+//! the speed of a machine changes. `benches/peers` compares the crate with other libraries.
 
 mod call;
 mod callbacks;
@@ -34,8 +34,8 @@ const THEMES: [fn(&mut Criterion); 9] = [
 ];
 
 fn main() {
-    // Short times, so that the whole set runs soon; `--measurement-time` and `--sample-size` set
-    // others.
+    // The times are short, so that the whole set ends soon. `--measurement-time` and
+    // `--sample-size` set other values.
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800))

@@ -42,9 +42,10 @@ pub(crate) fn benches(c: &mut Criterion) {
     group.finish();
 }
 
-/// Measures the scan that finds a grace period over, among many younger guards. A guard that began
-/// after the start of a grace period does not hold it up. So one guard begins, a grace period
-/// starts, the many guards are refreshed, and then the first guard is dropped.
+/// Measures the scan that finds that a grace period is over, among many younger guards. A guard
+/// that began after the start of a grace period does not hold up the grace period. So one guard
+/// begins, a grace period starts, the many guards are refreshed, and then the first guard is
+/// dropped.
 fn over(rcu: &Rcu, runtime: &Runtime, held: &mut [OwnedReadGuard]) -> Duration {
     let first = rcu.read_owned();
     let started = rcu.stats().grace_periods;

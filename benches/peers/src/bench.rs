@@ -3,8 +3,8 @@
 //! A row is one kind of work, done by several candidates. In each *round* every candidate measures
 //! one figure, in turn. The order moves on by one each round, so that no candidate always comes
 //! after the same other. The report shows, over all rounds, a candidate's median, minimum and
-//! maximum, and the median of its ratio to ours *of the same round*: if a machine is slow for a
-//! second, it is slow for both.
+//! maximum, and the median of its ratio to our figure *of the same round*: if a machine is slow for
+//! a second, it is slow for both.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Candidate {
     }
 }
 
-/// Returns how often to do the work so that it takes about a turn.
+/// Returns how often to do the work so that all of it takes about the time of one turn.
 fn fitting(run: &mut impl FnMut(u64) -> Duration) -> u64 {
     let mut n = 1_u64;
     loop {
@@ -126,7 +126,7 @@ impl Figures {
     }
 }
 
-/// Measures a row: one round that does not count, then the others.
+/// Measures a row: one round that does not count, then the rounds that count.
 pub(crate) fn measure(entry: Entry, rounds: usize) -> Measured {
     let mut candidates = (entry.set_up)();
     let rounds = rounds.min(entry.most_rounds).max(1);

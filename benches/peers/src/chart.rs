@@ -22,7 +22,7 @@ const AXIS_END: i32 = WIDTH - 96;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// Colours on white, ours and theirs.
+/// The colours on white: of this crate's figures, and of the other libraries' figures.
 const OURS_COLOUR: RGBColor = RGBColor(200, 60, 20);
 const THEIR_COLOUR: RGBColor = RGBColor(40, 90, 150);
 const FAINT: RGBColor = RGBColor(205, 205, 205);

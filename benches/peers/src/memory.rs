@@ -108,7 +108,7 @@ pub(crate) fn answer(what: &str) -> Option<Result<Vec<f64>, String>> {
     })
 }
 
-/// Measures the heap bytes in use for each of `many` things that `make` makes.
+/// Measures the heap bytes in use for each of `many` objects that `make` makes.
 fn per(many: usize, make: impl FnOnce()) -> Vec<f64> {
     let before = in_use();
     make();

@@ -1,14 +1,15 @@
 //! The tail of a read while a large table is replaced.
 //!
 //! One thread looks up random keys in a table of 500,000 entries as fast as it can. Another thread
-//! replaces the table every 50 ms. The new tables are built before the run, so that it does nothing
-//! but exchange the tables and free the old one. There are two measurements: one section, guard or
-//! lock for each look-up, and one for each *request* of 1,000 look-ups on one version. Every read
-//! or request goes into a histogram. Its time includes reading the clock and recording, which are
-//! the same for all candidates. A table notes which thread dropped it and how long the drop took.
+//! replaces the table every 50 ms. The new tables are built before the run, so that the run only
+//! exchanges tables and frees the old ones. There are two measurements: one section, guard or lock
+//! for each look-up, and one for each *request* of 1,000 look-ups on one version. The time of every
+//! read or request goes into a histogram. This time includes reading the clock and recording, which
+//! are the same for all candidates. A table notes which thread dropped it and how long the drop
+//! took.
 //!
-//! A reader that is held up for 10 ms records one long read, where it would have made thousands.
-//! The corrected p99.9 adds the missing reads: one for each median read in the pause.
+//! A reader that is held up for 10 ms records one long read instead of thousands of short reads.
+//! The corrected p99.9 adds the missing reads: as many as median reads fit into the pause.
 
 use crate::bench::median;
 use crate::report::figure;
@@ -31,7 +32,7 @@ const REPLACEMENTS: usize = 40;
 enum Role {
     Reader,
     Writer,
-    /// Another thread: the domain's callback thread.
+    /// A thread that neither reads nor writes: the domain's callback thread.
     Other,
 }
 
@@ -154,7 +155,7 @@ impl Shared for StdLockTable {
         self.0.read().expect("no poison").look_up(keys, many)
     }
     fn replace(&self, table: Table) {
-        // The writer drops the old table after it has released the lock: a writer cannot do better.
+        // The writer drops the old table after it has released the lock, as a good program would.
         let _old = std::mem::replace(&mut *self.0.write().expect("no poison"), table);
     }
 }

@@ -115,8 +115,8 @@ impl Flavour {
         unsafe { (self.ops.has_membarrier)() != 0 }
     }
 
-    /// Starts a callback thread that callers need not wake. The thread ends when the result is
-    /// dropped.
+    /// Starts a callback thread that runs without wake-ups from callers. The thread ends when the
+    /// result is dropped.
     pub(crate) fn rt_worker(self) -> RtWorker {
         // SAFETY: invariant 1.
         let worker = unsafe { (self.ops.rt_worker_new)() };

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 trait Map: Send + Sync + 'static {
     fn name() -> &'static str;
     fn new() -> Self;
-    /// Looks one key up, under a protection for this lookup only.
+    /// Looks one key up, under a guard or lock for this lookup only.
     fn get(&self, key: u64) -> u64;
     fn insert(&self, key: u64, value: u64);
     /// Looks `n` keys up, under one guard if the map has guards.
@@ -259,7 +259,7 @@ fn quantiles(mut v: Vec<u32>) -> String {
 }
 
 /// Times each operation while one thread inserts a million new keys into an empty map, and another
-/// reads the keys that are there.
+/// thread reads the keys that are there.
 fn resize<M: Map>() -> (Vec<u32>, Vec<u32>, Duration) {
     const N: u64 = 1_000_000;
     let map = Arc::new(M::new());

@@ -138,9 +138,9 @@ fn parked(many: usize) -> Vec<Candidate> {
     all.into_iter().map(|mut c| Candidate::new(c.name, move || (c.measure)() / 1e3)).collect()
 }
 
-/// Measures the scan that finds a grace period over, among many younger guards. A guard that began
-/// after the start of a grace period does not hold it up. So one guard begins, a grace period
-/// starts, the many guards begin, and then the first guard is dropped.
+/// Measures the scan that finds that a grace period is over, among many younger guards. A guard
+/// that began after the start of a grace period does not hold up the grace period. So one guard
+/// begins, a grace period starts, the many guards begin, and then the first guard is dropped.
 fn held(many: usize) -> Vec<Candidate> {
     let rcu = domain_of_its_own();
     let runtime = runtime(false);

@@ -1,4 +1,4 @@
-//! The read side: a word behind a pointer that writers may replace.
+//! The read side: a word that a pointer points to. Writers may replace the pointer.
 
 use super::{OURS, tokio_rcu};
 use crate::bench::{Candidate, Entry, Goal, Loop, Unit, consume};
@@ -143,7 +143,7 @@ fn readers() -> Vec<(String, Loop)> {
     let lock = tokio::sync::RwLock::new(Box::new(1_u64));
     all.push(reader("tokio RwLock", move |n| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        // Unconstrained: otherwise the loop would yield to the runtime now and then.
+        // The future is unconstrained: otherwise the loop would yield to the runtime now and then.
         runtime.block_on(tokio::task::unconstrained(async {
             let start = std::time::Instant::now();
             for _ in 0..n {

@@ -355,7 +355,7 @@ impl Exchange for Unprotected {
         })
     }
     fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
-        // Reads the pointer only: the word behind it may be freed.
+        // Reads the pointer only: the word that it points to may be freed.
         until(ready, stop, || consume(self.0.load(Ordering::Acquire).addr() as u64));
     }
 }

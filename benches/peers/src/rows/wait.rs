@@ -142,9 +142,9 @@ fn one_callback(spin: bool) -> Vec<Candidate> {
     all
 }
 
-/// Runs `body` while `read_until` runs on another thread, if `wanted`. `read_until` calls its first
-/// argument after its first read: its registration may have to wait for a lock that `body` takes
-/// again and again.
+/// Runs `body`. If `wanted`, `read_until` runs on another thread meanwhile. `read_until` calls its
+/// first argument after its first read, and `body` begins after that: the registration of the
+/// reader may have to wait for a lock that `body` takes again and again.
 fn beside<R>(
     wanted: bool,
     read_until: impl FnOnce(&dyn Fn(), &AtomicBool) + Send,
@@ -267,16 +267,16 @@ fn call_and_drain() -> Vec<Candidate> {
     all.into_iter().map(in_microseconds).collect()
 }
 
-/// Measures from the end of a section to the end of a drain. `drain` queues a callback, waits for
-/// it, and returns the time of its end.
+/// Measures the time from the end of a section to the end of a drain. `drain` queues a callback,
+/// waits for the callback, and returns the time when this wait ended.
 fn after_leave(
     hold: impl FnOnce(Box<dyn FnOnce() -> Instant + '_>) -> Instant,
     drain: impl FnOnce() -> Instant + Send,
 ) -> Duration {
     thread::scope(|scope| {
         let (sender, receiver) = channel();
-        // Runs inside the section: starts the drain on another thread, and returns the time of the
-        // leave.
+        // This runs inside the section, right before its end. It starts the drain on another
+        // thread, and returns the current time.
         let leave = hold(Box::new(|| {
             scope.spawn(move || sender.send(drain()));
             thread::sleep(SETTLE);
