@@ -13,7 +13,7 @@
 //! callback frees a removed block under the same lock, after the last reader has left. Only then
 //! may another block get its addresses.
 //!
-//! The example prints the lookups per second of both lists, beside a thread that adds and removes a
+//! The example prints the lookups per second of both lists, while a thread adds and removes a
 //! thousand blocks a second. It checks every lookup, and fails if a lookup finds a wrong or a freed
 //! block, or misses a block that was always there.
 

@@ -201,7 +201,7 @@ pub(crate) struct Summary {
     exported: u64,
     /// Numbers that belong to another version than their table.
     torn: u64,
-    /// The version in use before, the one held across awaits, and the one in use afterwards.
+    /// The version in use before, the version held across awaits, and the version in use after.
     held: [u64; 3],
     /// The version that was swapped out and waited for.
     returned: u64,

@@ -138,9 +138,9 @@ impl Live {
         Ok(Viewer { missed, reports, samples, closed: self.closed.subscribe(), _seat: seat })
     }
 
-    /// Runs `task` beside the requests. [`close`](Self::close) waits for the task, so the task has
-    /// to end when [`closing`](Self::closing) does. After `close`, returns `false` and does not run
-    /// the task.
+    /// Runs `task` at the same time as the requests. [`close`](Self::close) waits for the task, so
+    /// the task has to end when [`closing`](Self::closing) completes. After `close`, returns
+    /// `false` and does not run the task.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
         let mut tasks = self.tasks();
         if self.is_closed() {

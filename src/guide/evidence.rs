@@ -61,7 +61,7 @@
 //! | the last handle may be dropped anywhere, with callbacks pending; a domain that has ended leaves no thread, no descriptor, no memory | `tests/shutdown.rs`, `tests/reuse.rs` |
 //! | `on_idle` is called when work was done and no work is left | `tests/shutdown.rs` |
 //! | an idle domain wakes no thread | `tests/idle.rs` |
-//! | while one section holds up a grace period, sections that begin and end beside it wake no thread either | `tests/idle.rs` |
+//! | while one section holds up a grace period, sections that begin and end meanwhile wake no thread either | `tests/idle.rs` |
 //! | children of forks can go on using a domain | `tests/fork.rs` |
 //!
 //! # The global domain and the global lock

@@ -181,9 +181,9 @@
 //!   `FlushProcessWriteBuffers` returns, every thread of the process has passed a full fence. loom
 //!   has no such call, and the explorer assumes the contract. On a system that breaks the contract,
 //!   memory is freed while readers use it. (wine 8 breaks the contract: its call does nothing.)
-//! - **The explorer's programs.** The explorer's programs are written by hand beside the code. A
-//!   test checks that the functions they name exist. Only a person who reads both can check that
-//!   each step does what its program says.
+//! - **The explorer's programs.** The explorer's programs are written by hand, separately from the
+//!   code. A test checks that the functions they name exist. Only a person who reads both can check
+//!   that each step does what its program says.
 //! - **Language rules.** Two properties rest on the rules of the language alone: cookies after a
 //!   SeqCst fence, and the order in which a block is unparked and handed out. On the explorer's
 //!   processors they hold even if the code is wrong. So the explorer's tables list faults in these

@@ -32,14 +32,14 @@ impl Unit {
     }
 }
 
-/// A goal of ours, the first candidate of the row.
+/// A goal of this crate, whose candidate is the first of the row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
     /// At most this multiple of the other's figure.
     AtMost(f64, &'static str),
     /// At least this multiple of the other's figure.
     AtLeast(f64, &'static str),
-    /// At most this in the row's unit, for all of our candidates in the row.
+    /// At most this in the row's unit, for all candidates of this crate in the row.
     Below(f64),
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Figures {
     pub(crate) name: String,
     /// The figures of the rounds.
     pub(crate) samples: Vec<f64>,
-    /// The ratios to ours of the same round.
+    /// The ratios to this crate's figure of the same round.
     pub(crate) ratios: Vec<f64>,
 }
 

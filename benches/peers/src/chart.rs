@@ -1,5 +1,5 @@
 //! The rows as an SVG. For each candidate the chart shows its median and range as a multiple of
-//! ours, on a logarithmic axis.
+//! this crate's figure, on a logarithmic axis.
 
 use crate::bench::{Figures, Measured, Unit};
 use crate::report::figure;

@@ -129,7 +129,7 @@ fn goals(row: &Measured) -> Vec<String> {
 
 fn judge(goal: Goal, row: &Measured) -> Vec<String> {
     let verdict = |reached| if reached { "reached" } else { "MISSED" };
-    // `got` is ours as a multiple of the other's figure.
+    // `got` is this crate's figure as a multiple of the other's figure.
     let to = |name| row.figures.iter().find(|f| f.name == name).map(|f| 1.0 / f.ratio());
     let (wanted, name, reached): (_, _, fn(f64, f64) -> bool) = match goal {
         Goal::AtMost(factor, name) => (("at most", factor), name, |got, factor| got <= factor),

@@ -4,7 +4,8 @@
 //! 1. The updater writes the file of the next version.
 //! 2. It commits the change as revision N: the entries, the name of the new file, and the old file
 //!    on the list of retired files. The commit is all or nothing. It succeeds only while the
-//!    updater is in office, and only if the table is still the one that the change was made for.
+//!    updater is in office, and only if the table is still the version that the change was made
+//!    for.
 //! 3. It asks for the live nodes. This is after the commit, so a node that is not among them lists
 //!    the table later, and gets N or newer. The updater waits until each live node has published
 //!    that it uses nothing older than N, or its lease has ended.

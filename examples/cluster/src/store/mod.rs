@@ -41,7 +41,7 @@ pub enum Error {
     /// The term has ended for ever.
     #[error("not in office any more")]
     Deposed,
-    /// The table is not the one that the change was made for.
+    /// The table is not the version that the change was made for.
     #[error("another updater has changed the table")]
     Conflict,
     /// The store did not answer. The request may have been done or not, and should be tried again.

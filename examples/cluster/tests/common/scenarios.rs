@@ -247,7 +247,7 @@ pub(crate) fn deltas_come_twice_late_and_never<S: Server>() {
         updater.line(&format!("x={n}"));
         values.insert(updater.has_put().0, n.to_string());
     }
-    // The next delta shows that one was never sent; at the end there may be no next one.
+    // The next delta shows that a delta was never sent; after the last delta there is no next one.
     let (&settled, _) = values.iter().nth(34).expect("forty changes were made");
     node.serves(settled);
     let (status, revision, value) = node.get("/get/x");

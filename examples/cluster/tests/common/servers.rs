@@ -154,8 +154,8 @@ impl PostgresServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("postgres starts");
-        // The program comes from the server's own folder: the one in PATH may be a script that
-        // chooses by its name.
+        // The program comes from the server's own folder: the program of this name in PATH may be a
+        // script that chooses another program by its name.
         let ready = program.with_file_name("pg_isready");
         wait_for("postgres", &mut child, || {
             let asked = Command::new(&ready)

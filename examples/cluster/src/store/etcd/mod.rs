@@ -10,7 +10,8 @@
 //!
 //! A change is one transaction, so its keys have one revision, and etcd sends the events of one
 //! revision in one message. The change is refused unless `office` is still the key of this term,
-//! and `head` the one that was read. Reads are etcd's default ones, which are linearizable.
+//! and `head` is still the version that was read. Reads are etcd's default reads, which are
+//! linearizable.
 //!
 //! After a request that was not answered in time, the next request uses a new connection: the old
 //! one may lead to a host that cannot be reached any more.
