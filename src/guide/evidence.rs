@@ -43,7 +43,7 @@
 //! | closures of every size and alignment arrive whole; `retire` drops every kind of box once | `tests/call.rs` |
 //! | with the worker, inline, and under a global lock, callbacks of one thread run in the thread's order | `tests/call.rs` |
 //! | callbacks of ended threads run; so do callbacks that are pending when the last handle is dropped | `tests/call.rs` |
-//! | callbacks that trickle in behind a stalled section start no grace period each | `tests/call.rs` |
+//! | callbacks that are queued one after another while a section is stalled do not start a grace period each | `tests/call.rs` |
 //! | unforced callbacks share grace periods within the batch interval; waits, force and drain do not wait for the interval | `tests/call.rs` |
 //! | `call_async` keeps the runtime that is current at the call; its futures run side by side, under no lock, and never on the grace-period thread | `tests/call_async.rs` |
 //! | callbacks run exactly once on every executor: under load, with panics, with batches that are dropped, aborted or half run, on runtimes that end | `tests/executors.rs` |
