@@ -44,7 +44,7 @@
 //! and then reads all queues. *After that* it starts the grace period that gives the batch its
 //! number. When this grace period has elapsed, the batch goes to the executor with a share of the
 //! ticket. The ticket closes when the whole batch is done. A drain waits for the first collection
-//! that begins after the drain's request, and for all tickets up to that one.
+//! that begins after the drain's request, and for all tickets up to the ticket of that collection.
 //!
 //! # Three walks through the sources
 //! A *read* enters these files:

@@ -129,7 +129,7 @@
 //!
 //! # Be told of new versions
 //! [`subscribe`](crate::RcuCell::subscribe) returns a stream of the latest version. Use it in a
-//! task that must act on each change.
+//! task that must act when the value changes. A slow task skips versions, but never the last one.
 //!
 //! # Bound the memory
 //! Readers and executors may be slower than writers. Then callbacks and old versions fill the
