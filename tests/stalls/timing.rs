@@ -97,7 +97,7 @@ fn a_hook_that_panics_is_reported_and_called_again() {
             .stall_timeout(SHORT)
             .on_stall(move |report| {
                 count.fetch_add(1, Ordering::SeqCst);
-                panic!("a report of another kind: {:?}", report.kind);
+                panic!("not this one: {:?}", report.kind);
             })
             .on_panic(move |report| drop(send.send(report.clone())))
             .build()
