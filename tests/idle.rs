@@ -47,6 +47,12 @@ fn done() -> BTreeMap<String, Done> {
     tids.into_iter().filter_map(read).collect()
 }
 
+/// Returns the activity of the thread with this name, if the thread has started.
+fn done_by(name: &str) -> Option<Done> {
+    let is_named = |id: &str| id.split_once(' ').is_some_and(|(_, own)| own == name);
+    done().into_iter().find_map(|(id, done)| is_named(&id).then_some(done))
+}
+
 /// Waits for two seconds in which none of the library's threads, at least `threads`, wakes up. The
 /// last timers may still be running: the figures are published (feature `metrics`) a second later,
 /// and the next look at running batches comes a stall timeout later. So the test makes several
@@ -111,10 +117,7 @@ fn polling_a_pending_wait_wakes_no_thread() {
         let held = rcu.read_owned();
         let mut waits = task::spawn(rcu.synchronize());
         assert_pending!(waits.poll());
-        let wake_ups = || {
-            let polled = done().into_iter().filter(|(name, _)| name.ends_with(" rcu-polled"));
-            polled.map(|(_, done)| done.wake_ups).sum::<u64>()
-        };
+        let wake_ups = || done_by("rcu-polled").map_or(0, |done| done.wake_ups);
         until("a wake-up of the grace-period thread", || wake_ups() > 0);
         let before = wake_ups();
         for _ in 0..MANY {
@@ -141,11 +144,7 @@ fn sections_beside_a_stalled_section_wake_no_thread() {
         let last = rcu.read_owned();
         let mut waits = task::spawn(rcu.synchronize());
         assert_pending!(waits.poll());
-        let stalled = || {
-            let all = done().into_iter();
-            let mut stalled = all.filter(|(name, _)| name.ends_with(" rcu-stalled"));
-            stalled.next().map(|(_, done)| done)
-        };
+        let stalled = || done_by("rcu-stalled");
         until("a wake-up of the grace-period thread", || stalled().is_some_and(|d| d.wake_ups > 0));
         let (before, began) = (stalled().unwrap(), Instant::now());
         for _ in 0..MANY {

@@ -121,15 +121,15 @@ impl Domain {
         let late = collector.starts.iter().rev().find(is_late).map(|(seq, _)| *seq);
         let newest = collector.starts.back().map(|(seq, _)| *seq);
         let next_late = (late < newest).then_some(timeout);
-        let told = age < due;
-        if !told {
+        let is_due = age >= due;
+        if is_due {
             collector.watchdog.told = Some((oldest, repeated + 1));
         }
         drop(collector);
         if let Some(late) = late {
             self.registry.signals.release.request(late);
         }
-        if told {
+        if !is_due {
             return next_late.into_iter().chain([due - age]).min();
         }
         let (holders, holders_total) = self.holders(oldest);
