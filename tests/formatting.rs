@@ -74,8 +74,8 @@ fn domains_and_what_they_are_made_of() {
         .stall_timeout(Duration::from_secs(9));
     assert_eq!(
         format!("{builder:?}"),
-        "Builder { name: Some(\"shown\"), batch_interval: 2ms, max_pending: Some(3), \
-         stall_timeout: 9s, .. }"
+        "Builder { name: Some(\"shown\"), batch_interval: 2ms, keep_memory: true, \
+         max_pending: Some(3), stall_timeout: 9s, .. }"
     );
     assert_eq!(format!("{:?}", builder.build().unwrap()), "Rcu { name: \"shown\", .. }");
     let executor: Box<dyn Executor> = Box::new(WorkerThread);

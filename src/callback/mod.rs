@@ -1,22 +1,35 @@
 //! Deferred work, stored until its grace period is over. Nothing on this floor runs it.
 //!
-//! [`Callback`] is a closure of any type in four words: three for what it captures, one for its
-//! type. [`queue`] holds a thread's callbacks until the grace-period thread collects them.
+//! [`Callback`] is a closure of any type in up to four words: one for its type, up to three for
+//! what it captures. [`queue`] holds a thread's callbacks until the grace-period thread collects
+//! them.
+//!
+//! A callback may also consume a value in a box, and leave the empty box behind, in the bytes of
+//! the callback: [`boxes`] says what happens to it.
 //!
 //! # Invariants
-//! 1. `data` holds an `F` in place if [`fits`] says so, else the raw pointer of a `Box<F>`. `table`
-//!    is the table of that `F`.
-//! 2. The callback owns the closure. [`run`](Callback::run) or the drop consumes it, once.
+//! 1. `table` says what `data` holds: an `F` in place, the raw pointer of a `Box<F>`, or the
+//!    pointer of a box that is to be left empty, with its layout if the table does not have it.
+//! 2. The callback owns what `data` holds. [`run`](Callback::run) or the drop consumes it, once.
+//!    The bytes of `data` stay as they were.
 
+pub(crate) mod boxes;
+mod chunk;
 pub(crate) mod queue;
+mod span;
+mod stock;
 
 use crate::sys::prim::opaque_debug;
+use boxes::{BoxLayout, EmptyBox};
+use std::alloc::Layout;
 use std::any::Any;
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 const WORDS: usize = 3;
-type Data = MaybeUninit<[usize; WORDS]>;
+type Word = MaybeUninit<usize>;
+type Data = [Word; WORDS];
 
 /// A closure whose type is erased. The floor that runs it gives it a context of any type.
 pub(crate) struct Callback {
@@ -25,22 +38,44 @@ pub(crate) struct Callback {
 }
 
 struct Table {
-    /// Consumes the closure that the pointer leads to.
+    /// Consumes what the pointer leads to.
     run: unsafe fn(*mut Data, &mut dyn Any),
     drop: unsafe fn(*mut Data),
+    /// How many words of `data` are used.
+    words: usize,
+    leaves: Leaves,
+}
+
+/// What is left of a callback that has been consumed.
+#[derive(Clone, Copy)]
+enum Leaves {
+    Nothing,
+    /// An empty box of this layout. The first word of `data` is its pointer.
+    Box(BoxLayout),
+    /// The same, and the second word is its layout.
+    BoxAndLayout,
 }
 
 // SAFETY: `new` takes only closures that are `Send`, and the table is constant.
 unsafe impl Send for Callback {}
 
-const fn fits<F>() -> bool {
+/// Returns whether a callback keeps an `F` in place.
+pub(crate) const fn fits<F>() -> bool {
     size_of::<F>() <= size_of::<Data>() && align_of::<F>() <= align_of::<Data>()
 }
 
 struct Of<F>(F);
 
 impl<F: FnOnce(&mut dyn Any) + Send + 'static> Of<F> {
-    const TABLE: &'static Table = &Table { run: Self::run, drop: Self::drop };
+    const TABLE: &'static Table = &Table {
+        run: Self::run,
+        drop: Self::drop,
+        words: match fits::<F>() {
+            true => size_of::<F>().div_ceil(size_of::<Word>()),
+            false => 1,
+        },
+        leaves: Leaves::Nothing,
+    };
 
     /// # Safety
     /// `data` holds an `F` (invariant 1), and the caller does not use it again.
@@ -70,11 +105,65 @@ impl<F: FnOnce(&mut dyn Any) + Send + 'static> Of<F> {
     }
 }
 
+/// The closure in a box that is left empty.
+struct OfBoxed<F>(F);
+
+impl<F: FnOnce(&mut dyn Any) + Send + 'static> OfBoxed<F> {
+    const TABLE: &'static Table = &Table {
+        run: Self::run,
+        drop: OfValue::<F>::drop,
+        words: 1,
+        leaves: match BoxLayout::of(Layout::new::<F>()) {
+            Some(layout) => Leaves::Box(layout),
+            None => Leaves::Nothing,
+        },
+    };
+
+    unsafe fn run(data: *mut Data, context: &mut dyn Any) {
+        // SAFETY: the box holds the `F` (invariant 1), which is not used again.
+        let f = unsafe { data.cast::<*mut F>().read().read() };
+        f(context);
+    }
+}
+
+/// A value in a box that is left empty.
+struct OfValue<T: ?Sized>(PhantomData<T>);
+
+impl<T: ?Sized> OfValue<T> {
+    const WITH_LAYOUT: &'static Table =
+        &Table { run: Self::run, drop: Self::drop, words: 2, leaves: Leaves::BoxAndLayout };
+
+    unsafe fn run(data: *mut Data, _: &mut dyn Any) {
+        // SAFETY: passed on.
+        unsafe { Self::drop(data) }
+    }
+
+    unsafe fn drop(data: *mut Data) {
+        // SAFETY: the box holds the `T` (invariant 1), which is not used again.
+        unsafe { data.cast::<*mut T>().read().drop_in_place() }
+    }
+}
+
+impl<T> OfValue<T> {
+    const TABLE: &'static Table = &Table {
+        run: Self::run,
+        drop: Self::drop,
+        words: 1,
+        leaves: match BoxLayout::of(Layout::new::<T>()) {
+            Some(layout) => Leaves::Box(layout),
+            None => Leaves::Nothing,
+        },
+    };
+}
+
+/// The most words that a callback takes.
+pub(crate) const MOST_WORDS: usize = 1 + WORDS;
+
 impl Callback {
     /// Keeps up to three captured words in place, and more in a box.
     #[inline]
     pub(crate) fn new<F: FnOnce(&mut dyn Any) + Send + 'static>(f: F) -> Self {
-        let mut data = Data::uninit();
+        let mut data = [Word::uninit(); WORDS];
         let at: *mut Data = &mut data;
         if fits::<F>() {
             // SAFETY: `data` is large enough and aligned for an `F`.
@@ -84,6 +173,127 @@ impl Callback {
             unsafe { at.cast::<*mut F>().write(Box::into_raw(Box::new(f))) }
         }
         Self { data, table: Of::<F>::TABLE }
+    }
+
+    /// Takes a closure in a box, which is left empty if its layout is [kept](BoxLayout::of). For
+    /// closures that do not [fit](fits).
+    ///
+    /// The caller puts the callback into a queue: only there is the box found again.
+    #[inline]
+    pub(crate) fn leaving_box<F: FnOnce(&mut dyn Any) + Send + 'static>(f: Box<F>) -> Self {
+        Self::of_box(Box::into_raw(f), OfBoxed::<F>::TABLE)
+    }
+
+    /// Makes a callback that drops a value, and leaves its box empty. The caller puts the callback
+    /// into a queue: only there is the box found again.
+    ///
+    /// # Safety
+    /// `value` is from a box whose layout is [kept](BoxLayout::of), may be dropped on any thread,
+    /// and is given away here.
+    #[inline]
+    pub(crate) unsafe fn emptying<T>(value: *mut T) -> Self {
+        Self::of_box(value, OfValue::<T>::TABLE)
+    }
+
+    /// The same for a value of any type.
+    ///
+    /// # Safety
+    /// As [`emptying`](Self::emptying). The box is of this layout. The pointer takes one word.
+    #[inline]
+    pub(crate) unsafe fn emptying_of<T: ?Sized>(value: *mut T, layout: BoxLayout) -> Self {
+        assert!(size_of::<*mut T>() == size_of::<Word>());
+        let mut callback = Self::of_box(value, OfValue::<T>::WITH_LAYOUT);
+        callback.data[1].write(layout.raw());
+        callback
+    }
+
+    #[inline]
+    fn of_box<T: ?Sized>(value: *mut T, table: &'static Table) -> Self {
+        let mut data = [Word::uninit(); WORDS];
+        // SAFETY: three words are enough for a pointer of any kind.
+        unsafe { data.as_mut_ptr().cast::<*mut T>().write(value) };
+        Self { data, table }
+    }
+
+    /// Returns how many words the callback takes.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> usize {
+        1 + self.table.words
+    }
+
+    /// Calls `write` with each word of the callback and its number, the table first.
+    #[inline(always)]
+    pub(crate) fn into_words(self, mut write: impl FnMut(usize, Word)) {
+        let this = ManuallyDrop::new(self);
+        let mut table = Word::uninit();
+        // SAFETY: a reference takes one word.
+        unsafe { table.as_mut_ptr().cast::<&'static Table>().write(this.table) };
+        write(0, table);
+        for (n, word) in this.data.iter().enumerate().take(this.table.words) {
+            write(1 + n, *word);
+        }
+    }
+
+    /// Makes a callback of its words. The words stay as they are, and the callback owns what they
+    /// hold.
+    ///
+    /// # Safety
+    /// `read` gives the words that [`into_words`](Self::into_words) wrote, and a callback is made
+    /// of them once.
+    #[inline(always)]
+    pub(crate) unsafe fn from_words(read: impl Fn(usize) -> Word) -> Self {
+        // SAFETY: passed on.
+        let table = unsafe { Self::table(read(0)) };
+        let mut data = [Word::uninit(); WORDS];
+        for (n, word) in data.iter_mut().enumerate().take(table.words) {
+            *word = read(1 + n);
+        }
+        Self { data, table }
+    }
+
+    /// # Safety
+    /// The first word that `into_words` wrote.
+    #[inline(always)]
+    unsafe fn table(word: Word) -> &'static Table {
+        // SAFETY: the word is a reference to a table.
+        unsafe { word.as_ptr().cast::<&'static Table>().read() }
+    }
+
+    /// Looks at the words of a callback that was consumed. Returns how many there are, and the
+    /// empty box that it has left.
+    ///
+    /// # Safety
+    /// As [`from_words`](Self::from_words). The callback was consumed, and its box is taken once.
+    #[inline(always)]
+    pub(crate) unsafe fn left_box(read: impl Fn(usize) -> Word) -> (usize, Option<EmptyBox>) {
+        // SAFETY: the words are as they were when the callback was consumed (invariants 1, 2).
+        unsafe {
+            let table = Self::table(read(0));
+            let layout = match table.leaves {
+                Leaves::Nothing => None,
+                Leaves::Box(layout) => Some(layout),
+                Leaves::BoxAndLayout => Some(BoxLayout::from_raw(read(2).assume_init())),
+            };
+            let at = |layout| {
+                let word = read(1);
+                let at = word.as_ptr().cast::<*mut u8>().read();
+                EmptyBox { at: NonNull::new_unchecked(at), layout }
+            };
+            (1 + table.words, layout.map(at))
+        }
+    }
+
+    /// Returns how many bytes the box has that the callback will leave, or 0.
+    #[inline(always)]
+    pub(crate) fn box_bytes(&self) -> usize {
+        match self.table.leaves {
+            Leaves::Nothing => 0,
+            Leaves::Box(layout) => layout.bytes(),
+            // SAFETY: invariant 1.
+            Leaves::BoxAndLayout => {
+                BoxLayout::from_raw(unsafe { self.data[1].assume_init() }).bytes()
+            }
+        }
     }
 
     pub(crate) fn run(self, context: &mut dyn Any) {
@@ -148,7 +358,11 @@ mod tests {
     }
 
     #[test]
-    fn a_callback_takes_four_words() {
-        assert_eq!(size_of::<Callback>(), 4 * size_of::<usize>());
+    fn a_callback_takes_a_word_and_those_of_its_captures() {
+        let (one, three, four) = ([0usize; 1], [0usize; 3], [0usize; 4]);
+        assert_eq!(Callback::new(|_| ()).words(), 1);
+        assert_eq!(Callback::new(move |_| _ = one.len() + one[0]).words(), 2);
+        assert_eq!(Callback::new(move |_| _ = three.len() + three[0]).words(), 4);
+        assert_eq!(Callback::new(move |_| _ = four.len() + four[0]).words(), 2);
     }
 }

@@ -12,7 +12,8 @@
 //! 2. `next` of a chunk is set before the chunk's last slot is published. So the producer does not
 //!    touch a chunk whose slots are all published, and the collector finds `next` when it has
 //!    collected the last slot.
-//! 3. A chunk is given back when all its slots are consumed. `left` counts them down.
+//! 3. A chunk is given back to the [`Stock`] when all its slots are consumed. `left` counts them
+//!    down.
 //!
 //! # Order
 //! The producer stores `produced` with Release after it has written the slot, and the collector
@@ -21,27 +22,28 @@
 //! the callback has run. A thread that relies on `finished` loads it with Acquire.
 
 use super::Callback;
+pub(crate) use super::chunk::Common;
+use super::chunk::{Chunk, WORDS};
+pub(crate) use super::span::CallbackList;
+use super::span::Span;
+use super::stock::Stock;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell};
+use crate::sys::event::Event;
+use crate::sys::prim::{AtomicPtr, AtomicU64, Ordering, UnsafeCell};
 use crossbeam_utils::CachePadded;
-use std::collections::VecDeque;
-use std::fmt;
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::ptr::{self, NonNull};
 
-crate::sys::prim::model_const! {
-    /// Slots of a chunk. A chunk takes two kilobytes.
-    const SLOTS: usize = 62, loom 2;
-    /// Empty chunks that a queue keeps. It frees the others.
-    const SPARES: usize = 16, loom 2;
-}
+/// Chunks after which a producer asks for an early collection.
+const HURRY: usize = 64;
 
-#[derive(Debug)]
-struct Chunk {
-    next: AtomicPtr<Chunk>,
-    left: AtomicUsize,
-    queue: &'static Queue,
-    slots: [UnsafeCell<MaybeUninit<Callback>>; SLOTS],
+/// `produced` is the number of callbacks, and in the lowest bits the word after the last one.
+const AT_BITS: u32 = 8;
+const AT_MASK: u64 = (1 << AT_BITS) - 1;
+const _: () = assert!(WORDS < 1 << AT_BITS);
+
+fn position(produced: u64, at: usize) -> u64 {
+    produced << AT_BITS | at as u64
 }
 
 #[derive(Debug)]
@@ -49,6 +51,8 @@ struct Tail {
     chunk: *mut Chunk,
     at: usize,
     produced: u64,
+    /// Chunks filled since the last hurry.
+    filled: usize,
 }
 
 #[derive(Debug)]
@@ -68,12 +72,9 @@ pub(crate) struct Queue {
     head: CachePadded<UnsafeCell<Head>>,
     /// The first chunk of the chain, for the first collection.
     first: AtomicPtr<Chunk>,
-    /// A stack of empty chunks, linked by `next`. Finishers put chunks in. Only the producer takes
-    /// chunks out, so the link of the first chunk does not change meanwhile.
-    spare: AtomicPtr<Chunk>,
-    /// The approximate number of chunks in `spare`.
-    spares: AtomicUsize,
-    finished: CachePadded<AtomicU64>,
+    event: &'static Event,
+    /// What has come back to the producer.
+    pub(crate) stock: Stock,
 }
 
 // SAFETY: by the contracts of `push` and `collect` only the producer touches `tail`, and only the
@@ -83,12 +84,14 @@ unsafe impl Sync for Queue {}
 unsafe impl Send for Queue {}
 
 impl Queue {
-    pub(crate) fn new() -> Self {
+    /// `event` is the collector's.
+    pub(crate) fn new(common: &'static Common, event: &'static Event) -> Self {
         Self {
             tail: CachePadded::new(UnsafeCell::new(Tail {
                 chunk: ptr::null_mut(),
                 at: 0,
                 produced: 0,
+                filled: 0,
             })),
             produced: CachePadded::new(AtomicU64::new(0)),
             head: CachePadded::new(UnsafeCell::new(Head {
@@ -97,9 +100,8 @@ impl Queue {
                 collected: 0,
             })),
             first: AtomicPtr::new(ptr::null_mut()),
-            spare: AtomicPtr::new(ptr::null_mut()),
-            spares: AtomicUsize::new(0),
-            finished: CachePadded::new(AtomicU64::new(0)),
+            event,
+            stock: Stock::new(common),
         }
     }
 
@@ -108,106 +110,56 @@ impl Queue {
     ///
     /// # Safety
     /// The caller is the producer.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn push(&'static self, callback: Callback) {
         self.tail.with_mut(|tail| {
             // SAFETY: this thread is the producer.
             let tail = unsafe { &mut *tail };
             if tail.chunk.is_null() {
-                tail.chunk = self.chunk();
+                tail.chunk = self.chunk().as_ptr();
                 self.first.store(tail.chunk, Ordering::Relaxed);
             }
-            // SAFETY: some slots of this chunk are not published, so no finisher has given it back
-            // (invariants 2, 3).
+            // SAFETY: the chunk is not filled, so no finisher has given it back (invariants 2, 3).
             let chunk = unsafe { &*tail.chunk };
-            // SAFETY: the slot is not published, so no other thread touches it (invariant 1).
-            chunk.slots[tail.at].with_mut(|slot| unsafe {
-                (*slot).write(callback);
-            });
-            tail.at += 1;
-            if tail.at == SLOTS {
-                let next = self.chunk();
-                chunk.next.store(next, Ordering::Relaxed);
-                tail.chunk = next;
-                tail.at = 0;
-            }
+            // SAFETY: these words are not published, so no other thread touches them (invariant 1),
+            // and they are enough for a callback, since the chunk is not filled.
+            tail.at = unsafe { chunk.write(tail.at, callback) };
             tail.produced += 1;
+            if Chunk::is_full(tail.at) {
+                self.fill(tail, chunk);
+            }
             delay::at(Window::Publishing);
-            self.produced.store(tail.produced, Ordering::Release);
+            self.produced.store(position(tail.produced, tail.at), Ordering::Release);
         });
     }
 
+    /// Goes on to the next chunk.
     #[cold]
-    fn chunk(&'static self) -> *mut Chunk {
-        if let Some(spare) = self.take_spare() {
-            return spare.as_ptr();
+    fn fill(&'static self, tail: &mut Tail, chunk: &Chunk) {
+        let next = self.chunk();
+        chunk.fill(next, tail.at, tail.produced);
+        tail.chunk = next.as_ptr();
+        tail.at = 0;
+        tail.filled += 1;
+        if tail.filled == HURRY {
+            tail.filled = 0;
+            self.hurry();
         }
-        let chunk = Box::into_raw(Box::new(Chunk {
-            next: AtomicPtr::new(ptr::null_mut()),
-            left: AtomicUsize::new(SLOTS),
-            queue: self,
-            slots: std::array::from_fn(|_| UnsafeCell::new(MaybeUninit::uninit())),
-        }));
-        // For `take_spare`.
-        _ = chunk.expose_provenance();
-        chunk
     }
 
-    /// Takes an empty chunk. The caller is the producer.
-    fn take_spare(&self) -> Option<NonNull<Chunk>> {
-        // Acquire pairs with the finisher's Release: the slots are empty.
-        let mut first = NonNull::new(self.spare.load(Ordering::Acquire))?;
-        loop {
-            // A finisher may have linked a chunk to a pointer that it loaded before the chunk there
-            // was freed and another was made at the same address. So the provenance is taken from
-            // the chunk that is there now.
-            let first_now = ptr::with_exposed_provenance_mut(first.addr().get());
-            first = NonNull::new(first_now)?;
-            // SAFETY: the chunk is in the stack. Only the producer takes chunks out.
-            let next = unsafe { first.as_ref() }.next.load(Ordering::Relaxed);
-            let taken = self.spare.compare_exchange(
-                first.as_ptr(),
-                next,
-                Ordering::Acquire,
-                Ordering::Acquire,
-            );
-            match taken {
-                Ok(_) => break,
-                Err(now) => first = NonNull::new(now)?,
-            }
+    /// Has the next collection begin at once.
+    fn hurry(&self) {
+        let common = self.stock.home.common;
+        if !common.hurried.swap(true, Ordering::AcqRel) {
+            self.event.set();
         }
-        self.spares.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: the chunk is out of the stack, so only this thread has it.
-        unsafe { first.as_ref() }.next.store(ptr::null_mut(), Ordering::Relaxed);
-        Some(first)
     }
 
-    /// Gives an empty chunk back. Only the caller, the finisher that consumed its last slots, has
-    /// the chunk: the producer and the collector are past it (invariant 2).
-    fn leave_spare(&self, chunk: NonNull<Chunk>) {
-        // SAFETY: only the caller has the chunk.
-        let empty = unsafe { chunk.as_ref() };
-        empty.left.store(SLOTS, Ordering::Relaxed);
-        if self.spares.fetch_add(1, Ordering::Relaxed) >= SPARES {
-            self.spares.fetch_sub(1, Ordering::Relaxed);
-            // SAFETY: the chunk comes from a box, and the caller has it alone.
-            drop(unsafe { Box::from_raw(chunk.as_ptr()) });
-            return;
-        }
-        let mut first = self.spare.load(Ordering::Relaxed);
-        loop {
-            empty.next.store(first, Ordering::Relaxed);
-            let left = self.spare.compare_exchange(
-                first,
-                chunk.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match left {
-                Ok(_) => return,
-                Err(now) => first = now,
-            }
-        }
+    #[cold]
+    fn chunk(&'static self) -> NonNull<Chunk> {
+        // SAFETY: the caller is the producer.
+        let spare = unsafe { self.stock.take_chunk() };
+        spare.unwrap_or_else(|| Chunk::boxed(&self.stock.home))
     }
 
     /// Returns whether there is a callback to collect.
@@ -224,7 +176,7 @@ impl Queue {
     /// # Safety
     /// The caller is the collector.
     pub(crate) unsafe fn uncollected(&self) -> u64 {
-        let produced = self.produced.load(Ordering::Acquire);
+        let produced = self.produced();
         // SAFETY: this thread is the collector.
         produced - self.head.with(|head| unsafe { (*head).collected })
     }
@@ -237,45 +189,104 @@ impl Queue {
         self.head.with_mut(|head| {
             // SAFETY: this thread is the collector.
             let head = unsafe { &mut *head };
-            let produced = self.produced.load(Ordering::Acquire);
+            let position = self.produced.load(Ordering::Acquire);
+            let produced = position >> AT_BITS;
             while head.collected < produced {
                 delay::at(Window::Collecting);
                 if head.chunk.is_null() {
                     head.chunk = self.first.load(Ordering::Relaxed);
                 }
-                let chunk = NonNull::new(head.chunk).expect("published slots are in a chunk");
-                let room = SLOTS - head.at;
-                let take = usize::try_from(produced - head.collected).map_or(room, |n| n.min(room));
-                head.at += take;
-                head.collected += take as u64;
-                if head.at == SLOTS {
-                    // SAFETY: the span of the last slots does not exist yet, so the chunk is still
-                    // there (invariant 3), and its `next` is set (invariant 2).
-                    head.chunk = unsafe { chunk.as_ref() }.next.load(Ordering::Relaxed);
-                    head.at = 0;
-                    // SAFETY: the slots are published, and `collected` is past them, so no other
-                    // span gets them.
-                    list.push(unsafe { Span::new(chunk, SLOTS - take, SLOTS) });
-                } else {
-                    // SAFETY: as above.
-                    list.push(unsafe { Span::new(chunk, head.at - take, head.at) });
-                }
+                let at = NonNull::new(head.chunk).expect("published callbacks are in a chunk");
+                // SAFETY: its last callbacks are not collected, so the chunk is there (invariant
+                // 3).
+                let chunk = unsafe { at.as_ref() };
+                let filled = chunk.end.load(Ordering::Relaxed);
+                let start = head.at;
+                // If the chunk was filled when the position was published, the collector sees that
+                // (invariant 2). A later `end` is above `produced`.
+                let (collected, end) = match filled {
+                    1.. if filled <= produced => {
+                        head.chunk = chunk.next.load(Ordering::Relaxed);
+                        head.at = 0;
+                        (filled, WORDS)
+                    }
+                    _ => {
+                        head.at = (position & AT_MASK) as usize;
+                        (produced, head.at)
+                    }
+                };
+                let callbacks = (collected - head.collected) as usize;
+                head.collected = collected;
+                // SAFETY: the callbacks are published, and `collected` is past them, so no other
+                // span gets them.
+                list.push(unsafe { Span::new(at, start, end, callbacks) });
             }
         });
     }
 
     /// Returns how many callbacks have finished. Acquire: all that they did comes before this.
     pub(crate) fn finished(&self) -> u64 {
-        self.finished.load(Ordering::Acquire)
+        self.stock.home.finished()
     }
 
     /// Returns how many callbacks were queued. Acquire.
     pub(crate) fn produced(&self) -> u64 {
-        self.produced.load(Ordering::Acquire)
+        self.produced.load(Ordering::Acquire) >> AT_BITS
     }
 
     pub(crate) fn is_idle(&self) -> bool {
         self.finished() == self.produced()
+    }
+
+    /// Returns how many bytes the empty boxes have that have come back.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.stock.home.kept_bytes()
+    }
+
+    /// Closes the stock, if empty boxes have come back. A heavy fence and
+    /// [`empty_stock`](Self::empty_stock) must follow. The caller is the collector.
+    pub(crate) fn close_stock(&self) {
+        self.stock.close();
+    }
+
+    /// Frees the empty boxes that have come back, unless the producer takes one now.
+    ///
+    /// # Safety
+    /// The caller is the collector, and has passed a heavy fence after
+    /// [`close_stock`](Self::close_stock). No other thread calls [`free_boxes`](Self::free_boxes).
+    pub(crate) unsafe fn empty_stock(&self) {
+        // SAFETY: passed on.
+        unsafe { self.stock.reopen() };
+        if self.is_idle() {
+            // SAFETY: this thread is the collector.
+            let (chunk, at) = self.head.with(|head| unsafe { ((*head).chunk, (*head).at) });
+            if at != 0 {
+                // SAFETY: some slots of the chunk are not collected, so it is there. Those before
+                // `at` are consumed, since all callbacks have finished, and no holder gets the
+                // chunk before this thread collects the rest.
+                unsafe { self.stock.home.free_boxes(&*chunk, at) };
+            }
+        }
+    }
+
+    /// Frees the empty boxes of an idle queue, and the spare chunks too if `chunks`.
+    ///
+    /// # Safety
+    /// There is no producer or finisher, and no other thread frees boxes. All callbacks have
+    /// finished.
+    pub(crate) unsafe fn free_boxes(&self, chunks: bool) {
+        if !chunks && self.kept_bytes() == 0 {
+            return;
+        }
+        // SAFETY: passed on.
+        unsafe { self.stock.clear_unused(chunks) };
+        // SAFETY: there is no producer.
+        let (chunk, at) = self.tail.with(|tail| unsafe { ((*tail).chunk, (*tail).at) });
+        if at != 0 {
+            // SAFETY: the producer was to fill the chunk, so it is there. The slots before `at` are
+            // consumed, since all callbacks have finished.
+            unsafe { self.stock.home.free_boxes(&*chunk, at) };
+        }
     }
 
     /// Frees the memory of an idle queue.
@@ -284,10 +295,8 @@ impl Queue {
     /// No other thread uses the queue: there is no producer, collector or finisher. All callbacks
     /// have finished.
     pub(crate) unsafe fn trim(&self) {
-        while let Some(spare) = self.take_spare() {
-            // SAFETY: the chunk comes from a box, and is out of the stack.
-            drop(unsafe { Box::from_raw(spare.as_ptr()) });
-        }
+        // SAFETY: passed on.
+        unsafe { self.free_boxes(true) };
         // SAFETY: there is no producer.
         let last = self.tail.with_mut(|tail| unsafe {
             (*tail).at = 0;
@@ -308,8 +317,7 @@ impl Queue {
 
     #[cfg(test)]
     pub(crate) fn has_chunks(&self) -> bool {
-        let spare = !self.spare.load(Ordering::Relaxed).is_null();
-        spare || !self.first.load(Ordering::Relaxed).is_null()
+        self.stock.has_chunks() || !self.first.load(Ordering::Relaxed).is_null()
     }
 
     /// Sets the counts to 0 for a new domain.
@@ -322,118 +330,7 @@ impl Queue {
         // SAFETY: there is no collector.
         self.head.with_mut(|head| unsafe { (*head).collected = 0 });
         self.produced.store(0, Ordering::Relaxed);
-        self.finished.store(0, Ordering::Relaxed);
-    }
-}
-
-impl Chunk {
-    /// Counts `n` slots as consumed, and gives the chunk back with its last slot.
-    ///
-    /// # Safety
-    /// Each slot is counted once, after its callback was taken out. The caller does not use `this`
-    /// again.
-    unsafe fn consumed(this: NonNull<Chunk>, n: usize) {
-        // SAFETY: the `n` slots are not counted yet, so the chunk is still there (invariant 3).
-        let (queue, last) = unsafe {
-            let chunk = this.as_ref();
-            // AcqRel: the finisher that counts the last slot comes after all other finishers.
-            (chunk.queue, chunk.left.fetch_sub(n, Ordering::AcqRel) == n)
-        };
-        if last {
-            queue.leave_spare(this);
-        }
-        // Release: pairs with `finished`.
-        queue.finished.fetch_add(n as u64, Ordering::Release);
-    }
-}
-
-/// Adjacent slots of one chunk that were collected together.
-///
-/// # Invariant
-/// The span alone owns the callbacks in slots `[next, end)`. Its slots `[start, next)` are empty.
-/// The chunk stays until the span has counted its slots, which its drop does.
-struct Span {
-    chunk: NonNull<Chunk>,
-    start: usize,
-    next: usize,
-    end: usize,
-}
-
-// SAFETY: a span owns `Send` callbacks. What it shares of the chunk is atomic.
-unsafe impl Send for Span {}
-
-impl Span {
-    /// # Safety
-    /// The slots are published, and no other span has them.
-    unsafe fn new(chunk: NonNull<Chunk>, start: usize, end: usize) -> Self {
-        Self { chunk, start, next: start, end }
-    }
-
-    fn len(&self) -> usize {
-        self.end - self.next
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<Callback> {
-        if self.next == self.end {
-            return None;
-        }
-        // SAFETY: the chunk stays as long as the span does (invariant).
-        let slot = &unsafe { self.chunk.as_ref() }.slots[self.next];
-        self.next += 1;
-        // SAFETY: the span owns the callback, and reads it once: `next` is past it.
-        Some(slot.with(|slot| unsafe { MaybeUninit::assume_init_read(&*slot) }))
-    }
-}
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        while let Some(callback) = self.pop() {
-            drop(callback);
-        }
-        // SAFETY: all slots of the span are empty, and only this drop counts them.
-        unsafe { Chunk::consumed(self.chunk, self.end - self.start) }
-    }
-}
-
-/// Collected callbacks. Those of one thread are in the order in which the thread queued them.
-pub(crate) struct CallbackList {
-    spans: VecDeque<Span>,
-    len: usize,
-}
-
-impl CallbackList {
-    pub(crate) fn new() -> Self {
-        Self { spans: VecDeque::new(), len: 0 }
-    }
-
-    fn push(&mut self, span: Span) {
-        self.len += span.len();
-        self.spans.push_back(span);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Takes the next callback out. The caller must have run the one before, which may now count as
-    /// finished.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Callback> {
-        loop {
-            let span = self.spans.front_mut()?;
-            if let Some(callback) = span.pop() {
-                self.len -= 1;
-                return Some(callback);
-            }
-            self.spans.pop_front();
-        }
-    }
-}
-
-impl fmt::Debug for CallbackList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallbackList").field("len", &self.len).finish()
+        self.stock.home.reset();
     }
 }
 
@@ -445,8 +342,11 @@ mod tests {
 
     type Out = Vec<usize>;
 
+    /// About as many callbacks as a chunk has room for.
+    const SLOTS: usize = WORDS / 2;
+
     fn queue() -> &'static Queue {
-        Box::leak(Box::new(Queue::new()))
+        Box::leak(Box::new(Queue::new(Box::leak(Box::default()), Box::leak(Box::default()))))
     }
 
     fn push(queue: &'static Queue, n: usize) {

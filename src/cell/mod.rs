@@ -81,7 +81,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
         Self {
-            current: AtomicPtr::new(Box::into_raw(Box::new(value))),
+            current: AtomicPtr::new(Box::into_raw(rcu.boxed(value))),
             domain: DomainRef::of(rcu),
             first: None,
             watched: WatchLink::new(),
@@ -214,9 +214,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
     }
 
     fn exchange(&self, value: T) -> *mut T {
-        // Starts the domain first, so that a refused start loses nothing.
-        self.rcu();
-        let new = Box::into_raw(Box::new(value));
+        let new = Box::into_raw(self.rcu().boxed(value));
         // Release publishes the new value; Acquire shows the old one whole; the watchers need
         // SeqCst.
         let old = self.current.swap(new, Ordering::SeqCst);
@@ -262,7 +260,7 @@ impl<T: Send + Sync + 'static> RcuCell<T> {
             let section = self.rcu().read();
             let seen = self.current.load(Ordering::Acquire);
             // SAFETY: loaded in the section (invariants 1, 2).
-            let new = Box::into_raw(Box::new(f(unsafe { &*seen })?));
+            let new = Box::into_raw(self.rcu().boxed(f(unsafe { &*seen })?));
             let exchanged =
                 self.current.compare_exchange(seen, new, Ordering::SeqCst, Ordering::Relaxed);
             match exchanged {

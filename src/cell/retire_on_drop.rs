@@ -53,8 +53,7 @@ impl<T: Send + 'static> RetireOnDrop<T> {
     /// assert_eq!(rcu.stats().queued, 1);
     /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
-        let rcu = rcu.clone();
-        Self { value: NonNull::from(Box::leak(Box::new(value))), rcu }
+        Self { value: NonNull::from(Box::leak(rcu.boxed(value))), rcu: rcu.clone() }
     }
 
     /// Returns the domain that the value will be retired in.

@@ -13,28 +13,28 @@ use std::task::{Context, Poll, ready};
 
 /// How a retired value and the allocation that holds it are freed.
 pub(super) struct Reclaimer<T: 'static> {
-    /// Frees the allocation with the value. `None`: the value is static.
-    pub(super) free: Option<unsafe fn(*mut ())>,
+    /// Retires the allocation with the value. `None`: the value is static.
+    pub(super) free: Option<unsafe fn(&Rcu, *mut ())>,
     /// Frees the allocation, and moves the value to a box.
     pub(super) take: unsafe fn(*mut ()) -> Box<T>,
 }
 
 /// # Safety
-/// `value` came from a `Box<T>`, nothing else frees it, and no reader is left.
-unsafe fn free<T>(value: *mut ()) {
+/// `value` came from a `Box<T>`, is `Send`, was unlinked, and nothing else frees it.
+unsafe fn free<T: 'static>(rcu: &Rcu, value: *mut ()) {
     // SAFETY: by the caller's word.
-    drop(unsafe { Box::from_raw(value.cast::<T>()) });
+    unsafe { rcu.retire_value(value.cast::<T>()) };
 }
 
 /// # Safety
-/// As [`free`].
+/// `value` came from a `Box<T>`, nothing else frees it, and no reader is left.
 unsafe fn take<T>(value: *mut ()) -> Box<T> {
     // SAFETY: by the caller's word.
     unsafe { Box::from_raw(value.cast::<T>()) }
 }
 
 /// # Safety
-/// As [`free`], for a `Box<H>`.
+/// As [`take`], for a `Box<H>`.
 unsafe fn take_from<H: Holder>(holder: *mut ()) -> Box<H::Value> {
     // SAFETY: by the caller's word.
     let holder = unsafe { Box::from_raw(holder.cast::<H>()) };
@@ -67,8 +67,9 @@ impl<T: 'static> Reclaimer<T> {
 /// ```
 pub struct Retired<T: Send + Sync + 'static> {
     rcu: Rcu,
-    /// After it, no reader is left.
-    gp: GracePeriod,
+    /// After it, no reader is left. `None`: not asked for yet. The number may be taken at any time
+    /// after the value was unlinked, and most values are dropped without one.
+    gp: Option<GracePeriod>,
     value: NonNull<T>,
     /// The allocation that holds the value.
     holder: *mut (),
@@ -91,7 +92,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
         holder: *mut (),
         reclaimer: &'static Reclaimer<T>,
     ) -> Self {
-        Self { gp: rcu.grace_period(), rcu: rcu.clone(), value, holder, reclaimer }
+        Self { gp: None, rcu: rcu.clone(), value, holder, reclaimer }
     }
 
     /// Makes a `Retired` of a box that was just unlinked from a structure of `rcu`, for structures
@@ -162,8 +163,14 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// println!("no reader writes {old} any more");
     /// # });
     /// ```
-    pub fn wait(self) -> Reclaim<T> {
-        Reclaim { wait: self.rcu.wait_for(self.gp), retired: Some(self) }
+    pub fn wait(mut self) -> Reclaim<T> {
+        let gp = self.grace_period();
+        Reclaim { wait: self.rcu.wait_for(gp), retired: Some(self) }
+    }
+
+    /// Returns the number of the value's grace period, and takes one if there is none.
+    fn grace_period(&mut self) -> GracePeriod {
+        *self.gp.get_or_insert_with(|| self.rcu.grace_period())
     }
 
     /// [`wait`](Self::wait) that blocks the thread.
@@ -180,8 +187,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
     #[track_caller]
     pub fn blocking_wait(self) -> Box<T> {
         self.rcu.assert_may_wait("blocking_wait");
-        if !self.rcu.has_elapsed(self.gp) {
-            // Covers the value's grace period, which was the next one when the value was taken out.
+        if !self.gp.is_some_and(|gp| self.rcu.has_elapsed(gp)) {
             self.rcu.blocking_synchronize();
         }
         // SAFETY: its grace period has elapsed.
@@ -189,7 +195,8 @@ impl<T: Send + Sync + 'static> Retired<T> {
     }
 
     /// Returns the value if no reader can see it. Otherwise requests its grace period, so that a
-    /// later try may succeed.
+    /// later try may succeed. The first try always fails, since it takes the number of the grace
+    /// period.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -206,12 +213,13 @@ impl<T: Send + Sync + 'static> Retired<T> {
     ///
     /// # Errors
     /// `self`, if it is too early.
-    pub fn try_take(self) -> Result<Box<T>, Self> {
-        if self.rcu.has_elapsed(self.gp) {
+    pub fn try_take(mut self) -> Result<Box<T>, Self> {
+        let gp = self.grace_period();
+        if self.rcu.has_elapsed(gp) {
             // SAFETY: its grace period has elapsed.
             return Ok(unsafe { self.take() });
         }
-        self.rcu.want(self.gp);
+        self.rcu.want(gp);
         Err(self)
     }
 
@@ -252,7 +260,7 @@ impl<T: Send + Sync + 'static> Drop for Retired<T> {
         if let Some(free) = self.reclaimer.free {
             // SAFETY: what it frees is `Send`, was unlinked when `self` was made, and is freed
             // once.
-            unsafe { self.rcu.call_unchecked(move || free(holder)) };
+            unsafe { free(&self.rcu, holder) };
         }
     }
 }
@@ -336,11 +344,10 @@ impl Rcu {
         let retired: Vec<Retired<T>> = all.into_iter().collect();
         let foreign = retired.iter().any(|retired| !retired.rcu.same_domain(self));
         assert!(!foreign, "reclaim_all was given a Retired of another Rcu");
-        let last = retired.iter().map(|retired| retired.gp).reduce(|a, b| match a < b {
-            true => b,
-            false => a,
-        });
-        ReclaimAll { wait: last.map(|gp| self.wait_for(gp)), retired }
+        // All were unlinked before. A number of their own would be a write for each of them to what
+        // every section reads.
+        let wait = (!retired.is_empty()).then(|| self.wait_for(self.grace_period()));
+        ReclaimAll { wait, retired }
     }
 }
 
@@ -352,7 +359,7 @@ impl<T: Send + Sync + 'static> Future for ReclaimAll<T> {
             ready!(Pin::new(wait).poll(cx));
         }
         let retired = std::mem::take(&mut self.retired);
-        // SAFETY: `wait` was made with the last of their grace periods, which elapse in order.
+        // SAFETY: `wait` was made after all of them were unlinked.
         Poll::Ready(retired.into_iter().map(|r| unsafe { r.take() }).collect())
     }
 }

@@ -228,7 +228,7 @@ impl Rcu {
     pub unsafe fn retire_raw<T: Send + 'static>(&self, value: *mut T) {
         // SAFETY: `T` is `Send`. The caller has unlinked the value and gives it away, and the
         // callback runs after a grace period that starts later: no reader is left.
-        unsafe { self.call_unchecked(move || drop(Box::from_raw(value))) };
+        unsafe { self.retire_value(value) };
     }
 }
 

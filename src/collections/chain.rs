@@ -243,14 +243,14 @@ pub(crate) struct Run<T> {
 }
 
 impl<T> Run<T> {
-    pub(crate) fn of(value: T) -> Self {
+    pub(crate) fn of(node: Box<Node<T>>) -> Self {
         let mut run = Run::default();
-        run.push(value);
+        run.push(node);
         run
     }
 
-    pub(crate) fn push(&mut self, value: T) {
-        let node = Box::into_raw(Node::new(value));
+    pub(crate) fn push(&mut self, node: Box<Node<T>>) {
+        let node = Box::into_raw(node);
         match self.last.is_null() {
             true => self.first = node,
             // SAFETY: private to this run, which owns it.
@@ -270,8 +270,8 @@ impl<T> Run<T> {
 }
 
 impl<T> Node<T> {
-    pub(crate) fn new(value: T) -> Box<Self> {
-        Box::new(Node { next: Link::default(), number: 0, value })
+    pub(crate) fn new(value: T) -> Self {
+        Node { next: Link::default(), number: 0, value }
     }
 }
 

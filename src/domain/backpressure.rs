@@ -363,8 +363,10 @@ impl Permit {
     /// # rcu.drain().await;
     /// # });
     /// ```
-    pub fn retire<T: ?Sized + Send + 'static>(self, value: Box<T>) {
-        self.call(move || drop(value));
+    pub fn retire<T: ?Sized + Send + 'static>(mut self, value: Box<T>) {
+        if let Some(rcu) = self.0.take() {
+            rcu.retire_counted(value);
+        }
     }
 }
 

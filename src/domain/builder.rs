@@ -26,6 +26,7 @@ const LEAST_STACK: usize = 256 * 1024;
 pub(super) struct Settings {
     pub(super) batch_interval: Duration,
     pub(super) stall_timeout: Duration,
+    pub(super) keep_memory: bool,
     pub(super) on_stall: Option<StallHook>,
     pub(super) on_panic: Option<PanicHook>,
     pub(super) on_idle: Option<IdleHook>,
@@ -127,6 +128,7 @@ impl Builder {
             settings: Settings {
                 batch_interval: Duration::from_millis(1),
                 stall_timeout: Duration::from_secs(10),
+                keep_memory: true,
                 on_stall: None,
                 on_panic: None,
                 on_idle: None,
@@ -196,6 +198,27 @@ impl Builder {
     /// ```
     pub fn batch_interval(mut self, interval: Duration) -> Self {
         self.settings.batch_interval = interval;
+        self
+    }
+
+    /// Sets whether the memory of retired values is kept for the next ones. Default: yes.
+    ///
+    /// A retired value is dropped on the executor. The memory of its box goes back to the thread
+    /// that retired it, which puts its next values there: neither thread goes to the allocator. A
+    /// thread keeps the memory of boxes up to a kilobyte, of the four layouts that it uses most, up
+    /// to a megabyte in all; a domain keeps up to 32 megabytes.
+    /// [`Stats::kept_bytes`](crate::Stats::kept_bytes) says how much. When the domain is idle, all
+    /// of it is freed, before [`on_idle`](Self::on_idle) is called. What a thread keeps is freed
+    /// when it ends.
+    ///
+    /// ```
+    /// // Every box is freed where its value is dropped.
+    /// let rcu = async_rcu::Rcu::builder().keep_memory(false).build()?;
+    /// # drop(rcu);
+    /// # Ok::<(), async_rcu::error::BuildError>(())
+    /// ```
+    pub fn keep_memory(mut self, keep: bool) -> Self {
+        self.settings.keep_memory = keep;
         self
     }
 
@@ -339,6 +362,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("batch_interval", &self.settings.batch_interval)
+            .field("keep_memory", &self.settings.keep_memory)
             .field("max_pending", &self.max_pending)
             .field("stall_timeout", &self.settings.stall_timeout)
             .finish_non_exhaustive()

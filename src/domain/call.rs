@@ -5,12 +5,14 @@
 //! the grace-period thread passes before it looks at the queues a last time and sleeps.
 
 use super::rcu::Rcu;
-use crate::callback::Callback;
+use crate::callback::boxes::BoxLayout;
+use crate::callback::{Callback, fits};
 use crate::dispatch::job::{Context, RunOn};
 use crate::dispatch::runtime::Runtime;
 use crate::reader::local;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
+use std::alloc::Layout;
 use std::any::Any;
 use std::future::Future;
 
@@ -40,8 +42,19 @@ impl Rcu {
     }
 
     #[inline]
-    pub(super) fn enqueue_counted(&self, f: impl FnOnce(&mut dyn Any) + Send + 'static) {
-        let callback = Callback::new(f);
+    pub(super) fn enqueue_counted<F>(&self, f: F)
+    where
+        F: FnOnce(&mut dyn Any) + Send + 'static,
+    {
+        let is_kept = !fits::<F>() && self.kept_layout(Layout::new::<F>()).is_some();
+        self.queue(match is_kept {
+            false => Callback::new(f),
+            true => Callback::leaving_box(self.boxed(f)),
+        });
+    }
+
+    #[inline(always)]
+    fn queue(&self, callback: Callback) {
         match local::cached(self.registry) {
             // SAFETY: the record is the current thread's.
             Some(record) => unsafe { record.queue.push(callback) },
@@ -99,6 +112,85 @@ impl Rcu {
     /// ```
     #[inline]
     pub fn retire<T: ?Sized + Send + 'static>(&self, value: Box<T>) {
-        self.call(move || drop(value));
+        if self.is_limited() {
+            self.count();
+        }
+        self.retire_counted(value);
+    }
+
+    #[inline]
+    pub(super) fn retire_counted<T: ?Sized + Send + 'static>(&self, value: Box<T>) {
+        let is_thin = size_of::<*mut T>() == size_of::<usize>();
+        let layout = match is_thin {
+            true => self.kept_layout(Layout::for_value(&*value)),
+            false => None,
+        };
+        match layout {
+            None => self.enqueue_counted(move |_| drop(value)),
+            Some(layout) => {
+                // SAFETY: from a box of this layout, which is given away. The value is `Send`.
+                self.queue(unsafe { Callback::emptying_of(Box::into_raw(value), layout) });
+            }
+        }
+    }
+
+    /// Queues a callback that drops a value, and leaves its box empty or frees it.
+    ///
+    /// # Safety
+    /// `value` came from [`Box::into_raw`], may be dropped on any thread after a grace period that
+    /// starts later, and is given away here.
+    #[inline]
+    pub(crate) unsafe fn retire_value<T: 'static>(&self, value: *mut T) {
+        if self.kept_layout(Layout::new::<T>()).is_none() {
+            // SAFETY: passed on.
+            return unsafe { self.call_unchecked(move || drop(Box::from_raw(value))) };
+        }
+        if self.is_limited() {
+            self.count();
+        }
+        // SAFETY: passed on.
+        self.queue(unsafe { Callback::emptying(value) });
+    }
+
+    /// Returns the layout if empty boxes of this layout are kept.
+    #[inline(always)]
+    fn kept_layout(&self, layout: Layout) -> Option<BoxLayout> {
+        match self.keeps_memory() {
+            true => BoxLayout::of(layout),
+            false => None,
+        }
+    }
+
+    /// Puts a value into a box. Takes the memory of a value of the same layout that this thread has
+    /// retired in this domain, if there is some, and allocates otherwise.
+    ///
+    /// The values of [`RcuCell`](crate::RcuCell), and the nodes and entries of the collections, are
+    /// put into boxes in this way. For a [`RcuPtr`](crate::RcuPtr), and for structures of your own.
+    ///
+    /// ```
+    /// use async_rcu::{Rcu, RcuPtr};
+    /// let leader = RcuPtr::from(Box::new(1));
+    /// for n in 2..1000 {
+    ///     leader.store(Some(leader.rcu().boxed(n)));
+    /// }
+    /// assert_eq!(leader.load(&Rcu::global().read()), Some(&999));
+    /// ```
+    #[inline]
+    pub fn boxed<T>(&self, value: T) -> Box<T> {
+        let layout = Layout::new::<T>();
+        if self.kept_layout(layout).is_some() {
+            if let Some(record) = local::cached(self.registry) {
+                // SAFETY: the record is the current thread's.
+                if let Some(at) = unsafe { record.queue.stock.take_box(layout) } {
+                    let at = at.cast::<T>().as_ptr();
+                    // SAFETY: the memory of a box of the same layout, which nothing else has.
+                    return unsafe {
+                        at.write(value);
+                        Box::from_raw(at)
+                    };
+                }
+            }
+        }
+        Box::new(value)
     }
 }

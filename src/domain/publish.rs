@@ -87,6 +87,7 @@ mod published {
                 ("async_rcu_pending", stats.queued.saturating_sub(stats.finished) as f64),
                 ("async_rcu_threads", stats.threads as f64),
                 ("async_rcu_owned_guards", stats.owned_guards as f64),
+                ("async_rcu_kept_bytes", stats.kept_bytes as f64),
                 (
                     "async_rcu_oldest_section_seconds",
                     stats.oldest_section.unwrap_or_default().as_secs_f64(),

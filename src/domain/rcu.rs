@@ -39,6 +39,8 @@ pub struct Rcu {
     /// which every cell has, would use the `bool` as its tag, and every read would load one more
     /// word.
     limited: u8,
+    /// Not 0 if the memory of retired values is kept for the next ones.
+    keeps_memory: u8,
     handle: Arc<Handle>,
 }
 
@@ -56,6 +58,7 @@ impl Rcu {
         Rcu {
             registry: domain.registry,
             limited: u8::from(domain.dispatcher.backlog.is_some()),
+            keeps_memory: u8::from(domain.settings.keep_memory),
             handle: Arc::new(Handle(domain)),
         }
     }
@@ -63,6 +66,11 @@ impl Rcu {
     #[inline(always)]
     pub(super) fn is_limited(&self) -> bool {
         self.limited != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn keeps_memory(&self) -> bool {
+        self.keeps_memory != 0
     }
 
     pub(super) fn domain(&self) -> &Arc<Domain> {

@@ -31,7 +31,7 @@ pub struct Stats {
     /// taken back through `wait` are not counted.
     pub queued: u64,
     /// Callbacks that have finished or panicked. An async callback finishes with its future. Never
-    /// above `queued`. The count may lag: it grows by groups of up to 62 callbacks of one thread,
+    /// above `queued`. The count may lag: it grows by groups of up to 124 callbacks of one thread,
     /// and may be too low for a moment while async callbacks run.
     pub finished: u64,
     /// Callbacks and drops of retired values that panicked.
@@ -51,6 +51,9 @@ pub struct Stats {
     pub grace_period_latency: Latency,
     /// The longest time of a callback. Short callbacks are timed together, up to one microsecond.
     pub longest_callback: Duration,
+    /// The bytes of the boxes whose values were dropped, and whose memory is
+    /// [kept](crate::Builder::keep_memory) for the next values. 0 when the domain is idle.
+    pub kept_bytes: u64,
     /// Stall reports made.
     pub stalls: u64,
     /// The process-wide barrier that is in use.
@@ -91,6 +94,7 @@ impl Domain {
             oldest_section: oldest.map(|seen| self.collector.lock().age_of(seen)),
             grace_period_latency: self.collector.lock().latency.summary(),
             longest_callback: Duration::from_nanos(counts.longest.load(Ordering::Relaxed)),
+            kept_bytes: self.registry.records().map(|r| r.queue.kept_bytes()).sum(),
             stalls: self.stalls.reported.load(Ordering::Relaxed),
             barrier: self.barrier,
         }

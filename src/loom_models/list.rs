@@ -17,7 +17,7 @@ struct List {
 impl List {
     fn of(names: impl IntoIterator<Item = u32>) -> &'static Self {
         let mut run = Run::default();
-        names.into_iter().for_each(|name| run.push(Value::new(name)));
+        names.into_iter().for_each(|name| run.push(Box::new(Node::new(Value::new(name)))));
         let list = List { head: Link::default(), tail: Mutex::new(Tail::EMPTY) };
         // SAFETY: its own tail, locked.
         unsafe { list.tail.lock().insert(&list.head, ptr::null_mut(), run) };
@@ -37,7 +37,7 @@ impl List {
     }
 
     fn push_back(&self, name: u32) {
-        let run = Run::of(Value::new(name));
+        let run = Run::of(Box::new(Node::new(Value::new(name))));
         let mut tail = self.tail.lock();
         let last = tail.last();
         // SAFETY: its own tail, locked; the last is linked.
@@ -129,7 +129,7 @@ fn loom_models_a_replaced_node() {
         let (registry, engine) = engine();
         let list = List::of([1, 2]);
         let reader = in_section(registry.acquire(), || list.walk());
-        let by = Node::new(Value::new(3));
+        let by = Box::new(Node::new(Value::new(3)));
         // SAFETY: its own tail, locked.
         let old = unsafe { list.tail.lock().replace(&list.head, ptr::null_mut(), by) };
         freed_after_a_grace_period(engine, old);

@@ -20,6 +20,7 @@ mod queue;
 mod release;
 mod restart;
 mod section;
+mod stock;
 mod tickets;
 mod vec;
 mod waiters;
@@ -27,7 +28,7 @@ mod watch;
 
 // Models take these from here, by `use super::*`.
 use crate::callback::Callback;
-use crate::callback::queue::{CallbackList, Queue};
+use crate::callback::queue::{CallbackList, Common, Queue};
 use crate::dispatch::batch::Batch;
 use crate::dispatch::blocking::block_on;
 use crate::dispatch::executor::InlineExecutor;
@@ -323,7 +324,7 @@ struct Calling(&'static Queue);
 
 impl Calling {
     fn new() -> Self {
-        Self(leak(Queue::new()))
+        Self(leak(Queue::new(leak(Common::default()), leak(Event::new()))))
     }
 
     fn queue_in(&mut self, f: impl FnOnce(&mut job::Context) + Send + 'static) {

@@ -19,7 +19,12 @@ fn shared() -> &'static Shared {
     let sleep_state = SleepState::stopped();
     assert!(sleep_state.take_over());
     let unlinked = std::array::from_fn(|_| Value::unwritten());
-    leak(Shared { queue: Queue::new(), sleep_state, event: Event::new(), unlinked })
+    leak(Shared {
+        queue: Queue::new(leak(Common::default()), leak(Event::new())),
+        sleep_state,
+        event: Event::new(),
+        unlinked,
+    })
 }
 
 fn push(out: &mut dyn Any, n: usize) {

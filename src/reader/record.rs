@@ -51,7 +51,7 @@ impl Record {
             signals,
             owned: OwnedWords::new(),
             index,
-            queue: Queue::new(),
+            queue: Queue::new(&signals.queues, &signals.event),
         }
     }
 

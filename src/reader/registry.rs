@@ -33,6 +33,8 @@
 //! 1. Registries and groups of records are never freed.
 //! 2. A taken record belongs to exactly one thread.
 
+mod memory;
+
 use super::location::Opening;
 use super::record::Record;
 use super::sequence::Seq;
@@ -274,6 +276,9 @@ impl Registry {
             // Acquire: the next owner comes after all that the last one did.
             if record.is_idle() {
                 idle += 1;
+                // SAFETY: the record is idle, and no thread can take it: there is no producer or
+                // finisher. The slots are locked.
+                unsafe { record.queue.free_boxes(false) };
                 if slots.give(record) {
                     self.untrimmed.store(true, Ordering::Relaxed);
                 }
@@ -282,27 +287,6 @@ impl Registry {
             }
         }
         self.orphans.store(slots.orphans.len(), Ordering::Relaxed);
-    }
-
-    /// Frees the memory of the queues in groups that a past peak has left.
-    ///
-    /// # Safety
-    /// The caller holds the domain's lock for collecting.
-    pub(crate) unsafe fn trim(&self) {
-        if !self.untrimmed.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        let mut slots = self.slots.lock();
-        // The first group stays as it is, since threads come and go.
-        let all = slots.groups.iter_mut().skip(1);
-        for slot in all.filter(|slot| slot.is_free() && !slot.trimmed) {
-            slot.trimmed = true;
-            for record in &slot.group.records {
-                // SAFETY: the record is free, and the slots are locked: there is no producer, and
-                // no callback is unfinished. The caller is the only collector.
-                unsafe { record.queue.trim() };
-            }
-        }
     }
 
     /// Returns the sections that hold up grace period `wanted`, oldest first, at most `most` of
@@ -407,7 +391,10 @@ impl Registry {
     /// leave open sections later.
     pub(crate) unsafe fn orphan(&self, record: &'static Record) {
         // SAFETY: passed on.
-        unsafe { record.retire() };
+        unsafe {
+            record.retire();
+            record.queue.stock.give_up();
+        }
         delay::at(Window::Orphaned);
         let mut slots = self.slots.lock();
         slots.orphans.push_back(record);

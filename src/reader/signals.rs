@@ -2,6 +2,7 @@
 
 use super::release::Release;
 use super::sequence::{Seq, Sequence};
+use crate::callback::queue::Common;
 use crate::sys::event::Event;
 use crate::sys::sleep_state::SleepState;
 use crossbeam_utils::CachePadded;
@@ -17,6 +18,8 @@ pub(crate) struct Signals {
     pub(crate) event: CachePadded<Event>,
     /// Guards read it to see whether their section is asked to end.
     pub(crate) release: Release,
+    /// Threads write it when they fill or take a chunk of callbacks.
+    pub(crate) queues: CachePadded<Common>,
 }
 
 impl Signals {
@@ -26,6 +29,7 @@ impl Signals {
             sleep_state: CachePadded::new(SleepState::stopped()),
             event: CachePadded::new(Event::new()),
             release: Release::new(first),
+            queues: CachePadded::default(),
         }
     }
 }

@@ -67,6 +67,9 @@ pub(crate) enum Window {
     Stopping,
     /// A stopped thread was taken over and not yet started.
     Starting,
+    /// A producer's stock is closed, and the thread that closed it has not looked whether the
+    /// producer uses it.
+    Closed,
     /// A record's thread ends, and the record is not yet among the orphans.
     Orphaned,
     /// The last handle is gone, and this is not yet announced.

@@ -198,7 +198,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// ```
     #[track_caller]
     pub fn push_front(&self, value: T) {
-        let run = Run::of(value);
+        let run = Run::of(self.rcu().boxed(Node::new(value)));
         self.lock("push_front").insert(ptr::null_mut(), run);
     }
 
@@ -212,7 +212,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     /// ```
     #[track_caller]
     pub fn push_back(&self, value: T) {
-        self.append_run("push_back", Run::of(value));
+        self.append_run("push_back", Run::of(self.rcu().boxed(Node::new(value))));
     }
 
     /// Adds elements at the back, in one step: a reader finds all of them or none of them. The
@@ -228,7 +228,7 @@ impl<T: Send + Sync + 'static> RcuList<T> {
     #[track_caller]
     pub fn append(&self, values: impl IntoIterator<Item = T>) {
         let mut run = Run::default();
-        values.into_iter().for_each(|value| run.push(value));
+        values.into_iter().for_each(|value| run.push(self.rcu().boxed(Node::new(value))));
         self.append_run("append", run);
     }
 

@@ -114,7 +114,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// assert!(list.iter(&Rcu::global().read()).eq(&[1, 2]));
     /// ```
     pub fn insert_before(&mut self, value: T) {
-        let run = Run::of(value);
+        let run = Run::of(self.list.rcu().boxed(Node::new(value)));
         let added = run.last();
         self.insert(self.before, run);
         self.before = added;
@@ -136,7 +136,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         let node = self.current_link().peek();
         match node.is_null() {
             true => self.insert_before(value),
-            false => self.insert(node, Run::of(value)),
+            false => self.insert(node, Run::of(self.list.rcu().boxed(Node::new(value)))),
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
         if self.current_link().peek().is_null() {
             return Err(value);
         }
-        let node = Node::new(value);
+        let node = self.list.rcu().boxed(Node::new(value));
         self.list.start();
         // SAFETY: invariants 1, 2.
         let removed = unsafe { self.tail.replace(&self.list.head, self.before, node) };
@@ -194,7 +194,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// assert_eq!(list.front(&Rcu::global().read()), Some(&1));
     /// ```
     pub fn push_front(&mut self, value: T) {
-        let run = Run::of(value);
+        let run = Run::of(self.list.rcu().boxed(Node::new(value)));
         let added = run.last();
         self.insert(ptr::null_mut(), run);
         if self.before.is_null() {
@@ -213,7 +213,7 @@ impl<'a, T: Send + Sync + 'static> ListWriter<'a, T> {
     /// ```
     pub fn push_back(&mut self, value: T) {
         let at_end = self.current_link().peek().is_null();
-        let run = Run::of(value);
+        let run = Run::of(self.list.rcu().boxed(Node::new(value)));
         let added = run.last();
         self.insert(self.last(), run);
         if at_end {

@@ -18,8 +18,8 @@ pub(super) struct Entry<K, V> {
 }
 
 impl<K, V> Entry<K, V> {
-    pub(super) fn boxed(hash: u64, key: K, value: V) -> Box<Self> {
-        Box::new(Self { hash, key, value })
+    pub(super) fn boxed(rcu: &Rcu, hash: u64, key: K, value: V) -> Box<Self> {
+        rcu.boxed(Self { hash, key, value })
     }
 
     /// Gives up the box, for a slot to hold.

@@ -30,7 +30,7 @@ where
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Retired<V>> {
         let hash = self.hash_of(&key);
-        let entry = Entry::boxed(hash, key, value);
+        let entry = Entry::boxed(self.rcu(), hash, key, value);
         let section = self.rcu().read();
         let root = self.root(&section);
         let (mut locked, slot) = self.raw.locate(root, hash, |other| other.key == entry.key);
@@ -69,7 +69,7 @@ where
         if slot.is_some() {
             return Err((key, value));
         }
-        self.insert_new(locked, Entry::boxed(hash, key, value), &section);
+        self.insert_new(locked, Entry::boxed(self.rcu(), hash, key, value), &section);
         Ok(())
     }
 
@@ -178,7 +178,7 @@ where
         if let Some(entry) = root.find(hash, |entry| entry.key == key) {
             return &entry.value;
         }
-        let entry = Entry::boxed(hash, key, f());
+        let entry = Entry::boxed(self.rcu(), hash, key, f());
         let (locked, slot) = self.raw.locate(root, hash, |other| other.key == entry.key);
         let found = match slot {
             Some(slot) => {
@@ -216,7 +216,7 @@ where
             let section = self.rcu().read();
             let root = self.root(&section);
             let seen = root.find(hash, |entry| entry.key.borrow() == key)?;
-            let entry = Entry::boxed(hash, seen.key.clone(), f(&seen.value));
+            let entry = Entry::boxed(self.rcu(), hash, seen.key.clone(), f(&seen.value));
             if let Some((mut locked, slot)) = self.raw.locate_entry(root, seen) {
                 let old = locked.replace(&slot, entry.publish());
                 drop(locked);

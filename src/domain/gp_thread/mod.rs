@@ -257,6 +257,7 @@ impl Domain {
         delay::at(Window::Begun);
         let mut calls = CallbackList::new();
         if due {
+            self.registry.signals.queues.calm();
             for record in self.registry.groups().flatten() {
                 // SAFETY: this thread holds the collector lock, so it is the collector.
                 unsafe { record.queue.collect(&mut calls) };
@@ -357,11 +358,13 @@ impl Domain {
     /// limit they do not wait: the caller that passes half of the limit kicks this thread.
     pub(in crate::domain) fn until_due(&self, collector: &GpThread) -> Option<Duration> {
         let backlog = self.dispatcher.backlog.as_ref();
-        let last = match self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
+        let hurried = self.registry.signals.queues.is_hurried();
+        let last = match hurried || self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
             true => None,
             false => collector.last_start,
         };
         match last {
+            _ if collector.waiting.len() >= 2 && hurried => None,
             None => Some(Duration::ZERO),
             Some(_) if collector.waiting.len() >= 2 => None,
             Some(last) => Some(self.settings.batch_interval.saturating_sub(last.elapsed())),

@@ -62,8 +62,10 @@ impl Domain {
             return Slept::Awake;
         }
 
-        if !napping && !holdouts {
+        let idle = !napping && !holdouts;
+        if idle {
             if worked && self.settings.on_idle.is_some() && !self.dispatcher.tickets.watch() {
+                self.give_memory_back(&self.collector.lock());
                 self.idle();
                 return Slept::Awake;
             }
@@ -86,10 +88,14 @@ impl Domain {
             self.engine.request_wake(handled.next());
         }
         delay::at(Window::Announced);
-        if !napping || holdouts {
+        let collector = self.collector.lock();
+        if idle && !self.dispatcher.tickets.any_open() {
+            self.give_memory_back(&collector);
+        } else if !napping || holdouts {
             barrier::heavy();
         }
-        let stay_up = self.must_stay_up(&self.collector.lock(), awaited, napping);
+        let stay_up = self.must_stay_up(&collector, awaited, napping);
+        drop(collector);
         if !stay_up {
             delay::at(Window::Sleeping);
             signals.event.wait(nap.into_iter().chain(stranded).chain(stuck).chain(publish).min());
@@ -117,6 +123,16 @@ impl Domain {
             return outlook.elapsed > collector.handled || outlook.without_wake;
         }
         false
+    }
+
+    /// Passes a heavy fence, and frees the memory that is kept for the next values.
+    fn give_memory_back(&self, _collector: &GpThread) {
+        let closed = self.registry.close_stocks();
+        barrier::heavy();
+        if closed {
+            // SAFETY: the caller passes the collector's state, so it holds the collector lock.
+            unsafe { self.registry.empty_stocks() };
+        }
     }
 
     fn idle(&self) {
@@ -162,7 +178,7 @@ impl Domain {
         let collector = self.collector.lock();
         sleep_state.stop();
         delay::at(Window::Stopping);
-        barrier::heavy();
+        self.give_memory_back(&collector);
         let stopped = if !self.must_stay_up(&collector, collector.handled, false) {
             let last = self.has_ended();
             if last {
