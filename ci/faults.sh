@@ -37,6 +37,7 @@
 # - a block of owned words that its thread parks Relaxed: the same fence covers it
 # - a scan that finds such a block parked by a Relaxed load: the scan reads another word of the
 #   thread, which the thread stored later
+# - chunks that came back, taken by a Relaxed swap: the fence of the call that took them covers it
 # - one SeqCst access of a row that is made weaker, if another access of the row stands between it
 #   and its partner: under loom each of them is a fence (the writer's look at a slot's watchers,
 #   after its look at the slot)

@@ -33,6 +33,12 @@ instrumented() {
     export RUSTFLAGS="${RUSTFLAGS:-} $2"
 }
 
+# The memory of retired boxes is freed and not kept, so that a use of a dropped value is a use of
+# freed memory. FREE_BOXES=no: the memory is kept, as it is without a checker.
+free_boxes() {
+    [ "${FREE_BOXES:-yes}" = no ] || export RUSTFLAGS="${RUSTFLAGS:-} --cfg rcu_free_boxes"
+}
+
 # The documentation's code is left out: the tests do what it shows.
 kind_asan() {
     local part=${1:-all} tests=(--lib --tests) status=0
@@ -43,6 +49,7 @@ kind_asan() {
     need_nightly rust-std
     need curl curl
     instrumented asan -Zsanitizer=address
+    free_boxes
     # The sanitizer keeps so many MiB of freed memory. More would make the examples that measure
     # their own memory fail.
     export ASAN_OPTIONS="detect_leaks=1:quarantine_size_mb=64${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
@@ -86,6 +93,7 @@ kind_tsan() {
 kind_memcheck() {
     local runner
     need valgrind valgrind
+    free_boxes
     runner=CARGO_TARGET_$(host | tr 'a-z-' 'A-Z_')_RUNNER
     declare -x "$runner=valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
 --show-leak-kinds=definite --error-exitcode=9 --num-callers=30 --fair-sched=yes \
@@ -103,6 +111,7 @@ kind_miri() {
     export ASYNC_RCU_BARRIER=fence
     # Miri does not take the futex call as rustix makes it, so threads sleep as on other systems.
     export RUSTFLAGS="${RUSTFLAGS:-} --cfg rcu_portable"
+    free_boxes
     export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-env-forward=ASYNC_RCU_BARRIER -Zmiri-ignore-leaks"
     tested cargo +nightly miri test --lib "$@"
 }

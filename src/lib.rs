@@ -121,6 +121,7 @@ pub mod wait {
 /// Where callbacks run: the trait [`Executor`] and its implementations.
 pub mod executor {
     pub use crate::dispatch::batch::Batch;
+    pub use crate::dispatch::calling::CallingThread;
     pub use crate::dispatch::executor::{
         Batches, ChannelExecutor, Executor, InlineExecutor, WorkerThread,
     };

@@ -11,6 +11,7 @@
 //! already.
 
 use super::boxes::EmptyBox;
+use super::inbox::Inbox;
 use super::{Callback, MOST_WORDS, Word};
 use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, UnsafeCell};
 use crossbeam_utils::CachePadded;
@@ -80,6 +81,7 @@ pub(super) struct Home {
     /// The number of chunks in `returned`, and of those that the stock has.
     pub(super) chunks: AtomicUsize,
     pub(super) common: &'static Common,
+    pub(super) inbox: Inbox,
 }
 
 impl Home {
@@ -91,6 +93,7 @@ impl Home {
             returned: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             chunks: AtomicUsize::new(0),
             common,
+            inbox: Inbox::default(),
         }
     }
 
@@ -267,6 +270,10 @@ impl Chunk {
         }
         self.emptied.store(end, Ordering::Relaxed);
         bytes
+    }
+
+    pub(super) fn inbox(&self) -> &'static Inbox {
+        &self.home.inbox
     }
 
     /// Returns how many words the callbacks of a filled chunk take.

@@ -15,6 +15,7 @@
 
 pub(crate) mod boxes;
 mod chunk;
+pub(crate) mod inbox;
 pub(crate) mod queue;
 mod span;
 mod stock;

@@ -24,6 +24,7 @@
 use super::Callback;
 pub(crate) use super::chunk::Common;
 use super::chunk::{Chunk, WORDS};
+use super::inbox::Inbox;
 pub(crate) use super::span::CallbackList;
 use super::span::Span;
 use super::stock::Stock;
@@ -236,6 +237,11 @@ impl Queue {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.finished() == self.produced()
+    }
+
+    /// Returns the inbox of the producer.
+    pub(crate) fn inbox(&'static self) -> &'static Inbox {
+        &self.stock.home.inbox
     }
 
     /// Returns how many bytes the empty boxes have that have come back.

@@ -2,9 +2,10 @@
 
 use super::Callback;
 use super::chunk::Chunk;
+use super::inbox::Inbox;
 use std::collections::VecDeque;
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// Adjacent callbacks of one chunk that were collected together.
 ///
@@ -37,6 +38,11 @@ impl Span {
         callbacks: usize,
     ) -> Self {
         Self { chunk, start, next: start, end, callbacks, left: callbacks, bytes: 0 }
+    }
+
+    fn inbox(&self) -> &'static Inbox {
+        // SAFETY: the chunk stays as long as the span does (invariant).
+        unsafe { self.chunk.as_ref() }.inbox()
     }
 
     #[inline]
@@ -82,6 +88,25 @@ impl CallbackList {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Splits the list by the threads that queued the callbacks. Each part comes with the inbox of
+    /// its thread.
+    pub(crate) fn by_threads(self) -> Vec<(&'static Inbox, CallbackList)> {
+        let mut parts: Vec<(&'static Inbox, CallbackList)> = Vec::new();
+        for span in self.spans {
+            let inbox = span.inbox();
+            // The callbacks of a thread were collected together.
+            match parts.last_mut().filter(|(last, _)| ptr::eq(*last, inbox)) {
+                Some((_, part)) => part.push(span),
+                None => {
+                    let mut part = CallbackList::new();
+                    part.push(span);
+                    parts.push((inbox, part));
+                }
+            }
+        }
+        parts
     }
 
     /// Takes the next callback out. The caller must have run the one before, which may now count as

@@ -13,10 +13,12 @@ use super::job::{BoxFuture, Held, Job, RunOn, Running, Spawned, Turns};
 use super::panics::PanicSource;
 use super::progress::{Progress, ProgressKey};
 use super::{Schedule, Ticket};
+use crate::callback::inbox::Inbox;
 use crate::callback::queue::CallbackList;
 use crate::sys::unwind::quietly;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
@@ -197,10 +199,46 @@ impl Batch {
         Poll::Ready(())
     }
 
-    pub(super) fn hand_to_worker(self) {
+    pub(crate) fn hand_to_worker(self) {
         if let Some(schedule) = self.schedule() {
             schedule.queue_on_worker(self);
         }
+    }
+
+    /// Leaves the callbacks to the threads that queued them, or hands them to the worker.
+    pub(super) fn leave_to_callers(mut self) {
+        match self.0.take() {
+            Some(open) if matches!(open.work, Work::Calls(_)) => {
+                let Open { watch, work, locking: _ } = *open;
+                if let Work::Calls(Job { calls, context }) = work {
+                    for (inbox, calls) in calls.by_threads() {
+                        let part = Batch::calls(calls, context.ticket.clone());
+                        Box::new(part).leave_in(inbox, false);
+                    }
+                    drop(watch);
+                }
+            }
+            open => Batch(open).hand_to_worker(),
+        }
+    }
+
+    /// Leaves the callbacks to the thread of an inbox, or hands them to the worker.
+    pub(super) fn leave_in(self: Box<Self>, inbox: &'static Inbox, in_front: bool) {
+        if let Some(schedule) = self.schedule() {
+            if let Some(batch) = schedule.leave(inbox, self, in_front) {
+                batch.hand_to_worker();
+            }
+        }
+    }
+
+    /// Runs up to so many callbacks. Returns whether some are left. The batch is one of callbacks
+    /// without a lock.
+    pub(super) fn run_share(&mut self, most: usize) -> bool {
+        let more = self.0.as_mut().is_some_and(|open| open.run_calls(most));
+        if !more {
+            self.0 = None;
+        }
+        more
     }
 
     /// Hands the batch to the domain's grace-period thread, or an async callback to the worker.
@@ -234,6 +272,16 @@ impl Batch {
 }
 
 impl Open {
+    /// Runs a time slice of callbacks, and at most so many. Returns whether some are left.
+    fn run_calls(&mut self, most: usize) -> bool {
+        let BatchWatch { schedule, progress } = &self.watch;
+        let Work::Calls(job) = &mut self.work else { return false };
+        let slice = job.slice(progress, most);
+        schedule.slice_ended(&slice);
+        send_off(schedule, mem::take(&mut job.context.spawned));
+        slice.more
+    }
+
     /// Runs a time slice.
     fn poll(
         &mut self,
@@ -243,12 +291,7 @@ impl Open {
         let BatchWatch { schedule, progress } = &self.watch;
         let more = match &mut self.work {
             Work::Future(future, running) => return poll_async(future, &running.ticket, cx),
-            Work::Calls(job) => {
-                let slice = job.slice(progress);
-                schedule.slice_ended(&slice);
-                send_off(schedule, std::mem::take(&mut job.context.spawned));
-                slice.more
-            }
+            Work::Calls(_) => self.run_calls(usize::MAX),
             Work::Turn(_) => {
                 let Some(turns) = schedule.turns() else {
                     return Poll::Ready(());
@@ -266,9 +309,9 @@ impl Open {
                     return Poll::Ready(());
                 };
                 job.context.held = held;
-                let slice = job.slice(progress);
+                let slice = job.slice(progress, usize::MAX);
                 let held = job.context.held.take();
-                let spawned = std::mem::take(&mut job.context.spawned);
+                let spawned = mem::take(&mut job.context.spawned);
                 // The job goes back to the line before the lock is released. A job that is done is
                 // dropped, and its ticket closed, after that.
                 let done = match slice.more {

@@ -92,6 +92,10 @@ pub(crate) fn tickets_of(dispatcher: usize) -> Vec<(u64, bool)> {
     BATCHES.try_with(tickets).unwrap_or_default()
 }
 
+pub(super) fn in_batch() -> bool {
+    any(|_| true)
+}
+
 pub(crate) fn in_batch_of(dispatcher: usize) -> bool {
     any(|frame| frame.dispatcher == dispatcher)
 }

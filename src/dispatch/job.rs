@@ -61,7 +61,7 @@ pub(crate) enum RunOn {
 
 /// What a callback is given when it runs.
 pub(crate) struct Context {
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
     pub(super) held: Option<Box<dyn Held>>,
     /// Async callbacks that this slice has spawned. They are handed out after the lock is released.
     pub(super) spawned: Vec<Spawned>,
@@ -131,7 +131,8 @@ impl Job {
         (self.context.ticket.number(), self.calls.len())
     }
 
-    pub(super) fn slice(&mut self, progress: &Progress) -> Slice {
+    /// Runs callbacks for a time slice, and at most so many.
+    pub(super) fn slice(&mut self, progress: &Progress, most: usize) -> Slice {
         let Job { calls, context } = self;
         let schedule = Arc::clone(context.ticket.schedule());
         let ticket = context.ticket.number();
@@ -143,8 +144,10 @@ impl Job {
         let mut longest = Duration::ZERO;
         // Callbacks per look at the clock, since a look costs more than a short callback.
         let mut group = 1;
+        // So many are left at the end of the slice, at least.
+        let rest = before.saturating_sub(most);
         while calls.len() != 0 {
-            let mut left = group;
+            let mut left = group.min(calls.len() - rest);
             while left != 0 && calls.len() != 0 {
                 let ran = quietly(|| {
                     while left != 0 {
@@ -167,7 +170,7 @@ impl Job {
             };
             last = now;
             progress.next_callback(now);
-            if calls.len() != 0 && now.saturating_duration_since(start) >= SLICE {
+            if calls.len() <= rest || now.saturating_duration_since(start) >= SLICE {
                 break;
             }
         }

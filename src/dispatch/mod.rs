@@ -15,6 +15,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod blocking;
+pub(crate) mod calling;
 pub(crate) mod executor;
 pub(crate) mod job;
 pub(crate) mod panics;
@@ -22,6 +23,7 @@ pub(crate) mod progress;
 pub(crate) mod runtime;
 pub(crate) mod worker;
 
+use crate::callback::inbox::Inbox;
 use batch::Batch;
 use job::{Slice, Turns};
 use panics::PanicSource;
@@ -35,6 +37,10 @@ pub(crate) trait Schedule: Send + Sync {
 
     /// Queues a batch on the worker, or on the grace-period thread if no worker can be started.
     fn queue_on_worker(&self, batch: Batch);
+
+    /// Leaves a batch of callbacks to the thread of an inbox, or gives it back: then no thread would
+    /// look there, or somebody waits for it.
+    fn leave(&self, inbox: &'static Inbox, batch: Box<Batch>, in_front: bool) -> Option<Batch>;
 
     /// Queues a batch on the grace-period thread, and wakes that thread.
     fn queue_on_gp_thread(&self, batch: Batch);

@@ -5,9 +5,11 @@ use super::dispatcher::Dispatcher;
 use super::global_lock::GlobalLock;
 use super::rcu::Rcu;
 use super::stall::report::StallReport;
+use crate::dispatch::calling::CallingThread;
 use crate::dispatch::executor::{Executor, WorkerThread};
 use crate::dispatch::job::BigLock;
 use crate::dispatch::panics::PanicReport;
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -85,6 +87,8 @@ impl Default for Rcu {
 pub struct Builder {
     name: Option<String>,
     executor: Arc<dyn Executor>,
+    /// The executor is `CallingThread`.
+    by_callers: bool,
     lock: Option<Box<dyn BigLock>>,
     max_pending: Option<usize>,
     stack_size: Option<usize>,
@@ -122,6 +126,7 @@ impl Builder {
         Self {
             name: None,
             executor: Arc::new(WorkerThread),
+            by_callers: false,
             lock: None,
             max_pending: None,
             stack_size: None,
@@ -160,6 +165,8 @@ impl Builder {
     /// # });
     /// ```
     pub fn executor(mut self, executor: impl Executor) -> Self {
+        let any: &dyn Any = &executor;
+        self.by_callers = any.is::<CallingThread>();
         self.executor = Arc::new(executor);
         self
     }
@@ -349,9 +356,10 @@ impl Builder {
     /// # Errors
     /// [`BuildError::Thread`] if the thread cannot be started, as on targets without threads.
     pub fn build(self) -> Result<Rcu, BuildError> {
-        let Builder { name, executor, lock, max_pending, stack_size, settings } = self;
+        let Builder { name, executor, by_callers, lock, max_pending, stack_size, settings } = self;
         let domain = Domain::start(name, settings, |registry, name| {
-            Dispatcher::new(&registry.signals.event, name, executor, lock, max_pending, stack_size)
+            let event = &registry.signals.event;
+            Dispatcher::new(event, name, executor, lock, max_pending, by_callers, stack_size)
         });
         domain.map(Rcu::from_domain).map_err(BuildError::Thread)
     }

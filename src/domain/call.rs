@@ -35,9 +35,7 @@ impl Rcu {
 
     #[inline]
     pub(super) fn enqueue(&self, f: impl FnOnce(&mut dyn Any) + Send + 'static) {
-        if self.is_limited() {
-            self.count();
-        }
+        self.before_call();
         self.enqueue_counted(f);
     }
 
@@ -91,9 +89,7 @@ impl Rcu {
     /// # });
     /// ```
     pub fn call_async(&self, f: impl Future<Output = ()> + Send + 'static) {
-        if self.is_limited() {
-            self.count();
-        }
+        self.before_call();
         self.enqueue_async(f);
     }
 
@@ -112,9 +108,7 @@ impl Rcu {
     /// ```
     #[inline]
     pub fn retire<T: ?Sized + Send + 'static>(&self, value: Box<T>) {
-        if self.is_limited() {
-            self.count();
-        }
+        self.before_call();
         self.retire_counted(value);
     }
 
@@ -145,9 +139,7 @@ impl Rcu {
             // SAFETY: passed on.
             return unsafe { self.call_unchecked(move || drop(Box::from_raw(value))) };
         }
-        if self.is_limited() {
-            self.count();
-        }
+        self.before_call();
         // SAFETY: passed on.
         self.queue(unsafe { Callback::emptying(value) });
     }

@@ -1,8 +1,10 @@
 //! The dispatcher hands out ready batches, and keeps account of them until they are done.
 
 use super::backpressure::Backlog;
+use super::callers::Callers;
 use super::drain::Tickets;
 use super::stall::watch::Watch;
+use crate::callback::inbox::Inbox;
 use crate::dispatch::batch::Batch;
 use crate::dispatch::blocking;
 use crate::dispatch::executor::Executor;
@@ -41,6 +43,8 @@ pub(crate) struct Dispatcher {
     reports: Mutex<Vec<PendingReport>>,
     pub(crate) watch: Watch,
     pub(crate) backlog: Option<Backlog>,
+    /// Callbacks that are left to their threads, if the executor is `CallingThread`.
+    pub(crate) callers: Option<Callers>,
     pub(crate) counts: Counts,
 }
 
@@ -62,6 +66,7 @@ impl Dispatcher {
         executor: Arc<dyn Executor>,
         lock: Option<Box<dyn BigLock>>,
         max_pending: Option<usize>,
+        by_callers: bool,
         stack: Option<usize>,
     ) -> Arc<Self> {
         set_task_source(runtime::current_task);
@@ -76,6 +81,7 @@ impl Dispatcher {
             reports: Mutex::new(Vec::new()),
             watch: Watch::new(),
             backlog: max_pending.map(Backlog::new),
+            callers: by_callers.then(Callers::new),
             counts: Counts::default(),
         })
     }
@@ -97,6 +103,9 @@ impl Dispatcher {
         wakers: &mut WakeList,
     ) {
         self.worker.after_fork();
+        // The threads that were to run them may not exist.
+        let left = self.callers.as_ref().map(|callers| callers.take(true));
+        self.worker.leave_for_later(left.unwrap_or_default());
         let mut shares = collected;
         let mut watched = Vec::new();
         let mut turns = 0;
@@ -193,6 +202,17 @@ impl Schedule for Dispatcher {
         if let Err(batch) = self.worker.push(batch) {
             self.queue_on_gp_thread(batch);
         }
+    }
+
+    fn leave(&self, inbox: &'static Inbox, batch: Box<Batch>, in_front: bool) -> Option<Batch> {
+        let Some(callers) = self.callers.as_ref().filter(|_| self.tickets.awaited().is_none())
+        else {
+            return Some(*batch);
+        };
+        if callers.leave(inbox, batch, in_front) && blocking::gp_thread_of() != self.id() {
+            self.event.set();
+        }
+        None
     }
 
     fn queue_on_gp_thread(&self, batch: Batch) {

@@ -11,6 +11,7 @@
 //! | force and its hooks | [`force`] |
 //! | a limit of pending callbacks | [`backpressure`] |
 //! | callbacks under a lock | [`global_lock`] |
+//! | callbacks on the threads that queued them | [`callers`] |
 //! | handing out ready batches | [`dispatcher`] |
 //! | the grace-period thread | [`gp_thread`] |
 //! | stall reports, figures | [`stall`], [`stats`], [`publish`] |
@@ -25,6 +26,7 @@
 pub(crate) mod backpressure;
 pub(crate) mod builder;
 pub(crate) mod call;
+pub(crate) mod callers;
 pub(crate) mod dispatcher;
 pub(crate) mod drain;
 pub(crate) mod force;

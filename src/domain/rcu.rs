@@ -35,14 +35,20 @@ use std::sync::Arc;
 pub struct Rcu {
     /// A copy for the hot paths.
     pub(super) registry: &'static Registry,
-    /// Not 0 if the domain limits, and so counts, its callbacks. Not a `bool`: an `Option<Rcu>`,
-    /// which every cell has, would use the `bool` as its tag, and every read would load one more
-    /// word.
-    limited: u8,
+    /// Not 0 if a call has to do something first: [`LIMITED`], [`BY_CALLERS`]. Not a `bool`: an
+    /// `Option<Rcu>`, which every cell has, would use the `bool` as its tag, and every read would
+    /// load one more word.
+    first: u8,
     /// Not 0 if the memory of retired values is kept for the next ones.
     keeps_memory: u8,
     handle: Arc<Handle>,
 }
+
+/// The domain limits, and so counts, its callbacks.
+const LIMITED: u8 = 1;
+
+/// The thread may have callbacks to run.
+const BY_CALLERS: u8 = 2;
 
 /// Dropped with the last clone.
 struct Handle(Arc<Domain>);
@@ -57,15 +63,34 @@ impl Rcu {
     pub(super) fn from_domain(domain: Arc<Domain>) -> Rcu {
         Rcu {
             registry: domain.registry,
-            limited: u8::from(domain.dispatcher.backlog.is_some()),
+            first: match domain.dispatcher.backlog {
+                Some(_) => LIMITED,
+                None => 0,
+            } | match domain.dispatcher.callers {
+                Some(_) => BY_CALLERS,
+                None => 0,
+            },
             keeps_memory: u8::from(domain.settings.keep_memory),
             handle: Arc::new(Handle(domain)),
         }
     }
 
+    /// Does what has to be done before a callback is queued.
     #[inline(always)]
-    pub(super) fn is_limited(&self) -> bool {
-        self.limited != 0
+    pub(super) fn before_call(&self) {
+        if self.first != 0 {
+            self.do_first();
+        }
+    }
+
+    #[inline(never)]
+    fn do_first(&self) {
+        if self.first & BY_CALLERS != 0 {
+            self.run_share();
+        }
+        if self.first & LIMITED != 0 {
+            self.count();
+        }
     }
 
     #[inline(always)]

@@ -289,7 +289,7 @@ fn stopped_cell() -> &'static RcuCell<Value> {
 fn dispatcher_with(lock: Option<Box<dyn BigLock>>) -> (&'static Event, &'static Arc<Dispatcher>) {
     let event: &'static Event = &engine().0.signals.event;
     let executor = Arc::new(InlineExecutor);
-    (event, leak(Dispatcher::new(event, "model".to_owned(), executor, lock, None, None)))
+    (event, leak(Dispatcher::new(event, "model".to_owned(), executor, lock, None, false, None)))
 }
 
 fn dispatcher() -> (&'static Event, &'static Arc<Dispatcher>) {

@@ -136,6 +136,12 @@ pub(crate) fn known(registry: &'static Registry) -> Option<&'static Record> {
     })
 }
 
+/// Returns whether the current thread is inside a section of its own, in any domain.
+pub(crate) fn is_reading() -> bool {
+    let any = |own: &Own| own.0.borrow().values().any(|(_, record)| record.is_reading());
+    OWN.try_with(any).unwrap_or(true)
+}
+
 /// Puts a record first in the cache. The record that was first becomes the second.
 fn remember(registry: &'static Registry, record: &'static Record) {
     CACHE.with(|[first, second]| {

@@ -266,6 +266,9 @@ impl Domain {
         delay::at(Window::Collected);
         let found = calls.len() != 0;
         let started = (found || for_waiters).then(|| self.start_gp(&mut collector, urgent));
+        if let Some(seq) = started.filter(|_| urgent) {
+            self.hurry_callers(seq);
+        }
         if let (Some(seq), Some(ticket)) = (started, ticket.take_if(|_| found)) {
             collector.waiting.push_back(Collected { seq, calls, ticket });
         }
@@ -297,6 +300,7 @@ impl Domain {
         }
         delay::at(Window::Ready);
         self.hand_out();
+        self.sweep_callers(urgent || self.has_ended() || self.is_stop_requested());
         // Outside the lock: this ends the drains that wait for a collection which found nothing.
         drop(ticket);
         let reported = self.report_all();
@@ -313,7 +317,11 @@ impl Domain {
             };
             self.trace_batch(seq, calls.len());
             let report = ticket.clone();
-            self.dispatcher.execute(Batch::calls(calls, ticket), report);
+            let batch = Batch::calls(calls, ticket);
+            match self.is_urgent(seq) {
+                true => self.dispatcher.queue_on_worker(batch),
+                false => self.dispatcher.execute(batch, report),
+            }
         }
     }
 

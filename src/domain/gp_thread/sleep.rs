@@ -98,7 +98,9 @@ impl Domain {
         drop(collector);
         if !stay_up {
             delay::at(Window::Sleeping);
-            signals.event.wait(nap.into_iter().chain(stranded).chain(stuck).chain(publish).min());
+            let left = self.until_callers_due();
+            let timers = [nap, stranded, stuck, publish, left];
+            signals.event.wait(timers.into_iter().flatten().min());
         }
         delay::at(Window::Awake);
         signals.sleep_state.wake_up();
