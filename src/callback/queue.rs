@@ -36,7 +36,7 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 /// Chunks after which a producer asks for an early collection.
-const HURRY: usize = 64;
+const HURRY: usize = 32;
 
 /// `produced` is the number of callbacks, and in the lowest bits the word after the last one.
 const AT_BITS: u32 = 8;

@@ -234,16 +234,18 @@ impl Synchronize {
         Self { rcu, target, place: None, polled: false, budget: Budget::default(), noted: false }
     }
 
-    /// At the first poll, if no future waits: starts the grace period, and scans once.
+    /// At the first poll, if no future waits, or few do and this task has waited before: starts the
+    /// grace period, and scans once.
     fn begin(&mut self, waker: &Waker) {
         let domain = self.rcu.domain();
         let engine = &domain.engine;
+        let waker = waker.data().addr();
         let over = self.target.is_some_and(|target| engine.has_elapsed(target));
-        if over || domain.synchronizers.waiters.len() != 0 {
+        if over || !engine.may_start_for(waker, domain.synchronizers.waiters.len()) {
             return;
         }
         // `own` is at least the target, which was the next number when the cookie was made.
-        let own = engine.try_start_and_scan_for(waker.data().addr());
+        let own = engine.try_start_and_scan_for(waker);
         self.target = self.target.or(own);
     }
 

@@ -41,7 +41,7 @@ use crate::reader::word::Word;
 use crate::sys::barrier;
 use crate::sys::clock::Instant;
 use crate::sys::delay::{self, Window};
-use crate::sys::prim::{AtomicUsize, Mutex, Ordering, spin_loop};
+use crate::sys::prim::{AtomicUsize, Mutex, MutexGuard, Ordering, spin_loop};
 use crossbeam_utils::CachePadded;
 use std::ptr;
 use std::time::Duration;
@@ -58,15 +58,19 @@ pub(crate) struct Engine {
     idle_scans: AtomicUsize,
     /// Locked by a caller that starts and scans for itself. Others join the next grace period.
     caller: Mutex<Caller>,
+    /// The last tasks that wanted to start and scan for themselves at their first poll: the
+    /// addresses of the data of their wakers, the newest first. Written under the lock.
+    regulars: [AtomicUsize; REGULARS],
 }
 
-/// The last task that wanted to start and scan for itself at its first poll.
 #[derive(Debug)]
 struct Caller {
-    /// The address of the data of its waker.
-    waker: usize,
+    /// When a new task last came.
     at: Option<Instant>,
 }
+
+/// So many tasks may each have grace periods of their own, if they wait again and again.
+const REGULARS: usize = 4;
 
 /// A caller looks at no more words than this. More are left to the grace-period thread.
 const OWN_WORDS: usize = 4096;
@@ -82,6 +86,8 @@ crate::sys::prim::model_const! {
     const APART: Duration = Duration::from_micros(50), loom Duration::ZERO;
     /// How long a thread scans again and again before it sleeps: most sections are short.
     const SPIN: Duration = Duration::from_micros(5), loom Duration::ZERO;
+    /// How long a task that waits again and again tries to be the caller, while another one is.
+    const QUEUE: Duration = Duration::from_micros(3), loom Duration::ZERO;
 }
 
 /// What a scan before a sleep found.
@@ -103,7 +109,8 @@ impl Engine {
             elapsed: CachePadded::new(Mark::at(first)),
             words: AtomicUsize::new(0),
             idle_scans: AtomicUsize::new(0),
-            caller: Mutex::new(Caller { waker: 0, at: None }),
+            caller: Mutex::new(Caller { at: None }),
+            regulars: std::array::from_fn(|_| AtomicUsize::new(0)),
         }
     }
 
@@ -213,24 +220,56 @@ impl Engine {
         self.start_and_scan()
     }
 
-    /// Does the same for a task at its first poll, known by its waker. Returns `None` also if
-    /// another task did so just before. So a task that waits again and again has a grace period of
-    /// its own each time, and a thousand tasks that come one after another share few.
+    /// Does the same for a task at its first poll, known by its waker. Returns `None` also if the
+    /// task is new and another new one came just before. So a few tasks that wait again and again
+    /// have grace periods of their own each time, and a thousand tasks that come one after another
+    /// share few.
     pub(crate) fn try_start_and_scan_for(&self, waker: usize) -> Option<Seq> {
         if self.words.load(Ordering::Relaxed) > OWN_WORDS {
             return None;
         }
+        if self.is_regular(waker) {
+            let _one = self.lock_caller()?;
+            return self.start_and_scan();
+        }
         let mut last = self.caller.try_lock()?;
-        if last.waker != waker {
-            let now = Instant::now();
-            let soon = |at| now.saturating_duration_since(at) < APART;
-            let follows = last.at.is_some_and(soon);
-            *last = Caller { waker, at: Some(now) };
-            if follows {
+        for at in (1..REGULARS).rev() {
+            let newer = self.regulars[at - 1].load(Ordering::Relaxed);
+            self.regulars[at].store(newer, Ordering::Relaxed);
+        }
+        self.regulars[0].store(waker, Ordering::Relaxed);
+        let now = Instant::now();
+        let soon = |at| now.saturating_duration_since(at) < APART;
+        if last.at.replace(now).is_some_and(soon) {
+            return None;
+        }
+        self.start_and_scan()
+    }
+
+    fn is_regular(&self, waker: usize) -> bool {
+        self.regulars.iter().any(|regular| regular.load(Ordering::Relaxed) == waker)
+    }
+
+    /// Returns whether a task may start and scan for itself while so many others wait.
+    pub(crate) fn may_start_for(&self, waker: usize, waiters: usize) -> bool {
+        waiters == 0 || waiters < REGULARS && self.is_regular(waker)
+    }
+
+    /// Becomes the caller, or gives up after a moment.
+    fn lock_caller(&self) -> Option<MutexGuard<'_, Caller>> {
+        if let Some(caller) = self.caller.try_lock() {
+            return Some(caller);
+        }
+        let start = Instant::now();
+        loop {
+            spin_loop();
+            if let Some(caller) = self.caller.try_lock() {
+                return Some(caller);
+            }
+            if start.elapsed() >= QUEUE {
                 return None;
             }
         }
-        self.start_and_scan()
     }
 
     fn start_and_scan(&self) -> Option<Seq> {
