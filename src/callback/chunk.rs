@@ -21,8 +21,10 @@ use std::ptr::{self, NonNull};
 crate::sys::prim::model_const! {
     /// Words of a chunk. A chunk takes two kilobytes.
     pub(super) const WORDS: usize = 248, loom 7;
-    /// Chunks that a thread keeps. The others are freed.
+    /// Chunks that a thread keeps while the domain is busy, and when it is idle. The others are
+    /// freed.
     const CHUNKS: usize = 256, loom 2;
+    pub(super) const IDLE_CHUNKS: usize = 16, loom 1;
 }
 
 /// Bytes of empty boxes that a thread keeps, and that all threads of a domain keep together. Each
@@ -37,7 +39,8 @@ pub(crate) struct Common {
     pub(super) kept: AtomicUsize,
     /// A producer has filled many chunks: the next collection is not to wait.
     pub(super) hurried: AtomicBool,
-    /// Callbacks have left empty boxes since the last [`take_left`](Self::take_left).
+    /// Since the last [`take_left`](Self::take_left), callbacks have left empty boxes, or more
+    /// chunks than an idle domain keeps.
     left: AtomicBool,
 }
 
@@ -46,7 +49,7 @@ impl Common {
         self.hurried.load(Ordering::Relaxed)
     }
 
-    /// Returns whether callbacks have left empty boxes since the last call.
+    /// Returns whether memory has come back since the last call that an idle domain does not keep.
     pub(crate) fn take_left(&self) -> bool {
         self.left.load(Ordering::Relaxed) && self.left.swap(false, Ordering::Relaxed)
     }
@@ -114,6 +117,11 @@ impl Home {
         self.came.load(Ordering::Relaxed).saturating_sub(gone)
     }
 
+    /// Returns whether there is memory that an idle domain does not keep.
+    pub(super) fn is_rich(&self) -> bool {
+        self.kept_bytes() != 0 || self.chunks.load(Ordering::Relaxed) > IDLE_CHUNKS
+    }
+
     /// Frees the boxes of consumed words before `end` in a chunk that was not given back.
     ///
     /// # Safety
@@ -131,7 +139,11 @@ impl Home {
     unsafe fn take_back(&self, chunk: NonNull<Chunk>) {
         // SAFETY: only the caller has the chunk.
         let consumed = unsafe { chunk.as_ref() };
-        let is_full = self.chunks.fetch_add(1, Ordering::Relaxed) >= CHUNKS;
+        let chunks = self.chunks.fetch_add(1, Ordering::Relaxed);
+        let is_full = chunks >= CHUNKS;
+        if chunks >= IDLE_CHUNKS {
+            self.common.note_left();
+        }
         let bytes = consumed.bytes();
         let keep = !is_full
             && self.kept_bytes() <= THREAD_MOST
@@ -212,12 +224,14 @@ impl Chunk {
     ///
     /// # Safety
     /// The words from `at` on hold no callbacks, no other thread touches them, and they are enough.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn write(&self, at: usize, callback: Callback) -> usize {
         let words = callback.words();
+        // One look at the bounds for all words.
+        let room = &self.words[at..at + MOST_WORDS];
         callback.into_words(|n, word| {
             // SAFETY: passed on.
-            self.words[at + n].with_mut(|at| unsafe { *at = word });
+            room[n].with_mut(|at| unsafe { *at = word });
         });
         at + words
     }

@@ -290,9 +290,10 @@ impl Callback {
         match self.table.leaves {
             Leaves::Nothing => 0,
             Leaves::Box(layout) => layout.bytes(),
-            // SAFETY: invariant 1.
             Leaves::BoxAndLayout => {
-                BoxLayout::from_raw(unsafe { self.data[1].assume_init() }).bytes()
+                // SAFETY: the second word is a layout (invariant 1).
+                let layout = unsafe { self.data[1].assume_init() };
+                BoxLayout::from_raw(layout).bytes()
             }
         }
     }

@@ -113,25 +113,30 @@ impl Queue {
     /// The caller is the producer.
     #[inline(always)]
     pub(crate) unsafe fn push(&'static self, callback: Callback) {
-        self.tail.with_mut(|tail| {
-            // SAFETY: this thread is the producer.
-            let tail = unsafe { &mut *tail };
-            if tail.chunk.is_null() {
-                tail.chunk = self.chunk().as_ptr();
-                self.first.store(tail.chunk, Ordering::Relaxed);
-            }
-            // SAFETY: the chunk is not filled, so no finisher has given it back (invariants 2, 3).
-            let chunk = unsafe { &*tail.chunk };
-            // SAFETY: these words are not published, so no other thread touches them (invariant 1),
-            // and they are enough for a callback, since the chunk is not filled.
-            tail.at = unsafe { chunk.write(tail.at, callback) };
-            tail.produced += 1;
-            if Chunk::is_full(tail.at) {
-                self.fill(tail, chunk);
-            }
-            delay::at(Window::Publishing);
-            self.produced.store(position(tail.produced, tail.at), Ordering::Release);
-        });
+        // The pointer leaves the closure, so that all of this is inlined.
+        let tail = self.tail.with_mut(|tail| tail);
+        // SAFETY: this thread is the producer.
+        let tail = unsafe { &mut *tail };
+        if tail.chunk.is_null() {
+            self.begin(tail);
+        }
+        // SAFETY: the chunk is not filled, so no finisher has given it back (invariants 2, 3).
+        let chunk = unsafe { &*tail.chunk };
+        // SAFETY: these words are not published, so no other thread touches them (invariant 1), and
+        // they are enough for a callback, since the chunk is not filled.
+        tail.at = unsafe { chunk.write(tail.at, callback) };
+        tail.produced += 1;
+        if Chunk::is_full(tail.at) {
+            self.fill(tail, chunk);
+        }
+        delay::at(Window::Publishing);
+        self.produced.store(position(tail.produced, tail.at), Ordering::Release);
+    }
+
+    #[cold]
+    fn begin(&'static self, tail: &mut Tail) {
+        tail.chunk = self.chunk().as_ptr();
+        self.first.store(tail.chunk, Ordering::Relaxed);
     }
 
     /// Goes on to the next chunk.
@@ -249,8 +254,8 @@ impl Queue {
         self.stock.home.kept_bytes()
     }
 
-    /// Closes the stock, if empty boxes have come back. A heavy fence and
-    /// [`empty_stock`](Self::empty_stock) must follow. The caller is the collector.
+    /// Closes the stock, if memory has come back that an idle domain does not keep. A heavy fence
+    /// and [`empty_stock`](Self::empty_stock) must follow. The caller is the collector.
     pub(crate) fn close_stock(&self) {
         self.stock.close();
     }
@@ -281,7 +286,7 @@ impl Queue {
     /// There is no producer or finisher, and no other thread frees boxes. All callbacks have
     /// finished.
     pub(crate) unsafe fn free_boxes(&self, chunks: bool) {
-        if !chunks && self.kept_bytes() == 0 {
+        if !chunks && !self.stock.home.is_rich() {
             return;
         }
         // SAFETY: passed on.

@@ -30,7 +30,7 @@
 //! 2. Boxes on a shelf are of its layout, and only the shelf has them.
 
 use super::boxes::{BoxLayout, EmptyBox};
-use super::chunk::{Chunk, Common, Home, WORDS};
+use super::chunk::{Chunk, Common, Home, IDLE_CHUNKS, WORDS};
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
@@ -187,8 +187,9 @@ impl Stock {
         Some(first)
     }
 
-    /// Frees the boxes, and the chunks too if `all`. For the holder.
+    /// Frees the boxes, and all chunks but a few, or all if `all`. For the holder.
     fn clear(&self, own: &mut Own, all: bool) {
+        let most = if all { 0 } else { IDLE_CHUNKS };
         let mut freed: usize = own.shelves.iter_mut().map(Shelf::clear).sum();
         let mut kept: *mut Chunk = ptr::null_mut();
         loop {
@@ -201,7 +202,7 @@ impl Stock {
                 let chunk = first.as_ref();
                 own.chunks = chunk.next.load(Ordering::Relaxed);
                 freed += chunk.empty(chunk.used(), EmptyBox::free);
-                if all {
+                if self.home.chunks.load(Ordering::Relaxed) > most {
                     self.home.chunks.fetch_sub(1, Ordering::Relaxed);
                     drop(Box::from_raw(first.as_ptr()));
                 } else {
@@ -227,7 +228,7 @@ impl Stock {
     /// Closes the stock, if there is something in it. A heavy fence must follow, and then
     /// [`reopen`](Self::reopen). The caller is the collector.
     pub(super) fn close(&self) {
-        if self.home.kept_bytes() != 0 {
+        if self.home.is_rich() {
             self.closed.store(true, Ordering::Relaxed);
         }
     }
@@ -250,7 +251,7 @@ impl Stock {
         self.closed.store(false, Ordering::Release);
     }
 
-    /// Frees the boxes, and the chunks too if `all`.
+    /// Frees the boxes, and all chunks but a few, or all if `all`.
     ///
     /// # Safety
     /// There is no producer and no finisher, and no other thread calls this or

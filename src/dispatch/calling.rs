@@ -14,12 +14,12 @@ const SHARE: usize = 64;
 /// such as strings and vectors, and are replaced often.
 ///
 /// When its callbacks' grace period has elapsed, a thread runs up to 64 of them at the beginning of
-/// its next `call`, `retire`, `store` or other write in the domain, outside of sections and of other
-/// callbacks. What a thread leaves for more than a millisecond, because it is idle, has ended, or is
-/// inside a section, goes to the worker thread. So does what a drain, a force or the end of the
-/// domain waits for, every async callback, and everything under a
-/// [`GlobalLock`](crate::GlobalLock). The callbacks of a batch run in order; two batches of a thread
-/// may run at the same time, one on that thread and one on the worker.
+/// its next `call`, `retire`, `store` or other write in the domain, outside of sections and of
+/// other callbacks. What a thread leaves for more than a millisecond, because it is idle, has
+/// ended, or is inside a section, goes to the worker thread. So does what a drain, a force or the
+/// end of the domain waits for, every async callback, and everything under a
+/// [`GlobalLock`](crate::GlobalLock). The callbacks of a batch run in order; two batches of a
+/// thread may run at the same time, one on that thread and one on the worker.
 ///
 /// ```
 /// use async_rcu::{Rcu, RcuCell, executor::CallingThread};

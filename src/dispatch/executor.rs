@@ -14,7 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// runs the callback's batch. So `execute` should spawn or send the batch, and return. The caller
 /// holds no lock, and catches a panic. A batch that is dropped goes to the domain's worker thread.
 ///
-/// Implemented by [`WorkerThread`] (the default), [`InlineExecutor`], [`ChannelExecutor`],
+/// Implemented by [`WorkerThread`] (the default),
+/// [`CallingThread`](crate::executor::CallingThread), [`InlineExecutor`], [`ChannelExecutor`],
 /// `tokio::runtime::Handle`, `Arc<E>`, and closures:
 ///
 /// ```

@@ -38,8 +38,8 @@ pub(crate) trait Schedule: Send + Sync {
     /// Queues a batch on the worker, or on the grace-period thread if no worker can be started.
     fn queue_on_worker(&self, batch: Batch);
 
-    /// Leaves a batch of callbacks to the thread of an inbox, or gives it back: then no thread would
-    /// look there, or somebody waits for it.
+    /// Leaves a batch of callbacks to the thread of an inbox, or gives it back: then no thread
+    /// would look there, or somebody waits for it.
     fn leave(&self, inbox: &'static Inbox, batch: Box<Batch>, in_front: bool) -> Option<Batch>;
 
     /// Queues a batch on the grace-period thread, and wakes that thread.

@@ -46,6 +46,14 @@
 //! ticket. The ticket closes when the whole batch is done. A drain waits for the first collection
 //! that begins after the drain's request, and for all tickets up to the ticket of that collection.
 //!
+//! # Memory on its way back
+//! A writer allocates, and another thread drops what the writer retires. If that thread freed the
+//! memory too, both would meet in the allocator at each replacement. So the memory goes back: the
+//! thread drops the value in place, and leaves the empty box in the chunk that carried the
+//! callback. When all callbacks of a chunk have run, the chunk goes back to the writer, which puts
+//! its next values into the boxes. The grace-period thread frees what is left of them when the
+//! domain is idle. Linux's slab allocator calls such chunks sheaves.
+//!
 //! # Three walks through the sources
 //! A *read* enters these files:
 //! 1. `domain/rcu.rs`: [`Rcu::read`](crate::Rcu::read).
@@ -58,7 +66,7 @@
 //!
 //! A *callback* goes through these files:
 //! 1. `domain/call.rs`: [`Rcu::call`](crate::Rcu::call).
-//! 2. `callback/queue.rs`: the queue in the thread's record.
+//! 2. `callback/queue.rs` and `callback/chunk.rs`: the queue in the thread's record.
 //! 3. `domain/gp_thread/mod.rs`: a turn of the grace-period thread collects the callback. A later
 //!    turn finds that the callback's grace period has elapsed.
 //! 4. `domain/dispatcher.rs`: the dispatcher hands the callback's batch to the executor.
@@ -84,9 +92,11 @@
 //! | `read_owned` and its drop | 0 | 0; if another thread drops the guard, the guard's word |
 //! | `load` under a guard | 0 | 0 |
 //! | [`call`](crate::Rcu::call), [`retire`](crate::Rcu::retire) | 0 | the thread's own queue, which each collection reads once; with [`max_pending`](crate::Builder::max_pending) one count that all threads share |
-//! | a new chunk of the queue, every 62 calls | 2 | the queue's stack of empty chunks |
+//! | a new chunk of the queue, every 62 to 248 calls | 2 or 3 | the chunks that came back, the count of the memory kept |
+//! | [`boxed`](crate::Rcu::boxed), from memory kept | 0 | 0 |
 //! | [`store`](crate::RcuCell::store) | 1 | the cell, and the lines that `call` writes |
-//! | [`swap`](crate::RcuCell::swap) | 1, and 1 for the cookie | the cell, the sequence |
+//! | [`swap`](crate::RcuCell::swap) and a drop of the old version | 1, and 2 for the handle of the domain | the cell, the count of handles, and the lines that `call` writes |
+//! | [`Retired::wait`](crate::Retired::wait) | 1 for the number of the grace period | the sequence |
 //! | start of a grace period | 2, and a barrier on every processor that runs the process | the sequence, once |
 //! | scan | 1 | none; the scan reads one line for each thread, and eight bytes for each held owned guard |
 //!

@@ -86,10 +86,14 @@
 //!   period.
 //! - Owned guards cost eight bytes for each guard of the peak. After a peak, scans soon skip the
 //!   memory that no guard uses any more.
-//! - A queued callback costs 32 bytes, and a box if it captures more than three words.
-//! - The callback queue has chunks of two kilobytes each. A thread's record keeps up to sixteen
-//!   empty chunks. Other chunks are freed when their callbacks have run. After a peak of threads,
-//!   the chunks of records that no thread uses any more are freed.
+//! - A queued callback costs a word, the words that it captures, and a box if these are more than
+//!   three. A retired box costs two or three words.
+//! - The callback queue has chunks of two kilobytes each. A thread keeps up to 256 empty chunks
+//!   while the domain is busy, and sixteen when it is idle. After a peak of threads, the chunks of
+//!   records that no thread uses any more are freed.
+//! - The memory of retired boxes is kept for the next values: of boxes up to a kilobyte, up to a
+//!   megabyte for a thread, and 32 megabytes for a domain. When the domain is idle, it is freed:
+//!   see [`Builder::keep_memory`](crate::Builder::keep_memory).
 //!
 //! # Not for
 //! - Signal handlers: they must not use this crate.

@@ -4,9 +4,9 @@ use super::Registry;
 use crate::sys::prim::Ordering;
 
 impl Registry {
-    /// Closes the stocks of the records in use, if empty boxes have come back to one. Returns
-    /// whether a heavy fence and [`empty_stocks`](Self::empty_stocks) must follow. The caller holds
-    /// the domain's lock for collecting, until then.
+    /// Closes the stocks of the records in use that have memory which an idle domain does not
+    /// keep. Returns whether a heavy fence and [`empty_stocks`](Self::empty_stocks) must follow.
+    /// The caller holds the domain's lock for collecting, until then.
     pub(crate) fn close_stocks(&self) -> bool {
         let left = self.signals.queues.take_left();
         if left {
