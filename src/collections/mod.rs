@@ -4,7 +4,8 @@
 //! map lock one bucket. Each element has an allocation of its own, is never moved while readers may
 //! see it, and is dropped after a grace period.
 
-// The list is built on `chain`, and the array on `spine`: these have the orderings and loom models.
+// The list is built on `chain`, and the array on `spine` and `patch`: these have the orderings and
+// loom models.
 
 /// Implements the traits that a list and an array share, by their `new`, `append` and `iter`.
 #[cfg(not(rcu_loom))]
@@ -59,7 +60,9 @@ mod drop_all;
 #[cfg(not(rcu_loom))]
 mod list;
 pub(crate) mod map;
+mod patch;
 mod ptr;
+mod shown;
 pub(crate) mod spine;
 #[cfg(not(rcu_loom))]
 mod vec;

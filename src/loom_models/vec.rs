@@ -2,7 +2,8 @@
 //!
 //! The models fail if `len` is raised or loaded Relaxed, if a spine is published Relaxed, if an
 //! element is freed without a grace period, or if slots that were visible are written again before
-//! a grace period has elapsed.
+//! a grace period has elapsed. They fail if `len` is lowered for a patch before there is a patch,
+//! or after the patch that changes a slot, or if a patch is published or loaded Relaxed.
 
 use super::*;
 use crate::collections::spine::{Header, HighWater, Spine};
@@ -53,19 +54,23 @@ impl Array {
     fn look(&self) -> Vec<u32> {
         let spine = Spine::from_raw(self.0.load(Ordering::Acquire)).unwrap();
         // SAFETY: loaded in a section.
-        let slots = unsafe { spine.visible() };
-        let names = || -> Vec<u32> {
-            let look = |slot: &AtomicPtr<Value>| {
-                let element = slot.load(Ordering::Relaxed);
-                assert!(!element.is_null(), "a slot that was not written");
-                // SAFETY: elements are leaked.
-                unsafe { &*element }.look()
-            };
-            slots.iter().map(look).collect()
-        };
+        let shown = unsafe { spine.show() };
+        let names = || -> Vec<u32> { shown.iter().map(Self::name).collect() };
         let seen = names();
         assert_eq!(names(), seen, "a view has changed");
         seen
+    }
+
+    /// Looks an index up inside a section, and returns the element's name.
+    fn find(&self, at: usize) -> Option<u32> {
+        let spine = Spine::from_raw(self.0.load(Ordering::Acquire)).unwrap();
+        // SAFETY: in a section.
+        unsafe { spine.find(at) }.map(Self::name)
+    }
+
+    fn name(element: NonNull<Value>) -> u32 {
+        // SAFETY: elements are leaked.
+        unsafe { element.as_ref() }.look()
     }
 
     /// Frees the spine, when all readers have ended.
@@ -141,6 +146,66 @@ fn loom_models_a_slot_used_again() {
         let names = reader.join().unwrap();
         assert!([&[1][..], &[], &[2]].contains(&&*names), "{names:?}");
         assert!(reused || names != [2]);
+        array.end();
+    });
+}
+
+/// The first patch replaces an element and pushes one. A view and lookups show no mixture.
+#[test]
+fn loom_models_the_first_patch() {
+    loom::model(|| {
+        let (registry, engine) = engine();
+        let array = Array::of([1, 2]);
+        let reader = in_section(registry.acquire(), || (array.look(), array.find(1)));
+        let spine = array.spine();
+        // SAFETY: the only writer; below the capacity.
+        let replaced = unsafe {
+            let replaced = spine.get(1);
+            spine.set_patch(3, &[(1, value(3)), (2, value(4))]);
+            replaced
+        };
+        grace_period(engine);
+        // SAFETY: elements are leaked.
+        unsafe { replaced.as_ref() }.free();
+        let (names, found) = reader.join().unwrap();
+        assert!([&[1, 2][..], &[1, 3, 4]].contains(&&*names), "{names:?}");
+        // The lookup comes after the view, so it shows the same version or a later one.
+        assert!(found == Some(3) || (names.len(), found) == (2, Some(2)), "{found:?}");
+        array.end();
+    });
+}
+
+/// A popped slot is pushed again by patches. The view of an earlier patch does not change.
+#[test]
+fn loom_models_a_later_patch() {
+    loom::model(|| {
+        let (registry, engine) = engine();
+        let array = Array::of([1, 2]);
+        // SAFETY: the only writer, as below.
+        let popped = unsafe {
+            let popped = array.spine().get(1);
+            array.spine().set_patch(1, &[]);
+            popped
+        };
+        let reader = in_section(registry.acquire(), || (array.look(), array.find(1), array.look()));
+        // SAFETY: as above.
+        let second = unsafe {
+            array.spine().set_patch(2, &[(1, value(3))]);
+            let second = array.spine().get(0);
+            array.spine().set_patch(2, &[(0, value(4))]);
+            second
+        };
+        grace_period(engine);
+        for element in [popped, second] {
+            // SAFETY: elements are leaked.
+            unsafe { element.as_ref() }.free();
+        }
+        let (first, found, last) = reader.join().unwrap();
+        let versions = [&[1][..], &[1, 3], &[4, 3]];
+        let at = |names: &[u32]| versions.iter().position(|version| *version == names);
+        let (before, after) = (at(&first).expect("a version"), at(&last).expect("a version"));
+        assert!(before <= after, "{first:?} {last:?}");
+        assert!(found == Some(3) && after > 0 || found.is_none() && before == 0, "{found:?}");
         array.end();
     });
 }

@@ -117,6 +117,67 @@ fn a_slot_that_a_view_may_show_is_not_written() {
     assert_eq!(labels(&array), [0, 1, 2, 11]);
 }
 
+/// A reader holds all views, so that writers copy the spine only at times, and patch it else.
+#[test]
+fn each_view_of_many_changes_shows_its_own_version() {
+    const LEN: u32 = 500;
+    let rcu = Rcu::new();
+    let drops = Drops::default();
+    let array = vec_of(&rcu, &drops, 0..LEN);
+    let mut model: Vec<u32> = (0..LEN).collect();
+    let guard = rcu.read_owned();
+    let mut views = Vec::new();
+    let mut random = 1_u32;
+    let mut made = LEN;
+    for step in 0..2_000 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let at = (random >> 8) as usize % model.len();
+        match random >> 28 {
+            0..4 => {
+                drop(array.pop());
+                model.pop();
+            }
+            4..9 => {
+                array.append([made, made + 1].map(|label| drops.value(label)));
+                model.extend([made, made + 1]);
+                made += 2;
+            }
+            9..12 => {
+                let old = std::mem::replace(&mut model[at], made);
+                assert_eq!(array.replace(at, drops.value(made)).label(), old);
+                made += 1;
+            }
+            12..14 => assert_eq!(array.swap_remove(at).label(), model.swap_remove(at)),
+            _ => {
+                let mut writer = array.write();
+                writer.swap(0, at);
+                writer.pop();
+                drop(writer.publish());
+                model.swap(0, at);
+                model.pop();
+            }
+        }
+        assert_eq!(array.get(model.len(), &guard).map(Tracked::label), None);
+        assert_eq!(array.get(at, &guard).map(Tracked::label), model.get(at).copied());
+        if step % 10 == 0 {
+            views.push((array.load(&guard), model.clone()));
+        }
+    }
+    for (view, model) in &views {
+        assert!(view.iter().map(Tracked::label).eq(model.iter().copied()));
+        assert!(view.iter().rev().map(Tracked::label).eq(model.iter().rev().copied()));
+        assert_eq!(view.len(), model.len());
+        assert!(model.iter().enumerate().all(|(at, label)| view[at].label() == *label));
+        assert_eq!(view.iter().nth(model.len() - 1).map(Tracked::label), model.last().copied());
+    }
+    let message = panic_message(|| assert_eq!(views[0].0[LEN as usize + 2].label(), 0));
+    assert!(message.starts_with("index out of bounds: the len is"), "{message}");
+    drop(guard);
+    assert_eq!(labels(&array), model);
+    drop(array);
+    drops.reach(made as usize);
+}
+
 #[test]
 fn views_and_references_outlive_the_array() {
     let rcu = Rcu::new();

@@ -6,16 +6,17 @@
 //!    one visible slot of the current spine points to it.
 //! 3. Removed elements and replaced spines are freed only through [`Retired`] or a callback of the
 //!    array's domain that is queued afterwards: after a grace period that starts later.
-//! 4. The lock's `HighWater` is that of the current spine.
+//! 4. The lock's `HighWater` is that of the current spine, while that is flat.
 
+mod change;
 mod view;
 mod write;
 
 pub use view::{VecIter, VecView};
 pub use write::VecWriter;
 
-use super::drop_all::drop_boxes;
-use super::spine::{Header, HighWater, Spine};
+use super::shown::Shown;
+use super::spine::{Copies, Header, HighWater, Spine};
 use super::writers::{Writers, Writing};
 use crate::structures::DomainRef;
 use crate::sys::prim::{AtomicPtr, Ordering};
@@ -52,13 +53,20 @@ const NAME: &str = "RcuVec";
 /// |---|---|
 /// | `get`, `load`, indexing a view, a step of an iterator, `len` | O(1), wait-free |
 /// | `push` | O(1) amortised; within the capacity readers see it without a new version |
-/// | `pop` | O(1) |
-/// | `push` within a grace period after a `pop` | O(n) pointers: views keep the popped slot |
-/// | `replace`, `swap_remove` but of the last | O(n) pointers |
+/// | `pop` | O(1) amortised |
+/// | a `push` that views forbid in place, `replace`, `swap_remove` but of the last | see below |
 /// | `append`, and all edits of one [`write`](Self::write) together | O(n + added) pointers |
 /// | `clear`, drop | O(1) here; O(n) in one callback after a grace period |
 ///
 /// Only pointers are copied, never elements. An element costs an allocation and a pointer.
+///
+/// Within a grace period after a `pop`, views keep the popped slot, and a `push` is not done in
+/// place. Such a change takes O(n) pointers for the first few within a grace period, and then
+/// O(log n) amortised. So a reader in a section holds up a few arrays of pointers and O(log n) for
+/// each changed element, but not a copy of the array for each change.
+///
+/// Until the first change of a later grace period, to look up an element that they changed, or one
+/// after it, takes O(log n).
 ///
 /// # Drop
 /// Dropping an array retires its elements in one callback. References under a guard outlive the
@@ -73,7 +81,12 @@ pub struct RcuVec<T: Send + Sync + 'static> {
     domain: DomainRef,
 }
 
-type State = HighWater<GracePeriod>;
+/// What the lock guards.
+#[derive(Debug)]
+struct State {
+    water: HighWater<GracePeriod>,
+    copies: Copies<GracePeriod>,
+}
 
 impl<T: Send + Sync + 'static> RcuVec<T> {
     /// Makes an empty array in the [global domain](Rcu::global). This does not start the domain, so
@@ -105,7 +118,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     const fn with(domain: DomainRef) -> Self {
         Self {
             current: AtomicPtr::new(ptr::null_mut()),
-            writers: Writers::new(HighWater::at(0)),
+            writers: Writers::new(State { water: HighWater::at(0), copies: Copies::NONE }),
             domain,
         }
     }
@@ -167,7 +180,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         self.domain.assert_covers(guard, NAME);
         let spine = Spine::from_raw(self.current.load(Ordering::Acquire));
         // SAFETY: loaded in a section of the array's domain that lasts for 'g (invariants 1, 3).
-        VecView::new(spine.map_or(&[], |spine| unsafe { spine.visible() }))
+        VecView::new(spine.map_or(Shown::EMPTY, |spine| unsafe { spine.show() }))
     }
 
     /// Returns an element, or `None` if the index is out of range.
@@ -185,7 +198,10 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     #[inline]
     #[track_caller]
     pub fn get<'g>(&self, index: usize, guard: &'g impl Guard) -> Option<&'g T> {
-        self.load(guard).get(index)
+        self.domain.assert_covers(guard, NAME);
+        let spine = Spine::from_raw(self.current.load(Ordering::Acquire))?;
+        // SAFETY: as in `load`. The element lives as long as what a view shows.
+        unsafe { spine.find(index).map(|element| element.as_ref()) }
     }
 
     /// Returns the elements of a view, in order. The iterator is bound to the guard, not to the
@@ -252,15 +268,10 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     pub fn pop(&self) -> Option<Retired<T>> {
         let mut state = self.lock("pop");
         let spine = self.spine()?;
-        // SAFETY: the lock is held. The slot is visible, and `set_len` takes its element out.
-        unsafe {
-            let len = spine.len().checked_sub(1)?;
-            let rcu = self.rcu();
-            let element = spine.get(len);
-            spine.set_len(len);
-            state.lower(rcu.grace_period());
-            Some(self.retired(element))
-        }
+        // SAFETY: the lock is held.
+        let len = unsafe { spine.len() }.checked_sub(1)?;
+        // SAFETY: as above, and the array is not empty.
+        Some(unsafe { self.remove_last(&mut state, spine, len) })
     }
 
     /// Replaces an element, and returns the old one.
@@ -281,13 +292,10 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let (spine, len) = self.bounds(index, "replace");
         // Starts the domain first, so that a refused start loses nothing.
         self.rcu();
-        // SAFETY: the lock is held, and `index` is in range. The copy is private until it is
-        // published, which takes the element out.
+        // SAFETY: the lock is held, and `index` is in range. The change takes the element out.
         unsafe {
-            let copy = spine.copy(len, len);
             let element = spine.get(index);
-            copy.set(index, boxed(value));
-            self.publish(&mut state, Some(copy));
+            self.change(&mut state, spine, len, &[(index, boxed(value))]);
             self.retired(element)
         }
     }
@@ -308,18 +316,14 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
         let mut state = self.lock("swap_remove");
         let (spine, len) = self.bounds(index, "swap_remove");
         let last = len - 1;
+        self.rcu();
         // SAFETY: as in `replace`; as in `pop`.
         unsafe {
-            let rcu = self.rcu();
-            let element = spine.get(index);
             if index == last {
-                spine.set_len(last);
-                state.lower(rcu.grace_period());
-            } else {
-                let copy = spine.copy(last, last);
-                copy.set(index, spine.get(last));
-                self.publish(&mut state, Some(copy));
+                return self.remove_last(&mut state, spine, last);
             }
+            let element = spine.get(index);
+            self.change(&mut state, spine, last, &[(index, spine.get(last))]);
             self.retired(element)
         }
     }
@@ -341,7 +345,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
             self.rcu();
         }
         self.current.store(ptr::null_mut(), Ordering::Release);
-        *state = HighWater::at(0);
+        state.water = HighWater::at(0);
         if let Some(spine) = old {
             // SAFETY: just taken out, with all elements that it shows.
             unsafe { self.retire_whole(spine) };
@@ -388,80 +392,6 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
             Some(spine) if index < len => (spine, len),
             _ => out_of_range(what, index, len),
         }
-    }
-
-    /// Adds `more` elements at the end.
-    fn add(
-        &self,
-        state: &mut Writing<'_, State>,
-        more: usize,
-        values: impl IntoIterator<Item = Box<T>>,
-    ) {
-        let current = self.spine();
-        if current.is_some() {
-            // Starts the domain first, so that a refused start loses nothing.
-            self.rcu();
-        }
-        // SAFETY: the lock is held throughout. Slots that are written are within the capacity, and
-        // free or private.
-        unsafe {
-            let len = current.map_or(0, |spine| spine.len());
-            let in_place = current.filter(|spine| {
-                len + more <= spine.capacity()
-                    && state.is_free(len, |next| self.rcu().has_elapsed(*next))
-            });
-            let spine = match (in_place, current) {
-                (Some(spine), _) => spine,
-                (None, Some(current)) => current.copy(len, len + more),
-                (None, None) => Spine::with_room(more),
-            };
-            let mut at = len;
-            for value in values {
-                spine.set(at, boxed(value));
-                at += 1;
-            }
-            spine.set_len(at);
-            match in_place {
-                Some(_) => state.raise(at),
-                None => self.publish(state, Some(spine)),
-            }
-        }
-    }
-
-    /// Replaces the current spine, which is retired without its elements.
-    ///
-    /// # Safety
-    /// `spine` is private; the caller retires the elements that are not in it.
-    unsafe fn publish(&self, state: &mut Writing<'_, State>, spine: Option<Spine<T>>) {
-        let old = self.spine();
-        // The caller has started the domain: this does not panic.
-        let rcu = old.map(|_| self.rcu());
-        self.current.store(spine.map_or(ptr::null_mut(), Spine::as_ptr), Ordering::Release);
-        // SAFETY: the lock is held.
-        **state = HighWater::at(spine.map_or(0, |spine| unsafe { spine.len() }));
-        if let (Some(old), Some(rcu)) = (old, rcu) {
-            // SAFETY: runs after a grace period that starts later, and once.
-            unsafe { rcu.call_unchecked(move || old.free()) };
-        }
-    }
-
-    /// Retires a spine with all elements that it shows.
-    ///
-    /// # Safety
-    /// Just taken out, and nothing else frees it.
-    unsafe fn retire_whole(&self, spine: Spine<T>) {
-        let free = move || {
-            // SAFETY: runs once, after a grace period that starts later: no reader is left.
-            let drop_all = unsafe {
-                let elements = (0..spine.len()).map(|at| spine.get(at));
-                let drop_all = drop_boxes(elements);
-                spine.free();
-                drop_all
-            };
-            drop_all.end();
-        };
-        // SAFETY: the only owner of the spine and its elements; `T` is `Send`.
-        unsafe { self.rcu().call_unchecked(free) };
     }
 
     /// # Safety

@@ -1,15 +1,15 @@
 //! The view that a reader has of an array.
 //!
 //! # Invariants
-//! 1. The slots were visible in one spine at one moment, in a section that lasts for `'g`. Until
-//!    the section ends, no slot is written, and the elements live ("Why what a view shows is still
-//!    there" in `spine`).
+//! 1. What is shown was the newest version of a spine at one moment, in a section that lasts for
+//!    `'g`. Until the section ends, no slot of it is written, and the elements live ("Why what a
+//!    view shows is still there" in `spine`).
 
-use crate::sys::prim::{AtomicPtr, Ordering};
+use super::super::shown::{Elements, Shown};
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Index;
-use std::slice;
+use std::ptr::NonNull;
 
 /// An [`RcuVec`](crate::RcuVec) as it was at one moment, bound to the guard. Later writes do not
 /// change the view. From [`RcuVec::load`](crate::RcuVec::load).
@@ -23,7 +23,7 @@ use std::slice;
 /// assert_eq!(view[2], 2);                        // as it was
 /// ```
 pub struct VecView<'g, T> {
-    slots: &'g [AtomicPtr<T>],
+    shown: Shown<'g, T>,
 }
 
 /// An iterator over the elements of a [`VecView`], bound to the guard. From [`VecView::iter`] and
@@ -36,24 +36,23 @@ pub struct VecView<'g, T> {
 /// ```
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct VecIter<'g, T> {
-    slots: slice::Iter<'g, AtomicPtr<T>>,
+    elements: Elements<'g, T>,
 }
 
-/// Returns the element of a view's slot.
+/// Returns an element of a view.
 ///
 /// # Safety
-/// Invariant 1 for the slot and its lifetime.
+/// Invariant 1 for the element and its lifetime.
 #[inline(always)]
-unsafe fn element<T>(slot: &AtomicPtr<T>) -> &T {
-    // SAFETY: by the caller's word. Relaxed, since the length was stored after the slot, and loaded
-    // with Acquire.
-    unsafe { &*slot.load(Ordering::Relaxed) }
+unsafe fn lend<'g, T>(element: NonNull<T>) -> &'g T {
+    // SAFETY: by the caller's word.
+    unsafe { element.as_ref() }
 }
 
 impl<'g, T> VecView<'g, T> {
     #[inline(always)]
-    pub(super) fn new(slots: &'g [AtomicPtr<T>]) -> Self {
-        Self { slots }
+    pub(super) fn new(shown: Shown<'g, T>) -> Self {
+        Self { shown }
     }
 
     /// Returns the number of elements.
@@ -65,7 +64,7 @@ impl<'g, T> VecView<'g, T> {
     /// ```
     #[inline]
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.shown.len()
     }
 
     /// Returns whether there are no elements.
@@ -77,7 +76,7 @@ impl<'g, T> VecView<'g, T> {
     /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
     }
 
     /// Returns an element, or `None` if the index is out of range.
@@ -91,8 +90,8 @@ impl<'g, T> VecView<'g, T> {
     /// ```
     #[inline]
     pub fn get(&self, index: usize) -> Option<&'g T> {
-        // SAFETY: a slot of this view.
-        self.slots.get(index).map(|slot| unsafe { element(slot) })
+        // SAFETY: an element of this view.
+        self.shown.get(index).map(|element| unsafe { lend(element) })
     }
 
     /// Returns the elements, in order.
@@ -106,8 +105,14 @@ impl<'g, T> VecView<'g, T> {
     /// ```
     #[inline]
     pub fn iter(&self) -> VecIter<'g, T> {
-        VecIter { slots: self.slots.iter() }
+        VecIter { elements: self.shown.iter() }
     }
+}
+
+#[cold]
+#[track_caller]
+fn out_of_bounds(index: usize, len: usize) -> ! {
+    panic!("index out of bounds: the len is {len} but the index is {index}");
 }
 
 impl<T> Index<usize> for VecView<'_, T> {
@@ -118,8 +123,10 @@ impl<T> Index<usize> for VecView<'_, T> {
     #[inline]
     #[track_caller]
     fn index(&self, index: usize) -> &T {
-        // SAFETY: a slot of this view.
-        unsafe { element(&self.slots[index]) }
+        match self.get(index) {
+            Some(element) => element,
+            None => out_of_bounds(index, self.len()),
+        }
     }
 }
 
@@ -133,7 +140,7 @@ impl<T> Copy for VecView<'_, T> {}
 
 impl<T> Clone for VecIter<'_, T> {
     fn clone(&self) -> Self {
-        Self { slots: self.slots.clone() }
+        Self { elements: self.elements.clone() }
     }
 }
 
@@ -158,24 +165,24 @@ impl<'g, T> Iterator for VecIter<'g, T> {
 
     #[inline]
     fn next(&mut self) -> Option<&'g T> {
-        // SAFETY: a slot of a view.
-        self.slots.next().map(|slot| unsafe { element(slot) })
+        // SAFETY: an element of a view.
+        self.elements.next().map(|element| unsafe { lend(element) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.slots.size_hint()
+        self.elements.size_hint()
     }
 
     fn nth(&mut self, n: usize) -> Option<&'g T> {
-        // SAFETY: a slot of a view.
-        self.slots.nth(n).map(|slot| unsafe { element(slot) })
+        // SAFETY: an element of a view.
+        self.elements.nth(n).map(|element| unsafe { lend(element) })
     }
 }
 
 impl<T> DoubleEndedIterator for VecIter<'_, T> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        // SAFETY: a slot of a view.
-        self.slots.next_back().map(|slot| unsafe { element(slot) })
+        // SAFETY: an element of a view.
+        self.elements.next_back().map(|element| unsafe { lend(element) })
     }
 }
 

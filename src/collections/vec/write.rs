@@ -8,7 +8,7 @@
 //! 3. A removed element becomes a `Retired` only after the array without it is published.
 
 use super::super::drop_all::drop_boxes;
-use super::super::spine::Spine;
+use super::super::shown::Shown;
 use super::super::writers::Writing;
 use super::{RcuVec, State, boxed, out_of_range};
 use crate::Retired;
@@ -50,10 +50,9 @@ pub struct VecWriter<'a, T: Send + Sync + 'static> {
 impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     pub(super) fn new(array: &'a RcuVec<T>, state: Writing<'a, State>) -> Self {
         let spine = array.spine();
-        // SAFETY: the lock is held, and the slots are below the length.
-        let elements = spine.map_or_else(Vec::new, |spine| unsafe {
-            (0..spine.len()).map(|at| spine.get(at)).collect()
-        });
+        // SAFETY: the lock is held.
+        let shown = spine.map_or(Shown::EMPTY, |spine| unsafe { spine.show() });
+        let elements = shown.iter().collect();
         Self { array, state, elements, removed: Vec::new(), added: Vec::new() }
     }
 
@@ -242,20 +241,11 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     pub fn publish(mut self) -> Vec<Retired<T>> {
         // Starts the domain first, so that a refused start loses nothing.
         self.array.rcu();
-        let spine = (!self.elements.is_empty()).then(|| Spine::with_room(self.elements.len()));
-        let removed = mem::take(&mut self.removed);
+        // SAFETY: the lock is held. What is not shown any more is retired below.
+        unsafe { self.array.show(&mut self.state, &self.elements) };
         // Nothing panics from here on. The added elements are in the array or in `removed`.
         self.added = Vec::new();
-        // SAFETY: private and large enough; what is not in it is retired below.
-        unsafe {
-            if let Some(spine) = spine {
-                for (at, element) in self.elements.iter().enumerate() {
-                    spine.set(at, *element);
-                }
-                spine.set_len(self.elements.len());
-            }
-            self.array.publish(&mut self.state, spine);
-        }
+        let removed = mem::take(&mut self.removed);
         let retire = |element| {
             // SAFETY: not in the published spine, and each once (invariant 2).
             unsafe { self.array.retired(element) }
