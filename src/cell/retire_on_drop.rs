@@ -1,5 +1,6 @@
 //! A value whose drop waits for a grace period.
 
+use super::structures::DomainRef;
 use crate::Rcu;
 use std::fmt;
 use std::ops::Deref;
@@ -24,7 +25,7 @@ pub struct RetireOnDrop<T: Send + 'static> {
     /// From a box, and freed through the drop only. Not a `Box`: readers may still look at the
     /// value when the drop moves the pointer.
     value: NonNull<T>,
-    rcu: Rcu,
+    domain: DomainRef,
 }
 
 // SAFETY: owns a `T` that is `Send`.
@@ -53,7 +54,8 @@ impl<T: Send + 'static> RetireOnDrop<T> {
     /// assert_eq!(rcu.stats().queued, 1);
     /// ```
     pub fn new_in(rcu: &Rcu, value: T) -> Self {
-        Self { value: NonNull::from(Box::leak(rcu.boxed(value))), rcu: rcu.clone() }
+        let value = NonNull::from(Box::leak(rcu.boxed(value)));
+        Self { value, domain: DomainRef::of(rcu) }
     }
 
     /// Returns the domain that the value will be retired in.
@@ -64,7 +66,7 @@ impl<T: Send + 'static> RetireOnDrop<T> {
     /// assert!(RetireOnDrop::rcu(&device).same_domain(Rcu::global()));
     /// ```
     pub fn rcu(this: &Self) -> &Rcu {
-        &this.rcu
+        this.domain.rcu()
     }
 }
 
@@ -80,7 +82,7 @@ impl<T: Send + 'static> Drop for RetireOnDrop<T> {
     fn drop(&mut self) {
         // SAFETY: from a box, and retired here only. The value is found under RCU through the
         // `RetireOnDrop` alone, so no section that begins later reaches it.
-        unsafe { self.rcu.retire_raw(self.value.as_ptr()) };
+        unsafe { self.domain.rcu().retire_raw(self.value.as_ptr()) };
     }
 }
 

@@ -52,11 +52,25 @@ use crate::{Guard, Rcu};
 /// MODE.set("safe");
 /// assert_eq!(mode, Some("fast"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct DomainRef(
-    /// `None`: the global domain.
+    /// An internal handle, or `None`: the global domain.
     Option<Rcu>,
 );
+
+impl Clone for DomainRef {
+    fn clone(&self) -> Self {
+        Self(self.0.as_ref().map(Rcu::to_internal))
+    }
+}
+
+impl Drop for DomainRef {
+    fn drop(&mut self) {
+        if let Some(rcu) = &self.0 {
+            rcu.structure_dropped();
+        }
+    }
+}
 
 impl DomainRef {
     /// The global domain, which is started when it is first used.
@@ -76,7 +90,7 @@ impl DomainRef {
     /// assert!(DomainRef::of(&rcu).rcu().same_domain(&rcu));
     /// ```
     pub fn of(rcu: &Rcu) -> Self {
-        Self(Some(rcu.clone()))
+        Self(Some(rcu.to_internal()))
     }
 
     /// Returns the domain. Starts the global domain at its first use.

@@ -302,7 +302,12 @@ impl Rcu {
     /// # }).unwrap();
     /// ```
     pub fn reserve(&self) -> Reserve {
-        Reserve { rcu: Some(self.clone()), turn: None, budget: Budget::default(), noted: false }
+        Reserve {
+            rcu: Some(self.to_internal()),
+            turn: None,
+            budget: Budget::default(),
+            noted: false,
+        }
     }
 }
 

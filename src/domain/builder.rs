@@ -193,7 +193,9 @@ impl Builder {
     /// thread that queues some thousand callbacks within this time starts one earlier.
     ///
     /// Each grace period interrupts every processor that runs this process. The first grace period
-    /// of an idle domain starts at once. Waits, force and drain do not wait for the interval. While
+    /// of an idle domain starts at once. Waits, force and drain do not wait for the interval, and
+    /// neither does the drop of a structure when its domain has no other handles than those of
+    /// structures: the domain may be about to end. While
     /// two grace periods for callbacks are held up by sections, later callbacks wait for the end of
     /// the older one.
     ///

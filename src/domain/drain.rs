@@ -182,7 +182,7 @@ impl Rcu {
     /// # });
     /// ```
     pub fn drain(&self) -> Drain {
-        Drain::new(self.clone(), "drain")
+        Drain::new(self.to_internal(), "drain")
     }
 
     /// Blocks the thread until a [`drain`](Self::drain) is over.

@@ -21,7 +21,8 @@
 //! After the drop of the last handle, the grace-period thread finishes all queued work. Then it
 //! gives the registry away: a new domain may take the registry when all its records are free. If
 //! the thread is stopped and no work is left, the drop of the last handle does this. The collector
-//! lock decides which of the two does it.
+//! lock decides which of the two does it. A structure inside of a retired value has a handle, too:
+//! [`rcu`] says how the end of nested structures waits for no timer.
 
 pub(crate) mod backpressure;
 pub(crate) mod builder;
@@ -81,6 +82,8 @@ pub(crate) struct Domain {
     thread: ThreadSlot,
     /// No handle is left.
     ended: AtomicBool,
+    /// The callbacks that are queued now do not wait for the batch interval.
+    end_expected: AtomicBool,
     /// Another domain may have the registry.
     recycled: AtomicBool,
     /// In the child of a fork: the waiters of the forking thread, which the next turn wakes.
@@ -143,6 +146,7 @@ impl Domain {
             collector: Mutex::new(GpThread::default()),
             thread: ThreadSlot::new(),
             ended: AtomicBool::new(false),
+            end_expected: AtomicBool::new(false),
             recycled: AtomicBool::new(false),
             left: Mutex::new(WakeList::default()),
         });
@@ -166,6 +170,13 @@ impl Domain {
 
     fn is_recycled(&self) -> bool {
         self.recycled.load(Ordering::Acquire)
+    }
+
+    /// Lets the queued callbacks wait for no batch interval, since the domain may be about to end.
+    fn expect_end(&self) {
+        // A read-modify-write: the turn also finds the callbacks of a thread that came before.
+        self.end_expected.swap(true, Ordering::AcqRel);
+        self.wake_gp_thread();
     }
 
     /// Ends the domain, at the drop of the last handle.

@@ -1,5 +1,17 @@
 //! The handle of a domain, and its sections. The table in `domain` lists the files of the other
 //! methods.
+//!
+//! # Whose handles
+//! A *user's* handle comes from a builder, or is a clone. A structure, a future and a callback of
+//! the crate have *internal* handles. Every handle keeps the domain from ending. A structure inside
+//! of a retired value has an internal handle too, until a callback drops the value. So a structure
+//! that is dropped without a user's handle may be one of the domain's last, and its callbacks do
+//! not wait for the batch interval. The same holds when the last user's handle is dropped.
+//!
+//! `users` counts the users' handles. Whoever drops a structure queues its callbacks, and then
+//! looks at the count by a read-modify-write. Either this finds no user's handle, or it comes
+//! before the drop of the last one: this drop then sees the callbacks, and so does the turn that it
+//! asks for.
 
 use super::Domain;
 use crate::dispatch::blocking;
@@ -7,6 +19,7 @@ use crate::dispatch::blocking::assert_blocking_allowed;
 use crate::reader::guard::{DomainId, Guard, OwnedReadGuard, ReadGuard, ThreadRegistration};
 use crate::reader::local;
 use crate::reader::registry::Registry;
+use crate::sys::prim::{AtomicUsize, Ordering};
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,7 +44,6 @@ use std::sync::Arc;
 /// rcu.drain().await;                                // the callback has run
 /// # });
 /// ```
-#[derive(Clone)]
 pub struct Rcu {
     /// A copy for the hot paths.
     pub(super) registry: &'static Registry,
@@ -41,6 +53,8 @@ pub struct Rcu {
     first: u8,
     /// Not 0 if the memory of retired values is kept for the next ones.
     keeps_memory: u8,
+    /// Not 0 for an internal handle.
+    internal: u8,
     handle: Arc<Handle>,
 }
 
@@ -50,12 +64,37 @@ const LIMITED: u8 = 1;
 /// The thread may have callbacks to run.
 const BY_CALLERS: u8 = 2;
 
-/// Dropped with the last clone.
-struct Handle(Arc<Domain>);
+/// Dropped with the last handle, whosever it is.
+struct Handle {
+    domain: Arc<Domain>,
+    /// The number of users' handles.
+    users: AtomicUsize,
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.end();
+        self.domain.end();
+    }
+}
+
+impl Clone for Rcu {
+    fn clone(&self) -> Self {
+        let mut clone = self.to_internal();
+        clone.handle.users.fetch_add(1, Ordering::Relaxed);
+        clone.internal = 0;
+        clone
+    }
+}
+
+impl Drop for Rcu {
+    fn drop(&mut self) {
+        // Without another handle, the domain ends.
+        if self.internal == 0
+            && self.handle.users.fetch_sub(1, Ordering::AcqRel) == 1
+            && Arc::strong_count(&self.handle) > 1
+        {
+            self.domain().expect_end();
+        }
     }
 }
 
@@ -71,7 +110,27 @@ impl Rcu {
                 None => 0,
             },
             keeps_memory: u8::from(domain.settings.keep_memory),
-            handle: Arc::new(Handle(domain)),
+            internal: 0,
+            handle: Arc::new(Handle { domain, users: AtomicUsize::new(1) }),
+        }
+    }
+
+    /// Returns an internal handle.
+    pub(crate) fn to_internal(&self) -> Rcu {
+        Rcu {
+            registry: self.registry,
+            first: self.first,
+            keeps_memory: self.keeps_memory,
+            internal: 1,
+            handle: Arc::clone(&self.handle),
+        }
+    }
+
+    /// Notes that a structure with an internal handle is dropped, after it has queued its
+    /// callbacks.
+    pub(crate) fn structure_dropped(&self) {
+        if self.handle.users.fetch_add(0, Ordering::AcqRel) == 0 {
+            self.domain().expect_end();
         }
     }
 
@@ -99,7 +158,7 @@ impl Rcu {
     }
 
     pub(super) fn domain(&self) -> &Arc<Domain> {
-        &self.handle.0
+        &self.handle.domain
     }
 
     /// Returns whether both are handles of one domain.

@@ -51,7 +51,7 @@ impl Rcu {
     /// # });
     /// ```
     pub fn shutdown(&self) -> Shutdown {
-        Shutdown { drain: Drain::new(self.clone(), "shutdown"), place: None, done: false }
+        Shutdown { drain: Drain::new(self.to_internal(), "shutdown"), place: None, done: false }
     }
 
     /// Blocks the thread until a [`shutdown`](Self::shutdown) is over. If no other thread shuts

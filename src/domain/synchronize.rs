@@ -89,7 +89,7 @@ impl Rcu {
     /// # });
     /// ```
     pub fn synchronize(&self) -> Synchronize {
-        Synchronize::new(self.clone(), None)
+        Synchronize::new(self.to_internal(), None)
     }
 
     /// Blocks the thread until a grace period has elapsed, as [`synchronize`](Self::synchronize).
@@ -115,7 +115,7 @@ impl Rcu {
             Some(own) => own,
             None => engine.next(),
         };
-        block_on(Synchronize::new(self.clone(), Some(target)), None);
+        block_on(Synchronize::new(self.to_internal(), Some(target)), None);
     }
 
     /// Returns a cookie for the next grace period, and does not start it: Linux's
@@ -192,7 +192,7 @@ impl Rcu {
     /// With a cookie of another domain.
     #[track_caller]
     pub fn wait_for(&self, cookie: GracePeriod) -> Synchronize {
-        Synchronize::new(self.clone(), Some(cookie.of(self.domain())))
+        Synchronize::new(self.to_internal(), Some(cookie.of(self.domain())))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::*;
 use crate::domain::registries_left;
+use crate::structures::DomainRef;
 
 /// Lets the grace-period thread run, and does not cost one of loom's few preemptions.
 fn let_it_rest() {
@@ -28,6 +29,31 @@ fn loom_models_the_end() {
         drop(rcu);
         is_over();
         assert!(step.is_done());
+    });
+}
+
+/// A structure is dropped beside the last user's handle, and its callback has another structure.
+/// The callback does not wait for the batch interval, which never ends here.
+#[test]
+fn loom_models_the_end_of_nested_structures() {
+    check_with_fewer(1, || {
+        let rcu = inline_builder().batch_interval(Duration::from_secs(3600)).build().unwrap();
+        let (before, step) = (Step::new(), Step::new());
+        rcu.call(before.take());
+        before.wait();
+        let (outer, inner) = (DomainRef::of(&rcu), DomainRef::of(&rcu));
+        let done = step.take();
+        let dropped = thread::spawn(move || {
+            outer.rcu().call(move || {
+                done();
+                drop(inner);
+            });
+            drop(outer);
+        });
+        drop(rcu);
+        step.wait();
+        dropped.join().unwrap();
+        is_over();
     });
 }
 

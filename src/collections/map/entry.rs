@@ -61,7 +61,7 @@ pub(super) struct Doomed<K: Send + Sync + 'static, V: Send + Sync + 'static> {
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Doomed<K, V> {
     /// Makes one for entries of a map of `rcu`.
     pub(super) fn new(rcu: &Rcu) -> Self {
-        Self { rcu: rcu.clone(), taken: Vec::new(), map: None }
+        Self { rcu: rcu.to_internal(), taken: Vec::new(), map: None }
     }
 
     /// # Safety
@@ -93,7 +93,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Drop for Doomed<K, V> {
             return;
         }
         let left = Self {
-            rcu: self.rcu.clone(),
+            rcu: self.rcu.to_internal(),
             taken: std::mem::take(&mut self.taken),
             map: self.map.take(),
         };

@@ -2,7 +2,8 @@
 //! [`start`].
 //!
 //! # A turn
-//! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit.
+//! 1. Take the requests: force, drains, the highest wanted number, a backlog above half its limit,
+//!    the drop of a structure in a domain that may be about to end.
 //! 2. If callbacks or a drain are due, begin a collection, and collect the queues.
 //! 3. Start a grace period. The collected callbacks get its number. Its fence covers everything
 //!    that a producer unlinked before it queued one of these callbacks.
@@ -18,6 +19,7 @@
 //! | wanted by | when |
 //! |---|---|
 //! | callbacks | at once after idleness, else `batch_interval` after the last start, when fewer than two collections wait |
+//! | callbacks of a structure that was dropped without a user's handle | at once, when fewer than two collections wait |
 //! | synchronize, cookies | when fewer than two have not elapsed: later waiters share the next |
 //! | force, drain, a backlog above half of `max_pending` | at once |
 //!
@@ -248,7 +250,9 @@ impl Domain {
         delay::at(Window::Taken);
         let urgent = forced || asked;
         let for_waiters = self.may_start_for_waiters(urgent);
-        let is_due = |until: Duration| until.is_zero();
+        // While two collections wait, the request waits for the end of the older one.
+        let ending = collector.waiting.len() < 2 && self.end_expected.swap(false, Ordering::AcqRel);
+        let is_due = |until: Duration| ending || until.is_zero();
         let may_collect = urgent || for_waiters || self.until_due(&collector).is_some_and(is_due);
         let due = asked || may_collect && self.has_queued(&collector);
 
