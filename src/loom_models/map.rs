@@ -44,7 +44,7 @@ impl Model {
     /// Returns whether the hash was not there.
     fn insert(&self, hash: u64) -> bool {
         let root = self.root();
-        let (mut locked, place) = self.0.locate(root, hash, |_| true);
+        let (mut locked, place) = self.0.locate(root, hash, |item| item.hash == hash);
         if place.is_none() {
             locked.insert(item(hash), hash);
             drop(locked);
@@ -56,19 +56,19 @@ impl Model {
 
     fn remove(&self, hash: u64) -> Option<NonNull<Item>> {
         let root = self.root();
-        let (mut locked, place) = self.0.locate_present(root, hash, |_| true)?;
+        let (mut locked, place) = self.0.locate_present(root, hash, |item| item.hash == hash)?;
         Some(locked.remove(place))
     }
 
     fn replace(&self, hash: u64) -> Option<NonNull<Item>> {
         let root = self.root();
-        let (mut locked, place) = self.0.locate_present(root, hash, |_| true)?;
+        let (mut locked, place) = self.0.locate_present(root, hash, |item| item.hash == hash)?;
         Some(locked.replace(&place, item(hash)))
     }
 
     /// Finds the item, and looks at it.
     fn find(&self, hash: u64) -> bool {
-        self.root().find(hash, |_| true).map(|item| item.alive.look()).is_some()
+        self.root().find(hash, |item| item.hash == hash).map(|item| item.alive.look()).is_some()
     }
 
     fn help(&self) -> Option<Old<Item>> {

@@ -11,15 +11,19 @@ use crate::Rcu;
 use crate::structures::Holder;
 use std::ptr::NonNull;
 
+/// Lookups read the key and the value only, so these come first: an allocator that aligns to 16
+/// bytes may end a cache line anywhere, and the hash, which a lookup does not need, is what then
+/// lies in the next line.
+#[repr(C)]
 pub(super) struct Entry<K, V> {
-    hash: u64,
     pub(super) key: K,
     pub(super) value: V,
+    hash: u64,
 }
 
 impl<K, V> Entry<K, V> {
     pub(super) fn boxed(rcu: &Rcu, hash: u64, key: K, value: V) -> Box<Self> {
-        rcu.boxed(Self { hash, key, value })
+        rcu.boxed(Self { key, value, hash })
     }
 
     /// Gives up the box, for a slot to hold.

@@ -44,7 +44,7 @@ impl Fixture {
     fn insert(&mut self, hash: u64) {
         let root = self.root();
         let item = NonNull::from(Box::leak(Box::new(Item(hash))));
-        let (mut locked, place) = self.raw.locate(root, hash, |_| true);
+        let (mut locked, place) = self.raw.locate(root, hash, |item| item.0 == hash);
         match place {
             Some(place) => {
                 let old = locked.replace(&place, item);
@@ -62,7 +62,8 @@ impl Fixture {
 
     fn remove(&mut self, hash: u64) -> bool {
         let root = self.root();
-        let Some((mut locked, place)) = self.raw.locate_present(root, hash, |_| true) else {
+        let Some((mut locked, place)) = self.raw.locate_present(root, hash, |item| item.0 == hash)
+        else {
             return false;
         };
         let old = locked.remove(place);
@@ -80,7 +81,7 @@ impl Fixture {
 
     fn contains(&self, hash: u64) -> bool {
         let root = self.root();
-        root.find(hash, |_| true).is_some()
+        root.find(hash, |item| item.0 == hash).is_some()
     }
 
     fn capacity(&self) -> usize {
@@ -179,7 +180,7 @@ fn a_first_root_leads_through_every_later_table() {
     let first = map.root();
     hashes(MANY).for_each(|hash| map.insert(hash));
     assert!(map.tables.len() >= 2, "{}", map.tables.len());
-    assert!(hashes(MANY).all(|hash| first.find(hash, |_| true).is_some()));
+    assert!(hashes(MANY).all(|hash| first.find(hash, |item| item.0 == hash).is_some()));
     let seen: Vec<u64> = Walk::new(first).map(Item::hash).collect();
     assert_eq!(seen.len(), MANY as usize);
     assert_eq!(BTreeSet::from_iter(seen), BTreeSet::from_iter(hashes(MANY)));

@@ -216,7 +216,7 @@ where
             let section = self.rcu().read();
             let root = self.root(&section);
             let seen = root.find(hash, |entry| entry.key.borrow() == key)?;
-            let entry = Entry::boxed(self.rcu(), hash, seen.key.clone(), f(&seen.value));
+            let entry = Entry::boxed(self.rcu(), seen.hash(), seen.key.clone(), f(&seen.value));
             if let Some((mut locked, slot)) = self.raw.locate_entry(root, seen) {
                 let old = locked.replace(&slot, entry.publish());
                 drop(locked);

@@ -1,6 +1,5 @@
 //! A bucket, which is one cache line, its overflow chain, and the array of a table's buckets.
 
-use super::Hashed;
 use super::word::{Meta, SLOTS, Tag, Word};
 use crate::sys::prim::{AtomicPtr, Ordering};
 use std::ptr;
@@ -59,9 +58,9 @@ impl<E> Bucket<E> {
     }
 }
 
-impl<E: Hashed> Bucket<E> {
-    /// Returns the entry of this hash for which `eq` returns `true`, in this chain. `meta` is the
-    /// bucket's word as it was loaded.
+impl<E> Bucket<E> {
+    /// Returns the entry with the tag of this hash for which `eq` returns `true`, in this chain.
+    /// `meta` is the bucket's word as it was loaded.
     #[inline(always)]
     pub(super) fn find(
         &self,
@@ -78,9 +77,7 @@ impl<E: Hashed> Bucket<E> {
 
     #[inline(always)]
     fn find_in_line(&self, meta: Meta, hash: u64, eq: &mut impl FnMut(&E) -> bool) -> Option<&E> {
-        meta.matches(Tag::of(hash))
-            .filter_map(|slot| self.entry(slot))
-            .find(|entry| entry.hash() == hash && eq(entry))
+        meta.matches(Tag::of(hash)).filter_map(|slot| self.entry(slot)).find(|entry| eq(entry))
     }
 
     #[inline(never)]

@@ -50,6 +50,7 @@ pub(super) enum Search<'s, E> {
 /// Entries of one hash that were compared outside of any lock. The section is still open, so no
 /// entry is freed, and an address means the same entry.
 pub(super) struct Known<E> {
+    hash: u64,
     equal: *const E,
     unequal: Vec<*const E>,
     /// The index in `unequal` where the last one was found: searches meet them in the same order.
@@ -57,33 +58,34 @@ pub(super) struct Known<E> {
 }
 
 impl<E: Hashed> Known<E> {
-    pub(super) fn new() -> Self {
-        Self { equal: ptr::null(), unequal: Vec::new(), at: 0 }
+    pub(super) fn of(hash: u64) -> Self {
+        Self { hash, equal: ptr::null(), unequal: Vec::new(), at: 0 }
     }
 
-    /// Compares an entry, and remembers the result.
+    /// Compares an entry, and remembers the result. Looks at the hash only if the entry is not
+    /// equal: what is equal has this hash, and is in this chain in any case.
+    #[inline]
     pub(super) fn compare(&mut self, entry: &E, eq: &mut impl FnMut(&E) -> bool) -> bool {
         let equal = eq(entry);
-        match equal {
-            true => self.equal = entry,
-            false => self.unequal.push(entry),
+        if equal {
+            self.equal = entry;
+        } else if entry.hash() == self.hash {
+            self.unequal.push(entry);
         }
         equal
     }
 
-    fn remembered(&mut self, entry: &E) -> Option<bool> {
-        if ptr::eq(entry, self.equal) {
-            return Some(true);
-        }
+    /// Returns the remembered result for an entry of this hash that is not the equal one.
+    fn is_unequal(&mut self, entry: &E) -> bool {
         let (before, after) = self.unequal.split_at(self.at.min(self.unequal.len()));
         let found = |known: &&*const E| ptr::eq(**known, entry);
         let mut known = after.iter().chain(before);
         let steps = known.by_ref().take_while(|known| !found(known)).count();
         if steps == self.unequal.len() {
-            return None;
+            return false;
         }
         self.at = (self.at + steps + 1) % self.unequal.len();
-        Some(false)
+        true
     }
 }
 
@@ -111,22 +113,18 @@ impl<'s, E: Hashed> Locked<'s, E> {
     }
 
     /// Looks for the entry that was compared as equal.
-    pub(super) fn search(&self, hash: u64, known: &mut Known<E>) -> Search<'s, E> {
-        let mut compared = true;
-        let tag = Tag::of(hash);
+    pub(super) fn search(&self, known: &mut Known<E>) -> Search<'s, E> {
+        let tag = Tag::of(known.hash);
         let found = self.find(
             |meta| meta.matches(tag),
             |entry| {
-                entry.hash() == hash
-                    && known.remembered(entry).unwrap_or_else(|| {
-                        compared = false;
-                        true
-                    })
+                ptr::eq(entry, known.equal)
+                    || entry.hash() == known.hash && !known.is_unequal(entry)
             },
         );
         match found {
             None => Search::Absent,
-            Some((slot, _)) if compared => Search::Found(slot),
+            Some((slot, entry)) if ptr::eq(entry, known.equal) => Search::Found(slot),
             Some((_, entry)) => Search::Unknown(entry),
         }
     }

@@ -144,15 +144,15 @@ impl<E: Hashed> Raw<E> {
     }
 
     /// Locks the home of `hash`, and finds there the entry of this hash for which `eq` returns
-    /// `true`. `eq` does not run under the lock. Entries that are inserted meanwhile are compared,
-    /// too.
+    /// `true`. `eq` does not run under the lock, and may see entries of other hashes. Entries that
+    /// are inserted meanwhile are compared, too.
     pub(crate) fn locate<'s>(
         &'s self,
         root: &'s Table<E>,
         hash: u64,
         mut eq: impl FnMut(&E) -> bool,
     ) -> Located<'s, E> {
-        let mut known = Known::new();
+        let mut known = Known::of(hash);
         root.find(hash, |entry| known.compare(entry, &mut eq));
         self.locate_known(root, hash, known, eq)
     }
@@ -164,7 +164,7 @@ impl<E: Hashed> Raw<E> {
         hash: u64,
         mut eq: impl FnMut(&E) -> bool,
     ) -> Option<(Locked<'s, E>, EntrySlot<'s, E>)> {
-        let mut known = Known::new();
+        let mut known = Known::of(hash);
         root.find(hash, |entry| known.compare(entry, &mut eq))?;
         let (locked, slot) = self.locate_known(root, hash, known, eq);
         Some((locked, slot?))
@@ -195,7 +195,7 @@ impl<E: Hashed> Raw<E> {
     ) -> Located<'s, E> {
         loop {
             let locked = Locked::home(root, hash, &self.parker);
-            match locked.search(hash, &mut known) {
+            match locked.search(&mut known) {
                 Search::Found(slot) => return (locked, Some(slot)),
                 Search::Absent => return (locked, None),
                 Search::Unknown(entry) => {

@@ -1,6 +1,5 @@
 //! A table: a power of two of buckets, and the way from one table to the next.
 
-use super::Hashed;
 use super::bucket::{Bucket, Buckets};
 use super::word::{Meta, SLOTS};
 use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, UnsafeCell};
@@ -92,7 +91,8 @@ impl<E> Table<E> {
     #[inline(always)]
     fn home(&self, hash: u64) -> &Bucket<E> {
         self.life.with(|_| ());
-        &self.buckets[(hash >> self.shift) as usize]
+        // SAFETY: `shift` is at least 1, so this is less than `1 << bits`, the number of buckets.
+        unsafe { self.buckets.get_unchecked((hash >> self.shift) as usize) }
     }
 
     pub(super) fn is_home(&self, bucket: &Bucket<E>, hash: u64) -> bool {
@@ -146,21 +146,25 @@ impl<E> Table<E> {
             last = last.min(table.last(hash));
         }
     }
-}
 
-impl<E: Hashed> Table<E> {
-    /// Returns the entry of this hash for which `eq` returns `true`.
-    #[inline]
+    /// Returns the entry with the tag of this hash for which `eq` returns `true`. Does not compare
+    /// hashes: a lookup need not load the entry's hash.
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64, mut eq: impl FnMut(&E) -> bool) -> Option<&E> {
-        let mut table = self;
-        loop {
-            let bucket = table.home(hash);
-            let meta = bucket.word.load();
-            if !meta.is_moved() {
-                return bucket.find(meta, hash, &mut eq);
-            }
-            table = table.moved_to();
+        let bucket = self.home(hash);
+        let meta = bucket.word.load();
+        match meta.is_moved() {
+            false => bucket.find(meta, hash, &mut eq),
+            true => self.find_later(hash, &mut eq),
         }
+    }
+
+    /// Does the work of [`find`](Self::find) if this table's bucket is moved.
+    #[cold]
+    #[inline(never)]
+    fn find_later(&self, hash: u64, eq: &mut impl FnMut(&E) -> bool) -> Option<&E> {
+        let (_, bucket, meta, _) = self.moved_to().open_home(hash);
+        bucket.find(meta, hash, eq)
     }
 }
 

@@ -86,10 +86,12 @@ impl Meta {
         self.0 & MORE != 0
     }
 
-    /// Returns the slots that have this tag.
+    /// Returns the slots that have this tag, and sometimes slots after one that has it: a borrow
+    /// passes on from there. This costs less than an exact answer, and the entry tells.
     #[inline(always)]
     pub(super) fn matches(self, tag: Tag) -> SlotSet {
-        Self(self.0 ^ (ONES * u64::from(tag.0))).zeros()
+        let zero_if_equal = self.0 ^ (ONES * u64::from(tag.0));
+        SlotSet(zero_if_equal.wrapping_sub(ONES) & !zero_if_equal & USED)
     }
 
     /// Returns the slots that have a tag.
@@ -286,15 +288,20 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_found_in_their_slots_only() {
-        // Every pair of neighbours: a carry from the lower byte could falsify the higher one.
+    fn tags_are_found_in_their_slots() {
+        // Every pair of neighbours: a borrow from the lower byte may show the higher one, too, but
+        // hides none, and nothing is shown without one that has the tag.
         let step = if cfg!(miri) { 51 } else { 1 };
         for low in (1..=255u64).step_by(step) {
             for high in (1..=255u64).step_by(step) {
                 let tag = |byte: u64| Tag::of(byte << 24);
                 let meta = Meta::EMPTY.with_tag(1, tag(low)).with_tag(2, tag(high));
-                let expected = if low == high { vec![1, 2] } else { vec![1] };
-                assert_eq!(slots(meta.matches(tag(low))), expected);
+                assert_eq!(meta.matches(tag(low)).next(), Some(1));
+                assert!(slots(meta.matches(tag(high))).contains(&2));
+                let neither = tag((low ^ high) % 255 + 1);
+                if neither != tag(low) && neither != tag(high) {
+                    assert_eq!(slots(meta.matches(neither)), [0; 0]);
+                }
                 assert_eq!(slots(meta.occupied()), [1, 2]);
             }
         }
