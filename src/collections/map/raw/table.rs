@@ -95,13 +95,25 @@ impl<E> Table<E> {
         unsafe { self.buckets.get_unchecked((hash >> self.shift) as usize) }
     }
 
+    /// Returns the first hash whose home is the bucket of this number.
+    pub(super) fn first(&self, bucket: usize) -> u64 {
+        (bucket as u64) << self.shift
+    }
+
     pub(super) fn is_home(&self, bucket: &Bucket<E>, hash: u64) -> bool {
         ptr::eq(self.home(hash), bucket)
     }
 
     /// Returns the last hash that has the same home as this one.
-    fn last(&self, hash: u64) -> u64 {
+    pub(super) fn last(&self, hash: u64) -> u64 {
         hash | (u64::MAX >> self.bits())
+    }
+
+    /// Returns whether one bucket is home to these hashes and to no others.
+    #[inline]
+    pub(super) fn is_interval(&self, first: u64, last: u64) -> bool {
+        let rest = u64::MAX >> self.bits();
+        first & rest == 0 && last == first | rest
     }
 
     /// Returns the table that this one is being moved to, if it is.

@@ -5,70 +5,160 @@
 //! bucket on the way to it, and continues after their interval. Intervals nest. So an entry is
 //! neither shown twice nor left out if a change of size splits or joins buckets. A key that is in
 //! the map throughout is in one slot of the chain that the walk chose for its hash, and stays there
-//! if the bucket is moved, since moved buckets are not written.
+//! if the bucket is moved, since moved buckets are not written. The slot has its tag in every word
+//! that the walk can load, so a walk looks only at slots that have one.
+//!
+//! A home has entries of its own interval only. So a walk that shows a whole home, which is every
+//! one unless the table is being moved, does not look at the entries' hashes.
+//!
+//! Entries lie anywhere in memory. In a table that does not fit into a core's caches, a walk asks
+//! for the entries of a bucket some buckets ahead. Otherwise it waits for nearly every entry: the
+//! number of entries in a bucket cannot be predicted, so the processor does not run far ahead.
 
 use super::Hashed;
 use super::bucket::Bucket;
 use super::table::Table;
-use super::word::SLOTS;
+use super::word::{Meta, SLOTS, SlotSet};
+use crate::sys::prefetch::prefetch;
 use crate::sys::prim::Ordering;
-use std::ops::RangeInclusive;
 use std::ptr::{self, NonNull};
+
+/// A walk over a table of so many buckets asks for entries in advance.
+const LARGE: usize = 2048;
+/// How many buckets ahead entries are asked for, and how many ahead buckets are.
+const ENTRIES_AHEAD: usize = 4;
+const BUCKETS_AHEAD: usize = 12;
 
 pub(crate) struct Walk<'s, E> {
     root: &'s Table<E>,
-    /// The next hash to look for; `None` after the last.
-    next: Option<u64>,
-    /// The rest of the chain, and the next slot in it.
-    chain: Option<&'s Bucket<E>>,
-    slot: usize,
-    /// The hashes that the chain is shown for.
-    hashes: RangeInclusive<u64>,
+    /// The number of the root's next bucket.
+    at: usize,
+    bucket: &'s Bucket<E>,
+    /// The slots of the bucket that are still to be looked at.
+    slots: SlotSet,
+    /// Whether the rest of the bucket's chain is still to be looked at.
+    more: bool,
+    /// Whether to ask for entries in advance.
+    ahead: bool,
+    /// The next hash to look for in place of a moved bucket of the root.
+    moved: Option<u64>,
+    /// The first and the last hash that the chain is shown for. `None`: all that it has.
+    only: Option<(u64, u64)>,
 }
 
 impl<'s, E: Hashed> Walk<'s, E> {
     /// `root` is the current table, in a section that lasts for `'s`.
     pub(crate) fn new(root: &'s Table<E>) -> Self {
-        Self { root, next: Some(0), chain: None, slot: 0, hashes: 0..=0 }
+        let buckets = root.buckets();
+        Self {
+            root,
+            at: 0,
+            bucket: &buckets[0],
+            slots: SlotSet::EMPTY,
+            more: false,
+            ahead: buckets.len() >= LARGE,
+            moved: None,
+            only: None,
+        }
     }
 
-    fn next_chain(&mut self) -> Option<&'s Bucket<E>> {
-        let first = self.next?;
-        let (_, bucket, _, last) = self.root.open_home(first);
-        self.next = last.checked_add(1);
-        self.hashes = first..=last;
-        self.slot = 0;
-        self.chain = Some(bucket);
-        self.chain
+    /// Goes on to the next bucket. Returns `None` after the last one.
+    #[inline]
+    fn next_bucket(&mut self) -> Option<()> {
+        if self.more || self.moved.is_some() {
+            if let Some(found) = self.next_of_chain() {
+                return Some(found);
+            }
+        }
+        let bucket = self.root.buckets().get(self.at)?;
+        self.at += 1;
+        let meta = bucket.word.load();
+        if self.ahead {
+            self.ask_ahead();
+        }
+        if meta.is_moved() {
+            self.moved = Some(self.root.first(self.at - 1));
+            return self.next_of_chain();
+        }
+        self.only = None;
+        self.show(bucket, meta);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn show(&mut self, bucket: &'s Bucket<E>, meta: Meta) {
+        self.bucket = bucket;
+        self.slots = meta.occupied();
+        self.more = meta.has_more();
+    }
+
+    /// Goes on to the next overflow bucket, or else to the next of the buckets that a moved bucket
+    /// of the root leads to. Returns `None` if there is none.
+    #[inline(never)]
+    fn next_of_chain(&mut self) -> Option<()> {
+        if self.more {
+            if let Some(overflow) = self.bucket.overflow() {
+                self.bucket = overflow;
+                self.slots = overflow.word.load().occupied();
+                return Some(());
+            }
+            self.more = false;
+        }
+        let first = self.moved.take()?;
+        let (table, bucket, meta, last) = self.root.open_home(first);
+        if last != self.root.last(first) {
+            self.moved = Some(last + 1);
+        }
+        self.only = (!table.is_interval(first, last)).then_some((first, last));
+        self.show(bucket, meta);
+        Some(())
+    }
+
+    /// Asks for the entries of a later bucket. They may be gone when the walk comes there: nothing
+    /// is read from them here.
+    #[inline(never)]
+    fn ask_ahead(&self) {
+        let buckets = self.root.buckets();
+        if let Some(bucket) = buckets.get(self.at + BUCKETS_AHEAD) {
+            prefetch(bucket);
+        }
+        if let Some(bucket) = buckets.get(self.at + ENTRIES_AHEAD) {
+            for slot in &bucket.slots {
+                let entry = slot.load(Ordering::Relaxed);
+                // Asking for address 0 would cost a way through the page table.
+                prefetch(if entry.is_null() { ptr::from_ref(bucket).cast() } else { entry });
+            }
+        }
     }
 }
 
 impl<E> Clone for Walk<'_, E> {
     fn clone(&self) -> Self {
-        Self { hashes: self.hashes.clone(), ..*self }
+        Self { ..*self }
     }
 }
 
 impl<'s, E: Hashed> Iterator for Walk<'s, E> {
     type Item = &'s E;
 
+    #[inline]
     fn next(&mut self) -> Option<&'s E> {
         loop {
-            let bucket = match self.chain {
-                Some(bucket) => bucket,
-                None => self.next_chain()?,
-            };
-            while self.slot < SLOTS {
-                let entry = bucket.entry(self.slot);
-                self.slot += 1;
-                match entry {
-                    Some(entry) if self.hashes.contains(&entry.hash()) => return Some(entry),
-                    _ => {}
+            for slot in self.slots.by_ref() {
+                let Some(entry) = self.bucket.entry(slot) else { continue };
+                match self.only {
+                    Some((first, last)) if !(first..=last).contains(&entry.hash()) => {}
+                    _ => return Some(entry),
                 }
             }
-            self.chain = bucket.overflow();
-            self.slot = 0;
+            self.next_bucket()?;
         }
+    }
+
+    fn count(mut self) -> usize {
+        // The entries are not looked at.
+        self.ahead = false;
+        self.fold(0, |count, _| count + 1)
     }
 }
 

@@ -134,6 +134,10 @@ impl Meta {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotSet(u64);
 
+impl SlotSet {
+    pub(super) const EMPTY: Self = Self(0);
+}
+
 impl Iterator for SlotSet {
     type Item = usize;
 
