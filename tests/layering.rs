@@ -29,10 +29,10 @@ const FLOORS: [&str; 6] = ["sys", "callback", "reader", "grace_period", "dispatc
 /// The users of the public facade. Each may import what `lib.rs` exports, and these modules.
 const ABOVE: [(&str, &[&str]); 3] = [
     // `sys::prim` has the atomics and locks that loom can replace; `sys::wait_list` wakes waiters
-    // outside the lock; `sys::unwind` contains the panics of drops; `sys::prefetch`
-    // is a hint for the map.
+    // outside the lock; `sys::unwind` contains the panics of drops; `sys::pages` and
+    // `sys::prefetch` are hints for the map.
     ("cell", &["sys::budget", "sys::prim", "sys::wait_list"]),
-    ("collections", &["sys::prefetch", "sys::prim", "sys::unwind"]),
+    ("collections", &["sys::pages", "sys::prefetch", "sys::prim", "sys::unwind"]),
     ("guide", &[]),
 ];
 const LOOM_MODELS: &str = "loom_models";

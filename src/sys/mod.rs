@@ -8,7 +8,7 @@
 //! - [`thread`]: named threads. [`stderr`]: the last resort for a report.
 //! - [`teller`]: a thread that makes reports, so that a slow console holds up no other thread.
 //! - [`delay`]: delays between the critical steps, for tests.
-//! - [`prefetch`]: cache lines in advance.
+//! - `pages`: large pages. [`prefetch`]: cache lines in advance.
 //! - [`gate`]: no fork while another thread holds a lock of this crate.
 //! - [`budget`]: when a ready future gives the thread away. [`wake`]: calling wakers.
 //!   [`wait_list`]: a list of waiters.
@@ -23,6 +23,8 @@ pub(crate) mod clock;
 pub(crate) mod delay;
 pub(crate) mod event;
 pub(crate) mod gate;
+#[cfg(not(rcu_loom))]
+pub(crate) mod pages;
 mod park;
 pub(crate) mod prefetch;
 pub(crate) mod prim;

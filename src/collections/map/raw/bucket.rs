@@ -102,6 +102,7 @@ pub(super) use zeroed::Buckets;
 #[cfg(not(rcu_loom))]
 mod zeroed {
     use super::Bucket;
+    use crate::sys::pages::prefer_large_pages;
     use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
     use std::ops::Deref;
     use std::ptr::NonNull;
@@ -129,6 +130,7 @@ mod zeroed {
             // SAFETY: the layout's size is not 0.
             let base = unsafe { alloc_zeroed(layout) };
             let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+            prefer_large_pages(base.as_ptr(), layout.size());
             let offset = base.as_ptr().align_offset(align_of::<Bucket<E>>());
             // SAFETY: `layout` has room for this offset before the buckets.
             let first = unsafe { base.add(offset) }.cast();
