@@ -98,6 +98,7 @@ mod platform {
         static NUMBER: Cell<usize> = const { Cell::new(0) };
     }
 
+    #[inline]
     fn number() -> usize {
         let mut mine = NUMBER.get();
         if mine == 0 {
@@ -108,6 +109,7 @@ mod platform {
     }
 
     /// Returns the current thread's part of `INSIDE`.
+    #[inline]
     fn stripe() -> &'static AtomicUsize {
         &INSIDE[number() % STRIPES]
     }
@@ -148,6 +150,7 @@ mod platform {
         }
     }
 
+    #[inline]
     fn is_closed() -> bool {
         CLOSED.load(Ordering::SeqCst) == SHUT
     }

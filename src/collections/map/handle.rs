@@ -228,7 +228,16 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
         unsafe { self.raw.root() }
     }
 
+    /// Helps with a resize, if there is one.
+    #[inline]
+    pub(super) fn help(&self, section: &impl Guard) {
+        if let Some(table) = self.raw.help(self.root(section)) {
+            self.retire_tables([table]);
+        }
+    }
+
     /// Frees tables that are no longer current, after a grace period.
+    #[cold]
     pub(super) fn retire_tables(&self, old: impl IntoIterator<Item = Old<Entry<K, V>>>) {
         for table in old {
             // SAFETY: the table ceased to be current just now, and the callback runs after a grace

@@ -38,7 +38,7 @@ where
             Some(slot) => {
                 let old = locked.replace(&slot, entry.publish());
                 drop(locked);
-                self.retire_tables(self.raw.help(self.root(&section)));
+                self.help(&section);
                 // SAFETY: taken out just now.
                 Some(unsafe { self.retired(old) })
             }
@@ -220,7 +220,7 @@ where
             if let Some((mut locked, slot)) = self.raw.locate_entry(root, seen) {
                 let old = locked.replace(&slot, entry.publish());
                 drop(locked);
-                self.retire_tables(self.raw.help(self.root(&section)));
+                self.help(&section);
                 // SAFETY: taken out just now.
                 return Some(unsafe { self.retired(old) });
             }
@@ -271,9 +271,8 @@ where
         let entry = entry.publish();
         locked.insert(entry, hash);
         drop(locked);
-        let root = self.root(section);
-        self.raw.added(root, hash);
-        self.retire_tables(self.raw.help(root));
+        self.raw.added(self.root(section), hash);
+        self.help(section);
         entry
     }
 }
@@ -337,9 +336,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static, S> RcuMap<K, V, S> {
 
     /// Counts a removal, and helps with a resize.
     fn removed(&self, hash: u64, section: &impl Guard) {
-        let root = self.root(section);
-        self.raw.removed(root, hash);
-        self.retire_tables(self.raw.help(root));
+        self.raw.removed(self.root(section), hash);
+        self.help(section);
     }
 
     /// # Safety

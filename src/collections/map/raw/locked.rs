@@ -62,6 +62,10 @@ impl<E: Hashed> Known<E> {
         Self { hash, equal: ptr::null(), unequal: Vec::new(), at: 0 }
     }
 
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// Compares an entry, and remembers the result. Looks at the hash only if the entry is not
     /// equal: what is equal has this hash, and is in this chain in any case.
     #[inline]
@@ -76,6 +80,7 @@ impl<E: Hashed> Known<E> {
     }
 
     /// Returns the remembered result for an entry of this hash that is not the equal one.
+    #[cold]
     fn is_unequal(&mut self, entry: &E) -> bool {
         let (before, after) = self.unequal.split_at(self.at.min(self.unequal.len()));
         let found = |known: &&*const E| ptr::eq(**known, entry);
@@ -91,6 +96,7 @@ impl<E: Hashed> Known<E> {
 
 impl<'s, E: Hashed> Locked<'s, E> {
     /// Locks the open bucket that is home to `hash`, on the way from `root`.
+    #[inline]
     pub(super) fn home(root: &'s Table<E>, hash: u64, parker: &'s Parker) -> Self {
         let pass = Pass::enter();
         loop {
@@ -113,6 +119,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
     }
 
     /// Looks for the entry that was compared as equal.
+    #[inline(always)]
     pub(super) fn search(&self, known: &mut Known<E>) -> Search<'s, E> {
         let tag = Tag::of(known.hash);
         let found = self.find(
@@ -137,6 +144,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
     }
 
     /// Returns the first of the chosen slots whose entry is accepted.
+    #[inline(always)]
     fn find<I: Iterator<Item = usize>>(
         &self,
         choose: impl Fn(Meta) -> I,
@@ -188,6 +196,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
     }
 
     /// Replaces an entry with another one of the same key. The caller retires the old one.
+    #[inline]
     pub(crate) fn replace(&mut self, at: &EntrySlot<'s, E>, entry: NonNull<E>) -> NonNull<E> {
         let old = at.entry();
         at.bucket.slots[at.slot].store(entry.as_ptr(), Ordering::Release);
@@ -270,6 +279,7 @@ impl<'s, E: Hashed> Locked<'s, E> {
 }
 
 impl<E> Drop for Locked<'_, E> {
+    #[inline]
     fn drop(&mut self) {
         self.head.word.unlock(self.meta, self.parker);
     }

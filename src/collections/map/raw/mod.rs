@@ -146,6 +146,7 @@ impl<E: Hashed> Raw<E> {
     /// Locks the home of `hash`, and finds there the entry of this hash for which `eq` returns
     /// `true`. `eq` does not run under the lock, and may see entries of other hashes. Entries that
     /// are inserted meanwhile are compared, too.
+    #[inline(always)]
     pub(crate) fn locate<'s>(
         &'s self,
         root: &'s Table<E>,
@@ -154,10 +155,11 @@ impl<E: Hashed> Raw<E> {
     ) -> Located<'s, E> {
         let mut known = Known::of(hash);
         root.find(hash, |entry| known.compare(entry, &mut eq));
-        self.locate_known(root, hash, known, eq)
+        self.locate_known(root, &mut known, &mut eq)
     }
 
     /// [`locate`](Self::locate) that does not take the lock if there is no such entry.
+    #[inline(always)]
     pub(crate) fn locate_present<'s>(
         &'s self,
         root: &'s Table<E>,
@@ -166,7 +168,7 @@ impl<E: Hashed> Raw<E> {
     ) -> Option<(Locked<'s, E>, EntrySlot<'s, E>)> {
         let mut known = Known::of(hash);
         root.find(hash, |entry| known.compare(entry, &mut eq))?;
-        let (locked, slot) = self.locate_known(root, hash, known, eq);
+        let (locked, slot) = self.locate_known(root, &mut known, &mut eq);
         Some((locked, slot?))
     }
 
@@ -186,21 +188,21 @@ impl<E: Hashed> Raw<E> {
         Locked::home(root, hash, &self.parker)
     }
 
+    #[inline(always)]
     fn locate_known<'s>(
         &'s self,
         root: &'s Table<E>,
-        hash: u64,
-        mut known: Known<E>,
-        mut eq: impl FnMut(&E) -> bool,
+        known: &mut Known<E>,
+        eq: &mut impl FnMut(&E) -> bool,
     ) -> Located<'s, E> {
         loop {
-            let locked = Locked::home(root, hash, &self.parker);
-            match locked.search(&mut known) {
+            let locked = Locked::home(root, known.hash(), &self.parker);
+            match locked.search(known) {
                 Search::Found(slot) => return (locked, Some(slot)),
                 Search::Absent => return (locked, None),
                 Search::Unknown(entry) => {
                     drop(locked);
-                    known.compare(entry, &mut eq);
+                    known.compare(entry, eq);
                 }
             }
         }

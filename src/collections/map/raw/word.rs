@@ -242,6 +242,7 @@ impl Word {
     }
 
     /// Releases the lock, and publishes `meta`. Called by the lock's holder.
+    #[inline]
     pub(super) fn unlock(&self, meta: Meta, parker: &Parker) {
         let before = self.0.swap(meta.0 & !FLAGS, Ordering::Release);
         if before & HAS_WAITERS != 0 {
