@@ -295,3 +295,35 @@ fn loom_models_a_walk_sees_each_entry_once_while_buckets_are_joined() {
         assert_eq!(map.walk(), [FIRST, APART]);
     });
 }
+
+/// One bucket becomes two while another thread walks, and then an entry of the first one goes. The
+/// walk sees each lasting entry once.
+#[test]
+fn loom_models_a_walk_sees_each_entry_once_while_a_bucket_is_split() {
+    loom::model(|| {
+        let map = Model::new(0, &[FIRST, APART]);
+        let walker = beside(&map, |map| {
+            let seen = map.walk();
+            assert_eq!(seen.iter().filter(|hash| **hash == APART).count(), 1);
+            assert!(seen.iter().filter(|hash| **hash == FIRST).count() <= 1);
+        });
+        let old = map.grow();
+        map.remove(FIRST).unwrap();
+        walker.join().unwrap();
+        assert_eq!(old.len(), 1);
+        assert_eq!(map.walk(), [APART]);
+    });
+}
+
+/// A walk sees a lasting entry while another one comes and goes in its bucket's other slot.
+#[test]
+fn loom_models_a_walk_sees_a_lasting_entry_beside_others() {
+    loom::model(|| {
+        let map = Model::new(0, &[FIRST, BESIDE_FIRST]);
+        let walker = beside(&map, |map| assert!(map.walk().contains(&BESIDE_FIRST)));
+        map.remove(FIRST).unwrap();
+        assert!(map.insert(FIRST));
+        walker.join().unwrap();
+        assert_eq!(map.walk().len(), 2);
+    });
+}
