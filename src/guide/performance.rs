@@ -83,7 +83,7 @@
 //!
 //! # Maps
 //! ```text
-//! (cd benches/peers && cargo run --release --bin maps)       # also: resize, churn
+//! (cd benches/peers && cargo run --release --bin maps)       # also: single, resize, churn, memory
 //! ```
 //! The table gives nanoseconds for an operation of one thread, on maps from `u64` to `u64` with
 //! std's hasher. The figures are medians of five rounds; the candidates took turns.

@@ -1,10 +1,11 @@
 //! `RcuMap` compared with papaya, dashmap and `RwLock<HashMap>`. The candidates run in turn in one
 //! process; the figures are medians over the rounds.
 //!
-//! `(cd benches/peers && cargo run --release --bin maps -- throughput|resize|churn [--rounds N])`
+//! `(cd benches/peers && cargo run --release --bin maps -- WHAT [--rounds N])`, where WHAT is
+//! `throughput`, `single`, `resize`, `churn` or `memory`.
 
 use async_rcu::{Rcu, RcuMap};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use dashmap::DashMap;
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -21,6 +22,12 @@ trait Map: Send + Sync + 'static {
     /// Looks `n` keys up, under one guard if the map has guards.
     fn get_many(&self, keys: &mut Keys, n: usize) -> u64;
     fn remove(&self, key: u64);
+    /// Adds 1 to the value of a key that is there.
+    fn update(&self, key: u64);
+    /// Walks over all entries, and returns the sum of the values.
+    fn sum(&self) -> u64;
+    /// Walks over all entries, and returns their number. Does not look at them.
+    fn count(&self) -> usize;
 }
 
 struct Ours(RcuMap<u64, u64>, Rcu);
@@ -50,6 +57,15 @@ impl Map for Ours {
     fn remove(&self, key: u64) {
         self.0.remove(&key);
     }
+    fn update(&self, key: u64) {
+        self.0.update(&key, |value| value + 1);
+    }
+    fn sum(&self) -> u64 {
+        self.0.iter(&self.1.read()).map(|(_, value)| value).sum()
+    }
+    fn count(&self) -> usize {
+        self.0.iter(&self.1.read()).count()
+    }
 }
 
 struct Papaya(papaya::HashMap<u64, u64>);
@@ -77,6 +93,15 @@ impl Map for Papaya {
     fn remove(&self, key: u64) {
         self.0.pin().remove(&key);
     }
+    fn update(&self, key: u64) {
+        self.0.pin().update(key, |value| value + 1);
+    }
+    fn sum(&self) -> u64 {
+        self.0.pin().iter().map(|(_, value)| value).sum()
+    }
+    fn count(&self) -> usize {
+        self.0.pin().iter().count()
+    }
 }
 
 struct Dash(DashMap<u64, u64>);
@@ -98,6 +123,17 @@ impl Map for Dash {
     }
     fn remove(&self, key: u64) {
         self.0.remove(&key);
+    }
+    fn update(&self, key: u64) {
+        if let Some(mut value) = self.0.get_mut(&key) {
+            *value += 1;
+        }
+    }
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|entry| *entry.value()).sum()
+    }
+    fn count(&self) -> usize {
+        self.0.iter().count()
     }
 }
 
@@ -121,6 +157,17 @@ impl Map for Locked {
     }
     fn remove(&self, key: u64) {
         self.0.write().unwrap().remove(&key);
+    }
+    fn update(&self, key: u64) {
+        if let Some(value) = self.0.write().unwrap().get_mut(&key) {
+            *value += 1;
+        }
+    }
+    fn sum(&self) -> u64 {
+        self.0.read().unwrap().values().sum()
+    }
+    fn count(&self) -> usize {
+        self.0.read().unwrap().iter().map(black_box).count()
     }
 }
 
@@ -245,6 +292,151 @@ fn throughput(rounds: usize) {
     }
 }
 
+/// What one thread does in [`single`].
+#[derive(Clone, Copy, PartialEq, Debug, clap::ValueEnum)]
+enum Work {
+    Get,
+    GetMany,
+    GetAbsent,
+    Overwrite,
+    Update,
+    RemoveInsert,
+    /// Each value is read.
+    Iterate,
+    /// The entries are only counted.
+    Count,
+    /// As in papaya's stress test: insert, get, update, remove, get, insert and get each key of a
+    /// new map, and walk over the map.
+    Mixed,
+}
+
+/// Returns the nanoseconds of one operation, over at least `n` operations.
+fn turn<M: Map>(map: &M, keys: &mut Keys, work: Work, n: u64) -> f64 {
+    let size = keys.bound;
+    let mut done = 0;
+    let mut sum = 0;
+    let start = Instant::now();
+    while done < n {
+        done += 256;
+        match work {
+            Work::Get => (0..256).for_each(|_| sum += map.get(keys.next())),
+            Work::GetMany => sum += map.get_many(keys, 256),
+            Work::GetAbsent => (0..256).for_each(|_| sum += map.get(keys.next() + size)),
+            Work::Overwrite => (0..256).for_each(|_| map.insert(keys.next(), 1)),
+            Work::Update => (0..256).for_each(|_| map.update(keys.next())),
+            Work::RemoveInsert => (0..128).for_each(|_| {
+                let key = keys.next();
+                map.remove(key);
+                map.insert(key, 1);
+            }),
+            Work::Iterate => {
+                sum += map.sum();
+                done += size - 256;
+            }
+            Work::Count => {
+                sum += map.count() as u64;
+                done += size - 256;
+            }
+            Work::Mixed => {
+                let map = M::new();
+                (0..size).for_each(|key| map.insert(key, 1));
+                (0..size).for_each(|key| sum += map.get(key));
+                (0..size).for_each(|key| map.update(key));
+                (0..size).for_each(|key| map.remove(key));
+                (0..size).for_each(|key| sum += map.get(key));
+                (0..size).for_each(|key| map.insert(key, 1));
+                (0..size).for_each(|key| sum += map.get(key));
+                sum += map.sum();
+                done += 8 * size - 256;
+            }
+        }
+    }
+    black_box(sum);
+    start.elapsed().as_nanos() as f64 / done as f64
+}
+
+/// Measures one thread. A candidate's turn is short, and the printed ratio is the median of the
+/// ratios of turns that followed each other: it holds on a machine that others use, too.
+fn single(rounds: usize, works: &[Work], sizes: &[u64]) {
+    let works = if works.is_empty() { Work::value_variants() } else { works };
+    for &size in sizes {
+        let a = filled::<Ours>(size);
+        let b = filled::<Papaya>(size);
+        let c = filled::<Dash>(size);
+        let d = filled::<Locked>(size);
+        for &work in works {
+            let n = if work == Work::Mixed { 1 } else { 200_000 };
+            let mut keys = Keys::new(7, size);
+            let mut r: [Vec<f64>; 4] = Default::default();
+            for _ in 0..rounds {
+                r[0].push(turn(&*a, &mut keys.clone(), work, n));
+                r[1].push(turn(&*b, &mut keys.clone(), work, n));
+                r[2].push(turn(&*c, &mut keys.clone(), work, n));
+                r[3].push(turn(&*d, &mut keys, work, n));
+            }
+            let ratio =
+                median(r[0].iter().zip(&r[1]).map(|(ours, theirs)| ours / theirs).collect());
+            let m = r.map(median);
+            println!(
+                "{size:>8} keys {:>12}: {} {:6.1}  {} {:6.1} ({ratio:.2})  \
+                 {} {:6.1}  {} {:6.1} ns/op",
+                format!("{work:?}"),
+                Ours::name(),
+                m[0],
+                Papaya::name(),
+                m[1],
+                Dash::name(),
+                m[2],
+                Locked::name(),
+                m[3]
+            );
+        }
+    }
+}
+
+/// Prints the heap bytes of an entry, with its part of the table, in maps that grew from nothing.
+/// Each figure is the difference of two of glibc's counts of bytes in use (`mallinfo2`), which
+/// include the allocator's own bytes.
+fn memory() {
+    fn one<M: Map>(size: u64) -> f64 {
+        let map = M::new();
+        let before = in_use();
+        (0..size).for_each(|key| map.insert(key, 1));
+        // Until then the old tables are freed.
+        std::thread::sleep(Duration::from_millis(300));
+        let bytes = in_use() - before;
+        // Otherwise some of it would be freed during the next measurement.
+        std::mem::forget(map);
+        bytes as f64 / size as f64
+    }
+    for size in [1_000, 100_000, 700_000, 1_000_000] {
+        println!(
+            "{size:>8} keys: {} {:.1}  {} {:.1}  {} {:.1}  {} {:.1} heap bytes for each entry",
+            Ours::name(),
+            one::<Ours>(size),
+            Papaya::name(),
+            one::<Papaya>(size),
+            Dash::name(),
+            one::<Dash>(size),
+            Locked::name(),
+            one::<Locked>(size),
+        );
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn in_use() -> i64 {
+    // SAFETY: `mallinfo2` only reads the allocator's counts.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as i64
+}
+
+/// Returns 0: only glibc has these counts.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn in_use() -> i64 {
+    0
+}
+
 fn quantiles(mut v: Vec<u32>) -> String {
     v.sort_unstable();
     let q = |p: f64| v[((v.len() - 1) as f64 * p) as usize];
@@ -358,6 +550,12 @@ struct Arguments {
     /// The number of rounds, in which each candidate has one turn.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// For `single`: the operations; all if none is given.
+    #[arg(long, value_enum)]
+    work: Vec<Work>,
+    /// For `single`: the numbers of keys.
+    #[arg(long, default_values_t = [1_000, 100_000, 1_000_000])]
+    keys: Vec<u64>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -365,17 +563,23 @@ enum What {
     /// Lookups, alone and with 1 or 10 writes in 100, among 1,000 and 1,000,000 keys, on one and
     /// two threads.
     Throughput,
+    /// Each operation alone, walks and mixed ones, on one thread.
+    Single,
     /// Times of each lookup and insertion while the map grows from nothing to a million keys.
     Resize,
     /// Insertions and removals around a constant size.
     Churn,
+    /// Heap bytes for each entry.
+    Memory,
 }
 
 fn main() {
-    let Arguments { what, rounds } = Arguments::parse();
+    let Arguments { what, rounds, work, keys } = Arguments::parse();
     match what {
         What::Throughput => throughput(rounds),
         What::Resize => resize_all(rounds),
         What::Churn => churn(rounds),
+        What::Single => single(rounds, &work, &keys),
+        What::Memory => memory(),
     }
 }
