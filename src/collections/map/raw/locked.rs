@@ -96,13 +96,13 @@ impl<E: Hashed> Known<E> {
 
 impl<'s, E: Hashed> Locked<'s, E> {
     /// Locks the open bucket that is home to `hash`, on the way from `root`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn home(root: &'s Table<E>, hash: u64, parker: &'s Parker) -> Self {
         let pass = Pass::enter();
         loop {
-            let (table, head, _, last) = root.open_home(hash);
+            let (table, head, seen, last) = root.open_home(hash);
             // `None`: moved meanwhile, so the way from the root leads further now.
-            if let Some(meta) = head.word.lock(parker) {
+            if let Some(meta) = head.word.lock(seen, parker) {
                 return Self { table, head, parker, meta, last, _pass: pass };
             }
         }

@@ -166,9 +166,19 @@ impl Word {
         Meta(self.0.load(Ordering::Acquire))
     }
 
-    /// Takes the lock. Returns `None` if the bucket is moved.
-    #[inline]
-    pub(super) fn lock(&self, parker: &Parker) -> Option<Meta> {
+    /// Takes the lock. Returns `None` if the bucket is moved. `seen` is the word as it was loaded
+    /// before.
+    #[inline(always)]
+    pub(super) fn lock(&self, seen: Meta, parker: &Parker) -> Option<Meta> {
+        match seen.is_moved() {
+            true => None,
+            false => self.lock_from(seen).or_else(|| self.lock_contended(parker)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_contended(&self, parker: &Parker) -> Option<Meta> {
         let mut spins = 0;
         loop {
             let seen = self.load();
@@ -326,10 +336,11 @@ mod tests {
     #[test]
     fn a_moved_bucket_is_not_locked() {
         let (word, parker) = (Word::new(Meta::EMPTY), Parker::new());
-        let meta = word.lock(&parker).expect("open");
+        let meta = word.lock(word.load(), &parker).expect("open");
         assert!(word.try_lock().is_none());
         word.unlock(meta.moved(), &parker);
         assert!(word.try_lock().is_none());
-        assert!(word.lock(&parker).is_none());
+        assert!(word.lock(word.load(), &parker).is_none());
+        assert!(word.lock(meta, &parker).is_none());
     }
 }
