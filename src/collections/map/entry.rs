@@ -11,9 +11,8 @@ use crate::Rcu;
 use crate::structures::Holder;
 use std::ptr::NonNull;
 
-/// Lookups read the key and the value only, so these come first: an allocator that aligns to 16
-/// bytes may end a cache line anywhere, and the hash, which a lookup does not need, is what then
-/// lies in the next line.
+/// A lookup reads the key and the value, and no hash. The hash comes last: if an allocation that is
+/// aligned to 16 bytes crosses a cache line, a key and a value of a word each stay in one line.
 #[repr(C)]
 pub(super) struct Entry<K, V> {
     pub(super) key: K,

@@ -125,7 +125,7 @@ impl<'s, E: Hashed> Walk<'s, E> {
         if let Some(bucket) = buckets.get(self.at + ENTRIES_AHEAD) {
             for slot in &bucket.slots {
                 let entry = slot.load(Ordering::Relaxed);
-                // Asking for address 0 would cost a way through the page table.
+                // The processor keeps no translation of address 0, and would look for it each time.
                 prefetch(if entry.is_null() { ptr::from_ref(bucket).cast() } else { entry });
             }
         }
