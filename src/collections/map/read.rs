@@ -177,7 +177,7 @@ macro_rules! map_iterators {
     ($($name:ident: $item:ty, $next:expr, [$($bound:tt)*];)*) => {$(
         impl<'g, K, V> Iterator for $name<'g, K, V> {
             type Item = $item;
-            #[inline]
+            #[inline(always)]
             fn next(&mut self) -> Option<Self::Item> {
                 self.0.next().map($next)
             }

@@ -63,7 +63,7 @@ impl<'s, E: Hashed> Walk<'s, E> {
     }
 
     /// Goes on to the next bucket. Returns `None` after the last one.
-    #[inline]
+    #[inline(always)]
     fn next_bucket(&mut self) -> Option<()> {
         if self.more || self.moved.is_some() {
             if let Some(found) = self.next_of_chain() {
@@ -141,7 +141,7 @@ impl<E> Clone for Walk<'_, E> {
 impl<'s, E: Hashed> Iterator for Walk<'s, E> {
     type Item = &'s E;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<&'s E> {
         loop {
             for slot in self.slots.by_ref() {
