@@ -3,9 +3,10 @@
 
 mod common;
 
-use async_rcu::{Batch, Builder, Rcu, RcuCell, RcuList, RcuMap, RcuPtr};
+use async_rcu::{Batch, Builder, OwnedReadGuard, Rcu, RcuCell, RcuList, RcuMap, RcuPtr};
 use common::allocator::Counting;
-use common::{alone, inline, until};
+use common::{alone, inline, receive, until};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -15,12 +16,12 @@ static ALLOCATOR: Counting = Counting::new();
 
 const MANY: usize = 2000;
 
-/// A domain whose batches this thread runs. One batch is never run before the end, so that the
-/// domain is not idle: it would free what is kept.
+/// A domain whose batches this thread runs. A section holds up a grace period while this thread
+/// looks, so that the domain is not idle: it would free what is kept.
 struct ByHand {
     rcu: Rcu,
     batches: mpsc::Receiver<Batch>,
-    _unfinished: Batch,
+    section: Cell<Option<OwnedReadGuard>>,
 }
 
 impl ByHand {
@@ -28,17 +29,29 @@ impl ByHand {
         let (send, batches) = mpsc::channel();
         let executor = move |batch: Batch| drop(send.send(batch));
         let rcu = builder.executor(executor).build().unwrap();
-        rcu.call(|| ());
-        let unfinished = batches.recv_timeout(Duration::from_secs(30)).unwrap();
-        Self { rcu, batches, _unfinished: unfinished }
+        let domain = Self { rcu, batches, section: Cell::new(None) };
+        domain.hold();
+        domain
     }
 
-    /// Runs what was queued.
+    fn hold(&self) {
+        let section = self.rcu.read_owned();
+        self.rcu.start_grace_period();
+        self.section.set(Some(section));
+    }
+
+    /// Runs what is queued.
     fn run(&self) {
-        let before = self.rcu.stats();
-        while self.rcu.stats().finished < before.queued - 1 {
-            self.batches.recv_timeout(Duration::from_secs(30)).unwrap().run();
+        let stats = self.rcu.stats();
+        self.section.set(None);
+        self.rcu.force();
+        let mut batches = Vec::new();
+        while batches.iter().map(Batch::len).sum::<usize>() as u64 != stats.queued - stats.finished
+        {
+            batches.push(receive(&self.batches));
         }
+        self.hold();
+        batches.into_iter().for_each(Batch::run);
     }
 }
 
@@ -122,6 +135,23 @@ fn nothing_is_kept_when_the_domain_is_idle() {
 }
 
 #[test]
+fn nothing_is_kept_when_the_last_async_callback_has_ended() {
+    let _alone = alone();
+    let rcu = Rcu::new();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let cell = RcuCell::new_in(&rcu, 0);
+    (0..MANY).for_each(|n| cell.store(n));
+    rcu.call_async(async move { _ = ended.await });
+    (0..MANY).for_each(|n| cell.store(n));
+    until("only the async callback is left", || {
+        let stats = rcu.stats();
+        stats.finished + 1 == stats.queued
+    });
+    end.send(()).unwrap();
+    until("what was kept is freed", || rcu.stats().kept_bytes == 0);
+}
+
+#[test]
 fn what_a_thread_keeps_is_freed_when_it_ends() {
     let _alone = alone();
     let domain = ByHand::new(Rcu::builder());
@@ -132,16 +162,15 @@ fn what_a_thread_keeps_is_freed_when_it_ends() {
         (0..MANY).for_each(|n| writer.store(n));
         done.0.send(()).unwrap();
         go.1.recv().unwrap();
-        writer.store(0);
     });
-    done.1.recv().unwrap();
+    receive(&done.1);
     domain.run();
     assert_ne!(domain.rcu.stats().kept_bytes, 0);
     go.0.send(()).unwrap();
     thread.join().unwrap();
-    domain.run();
+    domain.section.set(None);
     until("the record is free", || {
-        domain.rcu.force();
+        domain.rcu.blocking_synchronize();
         domain.rcu.stats().kept_bytes == 0
     });
 }
@@ -153,6 +182,7 @@ fn a_value_taken_back_is_freed_by_its_own_layout() {
     let domain = ByHand::new(Rcu::builder());
     let cell = RcuCell::new_in(&domain.rcu, "0".to_owned());
     for n in 0..MANY {
+        domain.section.set(None);
         let old: Box<String> = cell.swap(n.to_string()).blocking_wait();
         assert_eq!(*old, n.saturating_sub(1).to_string());
         drop(old);

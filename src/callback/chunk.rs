@@ -21,10 +21,8 @@ use std::ptr::{self, NonNull};
 crate::sys::prim::model_const! {
     /// Words of a chunk. A chunk takes two kilobytes.
     pub(super) const WORDS: usize = 248, loom 7;
-    /// Chunks that a thread keeps while the domain is busy, and when it is idle. The others are
-    /// freed.
+    /// Chunks that a thread keeps. The others are freed.
     const CHUNKS: usize = 256, loom 2;
-    pub(super) const IDLE_CHUNKS: usize = 16, loom 1;
 }
 
 /// Bytes of empty boxes that a thread keeps, and that all threads of a domain keep together. Each
@@ -39,8 +37,8 @@ pub(crate) struct Common {
     pub(super) kept: AtomicUsize,
     /// A producer has filled many chunks: the next collection is not to wait.
     pub(super) hurried: AtomicBool,
-    /// Since the last [`take_left`](Self::take_left), callbacks have left empty boxes, or more
-    /// chunks than an idle domain keeps.
+    /// Callbacks have left empty boxes, or an empty chunk, since the last
+    /// [`take_left`](Self::take_left).
     left: AtomicBool,
 }
 
@@ -49,7 +47,7 @@ impl Common {
         self.hurried.load(Ordering::Relaxed)
     }
 
-    /// Returns whether memory has come back since the last call that an idle domain does not keep.
+    /// Returns whether memory has come back since the last call.
     pub(crate) fn take_left(&self) -> bool {
         self.left.load(Ordering::Relaxed) && self.left.swap(false, Ordering::Relaxed)
     }
@@ -117,18 +115,18 @@ impl Home {
         self.came.load(Ordering::Relaxed).saturating_sub(gone)
     }
 
-    /// Returns whether there is memory that an idle domain does not keep.
-    pub(super) fn is_rich(&self) -> bool {
-        self.kept_bytes() != 0 || self.chunks.load(Ordering::Relaxed) > IDLE_CHUNKS
+    /// Returns whether memory has come back.
+    pub(super) fn has_memory(&self) -> bool {
+        self.kept_bytes() != 0 || self.chunks.load(Ordering::Relaxed) != 0
     }
 
-    /// Frees the boxes of consumed words before `end` in a chunk that was not given back.
+    /// Takes the boxes of consumed words before `end` out of a chunk that was not given back.
     ///
     /// # Safety
     /// As [`Chunk::empty`].
-    pub(super) unsafe fn free_boxes(&self, chunk: &Chunk, end: usize) {
+    pub(super) unsafe fn empty_part(&self, chunk: &Chunk, end: usize, take: impl FnMut(EmptyBox)) {
         // SAFETY: passed on.
-        let freed = unsafe { chunk.empty(end, EmptyBox::free) };
+        let freed = unsafe { chunk.empty(end, take) };
         self.came.fetch_sub(freed as u64, Ordering::Relaxed);
     }
 
@@ -139,11 +137,7 @@ impl Home {
     unsafe fn take_back(&self, chunk: NonNull<Chunk>) {
         // SAFETY: only the caller has the chunk.
         let consumed = unsafe { chunk.as_ref() };
-        let chunks = self.chunks.fetch_add(1, Ordering::Relaxed);
-        let is_full = chunks >= CHUNKS;
-        if chunks >= IDLE_CHUNKS {
-            self.common.note_left();
-        }
+        let is_full = self.chunks.fetch_add(1, Ordering::Relaxed) >= CHUNKS;
         let bytes = consumed.bytes();
         let keep = !is_full
             && self.kept_bytes() <= THREAD_MOST
@@ -152,7 +146,7 @@ impl Home {
             self.common.kept.fetch_add(bytes, Ordering::Relaxed);
         } else if bytes != 0 {
             // SAFETY: the words are consumed, and only the caller has the chunk.
-            unsafe { self.free_boxes(consumed, consumed.used()) };
+            unsafe { self.empty_part(consumed, consumed.used(), EmptyBox::free) };
         }
         if is_full {
             self.chunks.fetch_sub(1, Ordering::Relaxed);
@@ -170,10 +164,11 @@ impl Home {
                 Ordering::Relaxed,
             );
             match put {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(now) => first = now,
             }
         }
+        self.common.note_left();
     }
 
     /// Takes all chunks that were given back, linked by `next`. For the holder of the stock.

@@ -27,6 +27,7 @@ use super::chunk::{Chunk, WORDS};
 use super::inbox::Inbox;
 pub(crate) use super::span::CallbackList;
 use super::span::Span;
+pub(crate) use super::stock::Detached;
 use super::stock::Stock;
 use crate::sys::delay::{self, Window};
 use crate::sys::event::Event;
@@ -254,50 +255,53 @@ impl Queue {
         self.stock.home.kept_bytes()
     }
 
-    /// Closes the stock, if memory has come back that an idle domain does not keep. A heavy fence
-    /// and [`empty_stock`](Self::empty_stock) must follow. The caller is the collector.
+    /// Closes the stock, if memory has come back. A heavy fence and
+    /// [`empty_stock`](Self::empty_stock) must follow. The caller is the collector.
     pub(crate) fn close_stock(&self) {
         self.stock.close();
     }
 
-    /// Frees the empty boxes that have come back, unless the producer takes one now.
+    /// Takes out the memory that has come back, unless the producer takes some now.
     ///
     /// # Safety
     /// The caller is the collector, and has passed a heavy fence after
-    /// [`close_stock`](Self::close_stock). No other thread calls [`free_boxes`](Self::free_boxes).
-    pub(crate) unsafe fn empty_stock(&self) {
+    /// [`close_stock`](Self::close_stock). No other thread calls
+    /// [`take_memory`](Self::take_memory).
+    pub(crate) unsafe fn empty_stock(&self) -> Detached {
         // SAFETY: passed on.
-        unsafe { self.stock.reopen() };
-        if self.is_idle() {
-            // SAFETY: this thread is the collector.
-            let (chunk, at) = self.head.with(|head| unsafe { ((*head).chunk, (*head).at) });
-            if at != 0 {
-                // SAFETY: some slots of the chunk are not collected, so it is there. Those before
-                // `at` are consumed, since all callbacks have finished, and no holder gets the
-                // chunk before this thread collects the rest.
-                unsafe { self.stock.home.free_boxes(&*chunk, at) };
-            }
+        let mut detached = unsafe { self.stock.reopen() };
+        // SAFETY: this thread is the collector.
+        let (chunk, at) = self.head.with(|head| unsafe { ((*head).chunk, (*head).at) });
+        if self.is_idle() && at != 0 {
+            let take = |left| detached.part().push(left);
+            // SAFETY: some words of the chunk are not collected, so it is there. Those before `at`
+            // are consumed, since all callbacks have finished, and no holder gets the chunk before
+            // this thread collects the rest.
+            unsafe { self.stock.home.empty_part(&*chunk, at, take) };
+        } else if self.kept_bytes() != 0 {
+            self.stock.home.common.note_left();
         }
+        detached
     }
 
-    /// Frees the empty boxes of an idle queue, and the spare chunks too if `chunks`.
+    /// Takes out the memory that has come back to an idle queue.
     ///
     /// # Safety
-    /// There is no producer or finisher, and no other thread frees boxes. All callbacks have
+    /// There is no producer or finisher, and no other thread calls this,
+    /// [`close_stock`](Self::close_stock) or [`empty_stock`](Self::empty_stock). All callbacks have
     /// finished.
-    pub(crate) unsafe fn free_boxes(&self, chunks: bool) {
-        if !chunks && !self.stock.home.is_rich() {
-            return;
-        }
+    pub(crate) unsafe fn take_memory(&self) -> Detached {
         // SAFETY: passed on.
-        unsafe { self.stock.clear_unused(chunks) };
+        let mut detached = unsafe { self.stock.detach_unused() };
         // SAFETY: there is no producer.
         let (chunk, at) = self.tail.with(|tail| unsafe { ((*tail).chunk, (*tail).at) });
         if at != 0 {
-            // SAFETY: the producer was to fill the chunk, so it is there. The slots before `at` are
+            let take = |left| detached.part().push(left);
+            // SAFETY: the producer was to fill the chunk, so it is there. The words before `at` are
             // consumed, since all callbacks have finished.
-            unsafe { self.stock.home.free_boxes(&*chunk, at) };
+            unsafe { self.stock.home.empty_part(&*chunk, at, take) };
         }
+        detached
     }
 
     /// Frees the memory of an idle queue.
@@ -307,7 +311,7 @@ impl Queue {
     /// have finished.
     pub(crate) unsafe fn trim(&self) {
         // SAFETY: passed on.
-        unsafe { self.free_boxes(true) };
+        drop(unsafe { self.take_memory() });
         // SAFETY: there is no producer.
         let last = self.tail.with_mut(|tail| unsafe {
             (*tail).at = 0;

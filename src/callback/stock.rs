@@ -30,7 +30,7 @@
 //! 2. Boxes on a shelf are of its layout, and only the shelf has them.
 
 use super::boxes::{BoxLayout, EmptyBox};
-use super::chunk::{Chunk, Common, Home, IDLE_CHUNKS, WORDS};
+use super::chunk::{Chunk, Common, Home, WORDS};
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, Ordering, UnsafeCell};
@@ -187,85 +187,154 @@ impl Stock {
         Some(first)
     }
 
-    /// Frees the boxes, and all chunks but a few, or all if `all`. For the holder.
-    fn clear(&self, own: &mut Own, all: bool) {
-        let most = if all { 0 } else { IDLE_CHUNKS };
-        let mut freed: usize = own.shelves.iter_mut().map(Shelf::clear).sum();
-        let mut kept: *mut Chunk = ptr::null_mut();
-        loop {
-            if own.chunks.is_null() {
-                own.chunks = self.home.take_returned();
-            }
-            let Some(first) = NonNull::new(own.chunks) else { break };
-            // SAFETY: the words are consumed, and only the holder has them (invariant 1).
-            unsafe {
-                let chunk = first.as_ref();
-                own.chunks = chunk.next.load(Ordering::Relaxed);
-                freed += chunk.empty(chunk.used(), EmptyBox::free);
-                if self.home.chunks.load(Ordering::Relaxed) > most {
-                    self.home.chunks.fetch_sub(1, Ordering::Relaxed);
-                    drop(Box::from_raw(first.as_ptr()));
-                } else {
-                    chunk.next.store(kept, Ordering::Relaxed);
-                    kept = first.as_ptr();
-                }
+    /// Takes everything out. For the holder.
+    fn detach(&self, own: &mut Own) -> Detached {
+        let mut detached = Detached::default();
+        let mut bytes = 0;
+        for shelf in &mut own.shelves {
+            if let Some(layout) = shelf.layout.filter(|_| !shelf.boxes.is_empty()) {
+                bytes += shelf.boxes.len() * layout.bytes();
+                // The memory of the list goes too.
+                detached.boxes.push((layout, mem::take(&mut shelf.boxes)));
             }
         }
-        own.chunks = kept;
-        self.is_gone(freed);
+        for mut chunks in
+            [mem::replace(&mut own.chunks, ptr::null_mut()), self.home.take_returned()]
+        {
+            while let Some(first) = NonNull::new(chunks) {
+                // SAFETY: only the holder has the chunk (invariant 1).
+                let chunk = unsafe { first.as_ref() };
+                chunks = chunk.next.load(Ordering::Relaxed);
+                bytes += chunk.bytes();
+                self.home.chunks.fetch_sub(1, Ordering::Relaxed);
+                detached.chunks.push(first);
+            }
+        }
+        self.is_gone(bytes);
         self.settle(own);
+        detached
     }
 
-    /// Frees the boxes, at the end of the producer's thread.
+    /// Frees everything, at the end of the producer's thread.
     ///
     /// # Safety
     /// The caller is the producer.
     pub(crate) unsafe fn give_up(&self) {
         // SAFETY: passed on.
-        unsafe { self.enter(|own| self.clear(own, false)) };
+        drop(unsafe { self.enter(|own| self.detach(own)) });
     }
 
     /// Closes the stock, if there is something in it. A heavy fence must follow, and then
     /// [`reopen`](Self::reopen). The caller is the collector.
     pub(super) fn close(&self) {
-        if self.home.is_rich() {
+        if self.home.has_memory() {
             self.closed.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Frees the boxes of a closed stock, unless the producer is using it now, and opens it.
+    /// Takes everything out of a closed stock, unless the producer is using it now, and opens it.
     ///
     /// # Safety
     /// The caller is the collector, and has passed a heavy fence after [`close`](Self::close).
-    pub(super) unsafe fn reopen(&self) {
+    pub(super) unsafe fn reopen(&self) -> Detached {
         if !self.closed.load(Ordering::Relaxed) {
-            return;
+            return Detached::default();
         }
         delay::at(Window::Closed);
-        match self.busy.load(Ordering::Acquire) {
+        let detached = match self.busy.load(Ordering::Acquire) {
             // SAFETY: the stock is closed and not busy, so this thread is the holder.
-            false => self.own.with_mut(|own| self.clear(unsafe { &mut *own }, false)),
-            // The next idle time is another chance.
-            true => self.home.common.note_left(),
-        }
+            false => self.own.with_mut(|own| self.detach(unsafe { &mut *own })),
+            true => {
+                // The next idle time is another chance.
+                self.home.common.note_left();
+                Detached::default()
+            }
+        };
         self.closed.store(false, Ordering::Release);
+        detached
     }
 
-    /// Frees the boxes, and all chunks but a few, or all if `all`.
+    /// Takes everything out, and opens the stock: the collector may have closed it, and may not
+    /// find it again.
     ///
     /// # Safety
-    /// There is no producer and no finisher, and no other thread calls this or
-    /// [`reopen`](Self::reopen).
-    pub(super) unsafe fn clear_unused(&self, all: bool) {
+    /// There is no producer and no finisher, and no other thread calls this,
+    /// [`close`](Self::close) or [`reopen`](Self::reopen).
+    pub(super) unsafe fn detach_unused(&self) -> Detached {
         // SAFETY: no other thread becomes the holder.
-        self.own.with_mut(|own| self.clear(unsafe { &mut *own }, all));
-        // The collector may have closed the stock, and may not find it again.
+        let detached = self.own.with_mut(|own| self.detach(unsafe { &mut *own }));
         self.closed.store(false, Ordering::Release);
+        detached
+    }
+
+    #[cfg(all(test, rcu_loom))]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     #[cfg(test)]
     pub(super) fn has_chunks(&self) -> bool {
         self.home.chunks.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// What was taken out of a stock. Its drop frees it, outside of the crate's locks: the allocator is
+/// foreign code.
+#[derive(Debug, Default)]
+pub(crate) struct Detached {
+    boxes: Vec<(BoxLayout, Vec<NonNull<u8>>)>,
+    chunks: Vec<NonNull<Chunk>>,
+    /// From the consumed part of a chunk.
+    part: Vec<EmptyBox>,
+}
+
+// SAFETY: owns memory, which any thread may free.
+unsafe impl Send for Detached {}
+
+impl Detached {
+    pub(super) fn part(&mut self) -> &mut Vec<EmptyBox> {
+        &mut self.part
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.boxes.iter().all(|(_, boxes)| boxes.is_empty())
+            && self.chunks.is_empty()
+            && self.part.is_empty()
+    }
+
+    /// Frees about so many boxes, or chunks with their boxes. Returns whether some are left.
+    pub(crate) fn free_some(&mut self, most: usize) -> bool {
+        let mut freed = 0;
+        while freed < most {
+            if let Some(left) = self.part.pop() {
+                left.free();
+            } else if let Some(chunk) = self.chunks.pop() {
+                // SAFETY: the chunk comes from a box. Its words are consumed, and this has it
+                // alone.
+                unsafe {
+                    let chunk = Box::from_raw(chunk.as_ptr());
+                    chunk.empty(chunk.used(), |left| {
+                        freed += 1;
+                        left.free();
+                    });
+                }
+            } else if let Some((layout, boxes)) = self.boxes.last_mut() {
+                match boxes.pop() {
+                    Some(at) => EmptyBox { at, layout: *layout }.free(),
+                    None => _ = self.boxes.pop(),
+                }
+            } else {
+                return false;
+            }
+            freed += 1;
+        }
+        !self.is_empty()
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.free_some(usize::MAX);
     }
 }
 
@@ -391,7 +460,7 @@ mod tests {
         assert_eq!(queue.kept_bytes(), bytes - 24 * taken as u64);
         drop(collect(queue));
         // SAFETY: there is no producer, and all callbacks have finished.
-        unsafe { queue.free_boxes(false) };
+        drop(unsafe { queue.take_memory() });
         assert_eq!(queue.kept_bytes(), 0);
     }
 
@@ -473,7 +542,7 @@ mod tests {
         queue.close_stock();
         assert_eq!(take::<u64>(queue), None, "closed");
         // SAFETY: one thread is producer and collector.
-        unsafe { queue.empty_stock() };
+        drop(unsafe { queue.empty_stock() });
         assert_eq!(queue.kept_bytes(), 0);
         circulate(queue, || 7_u64);
         assert!(take::<u64>(queue).is_some(), "open again");

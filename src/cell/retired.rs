@@ -92,7 +92,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
         holder: *mut (),
         reclaimer: &'static Reclaimer<T>,
     ) -> Self {
-        Self { gp: None, rcu: rcu.clone(), value, holder, reclaimer }
+        Self { gp: None, rcu: rcu.to_internal(), value, holder, reclaimer }
     }
 
     /// Makes a `Retired` of a box that was just unlinked from a structure of `rcu`, for structures
@@ -153,6 +153,10 @@ impl<T: Send + Sync + 'static> Retired<T> {
     }
 
     /// Waits until no reader can see the value, and returns it.
+    ///
+    /// The value's grace period is the next one after the first `wait` or
+    /// [`try_take`](Self::try_take) of this `Retired`, not one that has elapsed since the value was
+    /// taken out. To wait for many values, use [`Rcu::reclaim_all`].
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -216,7 +216,8 @@ impl Builder {
     /// A retired value is dropped on the executor. The memory of its box goes back to the thread
     /// that retired it, which puts its next values there: neither thread goes to the allocator. A
     /// thread keeps the memory of boxes up to a kilobyte, of the four layouts that it uses most, up
-    /// to a megabyte in all; a domain keeps up to 32 megabytes.
+    /// to a megabyte in all; a domain keeps up to 32 megabytes. To this come the boxes of the last
+    /// few callbacks of each thread, up to 122.
     /// [`Stats::kept_bytes`](crate::Stats::kept_bytes) says how much. When the domain is idle, all
     /// of it is freed, before [`on_idle`](Self::on_idle) is called. What a thread keeps is freed
     /// when it ends.

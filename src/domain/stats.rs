@@ -31,7 +31,7 @@ pub struct Stats {
     /// taken back through `wait` are not counted.
     pub queued: u64,
     /// Callbacks that have finished or panicked. An async callback finishes with its future. Never
-    /// above `queued`. The count may lag: it grows by groups of up to 124 callbacks of one thread,
+    /// above `queued`. The count may lag: it grows by groups of up to 245 callbacks of one thread,
     /// and may be too low for a moment while async callbacks run.
     pub finished: u64,
     /// Callbacks and drops of retired values that panicked.

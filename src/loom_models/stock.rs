@@ -33,7 +33,7 @@ fn empty(registry: &'static Registry) {
     if registry.close_stocks() {
         barrier::heavy();
         // SAFETY: the one collector.
-        unsafe { registry.empty_stocks() };
+        drop(unsafe { registry.empty_stocks() });
     }
 }
 
@@ -103,6 +103,48 @@ fn loom_models_a_chunk_comes_back_beside_a_stock_that_is_emptied() {
         empty(registry);
         retire(record);
         finisher.join().unwrap();
+        run(registry);
+        empty(registry);
+        assert_eq!(kept(registry), 0);
+    });
+}
+
+/// A thread ends while the collector empties the stocks. No stock stays closed.
+#[test]
+fn loom_models_a_stock_is_open_when_it_was_emptied() {
+    check_with_fewer(0, || {
+        let registry = Registry::leak(Seq::FIRST);
+        let record = registry.acquire();
+        (0..3).for_each(|_| retire(record));
+        run(registry);
+        let ends = thread::spawn(move || {
+            // SAFETY: the record was this thread's from its start on.
+            unsafe { registry.orphan(record) };
+        });
+        empty(registry);
+        ends.join().unwrap();
+        registry.collect_orphans();
+        assert!(registry.try_reuse());
+        assert_eq!(kept(registry), 0);
+        assert!(registry.records().all(|record| !record.queue.stock.is_closed()));
+    });
+}
+
+/// A callback is queued while the collector empties the stocks. The boxes that it misses are found
+/// at the next idle time.
+#[test]
+fn loom_models_boxes_that_were_missed_are_found_later() {
+    check_with_fewer(0, || {
+        let registry = Registry::leak(Seq::FIRST);
+        let record = registry.acquire();
+        retire(record);
+        run(registry);
+        let caller = thread::spawn(move || {
+            // SAFETY: the record was this thread's from its start on.
+            unsafe { record.queue.push(Callback::new(|_| ())) };
+        });
+        empty(registry);
+        caller.join().unwrap();
         run(registry);
         empty(registry);
         assert_eq!(kept(registry), 0);

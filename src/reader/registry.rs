@@ -39,6 +39,7 @@ use super::location::Opening;
 use super::record::Record;
 use super::sequence::Seq;
 use super::signals::Signals;
+use crate::callback::queue::Detached;
 use crate::sys::delay::{self, Window};
 use crate::sys::prim::{AtomicBool, AtomicPtr, AtomicUsize, Mutex, Ordering};
 use crate::sys::thread::{self, Thread};
@@ -261,12 +262,15 @@ impl Registry {
     /// Moves idle orphans to the free records.
     pub(crate) fn collect_orphans(&self) {
         if self.orphans.load(Ordering::Relaxed) != 0 {
-            self.collect_in(&mut self.slots.lock(), LOOKS);
+            let memory = self.collect_in(&mut self.slots.lock(), LOOKS);
+            drop(memory);
         }
     }
 
-    /// Looks at so many orphans, and at more as long as every second one is idle.
-    fn collect_in(&self, slots: &mut Slots, looks: usize) {
+    /// Looks at so many orphans, and at more as long as every second one is idle. Returns the
+    /// memory of the queues of those that are free now. The caller drops it outside of the lock.
+    fn collect_in(&self, slots: &mut Slots, looks: usize) -> Vec<Detached> {
+        let mut memory = Vec::new();
         let mut idle = 0;
         for looked in 0..slots.orphans.len() {
             if looked >= looks && looked > 2 * idle {
@@ -278,7 +282,8 @@ impl Registry {
                 idle += 1;
                 // SAFETY: the record is idle, and no thread can take it: there is no producer or
                 // finisher. The slots are locked.
-                unsafe { record.queue.free_boxes(false) };
+                let came = unsafe { record.queue.take_memory() };
+                memory.extend(Some(came).filter(|came| !came.is_empty()));
                 if slots.give(record) {
                     self.untrimmed.store(true, Ordering::Relaxed);
                 }
@@ -287,6 +292,7 @@ impl Registry {
             }
         }
         self.orphans.store(slots.orphans.len(), Ordering::Relaxed);
+        memory
     }
 
     /// Returns the sections that hold up grace period `wanted`, oldest first, at most `most` of
@@ -372,7 +378,7 @@ impl Registry {
     /// registry. The caller's domain has ended.
     pub(crate) fn try_reuse(&self) -> bool {
         let mut slots = self.slots.lock();
-        self.collect_in(&mut slots, usize::MAX);
+        let memory = self.collect_in(&mut slots, usize::MAX);
         let whole = slots.free.len() == slots.owners.len();
         if whole {
             for record in self.records() {
@@ -380,6 +386,8 @@ impl Registry {
                 unsafe { record.queue.reset() };
             }
         }
+        drop(slots);
+        drop(memory);
         whole
     }
 
@@ -399,7 +407,9 @@ impl Registry {
         let mut slots = self.slots.lock();
         slots.orphans.push_back(record);
         slots.owners[record.index].ended = true;
-        self.collect_in(&mut slots, LOOKS);
+        let memory = self.collect_in(&mut slots, LOOKS);
+        drop(slots);
+        drop(memory);
     }
 }
 

@@ -231,7 +231,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     #[track_caller]
     pub fn push(&self, value: T) {
-        let value = Box::new(value);
+        let value = self.rcu().boxed(value);
         let mut state = self.lock("push");
         self.add(&mut state, 1, [value]);
     }
@@ -248,7 +248,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// ```
     #[track_caller]
     pub fn append(&self, values: impl IntoIterator<Item = T>) {
-        let values: Vec<Box<T>> = values.into_iter().map(Box::new).collect();
+        let values: Vec<Box<T>> = values.into_iter().map(|value| self.rcu().boxed(value)).collect();
         if values.is_empty() {
             return;
         }
@@ -287,7 +287,7 @@ impl<T: Send + Sync + 'static> RcuVec<T> {
     /// If `index` is out of range.
     #[track_caller]
     pub fn replace(&self, index: usize, value: T) -> Retired<T> {
-        let value = Box::new(value);
+        let value = self.rcu().boxed(value);
         let mut state = self.lock("replace");
         let (spine, len) = self.bounds(index, "replace");
         // Starts the domain first, so that a refused start loses nothing.

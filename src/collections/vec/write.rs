@@ -254,7 +254,7 @@ impl<'a, T: Send + Sync + 'static> VecWriter<'a, T> {
     }
 
     fn add(&mut self, value: T) -> NonNull<T> {
-        let value = boxed(Box::new(value));
+        let value = boxed(self.array.rcu().boxed(value));
         self.added.push(value);
         value
     }

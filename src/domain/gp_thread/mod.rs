@@ -18,7 +18,7 @@
 //! # When a grace period starts
 //! | wanted by | when |
 //! |---|---|
-//! | callbacks | at once after idleness, else `batch_interval` after the last start, when fewer than two collections wait |
+//! | callbacks | at once after idleness, else `batch_interval` after the last start, or when a thread has filled many chunks; when fewer than two collections wait |
 //! | callbacks of a structure that was dropped without a user's handle | at once, when fewer than two collections wait |
 //! | synchronize, cookies | when fewer than two have not elapsed: later waiters share the next |
 //! | force, drain, a backlog above half of `max_pending` | at once |
@@ -29,7 +29,7 @@
 pub(crate) mod sleep;
 pub(crate) mod start;
 
-use crate::callback::queue::CallbackList;
+use crate::callback::queue::{CallbackList, Detached};
 use crate::dispatch::batch::Batch;
 use crate::dispatch::blocking;
 use crate::dispatch::panics::PanicReport;
@@ -89,6 +89,8 @@ pub(crate) struct GpThread {
     pub(in crate::domain) worked: bool,
     pub(in crate::domain) watchdog: Watchdog,
     pub(in crate::domain) publisher: Publisher,
+    /// Memory that was kept for the next values, and is to be freed.
+    freeing: Vec<Detached>,
 }
 
 pub(in crate::domain) struct Collected {
@@ -109,6 +111,7 @@ impl Default for GpThread {
             worked: false,
             watchdog: Watchdog::default(),
             publisher: Publisher::default(),
+            freeing: Vec::new(),
         }
     }
 }
@@ -304,13 +307,15 @@ impl Domain {
         }
         delay::at(Window::Ready);
         self.hand_out();
-        self.sweep_callers(urgent || self.has_ended() || self.is_stop_requested());
+        let ends = ending || self.has_ended() || self.is_stop_requested();
+        self.sweep_callers(urgent || ends);
         // Outside the lock: this ends the drains that wait for a collection which found nothing.
         drop(ticket);
         let reported = self.report_all();
         let polled = self.poll_inline();
         self.report_unwatched();
-        worked || reported || polled
+        let freed = self.free_some();
+        worked || reported || polled || freed
     }
 
     fn hand_out(&self) {
@@ -370,15 +375,13 @@ impl Domain {
     /// limit they do not wait: the caller that passes half of the limit kicks this thread.
     pub(in crate::domain) fn until_due(&self, collector: &GpThread) -> Option<Duration> {
         let backlog = self.dispatcher.backlog.as_ref();
-        let hurried = self.registry.signals.queues.is_hurried();
-        let last = match hurried || self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
-            true => None,
-            false => collector.last_start,
-        };
-        match last {
-            _ if collector.waiting.len() >= 2 && hurried => None,
+        if self.has_ended() || backlog.is_some_and(Backlog::is_pressed) {
+            return Some(Duration::ZERO);
+        }
+        match collector.last_start {
             None => Some(Duration::ZERO),
             Some(_) if collector.waiting.len() >= 2 => None,
+            Some(_) if self.registry.signals.queues.is_hurried() => Some(Duration::ZERO),
             Some(last) => Some(self.settings.batch_interval.saturating_sub(last.elapsed())),
         }
     }

@@ -32,11 +32,15 @@ use crate::reader::sequence::Seq;
 use crate::sys::barrier;
 use crate::sys::delay::{self, Window};
 use crate::sys::unwind::quietly;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The time between two attempts to start a worker thread that the system refuses.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Boxes that a turn frees of the memory that was kept.
+const PORTION: usize = 1000;
 
 impl Domain {
     /// Sleeps until there is work, or stops.
@@ -65,7 +69,15 @@ impl Domain {
         let idle = !napping && !holdouts;
         if idle {
             if worked && self.settings.on_idle.is_some() && !self.dispatcher.tickets.watch() {
-                self.give_memory_back(&self.collector.lock());
+                let mut collector = self.collector.lock();
+                if self.registry.close_stocks() {
+                    barrier::heavy();
+                    self.take_memory(&mut collector);
+                    if !collector.freeing.is_empty() {
+                        return Slept::Awake;
+                    }
+                }
+                drop(collector);
                 self.idle();
                 return Slept::Awake;
             }
@@ -88,13 +100,20 @@ impl Domain {
             self.engine.request_wake(handled.next());
         }
         delay::at(Window::Announced);
-        let collector = self.collector.lock();
-        if idle && !self.dispatcher.tickets.any_open() {
-            self.give_memory_back(&collector);
-        } else if !napping || holdouts {
+        let mut collector = self.collector.lock();
+        let closed = idle && self.registry.close_stocks();
+        if !napping || holdouts {
             barrier::heavy();
         }
-        let stay_up = self.must_stay_up(&collector, awaited, napping);
+        if closed {
+            self.take_memory(&mut collector);
+        }
+        if idle && stuck.is_none() {
+            // What still runs may bring memory back. Its end wakes this thread.
+            self.dispatcher.tickets.watch();
+        }
+        let freeing = !collector.freeing.is_empty();
+        let stay_up = freeing || self.must_stay_up(&collector, awaited, napping);
         drop(collector);
         if !stay_up {
             delay::at(Window::Sleeping);
@@ -127,14 +146,22 @@ impl Domain {
         false
     }
 
-    /// Passes a heavy fence, and frees the memory that is kept for the next values.
-    fn give_memory_back(&self, _collector: &GpThread) {
-        let closed = self.registry.close_stocks();
-        barrier::heavy();
-        if closed {
-            // SAFETY: the caller passes the collector's state, so it holds the collector lock.
-            unsafe { self.registry.empty_stocks() };
+    /// Takes the memory that is kept for the next values, for the next turns to free. The caller
+    /// has closed the stocks and passed a heavy fence, under the lock whose state it passes.
+    fn take_memory(&self, collector: &mut GpThread) {
+        // SAFETY: the caller holds the collector lock, and has passed the fence.
+        collector.freeing.extend(unsafe { self.registry.empty_stocks() });
+    }
+
+    /// Frees a portion of the memory taken. Returns whether there was some.
+    pub(super) fn free_some(&self) -> bool {
+        let Some(mut memory) = self.collector.lock().freeing.pop() else {
+            return false;
+        };
+        if memory.free_some(PORTION) {
+            self.collector.lock().freeing.push(memory);
         }
+        true
     }
 
     fn idle(&self) {
@@ -177,10 +204,14 @@ impl Domain {
         }
         self.publish_last();
         let sleep_state = &self.registry.signals.sleep_state;
-        let collector = self.collector.lock();
+        let mut collector = self.collector.lock();
         sleep_state.stop();
         delay::at(Window::Stopping);
-        self.give_memory_back(&collector);
+        let closed = self.registry.close_stocks();
+        barrier::heavy();
+        if closed {
+            self.take_memory(&mut collector);
+        }
         let stopped = if !self.must_stay_up(&collector, collector.handled, false) {
             let last = self.has_ended();
             if last {
@@ -193,7 +224,9 @@ impl Domain {
             // A caller with work has started another thread.
             Slept::Stopped { last: false }
         };
+        let memory = mem::take(&mut collector.freeing);
         drop(collector);
+        drop(memory);
         if matches!(stopped, Slept::Stopped { .. }) {
             blocking::leave_gp_thread();
         }

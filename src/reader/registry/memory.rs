@@ -1,32 +1,36 @@
 //! Giving back the memory that a registry does not need any more.
 
 use super::Registry;
+use crate::callback::queue::Detached;
 use crate::sys::prim::Ordering;
 
 impl Registry {
-    /// Closes the stocks of the records in use that have memory which an idle domain does not
-    /// keep. Returns whether a heavy fence and [`empty_stocks`](Self::empty_stocks) must follow.
-    /// The caller holds the domain's lock for collecting, until then.
+    /// Closes the stocks of the records in use to which memory has come back. Returns whether a
+    /// heavy fence and [`empty_stocks`](Self::empty_stocks) must follow. The caller holds the
+    /// domain's lock for collecting, until then.
     pub(crate) fn close_stocks(&self) -> bool {
         let left = self.signals.queues.take_left();
         if left {
+            // So that no record becomes free meanwhile, which opens its stock.
+            let _slots = self.slots.lock();
             self.groups().flatten().for_each(|record| record.queue.close_stock());
         }
         left
     }
 
-    /// Frees the empty boxes of the records in use.
+    /// Takes out the memory that has come back to the records in use. The caller frees it outside
+    /// of its locks.
     ///
     /// # Safety
     /// The caller holds the domain's lock for collecting since it called
     /// [`close_stocks`](Self::close_stocks), and has passed a heavy fence after that.
-    pub(crate) unsafe fn empty_stocks(&self) {
-        // So that no record becomes free meanwhile, whose boxes would be freed too.
+    pub(crate) unsafe fn empty_stocks(&self) -> Vec<Detached> {
+        // So that no record becomes free meanwhile, whose memory would be taken too.
         let _slots = self.slots.lock();
-        for record in self.groups().flatten() {
-            // SAFETY: passed on. The slots are locked.
-            unsafe { record.queue.empty_stock() };
-        }
+        let records = self.groups().flatten();
+        // SAFETY: passed on. The slots are locked.
+        let memory = records.map(|record| unsafe { record.queue.empty_stock() });
+        memory.filter(|memory| !memory.is_empty()).collect()
     }
 
     /// Frees the memory of the queues in groups that a past peak has left.
