@@ -503,8 +503,7 @@ fn a_blocking_wait_with_no_time_left_does_not_give_the_thread_away() {
 #[test]
 fn an_elapsed_wait_is_ready_at_the_first_poll() {
     let rcu = Rcu::new();
-    // The first try takes the number of the grace period.
-    let retired = RcuCell::new_in(&rcu, 7).into_retired().try_take().unwrap_err();
+    let retired = RcuCell::new_in(&rcu, 7).into_retired();
     let gp = rcu.grace_period();
     rcu.blocking_synchronize();
     let _section = rcu.read_owned();

@@ -94,8 +94,7 @@ fn a_later_section_does_not_keep_the_value_from_being_taken() {
     let rcu = Rcu::new();
     let drops = Drops::default();
     let before = rcu.read_owned();
-    // Takes the number of the grace period.
-    let retired = retire_one(&rcu, &drops, 1).try_take().unwrap_err();
+    let retired = retire_one(&rcu, &drops, 1);
     let gp = common::started(&rcu);
     let _after = rcu.read_owned();
     drop(before);

@@ -67,9 +67,8 @@ impl<T: 'static> Reclaimer<T> {
 /// ```
 pub struct Retired<T: Send + Sync + 'static> {
     rcu: Rcu,
-    /// After it, no reader is left. `None`: not asked for yet. The number may be taken at any time
-    /// after the value was unlinked, and most values are dropped without one.
-    gp: Option<GracePeriod>,
+    /// After it, no reader is left.
+    gp: GracePeriod,
     value: NonNull<T>,
     /// The allocation that holds the value.
     holder: *mut (),
@@ -92,7 +91,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
         holder: *mut (),
         reclaimer: &'static Reclaimer<T>,
     ) -> Self {
-        Self { gp: None, rcu: rcu.to_internal(), value, holder, reclaimer }
+        Self { gp: rcu.grace_period(), rcu: rcu.to_internal(), value, holder, reclaimer }
     }
 
     /// Makes a `Retired` of a box that was just unlinked from a structure of `rcu`, for structures
@@ -154,10 +153,6 @@ impl<T: Send + Sync + 'static> Retired<T> {
 
     /// Waits until no reader can see the value, and returns it.
     ///
-    /// The value's grace period is the next one after the first `wait` or
-    /// [`try_take`](Self::try_take) of this `Retired`, not one that has elapsed since the value was
-    /// taken out. To wait for many values, use [`Rcu::reclaim_all`].
-    ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// # use async_rcu::RcuCell;
@@ -167,14 +162,8 @@ impl<T: Send + Sync + 'static> Retired<T> {
     /// println!("no reader writes {old} any more");
     /// # });
     /// ```
-    pub fn wait(mut self) -> Reclaim<T> {
-        let gp = self.grace_period();
-        Reclaim { wait: self.rcu.wait_for(gp), retired: Some(self) }
-    }
-
-    /// Returns the number of the value's grace period, and takes one if there is none.
-    fn grace_period(&mut self) -> GracePeriod {
-        *self.gp.get_or_insert_with(|| self.rcu.grace_period())
+    pub fn wait(self) -> Reclaim<T> {
+        Reclaim { wait: self.rcu.wait_for(self.gp), retired: Some(self) }
     }
 
     /// [`wait`](Self::wait) that blocks the thread.
@@ -191,7 +180,8 @@ impl<T: Send + Sync + 'static> Retired<T> {
     #[track_caller]
     pub fn blocking_wait(self) -> Box<T> {
         self.rcu.assert_may_wait("blocking_wait");
-        if !self.gp.is_some_and(|gp| self.rcu.has_elapsed(gp)) {
+        if !self.rcu.has_elapsed(self.gp) {
+            // Covers the value's grace period, which was the next one when the value was taken out.
             self.rcu.blocking_synchronize();
         }
         // SAFETY: its grace period has elapsed.
@@ -199,8 +189,7 @@ impl<T: Send + Sync + 'static> Retired<T> {
     }
 
     /// Returns the value if no reader can see it. Otherwise requests its grace period, so that a
-    /// later try may succeed. The first try always fails, since it takes the number of the grace
-    /// period.
+    /// later try may succeed.
     ///
     /// ```
     /// # use async_rcu::RcuCell;
@@ -217,13 +206,12 @@ impl<T: Send + Sync + 'static> Retired<T> {
     ///
     /// # Errors
     /// `self`, if it is too early.
-    pub fn try_take(mut self) -> Result<Box<T>, Self> {
-        let gp = self.grace_period();
-        if self.rcu.has_elapsed(gp) {
+    pub fn try_take(self) -> Result<Box<T>, Self> {
+        if self.rcu.has_elapsed(self.gp) {
             // SAFETY: its grace period has elapsed.
             return Ok(unsafe { self.take() });
         }
-        self.rcu.want(gp);
+        self.rcu.want(self.gp);
         Err(self)
     }
 
@@ -348,10 +336,11 @@ impl Rcu {
         let retired: Vec<Retired<T>> = all.into_iter().collect();
         let foreign = retired.iter().any(|retired| !retired.rcu.same_domain(self));
         assert!(!foreign, "reclaim_all was given a Retired of another Rcu");
-        // All were unlinked before. A number of their own would be a write for each of them to what
-        // every section reads.
-        let wait = (!retired.is_empty()).then(|| self.wait_for(self.grace_period()));
-        ReclaimAll { wait, retired }
+        let last = retired.iter().map(|retired| retired.gp).reduce(|a, b| match a < b {
+            true => b,
+            false => a,
+        });
+        ReclaimAll { wait: last.map(|gp| self.wait_for(gp)), retired }
     }
 }
 
@@ -363,7 +352,7 @@ impl<T: Send + Sync + 'static> Future for ReclaimAll<T> {
             ready!(Pin::new(wait).poll(cx));
         }
         let retired = std::mem::take(&mut self.retired);
-        // SAFETY: `wait` was made after all of them were unlinked.
+        // SAFETY: `wait` was made with the last of their grace periods, which elapse in order.
         Poll::Ready(retired.into_iter().map(|r| unsafe { r.take() }).collect())
     }
 }

@@ -9,7 +9,8 @@
 //!
 //! `elapsed <= fenced <= sequence`.
 //!
-//! - *start* (any thread): take `g = sequence + 1`; heavy fence; raise `fenced` to `g`.
+//! - *start* (any thread): take `g = sequence + 1`, and publish it to readers; heavy fence; raise
+//!   `fenced` to `g`.
 //! - *scan* (any thread): load `fenced` as the limit, **then** the registry's head, **then** the
 //!   words; raise `elapsed` to the least of the limit and all words that are not 0.
 //!

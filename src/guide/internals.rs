@@ -95,9 +95,8 @@
 //! | a new chunk of the queue, every 62 to 248 calls | 2 or 3 | the chunks that came back, the count of the memory kept |
 //! | [`boxed`](crate::Rcu::boxed), from memory kept | 0 | 0 |
 //! | [`store`](crate::RcuCell::store) | 1 | the cell, and the lines that `call` writes |
-//! | [`swap`](crate::RcuCell::swap) and a drop of the old version | 1, and 2 for the handle of the domain | the cell, the count of handles, and the lines that `call` writes |
-//! | [`Retired::wait`](crate::Retired::wait) | 1 for the number of the grace period | the sequence |
-//! | start of a grace period | 2, and a barrier on every processor that runs the process | the sequence, once |
+//! | [`swap`](crate::RcuCell::swap) and a drop of the old version | 1, 1 for the number of the grace period, and 2 for the handle of the domain | the cell, the line of that number, which only writers and starts use, the count of handles, and the lines that `call` writes |
+//! | start of a grace period | 3, and a barrier on every processor that runs the process | the sequence, once |
 //! | scan | 1 | none; the scan reads one line for each thread, and eight bytes for each held owned guard |
 //!
 //! # The hot path

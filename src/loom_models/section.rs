@@ -26,7 +26,7 @@ fn loom_models_two_starters() {
 /// One thread takes a cookie. Another one starts and ends the cookie's grace period.
 #[test]
 fn loom_models_a_cookie() {
-    loom::model(|| {
+    at_fences(|| {
         let (registry, engine, cell) = engine_and_cell();
         let reader = in_section(registry.acquire(), || cell.look());
         let starter = thread::spawn(|| {

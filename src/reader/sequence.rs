@@ -4,6 +4,7 @@
 //! wraps: at one grace period a nanosecond that takes 584 years. 0 means "idle" in reader words.
 
 use crate::sys::prim::{AtomicU64, Ordering};
+use crossbeam_utils::CachePadded;
 
 /// The number of a grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,40 +37,53 @@ impl Seq {
     }
 }
 
-/// The number of the newest grace period started.
+/// The number of the newest grace period started, in two places: sections read one, and writers
+/// that want a number write the other. So such a writer takes no cache line away from readers.
+///
+/// A starter first *takes* a number, and then *publishes* it. If starters overlap, a later number
+/// may be published before an earlier one, which then changes nothing.
 #[derive(Debug)]
-pub(crate) struct Sequence(AtomicU64);
+pub(crate) struct Sequence {
+    /// Every section reads it.
+    newest: CachePadded<AtomicU64>,
+    taken: CachePadded<AtomicU64>,
+}
 
 impl Sequence {
     pub(crate) fn starting_at(first: Seq) -> Self {
-        Self(AtomicU64::new(first.0))
+        Self {
+            newest: CachePadded::new(AtomicU64::new(first.0)),
+            taken: CachePadded::new(AtomicU64::new(first.0)),
+        }
     }
 
     /// Returns what a section that begins now stores in its word. Acquire: a reader that sees
-    /// number `g` sees all that came before the start of `g`, since all starts are one chain of
-    /// read-modify-writes.
+    /// number `g` or a later one sees all that came before `g` was taken. For the reader reads what
+    /// the starter of such a number published, and all takes are one chain of read-modify-writes.
     #[inline(always)]
     pub(crate) fn newest_raw(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.newest.load(Ordering::Acquire)
     }
 
     pub(crate) fn newest(&self) -> Seq {
         Seq::from_raw(self.newest_raw())
     }
 
-    /// Takes the next number, for a grace period that the caller starts.
+    /// Takes the next number, for a grace period that the caller starts, and publishes it.
     pub(crate) fn take(&self) -> Seq {
-        Seq(self.0.fetch_add(1, Ordering::AcqRel)).next()
+        let seq = Seq(self.taken.fetch_add(1, Ordering::AcqRel)).next();
+        self.newest.fetch_max(seq.0, Ordering::AcqRel);
+        seq
     }
 
     /// Returns the number of the next grace period, for a caller that waits for it and does not
     /// start it.
     ///
-    /// A read-modify-write and not a load: it joins the chain, so the start of that number comes
-    /// after the caller's earlier stores. With a load, a reader could see the number and miss those
+    /// A read-modify-write and not a load: it joins the chain, so that number is taken after the
+    /// caller's earlier stores. With a load, a reader could see the number and miss those
     /// stores.
     pub(crate) fn next(&self) -> Seq {
-        Seq(self.0.fetch_add(0, Ordering::AcqRel)).next()
+        Seq(self.taken.fetch_add(0, Ordering::AcqRel)).next()
     }
 }
 

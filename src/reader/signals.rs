@@ -10,8 +10,7 @@ use crossbeam_utils::CachePadded;
 /// The part of a [`Registry`](super::registry::Registry) that each of its records points to.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// Every section reads it. Each start of a grace period writes it.
-    pub(crate) sequence: CachePadded<Sequence>,
+    pub(crate) sequence: Sequence,
     /// Every `call` reads it. The grace-period thread writes it when it sleeps or wakes.
     pub(crate) sleep_state: CachePadded<SleepState>,
     /// The grace-period thread sleeps on it.
@@ -25,7 +24,7 @@ pub(crate) struct Signals {
 impl Signals {
     pub(super) fn new(first: Seq) -> Self {
         Self {
-            sequence: CachePadded::new(Sequence::starting_at(first)),
+            sequence: Sequence::starting_at(first),
             sleep_state: CachePadded::new(SleepState::stopped()),
             event: CachePadded::new(Event::new()),
             release: Release::new(first),

@@ -93,10 +93,17 @@ fn call() -> Vec<Candidate> {
 
 fn retire() -> Vec<Candidate> {
     let rcu = Rcu::new();
-    let mut all = vec![Candidate::looped(OURS, move |n| {
-        let work = |round| timed(round, || rcu.retire(Box::new(round)));
-        in_rounds(n, work, || rcu.blocking_drain())
-    })];
+    let other = rcu.clone();
+    let mut all = vec![
+        Candidate::looped(OURS, move |n| {
+            let work = |round| timed(round, || rcu.retire(rcu.boxed(round)));
+            in_rounds(n, work, || rcu.blocking_drain())
+        }),
+        Candidate::looped("async-rcu, Box::new", move |n| {
+            let work = |round| timed(round, || other.retire(Box::new(round)));
+            in_rounds(n, work, || other.blocking_drain())
+        }),
+    ];
     for flavour in flavours() {
         all.push(Candidate::looped(flavour.name, move |n| {
             flavour.on_thread(|thread| {

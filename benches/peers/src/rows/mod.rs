@@ -7,6 +7,7 @@ mod many;
 mod owned;
 mod read;
 mod replace;
+mod strings;
 mod tokio_rcu;
 mod wait;
 
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Entry> {
         owned::ENTRIES,
         call::ENTRIES,
         replace::ENTRIES,
+        strings::ENTRIES,
         end_to_end::ENTRIES,
         wait::ENTRIES,
         many::ENTRIES,

@@ -12,10 +12,14 @@ use seize::Guard as _;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-const GOALS: &[Goal] = &[Goal::AtMost(0.75, "crossbeam-epoch"), Goal::AtMost(0.75, "seize")];
+const GOALS: &[Goal] = &[
+    Goal::AtMost(0.4, "crossbeam-epoch"),
+    Goal::AtMost(0.6, "seize"),
+    Goal::AtMost(2.0, "exchange and free (nothing protects it)"),
+];
 
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
@@ -31,9 +35,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "replace, 1 reader",
         about: "The same while another thread reads all the time.",
         unit: Unit::Nanoseconds,
-        goals: GOALS,
+        goals: &[Goal::AtMost(0.75, "crossbeam-epoch"), Goal::AtMost(0.75, "seize")],
         most_rounds: usize::MAX,
         set_up: || candidates(true),
+    },
+    Entry {
+        name: "read, 1 writer",
+        about: "Reads of one thread while another thread replaces the word at full speed.",
+        unit: Unit::MillionsPerSecond,
+        goals: &[Goal::AtLeast(1.5, "crossbeam-epoch"), Goal::AtLeast(1.5, "arc-swap")],
+        most_rounds: usize::MAX,
+        set_up: beside_a_writer,
     },
     Entry {
         name: "replace, until freed",
@@ -50,8 +62,8 @@ pub(super) const ENTRIES: &[Entry] = &[
 trait Exchange: Send + Sync + 'static {
     fn name(&self) -> String;
     fn replace(&self, n: u64) -> Duration;
-    /// Calls `ready` and then reads until `stop`.
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool);
+    /// Calls `ready` and then reads until `stop`. Returns how often, or 0 if that is not known.
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64;
     /// Waits until all replaced values are freed, if the library has such a wait.
     fn settle(&self) {}
 }
@@ -84,6 +96,35 @@ fn beside_a_reader(exchange: &dyn Exchange, n: u64) -> Duration {
         stop.store(true, Ordering::Relaxed);
         took
     })
+}
+
+fn beside_a_writer() -> Vec<Candidate> {
+    const TURN: Duration = Duration::from_millis(20);
+    let one = |exchange: Arc<dyn Exchange>| {
+        Candidate::new(exchange.name(), move || {
+            let (stop, start) = (AtomicBool::new(false), Barrier::new(2));
+            let (reads, took) = thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    let ready = || {
+                        start.wait();
+                    };
+                    exchange.read_until(&ready, &stop)
+                });
+                start.wait();
+                let begin = Instant::now();
+                while begin.elapsed() < TURN {
+                    exchange.replace(100);
+                }
+                let took = begin.elapsed();
+                stop.store(true, Ordering::Relaxed);
+                (reader.join().expect("the reader does not panic"), took)
+            });
+            exchange.settle();
+            reads as f64 / 1e6 / took.as_secs_f64()
+        })
+    };
+    let all = all().into_iter().filter(|exchange| !exchange.name().starts_with("liburcu"));
+    all.map(one).collect()
 }
 
 fn until_freed() -> Vec<Candidate> {
@@ -129,13 +170,16 @@ fn boxed(value: u64) -> *mut u64 {
     Box::into_raw(Box::new(value))
 }
 
-fn until(ready: &dyn Fn(), stop: &AtomicBool, mut read: impl FnMut()) {
+fn until(ready: &dyn Fn(), stop: &AtomicBool, mut read: impl FnMut()) -> u64 {
     // Registers the thread with libraries that need it.
     read();
     ready();
+    let mut reads = 0;
     while !stop.load(Ordering::Relaxed) {
         read();
+        reads += 1;
     }
+    reads
 }
 
 struct Ours(Rcu, RcuCell<u64>);
@@ -155,8 +199,8 @@ impl Exchange for Ours {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || self.1.store(n))
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
-        until(ready, stop, || self.1.with(|value| consume(*value)));
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
+        until(ready, stop, || self.1.with(|value| consume(*value)))
     }
     fn settle(&self) {
         self.0.blocking_drain();
@@ -175,12 +219,13 @@ impl Exchange for Urcu {
     fn replace(&self, n: u64) -> Duration {
         self.flavour.on_thread(|thread| timed(1, || self.cell.replace_loop(thread, n)))
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         self.flavour.on_thread(|thread| {
             self.cell.read_loop(thread, 1);
             ready();
             self.cell.read_until(thread, stop);
         });
+        0
     }
     fn settle(&self) {
         self.flavour.barrier();
@@ -201,12 +246,12 @@ impl Exchange for Epoch {
             unsafe { guard.defer_destroy(old) };
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         until(ready, stop, || {
             let guard = epoch::pin();
             // SAFETY: never null, and loaded under the guard.
             consume(*unsafe { self.0.load(Ordering::Acquire, &guard).deref() });
-        });
+        })
     }
 }
 
@@ -223,12 +268,12 @@ impl Exchange for Seize {
             unsafe { self.0.retire(old, seize::reclaim::boxed) };
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         until(ready, stop, || {
             let guard = self.0.enter();
             // SAFETY: never null, and protected by the guard.
             consume(unsafe { *guard.protect(&self.1, Ordering::Acquire) });
-        });
+        })
     }
 }
 
@@ -245,12 +290,12 @@ impl Exchange for Hazard {
             unsafe { old.retire() };
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         let mut hazard = HazardPointer::new();
         until(ready, stop, || {
             consume(*self.0.safe_load(&mut hazard).expect("never null"));
             hazard.reset_protection();
-        });
+        })
     }
     fn settle(&self) {
         haphazard::Domain::global().eager_reclaim();
@@ -268,11 +313,11 @@ impl Exchange for Sdd {
             drop(self.0.swap((Some(sdd::Owned::new(n)), sdd::Tag::None), Ordering::AcqRel));
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         until(ready, stop, || {
             let guard = sdd::Guard::new();
             consume(*self.0.load(Ordering::Acquire, &guard).as_ref().expect("never null"));
-        });
+        })
     }
 }
 
@@ -285,8 +330,8 @@ impl Exchange for Swap {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || self.0.store(Arc::new(n)))
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
-        until(ready, stop, || consume(**self.0.load()));
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
+        until(ready, stop, || consume(**self.0.load()))
     }
 }
 
@@ -299,9 +344,9 @@ impl Exchange for Watch {
     fn replace(&self, n: u64) -> Duration {
         timed(n, || drop(self.0.send_replace(Box::new(n))))
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         let receiver = self.1.clone();
-        until(ready, stop, || consume(**receiver.borrow()));
+        until(ready, stop, || consume(**receiver.borrow()))
     }
 }
 
@@ -318,8 +363,8 @@ impl Exchange for StdLock {
             let _old = std::mem::replace(&mut *self.0.write().expect("no poison"), new);
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
-        until(ready, stop, || consume(**self.0.read().expect("no poison")));
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
+        until(ready, stop, || consume(**self.0.read().expect("no poison")))
     }
 }
 
@@ -335,8 +380,8 @@ impl Exchange for Lock {
             let _old = std::mem::replace(&mut *self.0.write(), new);
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
-        until(ready, stop, || consume(**self.0.read()));
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
+        until(ready, stop, || consume(**self.0.read()))
     }
 }
 
@@ -354,8 +399,8 @@ impl Exchange for Unprotected {
             drop(unsafe { Box::from_raw(old) });
         })
     }
-    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) {
+    fn read_until(&self, ready: &dyn Fn(), stop: &AtomicBool) -> u64 {
         // Reads the pointer only: the word that it points to may be freed.
-        until(ready, stop, || consume(self.0.load(Ordering::Acquire).addr() as u64));
+        until(ready, stop, || consume(self.0.load(Ordering::Acquire).addr() as u64))
     }
 }
