@@ -22,13 +22,15 @@
 //! | owned read, `Send` (ns) | 1.9; 2.0 (`RcuCell::read_owned`); 1.8 (`read`) | Arc clone 13; arc-swap load_full 23; parking_lot RwLock, Arc clone 22; seize enter_owned 37 | <= 1.3 x Rcu::read: 1.03; <= 0.25 x Arc clone: 0.141 |
 //! | the same on 2 threads at once (ns) | 2.1; 2.1 (`RcuCell::read_owned`); 1.8 (`read`) | Arc clone 20; arc-swap load_full 36; parking_lot RwLock, Arc clone 22; seize enter_owned 37 |  |
 //! | an `Arc` of the version (ns) | 14 (`load_full`) | arc-swap load_full 23; std RwLock 21; parking_lot RwLock 21; Arc clone 13 |  |
-//! | `call`, enqueue (ns) | 10 | liburcu bp 39; liburcu memb 37; crossbeam-epoch defer 18; sdd defer_execute 32 | <= 0.33 x memb: 0.275 |
-//! | allocate and `retire` (ns) | 134 | liburcu bp 57; liburcu memb 54; crossbeam-epoch 53; seize 33; sdd 30; box and drop, nothing deferred 10 |  |
-//! | replace a box, retire the old (ns) | 164 | liburcu bp 86; liburcu memb 86; crossbeam-epoch 60; seize 37; haphazard 115; sdd 35; arc-swap 230; tokio watch 177; std RwLock 19; parking_lot RwLock 19; exchange and free, nothing protected 14 | <= 0.75 x crossbeam-epoch: 2.75, **missed**; <= 0.75 x seize: 4.38, **missed** |
-//! | the same beside a reader (ns) | 242 | liburcu bp 317; liburcu memb 271; crossbeam-epoch 200; seize 419; haphazard 285; sdd 218; arc-swap 623; tokio watch 680; std RwLock 881; parking_lot RwLock 268; exchange and free, nothing protected 63 | <= 0.75 x crossbeam-epoch: 1.21, **missed**; <= 0.75 x seize: 0.560 |
-//! | the same, until freed (ns) | 166 | liburcu bp 113; liburcu memb 113; crossbeam-epoch 63; seize 38; haphazard 116; sdd 25; arc-swap 231; tokio watch 186; std RwLock 19; parking_lot RwLock 19; exchange and free, nothing protected 14 |  |
-//! | a million calls, nothing to free (M/s) | 92; 93 (inline) | liburcu bp 23; liburcu memb 23 | >= 3 x memb: 3.93 |
-//! | a million boxes, freed (M/s) | 6.4; 6.9 (inline) | liburcu bp 9.2; liburcu memb 8.4 | >= 1.5 x memb: 0.802, **missed** |
+//! | `call`, enqueue (ns) * | 13 | liburcu bp 78; liburcu memb 75; crossbeam-epoch defer 22; sdd defer_execute 41 | <= 0.33 x memb: 0.175 |
+//! | allocate and `retire` (ns) * | 32 (`Rcu::boxed`); 69 (`Box::new`) | liburcu bp 97; liburcu memb 96; crossbeam-epoch 82; seize 58; sdd 54; box and drop, nothing deferred 25 |  |
+//! | replace a box, retire the old (ns) * | 29 | liburcu bp 96; liburcu memb 90; crossbeam-epoch 64; seize 40; haphazard 97; sdd 35; arc-swap 59; tokio watch 79; std RwLock 16; parking_lot RwLock 15; exchange and free, nothing protected 15 | <= 0.4 x crossbeam-epoch: 0.444, **missed**; <= 0.6 x seize: 0.730, **missed**; <= 2 x exchange and free: 1.97 |
+//! | the same beside a reader (ns) * | 145 | liburcu bp 269; liburcu memb 193; crossbeam-epoch 129; seize 255; haphazard 181; sdd 127; arc-swap 400; tokio watch 451; std RwLock 412; parking_lot RwLock 124; exchange and free, nothing protected 60 | <= 0.75 x crossbeam-epoch: 1.22, **missed**; <= 0.75 x seize: 0.552 |
+//! | reads beside a writer at full speed (M/s) * | 72 | crossbeam-epoch 32; seize 45; haphazard 130; sdd 64; arc-swap 34; tokio watch 51; std RwLock 40; parking_lot RwLock 11; a load of the pointer, nothing protected 604 | >= 1.5 x crossbeam-epoch: 2.31; >= 1.5 x arc-swap: 2.20 |
+//! | replace, until freed (ns) * | 48 | liburcu bp 237; liburcu memb 125; crossbeam-epoch 98; seize 64; haphazard 147; sdd 35; arc-swap 108; tokio watch 115; std RwLock 31; parking_lot RwLock 28; exchange and free, nothing protected 26 |  |
+//! | replace a `String` (ns) * | 88 (`CallingThread`); 126 (worker) | crossbeam-epoch 87; seize 71; exchange and free, nothing protected 31 | <= 1 x seize: 1.24, **missed** |
+//! | a million calls, nothing to free (M/s) * | 72; 75 (inline) | liburcu bp 15; liburcu memb 16 | >= 3 x memb: 4.65 |
+//! | a million boxes, freed (M/s) * | 17; 21 (inline) | liburcu bp 8.2; liburcu memb 6.8 | >= 1.5 x memb: 2.49 |
 //! | one callback, idle, to its start (us) | 3.6 (inline); 31 (worker) | liburcu bp 10,097; liburcu memb 10,096 | <= 15: 3.59 InlineExecutor; <= 15: 31.0 WorkerThread, **missed** |
 //! | blocking synchronize, idle (us) | 0.32 | liburcu bp 0.69; liburcu memb 0.43 | <= 0.6 x memb: 0.739, **missed** |
 //! | the same, a looping reader (us) | 12 | liburcu bp 28; liburcu memb 24 | <= 0.6 x memb: 0.511 |
@@ -45,7 +47,9 @@
 //! | the same, 1,000,000 held guards (us) | 696 | - | <= 5000: 696 |
 //! | idle: context switches in 10 s | 0.00 | liburcu memb 0.00; liburcu memb, real-time worker 989 | <= 0: 0 |
 //!
-//! Four remarks on the table:
+//! Five remarks on the table:
+//! - The rows with a star are from a later run of five rounds. The machine was slower then: compare
+//!   figures within a row only.
 //! - liburcu's callback thread pauses for 10 ms between rounds. Its latencies show this pause.
 //! - tokio_rcu's readers do nothing at a read. Instead, every poll of a task has a cost, which the
 //!   figure does not include.
@@ -60,15 +64,15 @@
 //! - **Further load: 1.5 plain loads instead of 1.3** (0.14 ns more). A safe `load` compares the
 //!   guard's domain with the cell's domain. Further reads through the reference that a `load`
 //!   returned cost nothing more.
-//! - **Replace: 2.8 times crossbeam-epoch and 4.4 times seize instead of 0.75** (beside a reader
-//!   1.2 and 0.56); **a million boxes: 0.8 of liburcu instead of 1.5.** The cause is glibc's
-//!   `malloc`. Another thread frees the boxes at once, into the arena that the writer allocates
-//!   from, so the two threads contend for the arena. (An exchange with `free` on the same thread
-//!   takes 14 ns in all; without boxes a million callbacks run at 92 M/s.) The contention grows
-//!   with the speed of the callbacks: in a run where each callback took 40 ns, a replacement took
-//!   only 78 ns. The other libraries free on the writer's thread, or ten milliseconds later. Two
-//!   changes would meet the goal: an executor that hands batches back to the writer, or an
-//!   allocator that suits this pattern.
+//! - **Replace: 0.44 of crossbeam-epoch instead of 0.4, and 0.73 of seize instead of 0.6.** In
+//!   other runs it was 0.45 to 0.75 of seize: the figure depends on which processor the system
+//!   gives to the grace-period thread and the worker. Most of the time is the exchange, and the
+//!   transfer of the queue's chunks between the two processors. **Beside a reader: 1.2 of
+//!   crossbeam-epoch**: the worker then shares a processor with the reader or the writer, and
+//!   chunks come back late.
+//! - **A `String`: 1.24 of seize instead of 1.** With
+//!   [`CallingThread`](crate::executor::CallingThread) the writer frees what it allocated, but some
+//!   thousand values later, when they are out of its first cache. seize frees them after 32.
 //! - **One callback on the worker: 31 us instead of 15.** The worker needs two wake-ups of a
 //!   sleeping processor. [`InlineExecutor`](crate::executor::InlineExecutor) needs one, and takes
 //!   3.6 us.
@@ -114,10 +118,13 @@
 //! round and 8.4 us in the other (papaya 0.48 and 0.47). The p99.9 of an insertion was 4.5 and 34
 //! us (papaya 4.2 and 7.7).
 //!
-//! Alternating insertions and removals take 184 ns on one thread (papaya 96) and 243 ns on two
-//! (papaya 481): an entry is one allocation, and another thread frees it. dashmap and a locked
-//! `HashMap` keep values in place. If the map does not fit into the cache, these two are faster
-//! than [`RcuMap`](crate::RcuMap) on one thread, and mostly slower on two.
+//! The table is older than some changes to lookups and walks. Later runs, on one thread of a busy
+//! machine, gave these ratios to papaya for a thousand and for a million keys: lookups under one
+//! guard 0.55 and 0.8, a walk that reads values 0.95 and 0.61, an insertion of a present key 1.5
+//! and 1.2, an update 1.2 and 1.1, a removal and an insertion in turn 0.97 and 1.1 (148 ns at a
+//! thousand keys). dashmap and a locked `HashMap` keep values in place. If the map does not fit
+//! into the cache, these two are faster than [`RcuMap`](crate::RcuMap) on one thread, and mostly
+//! slower on two.
 //!
 //! # Reads while a table is replaced
 //! ```text
